@@ -1,0 +1,46 @@
+"""MNIST from the network, once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pooch
+import requests
+from filelock import FileLock
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+SHA256 = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+}
+
+
+def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> None:
+    """Makes sure that `folder` holds the MNIST images, each with its SHA-256.
+
+    A file appears under its name only when it is whole and its hash is right; a second process waits for the first.
+
+    Raises:
+        OSError: no mirror served a file with the right hash.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for name, sha256 in SHA256.items():
+            _fetch(name, sha256, folder, mirrors)
+
+
+def _fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> None:
+    failures = []
+    for mirror in mirrors:
+        url = f"{mirror.rstrip('/')}/{name}"
+        try:
+            pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=pooch.HTTPDownloader(True, timeout=30))
+            return
+        except (requests.RequestException, ValueError) as error:  # pooch reports a wrong hash as a ValueError
+            failures.append(f"{url}: {error}")
+    raise OSError(
+        f"MNIST could not be downloaded, because no mirror served {name} ({'; '.join(failures)}); check the network, "
+        "or point data.root at a folder that holds the files"
+    )

@@ -1,0 +1,42 @@
+"""What every family is: numbers in, a distribution out."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+Support = Literal["binary", "unit_interval", "real"]
+
+
+class Family(nn.Module, ABC):
+    """Maps numbers to a distribution; encoder and decoder use the same families.
+
+    Attributes:
+        event_shape: the shape of one draw: (p,) for a posterior, the target's for a likelihood.
+        num_parameters: how many numbers describe one distribution.
+        support: which data the density scores: `binary`, `unit_interval` or `real`.
+
+    Raises:
+        ValueError: a size in `event_shape` is not a whole number of at least 1.
+    """
+
+    support: ClassVar[Support]
+    num_parameters: int
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        if not event_shape or not all(type(size) is int and size >= 1 for size in event_shape):
+            raise ValueError(
+                f"event_shape={list(event_shape)} is no shape, because each size must be a whole number of at "
+                "least 1; mend latent_dim (for the posterior and the prior) or the data (for the likelihood)"
+            )
+        self.event_shape = torch.Size(event_shape)
+        self.event_size = math.prod(event_shape)
+
+    @abstractmethod
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, num_parameters) -> a distribution with batch_shape (…) and event_shape `event_shape`."""

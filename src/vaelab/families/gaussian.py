@@ -1,0 +1,139 @@
+"""Gaussian families; a variance is σ² and every learned one has a floor.
+
+    log N(t; μ, Σ) = −k/2·log 2π − ½ log|Σ| − ½ (t−μ)ᵀ Σ⁻¹ (t−μ)      in nats, with its constant
+
+On noise-free data the likelihood grows without bound as a learned variance shrinks, so learned variances have a floor:
+
+    σ² = min_std² + init_std²·exp(h)
+
+with h linear in the last hidden layer and near 0 when training starts: log σ² is linear far above the floor and flat at
+it. A decoder that starts with σ as wide as the data learns to ignore z (posterior collapse); a smaller init_std avoids it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from vaelab.families.family import Family, Support
+from vaelab.families.reshaped import Reshaped
+
+
+class IdentityGaussian(Family):
+    """N(t; μ, std²·I) with a fixed std; std = 1 is the tutorial's identity covariance.
+
+    Kingma & Welling 2019, arxiv.org/abs/1906.02691, §2.5; the tutorial's §3.3, eq. 20.
+
+    Raises:
+        ValueError: `std` is not a positive number.
+    """
+
+    support: ClassVar[Support] = "real"
+
+    def __init__(self, event_shape: Sequence[int], std: float = 1.0) -> None:
+        super().__init__(event_shape)
+        if not 0 < std < math.inf:
+            raise ValueError(f"std={std} is no standard deviation, because it must be positive; try std=1")
+        self.std = std
+        self.num_parameters = self.event_size
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, k) means -> N(μ, std²·I), batch_shape (…)."""
+        loc = parameters.unflatten(-1, self.event_shape)
+        return _independent_normal(loc, torch.full_like(loc, self.std), self.event_shape)
+
+
+class _LearnedScale(Family):
+    """A Gaussian family with a learned, floored σ.
+
+    Args:
+        event_shape: the shape of one draw, k numbers.
+        min_std: floor of σ.
+        init_std: σ at h = 0, about where training starts.
+
+    Raises:
+        ValueError: `min_std` is negative or `init_std` is not positive.
+    """
+
+    support: ClassVar[Support] = "real"
+
+    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+        super().__init__(event_shape)
+        if not 0 <= min_std < math.inf:
+            raise ValueError(f"min_std={min_std} is no floor, because it must be zero or more; try min_std=0.01")
+        if not 0 < init_std < math.inf:
+            raise ValueError(f"init_std={init_std} is no standard deviation, because it must be positive; try init_std=1")
+        self.min_std = min_std
+        self.init_std = init_std
+
+    def _std(self, h: Tensor) -> Tensor:
+        """σ = √(min_std² + init_std²·exp(h)), elementwise."""
+        return (self.min_std**2 + self.init_std**2 * h.exp()).sqrt()
+
+
+class IsotropicGaussian(_LearnedScale):
+    """N(t; μ, σ²·I) with one learned σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
+
+    With a linear mean this is probabilistic PCA (Tipping & Bishop 1999).
+    """
+
+    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+        super().__init__(event_shape, min_std, init_std)
+        self.h = nn.Parameter(torch.zeros(()))
+        self.num_parameters = self.event_size
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, k) means -> N(μ, σ²·I), batch_shape (…)."""
+        loc = parameters.unflatten(-1, self.event_shape)
+        return _independent_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+
+
+class DiagonalGaussian(_LearnedScale):
+    """N(t; μ, diag ξ) with a variance per dimension and example; the encoder's q(z|x) and a decoder's p(t|z).
+
+    Kingma & Welling 2014, arxiv.org/abs/1312.6114, appendix C.2; the tutorial's §3.4, eqs. 21-22 and 29-32.
+    """
+
+    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+        super().__init__(event_shape, min_std, init_std)
+        self.num_parameters = 2 * self.event_size
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, 2k) numbers, the means and then h -> N(μ, diag ξ), batch_shape (…)."""
+        loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
+        return _independent_normal(loc, self._std(h), self.event_shape)
+
+
+class FullGaussian(_LearnedScale):
+    """N(t; μ, C Cᵀ): the network gives the Cholesky factor C itself, so nothing is factorised or inverted.
+
+    C is lower triangular with a floored σ on its diagonal. The entries below it are init_std·c/√k, which keeps C well
+    conditioned at any k when training starts; with c = 0 this is `DiagonalGaussian`. log|Σ| = 2 Σ log C_mm, and the
+    quadratic form ‖C⁻¹(t−μ)‖² is a triangular solve. The tutorial's §5.2.2.
+    """
+
+    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+        super().__init__(event_shape, min_std, init_std)
+        k = self.event_size
+        self.sizes = (k, k, k * (k - 1) // 2)
+        self.num_parameters = sum(self.sizes)
+        rows, columns = torch.tril_indices(k, k, offset=-1)
+        self.register_buffer("below", rows * k + columns, persistent=False)  # places in the flattened (k, k)
+        self.below: Tensor
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, 2k + k(k−1)/2) numbers, the means, then h, then c -> N(μ, C Cᵀ), batch_shape (…)."""
+        k = self.event_size
+        loc, h, c = parameters.split(self.sizes, dim=-1)
+        lower = self.init_std / math.sqrt(k) * c
+        flat = parameters.new_zeros(*parameters.shape[:-1], k * k).index_copy(-1, self.below, lower)
+        scale_tril = flat.unflatten(-1, (k, k)) + torch.diag_embed(self._std(h))
+        normal = MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+        return normal if len(self.event_shape) == 1 else Reshaped(normal, self.event_shape)
+
+
+def _independent_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> Distribution:
+    return Independent(Normal(loc, scale, validate_args=False), len(event_shape), validate_args=False)

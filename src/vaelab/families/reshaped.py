@@ -1,0 +1,43 @@
+"""A distribution over vectors, read as one over images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+
+class Reshaped(Distribution):
+    """`base` over vectors of k numbers, its draws shaped as `event_shape` with the same k numbers.
+
+    The map is a relabelling with Jacobian 1, so the density, in nats, is the base's.
+    """
+
+    arg_constraints: dict[str, object] = {}
+
+    def __init__(self, base: Distribution, event_shape: Sequence[int]) -> None:
+        self.base = base
+        self.has_rsample = base.has_rsample
+        super().__init__(base.batch_shape, torch.Size(event_shape), validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(…, *event_shape)."""
+        return self.base.mean.unflatten(-1, self.event_shape)
+
+    @property
+    def variance(self) -> Tensor:
+        """(…, *event_shape): the diagonal of the covariance."""
+        return self.base.variance.unflatten(-1, self.event_shape)
+
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+        """(*sample_shape, …, *event_shape)."""
+        return self.base.rsample(torch.Size(sample_shape)).unflatten(-1, self.event_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(…, *event_shape) -> (…), nats."""
+        return self.base.log_prob(value.flatten(-len(self.event_shape)))
+
+    def entropy(self) -> Tensor:
+        """(…), nats."""
+        return self.base.entropy()

@@ -1,0 +1,60 @@
+"""Tensor -> tensor: pure functions of their parameters and their input."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+}
+
+
+class MLP(nn.Module):
+    """h = tanh(W₁ x + b₁), output = W₂ h + b₂: fully connected, as many hidden layers as `hidden` has widths.
+
+    The tutorial's eqs. 28 and 30-32: the one output layer holds W₄ and W₅ stacked.
+
+    Args:
+        input_shape: the shape of one example; it is flattened.
+        output_size: how many numbers come out.
+        hidden: the widths of the hidden layers; an empty list is a linear map.
+        activation: one of `tanh relu elu gelu silu softplus`.
+
+    Raises:
+        ValueError: a width is not a whole number of at least 1, or the activation is unknown.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        output_size: int,
+        hidden: Sequence[int] = (128,),
+        activation: Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"] = "tanh",
+    ) -> None:
+        super().__init__()
+        if not isinstance(hidden, Sequence) or not all(type(width) is int and width >= 1 for width in hidden):
+            raise ValueError(
+                f"network.hidden={hidden} must list the widths of the hidden layers, each a whole number of at least 1, "
+                "such as [500] or [200,200]"
+            )
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"network.activation={activation} is not known; use one of {', '.join(ACTIVATIONS)}"
+            )
+        self.input_dims = len(input_shape)
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise([math.prod(input_shape), *hidden]):
+            layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers, nn.Linear([math.prod(input_shape), *hidden][-1], output_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, *input_shape) -> (…, output_size)."""
+        return self.layers(x.flatten(-self.input_dims))

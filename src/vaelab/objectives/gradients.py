@@ -1,0 +1,66 @@
+"""Monte Carlo estimates of E_q[f(z)], and how their gradient reaches φ, the parameters of q(z|x).
+
+The value is the mean over L samples in every case (the tutorial's eq. 23). What differs is the gradient:
+
+    pathwise                 z = g_φ(ε, x), so ∇_φ f(z) flows through z         (eqs. 25-26; Kingma & Welling 2014, §2.4)
+    score_function           (1/L) Σ_l f(z_l) ∇_φ log q(z_l|x)                  (§4.2; Williams 1992)
+    score_function_baseline  (1/L) Σ_l (f(z_l) − b_l) ∇_φ log q(z_l|x), b_l the mean of the other L − 1
+                                                                               (Mnih & Rezende 2016, arxiv.org/abs/1602.06725)
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+
+class Estimator(Protocol):
+    """One way to draw z and to average over it."""
+
+    def sample(self, q: Distribution, samples: int) -> Tensor:
+        """z ~ q -> (L, B, p)."""
+
+    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
+        """log q(z|x) as a part of f -> (L, B), nats."""
+
+    def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
+        """f(z_l), (L, B) -> their mean, (B,), which carries this estimator's gradient."""
+
+
+class Pathwise:
+    """The reparameterisation trick."""
+
+    def sample(self, q: Distribution, samples: int) -> Tensor:
+        return q.rsample((samples,))
+
+    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
+        return q.log_prob(z)
+
+    def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
+        return values.mean(0)
+
+
+class ScoreFunction:
+    """∇_φ E_q[f] = E_q[(f − b) ∇_φ log q(z|x)], with b = 0 or the leave-one-out mean."""
+
+    def __init__(self, leave_one_out: bool) -> None:
+        self.leave_one_out = leave_one_out
+
+    def sample(self, q: Distribution, samples: int) -> Tensor:
+        return q.sample((samples,))
+
+    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
+        return q.log_prob(z).detach()  # E_q[∇_φ log q] = 0: its gradient would add noise alone.
+
+    def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
+        baseline = (values.sum(0) - values) / (len(values) - 1) if self.leave_one_out else 0.0
+        log_qz = q.log_prob(z)  # (L, B)
+        score = (values - baseline).detach() * (log_qz - log_qz.detach())  # value 0, gradient (f − b) ∇ log q
+        return (values + score).mean(0)
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "pathwise": Pathwise(),
+    "score_function": ScoreFunction(leave_one_out=False),
+    "score_function_baseline": ScoreFunction(leave_one_out=True),
+}

@@ -1,0 +1,7 @@
+"""Lightning glue and nothing else."""
+
+from vaelab.training.module import VAEModule
+from vaelab.training.progress import Progress
+from vaelab.training.scores import score_best
+
+__all__ = ["Progress", "VAEModule", "score_best"]
