@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 import warnings
 from functools import partial
@@ -10,9 +9,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-KEYS = "model posterior prior network objective data optimizer scheduler trainer callbacks logger latent_dim seed".split()
+GROUPS = {"model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler"}
+KEYS = GROUPS | {"trainer", "callbacks", "logger", "latent_dim", "seed"}
+log = logging.getLogger("vaelab")
 
 
 def build(cfg: DictConfig):
@@ -36,20 +38,30 @@ def build(cfg: DictConfig):
     return VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))), data
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def train(cfg: DictConfig) -> float:
     """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO, in nats."""
+    from vaelab.checks import check_seed, check_whole
+
     if unknown := [key for key in cfg if key not in KEYS]:
-        raise ValueError(f"{', '.join(unknown)} is read by nothing; the top-level keys are {', '.join(KEYS)}")
-    from hydra.utils import instantiate  # what is heavy is imported here, so that --help answers at once
+        raise ValueError(
+            f"{', '.join(unknown)} is not a key, so nothing would read it; the keys are {', '.join(sorted(KEYS))}"
+        )
+    check_whole("latent_dim", cfg.latent_dim, 1)
+    check_seed("seed", cfg.seed)
+
+    from hydra.utils import instantiate  # what is heavy is imported here, so that --help and mistakes answer soon
     from lightning.pytorch import seed_everything
 
     from vaelab.runs import format_summary, write_metrics
     from vaelab.training import score_best
 
+    seed_everything(cfg.seed, verbose=False)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec", module="lightning")
-    seed_everything(cfg.seed, verbose=False)
+    warnings.filterwarnings(
+        "ignore", message="The number of training batches"
+    )  # VAEModule ends each epoch with a point
+
     module, data = build(cfg)
     callbacks = list(instantiate(cfg.callbacks).values())
     trainer = instantiate(cfg.trainer, logger=instantiate(cfg.logger), callbacks=callbacks, _convert_="all")
@@ -61,17 +73,29 @@ def train(cfg: DictConfig) -> float:
     return metrics["val/elbo"]
 
 
-def sentence(error: BaseException) -> str:
-    """An error, Hydra's included, as one line."""
-    return str(error)
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    try:
+        return train(cfg)
+    except Exception as error:
+        if TRACEBACK:
+            raise
+        from vaelab.errors import one_sentence
+
+        log.error("error: %s", one_sentence(error, HydraConfig.get().overrides.task))
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # Hydra goes on with the next job
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
+    TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
-        train()
+        main()
     except Exception as error:
-        if wants_traceback:
+        if TRACEBACK:
             raise
-        sys.exit(f"error: {sentence(error)}")
+        from vaelab.errors import one_sentence
+
+        sys.exit(f"error: {one_sentence(error)}")

@@ -7,6 +7,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from vaelab.checks import check_whole
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
@@ -40,15 +42,12 @@ class MLP(nn.Module):
         activation: Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"] = "tanh",
     ) -> None:
         super().__init__()
-        if not isinstance(hidden, Sequence) or not all(type(width) is int and width >= 1 for width in hidden):
-            raise ValueError(
-                f"network.hidden={hidden} must list the widths of the hidden layers, each a whole number of at least 1, "
-                "such as [500] or [200,200]"
-            )
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise ValueError(f"network.hidden={hidden} does not fit, because it must be a list of widths such as [500]")
+        for width in hidden:
+            check_whole("a width in network.hidden", width, 1)
         if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"network.activation={activation} is not known; use one of {', '.join(ACTIVATIONS)}"
-            )
+            raise ValueError(f"network.activation={activation} is not known; use one of {', '.join(ACTIVATIONS)}")
         self.input_dims = len(input_shape)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise([math.prod(input_shape), *hidden]):

@@ -41,7 +41,15 @@ class VAE(nn.Module):
             likelihood: the family of p(t|z), over the target's shape.
             prior: () -> p(z).
             network: (input shape, number of outputs) -> module, such as `MLP` or `partial(MLP, hidden=[500])`.
+
+        Raises:
+            ValueError: prior and posterior are over different shapes of z.
         """
+        if prior().event_shape != posterior.event_shape:
+            raise ValueError(
+                f"the prior's z of shape {tuple(prior().event_shape)} does not fit the posterior's of shape "
+                f"{tuple(posterior.event_shape)}; give both the same latent_dim"
+            )
         return cls(
             encoder=Conditional(network(x_shape, posterior.num_parameters), posterior),
             decoder=Conditional(network(posterior.event_shape, likelihood.num_parameters), likelihood),

@@ -25,8 +25,6 @@ class Batches:
         shuffle: bool = False,
         prepare: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        if type(batch_size) is not int or batch_size < 1:
-            raise ValueError(f"a batch size of {batch_size} must be a whole number of at least 1; mend data.batch_size")
         self.x = x
         self.target = target
         self.batch_size = batch_size

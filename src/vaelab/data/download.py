@@ -25,18 +25,26 @@ def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> None:
     Raises:
         OSError: no mirror served a file with the right hash.
     """
+    if all(_is_whole(folder / name, sha256) for name, sha256 in SHA256.items()):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         for name, sha256 in SHA256.items():
             _fetch(name, sha256, folder, mirrors)
 
 
+def _is_whole(path: Path, sha256: str) -> bool:
+    return path.is_file() and pooch.file_hash(str(path)) == sha256
+
+
 def _fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> None:
+    # Without the header a server may serve the .gz as a compressed transfer, which would arrive unpacked.
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=30, headers={"Accept-Encoding": "identity"})
     failures = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{name}"
         try:
-            pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=pooch.HTTPDownloader(True, timeout=30))
+            pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=downloader)
             return
         except (requests.RequestException, ValueError) as error:  # pooch reports a wrong hash as a ValueError
             failures.append(f"{url}: {error}")

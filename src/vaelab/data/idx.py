@@ -1,6 +1,6 @@
 """The IDX format of MNIST and its relatives: a big-endian header, then one byte per pixel, raw or gzipped.
 
-    0x00000803, number of images, rows, columns (four bytes each), then images·rows·columns bytes
+0x00000803, number of images, rows, columns (four bytes each), then images·rows·columns bytes
 """
 
 import gzip

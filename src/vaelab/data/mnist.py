@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
+from vaelab.checks import check_seed, check_whole
 from vaelab.data.batches import Batches
 from vaelab.data.download import MIRRORS, download_mnist
 from vaelab.data.idx import find, read_images
@@ -55,15 +56,15 @@ class MNIST(LightningDataModule):
     ) -> None:
         super().__init__()
         if support not in SUPPORTS:
-            raise ValueError(f"support={support} is not known; use one of {', '.join(SUPPORTS)}")
-        if type(val_size) is not int or val_size < 1:
-            raise ValueError(f"data.val_size={val_size} must be a whole number of at least 1")
-        self.root = None if root is None else Path(root)
-        self.val_size = val_size
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
+            raise ValueError(f"data.support={support} is not known; the model gives one of {', '.join(SUPPORTS)}")
+        if isinstance(mirrors, str) or not mirrors:
+            raise ValueError(f"data.mirrors={mirrors} does not fit, because it must be a list of addresses")
+        self.root = None if root is None else Path(root).expanduser()
+        self.val_size = check_whole("data.val_size", val_size, 1)
+        self.batch_size = check_whole("data.batch_size", batch_size, 1)
+        self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.resample = resample
-        self.seed = seed
+        self.seed = check_seed("data.seed", seed)
         self.mirrors = mirrors
         self.support = support
 
@@ -99,12 +100,12 @@ class MNIST(LightningDataModule):
                 "use a smaller data.val_size"
             )
         self.x_shape = self.target_shape = tuple(images.shape[1:])
-        generator = torch.Generator().manual_seed(self.seed)
-        self.test = self._prepare(test, generator)
-        self.val = self._prepare(images[-self.val_size :], generator)
+        generators = [torch.Generator().manual_seed(3 * self.seed + split) for split in range(3)]
         self.train = images[: -self.val_size]
         if not self.resample:
-            self.train = self._prepare(self.train, generator)
+            self.train = self._prepare(self.train, generators[0])
+        self.val = self._prepare(images[-self.val_size :], generators[1])
+        self.test = self._prepare(test, generators[2])
 
     def _prepare(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
         """uint8 -> float32 of the same shape, as the support asks."""
@@ -112,11 +113,15 @@ class MNIST(LightningDataModule):
             return torch.bernoulli(grey / 255, generator=generator)
         if self.support == "unit_interval":
             return grey / 255
-        return (grey + torch.rand(grey.shape, generator=generator, device=grey.device)) / 256
+        # In steps of 2^-16, so that no sum rounds up into the next grey level: float32 holds each exactly.
+        steps = torch.randint(2**16, grey.shape, generator=generator, device=grey.device)
+        return (grey + steps / 2**16) / 256
 
     def train_dataloader(self) -> Batches:
         """Shuffled (x, x) batches, their pixels drawn afresh."""
-        return Batches(self.train, None, self.batch_size, shuffle=True, prepare=self._prepare if self.resample else None)
+        return Batches(
+            self.train, None, self.batch_size, shuffle=True, prepare=self._prepare if self.resample else None
+        )
 
     def val_dataloader(self) -> Batches:
         """(x, x) batches in a fixed order."""

@@ -7,7 +7,10 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from vaelab.checks import check_number, check_seed, check_whole
 from vaelab.data.batches import Batches
+
+LARGEST = 1e4  # sin(x+y) in float32 is good to 1e-3 up to here
 
 
 class Sine(LightningDataModule):
@@ -49,33 +52,32 @@ class Sine(LightningDataModule):
                 f"the model scores {support} data, but sin(x+y) is real-valued; use a Gaussian model such as "
                 "model=gaussian, or data=mnist"
             )
-        sizes = {"train_size": train_size, "val_size": val_size, "test_size": test_size}
-        for name, size in sizes.items():
-            if type(size) is not int or size < 1:
-                raise ValueError(f"data.{name}={size} must be a whole number of at least 1")
-        if len(domain) != 2 or not -math.inf < domain[0] < domain[1] < math.inf:
-            raise ValueError(f"data.domain={list(domain)} must be two numbers, the lower one first, such as [-3.14,3.14]")
-        if not 0 <= noise_std < math.inf:
-            raise ValueError(f"data.noise_std={noise_std} must be zero or more")
-        self.sizes = sizes
-        self.domain = domain
-        self.noise_std = noise_std
+        self.sizes = [
+            check_whole("data.train_size", train_size, 1),
+            check_whole("data.val_size", val_size, 1),
+            check_whole("data.test_size", test_size, 1),
+        ]
+        if not isinstance(domain, Sequence) or len(domain) != 2:
+            raise ValueError(f"data.domain={domain} does not fit, because it must be two numbers such as [-3.14,3.14]")
+        low, high = domain
+        self.low = check_number("the lower end of data.domain", low, -LARGEST, maximum=LARGEST)
+        self.high = check_number("the upper end of data.domain", high, low, above=True, maximum=LARGEST)
+        self.noise_std = check_number("data.noise_std", noise_std, 0)
         self.surface = surface
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.seed = seed
+        self.batch_size = check_whole("data.batch_size", batch_size, 1)
+        self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
+        self.seed = check_seed("data.seed", seed)
         self.x_shape = (3,) if surface else (2,)
         self.target_shape = (3,) if surface else (1,)
 
     def setup(self, stage: str | None = None) -> None:
-        """Draws the three splits, once."""
-        self.train, self.val, self.test = (self._draw(index, size) for index, size in enumerate(self.sizes.values()))
+        """Draws the three splits; the same at every call."""
+        self.train, self.val, self.test = (self._draw(index, size) for index, size in enumerate(self.sizes))
 
     def _draw(self, split: int, size: int) -> tuple[Tensor, Tensor | None]:
         """-> x (n, 2) and target (n, 1), or the points (n, 3) and None."""
         generator = torch.Generator().manual_seed(len(self.sizes) * self.seed + split)
-        low, high = self.domain
-        xy = low + (high - low) * torch.rand(size, 2, generator=generator)
+        xy = self.low + (self.high - self.low) * torch.rand(size, 2, generator=generator)
         s = xy.sum(-1, keepdim=True).sin() + self.noise_std * torch.randn(size, 1, generator=generator)
         return (torch.cat([xy, s], dim=-1), None) if self.surface else (xy, s)
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaelab.checks import check_whole
+
 Support = Literal["binary", "unit_interval", "real"]
 
 
@@ -29,11 +31,8 @@ class Family(nn.Module, ABC):
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
-        if not event_shape or not all(type(size) is int and size >= 1 for size in event_shape):
-            raise ValueError(
-                f"event_shape={list(event_shape)} is no shape, because each size must be a whole number of at "
-                "least 1; mend latent_dim (for the posterior and the prior) or the data (for the likelihood)"
-            )
+        for size in event_shape:
+            check_whole("a size in event_shape", size, 1)
         self.event_shape = torch.Size(event_shape)
         self.event_size = math.prod(event_shape)
 

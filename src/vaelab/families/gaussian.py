@@ -6,8 +6,9 @@ On noise-free data the likelihood grows without bound as a learned variance shri
 
     σ² = min_std² + init_std²·exp(h)
 
-with h linear in the last hidden layer and near 0 when training starts: log σ² is linear far above the floor and flat at
-it. A decoder that starts with σ as wide as the data learns to ignore z (posterior collapse); a smaller init_std avoids it.
+with h linear in the last hidden layer and near 0 when training starts: log σ² is linear far above the floor and flat
+at it. A decoder that starts with σ as wide as the data learns to ignore z (posterior collapse); a smaller init_std
+avoids it.
 """
 
 import math
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from vaelab.checks import check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.reshaped import Reshaped
 
@@ -35,9 +37,7 @@ class IdentityGaussian(Family):
 
     def __init__(self, event_shape: Sequence[int], std: float = 1.0) -> None:
         super().__init__(event_shape)
-        if not 0 < std < math.inf:
-            raise ValueError(f"std={std} is no standard deviation, because it must be positive; try std=1")
-        self.std = std
+        self.std = check_number("std", std, 0, above=True)
         self.num_parameters = self.event_size
 
     def forward(self, parameters: Tensor) -> Distribution:
@@ -62,12 +62,8 @@ class _LearnedScale(Family):
 
     def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
         super().__init__(event_shape)
-        if not 0 <= min_std < math.inf:
-            raise ValueError(f"min_std={min_std} is no floor, because it must be zero or more; try min_std=0.01")
-        if not 0 < init_std < math.inf:
-            raise ValueError(f"init_std={init_std} is no standard deviation, because it must be positive; try init_std=1")
-        self.min_std = min_std
-        self.init_std = init_std
+        self.min_std = check_number("min_std", min_std, 0)
+        self.init_std = check_number("init_std", init_std, 0, above=True)
 
     def _std(self, h: Tensor) -> Tensor:
         """σ = √(min_std² + init_std²·exp(h)), elementwise."""

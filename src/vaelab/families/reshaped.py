@@ -1,10 +1,12 @@
 """A distribution over vectors, read as one over images."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 
 class Reshaped(Distribution):
@@ -13,7 +15,7 @@ class Reshaped(Distribution):
     The map is a relabelling with Jacobian 1, so the density, in nats, is the base's.
     """
 
-    arg_constraints: dict[str, object] = {}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
 
     def __init__(self, base: Distribution, event_shape: Sequence[int]) -> None:
         self.base = base

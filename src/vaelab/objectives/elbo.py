@@ -3,13 +3,13 @@
 Kingma & Welling 2014, arxiv.org/abs/1312.6114, eqs. 2-3; the tutorial's eqs. 7-9.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from vaelab.checks import check_number, check_whole
 from vaelab.objectives.gradients import ESTIMATORS
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
@@ -33,8 +33,8 @@ class _Bound:
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        if type(self.samples) is not int or self.samples < 1:
-            raise ValueError(f"objective.samples={self.samples} must be a whole number of at least 1")
+        check_whole("objective.samples", self.samples, 1)
+        check_number("objective.beta", self.beta, 0)
         if self.gradient not in ESTIMATORS:
             raise ValueError(f"objective.gradient={self.gradient} is not known; use one of {', '.join(ESTIMATORS)}")
         if self.gradient == "score_function_baseline" and self.samples < 2:
@@ -42,8 +42,6 @@ class _Bound:
                 f"objective.samples={self.samples} is too few for objective.gradient=score_function_baseline, whose "
                 "baseline is the mean of the other samples; use objective.samples=2 or more"
             )
-        if not 0 <= self.beta < math.inf:
-            raise ValueError(f"objective.beta={self.beta} must be zero or more; 1 is the ELBO itself")
 
     def _terms(self, log_likelihood: Tensor, kl: Tensor) -> Terms:
         return Terms(

@@ -20,9 +20,9 @@ Objective = Callable[[VAE, Tensor, Tensor], Terms]
 class VAEModule(LightningModule):
     """Trains a VAE on (x, target) batches, and logs the objective's terms as means over examples, in nats.
 
-    `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` steps, and one
-    at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each time,
-    so that they differ between epochs and runs only where the models differ.
+    `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` batches, and
+    one at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each
+    time, so that they differ between epochs and runs only where the models differ.
 
     Args:
         vae: what is trained.
@@ -43,7 +43,7 @@ class VAEModule(LightningModule):
         self.objective = objective
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.sums: Tensor | None = None  # of each term, over the examples since the last point
+        self.sums: Tensor | float = 0.0  # of each term, over the examples since the last point
         self.count = 0
 
     def configure_optimizers(self) -> Any:
@@ -54,17 +54,17 @@ class VAEModule(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss, averaged over the batch."""
         terms = self.objective(self.vae, *batch)
-        sums = torch.stack(terms).detach().sum(-1)
-        self.sums = sums if self.sums is None else self.sums + sums
+        self.sums = self.sums + torch.stack(terms).detach().sum(-1)
         self.count += len(batch[0])
+        log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it late
         # Not self.log for the curves: it is the largest cost of a small model, and it drops the end of a short epoch.
-        if self.trainer.is_last_batch or (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if self.trainer.is_last_batch or (batch_idx + 1) % log_every == 0:
             self._log_point()
         return terms.loss.mean()
 
     def _log_point(self) -> None:
-        means = (self.sums / self.count).tolist()
-        self.sums, self.count = None, 0
+        means = torch.as_tensor(self.sums / self.count).tolist()
+        self.sums, self.count = 0.0, 0
         metrics = {f"train/{name}": mean for name, mean in zip(Terms._fields, means, strict=True)}
         self.log_dict(metrics, logger=False)  # for callbacks and the progress bar
         for logger in self.loggers:

@@ -1,0 +1,21 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from idx_files import write_small_mnist
+
+os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory) -> Path:
+    """A folder of IDX files: 60 training and 20 test images of 5x7 pixels."""
+    folder = tmp_path_factory.mktemp("small_mnist")
+    write_small_mnist(folder, train=60, test=20, rows=5, columns=7)
+    return folder

@@ -1,0 +1,82 @@
+"""Every option of every group composes, builds and trains; every pair that cannot fit says so."""
+
+import json
+
+import pytest
+from runner import ROOT, SHORT, TINY, compose_config
+from train import train
+
+CONF = ROOT / "conf"
+OPTIONS = sorted(
+    f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name not in ("data", "hydra")
+)
+REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_full")
+SINES = ("sine", "sine_surface")
+
+
+def mnist(folder):
+    return [f"data.root={folder}", "data.val_size=13"]
+
+
+def trains(folder, overrides):
+    train(compose_config(folder, *SHORT, *overrides))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/elbo"] == pytest.approx(metrics["test/log_likelihood"] - metrics["test/kl"], abs=1e-4)
+
+
+def test_the_list_of_options_is_not_empty():
+    assert {option.split("=")[0] for option in OPTIONS} >= {"model", "posterior", "prior", "objective", "optimizer"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_trains(option, small_mnist, tmp_path):
+    on_mnist = option == "model=bernoulli" or option.startswith("experiment=")
+    overrides = [option, "data=mnist", *mnist(small_mnist)] if on_mnist else [option, *TINY]
+    trains(tmp_path, overrides)
+
+
+@pytest.mark.parametrize("gradient", ["pathwise", "score_function", "score_function_baseline"])
+@pytest.mark.parametrize("objective", ["elbo", "elbo_monte_carlo"])
+def test_every_estimator_trains(objective, gradient, tmp_path):
+    trains(tmp_path, [f"objective={objective}", f"objective.gradient={gradient}", "objective.samples=3", *TINY])
+
+
+@pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "learned_full"])
+@pytest.mark.parametrize("posterior", ["diagonal", "full"])
+@pytest.mark.parametrize("model", REAL_MODELS)
+@pytest.mark.parametrize("data", SINES)
+def test_every_gaussian_model_trains_with_every_posterior_and_prior(data, model, posterior, prior, tmp_path):
+    choices = [f"data={data}", f"model={model}", f"posterior={posterior}", f"prior={prior}", "latent_dim=3"]
+    trains(tmp_path, [*choices, *TINY])
+
+
+@pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "learned_full"])
+@pytest.mark.parametrize("posterior", ["diagonal", "full"])
+def test_bernoulli_trains_on_images_with_every_posterior_and_prior(posterior, prior, small_mnist, tmp_path):
+    choices = ["model=bernoulli", "data=mnist", f"posterior={posterior}", f"prior={prior}", "latent_dim=3"]
+    trains(tmp_path, [*choices, *mnist(small_mnist)])
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+def test_every_gaussian_model_trains_on_images(model, small_mnist, tmp_path):
+    trains(tmp_path, [f"model={model}", "data=mnist", *mnist(small_mnist)])
+
+
+@pytest.mark.parametrize("data", SINES)
+def test_bernoulli_refuses_real_valued_data(data, tmp_path):
+    with pytest.raises(Exception, match=r"the model scores binary data, but sin\(x\+y\) is real-valued; use"):
+        train(compose_config(tmp_path, "model=bernoulli", f"data={data}"))
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
+    frozen = ["callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=0.0"]
+    train(compose_config(tmp_path, *SHORT, *TINY, *frozen, "trainer.max_epochs=40", "trainer.log_every_n_steps=1"))
+    import torch
+
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 2  # the first epoch sets the best score; two more do not raise it
+
+
+def test_fast_dev_run_takes_one_step_and_scores_it(tmp_path):
+    train(compose_config(tmp_path, *SHORT, *TINY, "trainer.fast_dev_run=true"))
+    assert set(json.loads((tmp_path / "metrics.json").read_text())) >= {"val/elbo", "test/elbo"}

@@ -1,0 +1,192 @@
+"""Whole runs, as users start them."""
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from idx_files import random_images, write_idx_images, write_small_mnist
+from lightning.pytorch import Trainer
+from omegaconf import OmegaConf
+from runner import ROOT, run_train
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from train import build
+
+TERMS = ("elbo", "log_likelihood", "kl", "loss")
+SIZES = ("data.train_size=250", "data.val_size=70", "data.test_size=90")
+MNIST = ("model=bernoulli", "data=mnist", "data.val_size=13", "network.hidden=[9]", "latent_dim=3")
+
+
+def curves(folder: Path) -> dict[str, list]:
+    """Every scalar curve in a run's folder: tag -> events."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    return {tag: accumulator.Scalars(tag) for tag in accumulator.Tags()["scalars"]}
+
+
+def evaluate_again(folder: Path, root: Path | None = None) -> dict[str, float]:
+    """`val/*` and `test/*` of a run's best.ckpt, from its own config."""
+    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    module, data = build(config)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    best = folder / "checkpoints" / "best.ckpt"
+    (validated,) = trainer.validate(module, data, ckpt_path=best, verbose=False)
+    (tested,) = trainer.test(module, data, ckpt_path=best, verbose=False)
+    return {**validated, **tested}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The runs that the tests look at, two at a time: name -> (working folder, finished process)."""
+    mnist = tmp_path_factory.mktemp("images")
+    write_small_mnist(mnist, train=60, test=20, rows=5, columns=7, gz=True)
+    commands = {
+        "default": [*SIZES, "trainer.max_epochs=3"],
+        "images": [*MNIST, f"data.root={mnist}", "trainer.max_epochs=2", "data.batch_size=16"],
+        "sweep": ["-m", "model=gaussian_identity,gaussian", "latent_dim=1,3", *SIZES, "trainer.max_epochs=1"],
+    }
+    folders = {name: tmp_path_factory.mktemp(name) for name in commands}
+    with ThreadPoolExecutor(2) as pool:
+        finished = {name: pool.submit(run_train, folders[name], *arguments) for name, arguments in commands.items()}
+    return {name: (folders[name], process.result()) for name, process in finished.items()}
+
+
+def only_run(cwd: Path) -> Path:
+    (folder,) = cwd.glob("outputs/*/*")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["default", "images"])
+def test_a_run_ends_with_its_numbers_its_folder_and_the_tensorboard_command(name, runs):
+    cwd, process = runs[name]
+    assert process.returncode == 0, process.stderr
+    folder = only_run(cwd)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert set(metrics) == {f"{split}/{term}" for split in ("val", "test") for term in TERMS}
+    for term in TERMS:
+        row = re.search(rf"^{term} +(\S+) +(\S+)$", process.stdout, re.M)
+        assert row.groups() == (f"{metrics[f'val/{term}']:.3f}", f"{metrics[f'test/{term}']:.3f}")
+    assert f"run     {folder.relative_to(cwd)}" in process.stdout
+    assert "tensorboard --logdir outputs" in process.stdout
+    assert process.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["default", "images"])
+def test_a_run_leaves_what_the_design_says(name, runs):
+    folder = only_run(runs[name][0])
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left >= {".hydra/config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.json", "train.log"}
+    assert any(name.startswith("events.out.tfevents") for name in left)
+
+
+def test_the_curves_are_the_four_terms_of_each_split(runs):
+    for name, (steps, epochs) in {"default": (3, 3), "images": (3, 2)}.items():
+        scalars = curves(only_run(runs[name][0]))
+        tags = {f"{split}/{term}" for split in ("train", "val", "test") for term in TERMS}
+        assert set(scalars) == tags | {"epoch"}
+        assert [event.step for event in scalars["train/elbo"]] == [steps * (epoch + 1) for epoch in range(epochs)]
+        assert len(scalars["val/elbo"]) == epochs
+        assert len(scalars["test/elbo"]) == 1
+
+
+@pytest.mark.parametrize("name", ["default", "images"])
+def test_the_metrics_are_those_of_the_best_checkpoint(name, runs):
+    folder = only_run(runs[name][0])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics == pytest.approx(evaluate_again(folder), rel=1e-6)
+    best = max(event.value for event in curves(folder)["val/elbo"])
+    assert metrics["val/elbo"] == pytest.approx(best, rel=1e-6)
+
+
+def test_checkpoints_hold_plain_values_alone(runs):
+    for name in ("default", "images"):
+        for file in ("best", "last"):
+            path = only_run(runs[name][0]) / "checkpoints" / f"{file}.ckpt"
+            checkpoint = torch.load(path, weights_only=True)
+            assert checkpoint["metrics"].keys() == {f"val/{term}" for term in TERMS}
+
+
+def test_a_multirun_leaves_a_run_per_combination(runs):
+    cwd, process = runs["sweep"]
+    assert process.returncode == 0, process.stderr
+    folders = sorted(cwd.glob("multirun/*/*/[0-9]"))
+    choices = set()
+    for folder in folders:
+        assert "val/elbo" in curves(folder)
+        assert json.loads((folder / "metrics.json").read_text())["test/elbo"] < 0
+        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        choices.add((config.model._target_.split(".")[-1], config.latent_dim))
+    kinds = ("IdentityGaussian", "DiagonalGaussian")
+    assert choices == {(kind, size) for kind in kinds for size in (1, 3)}
+    assert len(folders) == 4
+    assert "tensorboard --logdir multirun" in process.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+def test_help_and_config_import_nothing_heavy_and_answer_within_a_second(arguments, tmp_path):
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        process = run_train(tmp_path, *arguments)
+        took.append(time.perf_counter() - start)
+        assert process.returncode == 0
+        assert "latent_dim: 2" in process.stdout
+    assert min(took) < 1
+
+
+BAD_INPUT = {
+    "model=nonsense": "model=nonsense is not known; use one of bernoulli, gaussian, gaussian_full, gaussian_identity",
+    "latent_dmi=3": "latent_dmi is not a key, so nothing would read it; did you mean latent_dim?",
+    "network.hiden=[3]": "network.hiden is not a key, so nothing would read it; did you mean network.hidden?",
+    "latent_dim=0": "latent_dim=0 does not fit, because it must be a whole number of at least 1",
+    "model=bernoulli data=sine": "the model scores binary data, but sin(x+y) is real-valued; use a Gaussian model",
+    "model=bernoulli data=mnist data.root=nowhere": "data.root=nowhere is no folder; point data.root at a folder",
+    "model=bernoulli data=mnist data.root=truncated": "4 images of 5x7 pixels, 140 bytes, but holds only 84; fetch it",
+    "model=bernoulli data=mnist data.root=magic": "starts with 0x00000801 where an IDX file of images starts with",
+    "model=bernoulli data=mnist data.root=promise": "images of 4294967295x4294967295 pixels",
+    "optimizer.lr=fast": "check optimizer.lr=fast, or set HYDRA_FULL_ERROR=1 to see where",
+    "model=bernoulli data=mnist data.root=images": "data.val_size=10000 leaves nothing to train on, because",
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What each bad input ends with, two at a time."""
+    cwd = tmp_path_factory.mktemp("bad_input")
+    images = random_images(4, 5, 7)
+    for name, damage in {
+        "images": {},
+        "truncated": {"keep": 100},
+        "magic": {"magic": 0x801},
+        "promise": {"promised": (2**32 - 1,) * 3},
+    }.items():
+        (cwd / name).mkdir()
+        write_idx_images(cwd / name / "train-images-idx3-ubyte", images, **damage)
+        write_idx_images(cwd / name / "t10k-images-idx3-ubyte", images)
+    with ThreadPoolExecutor(2) as pool:
+        started = {typed: pool.submit(run_train, cwd, *typed.split()) for typed in BAD_INPUT}
+    return {typed: process.result() for typed, process in started.items()}
+
+
+@pytest.mark.parametrize("typed", BAD_INPUT)
+def test_bad_input_ends_in_one_sentence(typed, answers):
+    process = answers[typed]
+    assert process.returncode == 1
+    (line,) = process.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert BAD_INPUT[typed] in line
+    assert process.stdout == ""
+
+
+def test_a_plain_lightning_script_needs_no_hydra(tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    script = re.search(r"```python\n(from functools import partial.*?)```", readme, re.S)[1]
+    assert "hydra" not in script
+    write_small_mnist(tmp_path / "mnist", train=60, test=20, rows=28, columns=28)
+    names: dict = {}
+    script = script.replace('root="data/mnist"', f'root="{tmp_path / "mnist"}", val_size=13')
+    exec(script.replace("trainer = Trainer(", f'trainer = Trainer(default_root_dir="{tmp_path}", '), names)
+    assert set(names["trainer"].callback_metrics) >= {"test/elbo", "test/kl"}
