@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from idx_files import write_small_mnist
 
 os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
+os.environ["OMP_NUM_THREADS"] = "1"  # for the runs in processes of their own: the models are tiny, and two run at once
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

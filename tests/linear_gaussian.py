@@ -94,7 +94,10 @@ def with_encoder(vae: VAE, mean: Tensor, covariance: Tensor, full: bool) -> VAE:
 
 
 def replicate(vae: VAE, n: int) -> VAE:
-    """n independent copies in one VAE, so that each example has parameters, and gradients, of its own."""
+    """n independent copies in one VAE, so that each example has parameters, and gradients, of its own.
+
+    For a model with one q; the exact functions below read the original.
+    """
     many = copy.deepcopy(vae)
     for parameter in many.parameters():
         parameter.data = parameter.data.expand(n, *parameter.shape).clone()

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from runner import ROOT, SHORT, TINY, compose_config
 from train import train
 

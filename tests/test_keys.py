@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
+
 from runner import ROOT, SHORT, TINY, compose_config
 from train import KEYS, train
 

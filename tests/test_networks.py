@@ -77,7 +77,7 @@ def test_it_is_a_function_of_its_input_alone():
 
 @pytest.mark.parametrize("hidden", [[0], [-3], [2.5], [True], ["11"], [11, None]])
 def test_a_width_that_is_no_width_is_named_in_the_error(hidden):
-    with pytest.raises(ValueError, match=re.escape(f"network.hidden={hidden[-1]} ")):
+    with pytest.raises(ValueError, match=re.escape(f"network.hidden={hidden[-1]!r} ")):
         MLP((5,), 3, hidden=hidden)
 
 

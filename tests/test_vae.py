@@ -3,10 +3,10 @@ from functools import partial
 
 import pytest
 import torch
-from linear_gaussian import K, linear_vae
 from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
+from linear_gaussian import K, linear_vae
 from vaelab import VAE, Conditional
 from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian
 from vaelab.networks import MLP
@@ -81,6 +81,11 @@ def test_a_conditional_is_its_family_of_its_network():
     q = Conditional(network, family)(x)
     assert torch.equal(q.mean, network(x)[:, :3])
     assert_close(q.variance, 0.01**2 + network(x)[:, 3:].exp())
+
+
+def test_a_prior_over_another_latent_than_the_posterior_is_an_error():
+    with pytest.raises(ValueError, match=r"\(5,\) does not fit the posterior's of shape \(3,\)"):
+        build(prior=lambda: StandardNormal((5,)))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)

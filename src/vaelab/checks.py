@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-LARGEST = 1e30  # well inside float32
+LARGEST = 1e18  # its square is well inside float32
 LARGEST_SEED = 2**32 - 1
 
 
@@ -14,7 +14,7 @@ def check_whole(name: str, value: Any, minimum: int) -> int:
         ValueError: it is not a whole number of at least `minimum`.
     """
     if type(value) is not int or value < minimum:
-        raise ValueError(f"{name}={value} does not fit, because it must be a whole number of at least {minimum}")
+        raise ValueError(f"{name}={value!r} does not fit, because it must be a whole number of at least {minimum}")
     return value
 
 
@@ -25,10 +25,10 @@ def check_number(name: str, value: Any, minimum: float, above: bool = False, max
         ValueError: it is not a number from `minimum` (greater than it, with `above`) to `maximum`.
     """
     if type(value) in (int, float) and maximum < value < math.inf:
-        raise ValueError(f"{name}={value} does not fit, because it must be a number of at most {maximum:g}")
+        raise ValueError(f"{name}={value!r} does not fit, because it must be a number of at most {maximum:g}")
     if type(value) not in (int, float) or not (minimum < value < math.inf or (value == minimum and not above)):
         bound = "greater than" if above else "of at least"
-        raise ValueError(f"{name}={value} does not fit, because it must be a number {bound} {minimum:g}")
+        raise ValueError(f"{name}={value!r} does not fit, because it must be a number {bound} {minimum:g}")
     return float(value)
 
 
@@ -39,5 +39,5 @@ def check_seed(name: str, value: Any) -> int:
         ValueError: it is not a whole number from 0 to 2³² − 1.
     """
     if check_whole(name, value, 0) > LARGEST_SEED:
-        raise ValueError(f"{name}={value} does not fit, because a seed must be at most {LARGEST_SEED}")
+        raise ValueError(f"{name}={value!r} does not fit, because a seed must be at most {LARGEST_SEED}")
     return int(value)

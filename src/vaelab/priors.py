@@ -28,7 +28,7 @@ class StandardNormal(nn.Module):
 class LearnedPrior(nn.Module):
     """p(z) = N(μ₃, Σ₃), learned with the model (the tutorial's eq. 12): a family with its numbers as parameters.
 
-    All numbers start at 0, which is N(0, I) up to the family's floor.
+    All numbers start at 0: with the family's init_std = 1 that is N(0, I) up to its floor.
 
     Args:
         family: over (p,): `DiagonalGaussian` or `FullGaussian`.

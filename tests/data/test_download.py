@@ -15,10 +15,10 @@ from threading import Thread
 
 import pooch
 import pytest
-from idx_files import TEST, TRAIN, write_small_mnist
 from torch.testing import assert_close
 
 import vaelab.data.download
+from idx_files import TEST, TRAIN, write_small_mnist
 from vaelab.data import MNIST
 from vaelab.data.download import download_mnist
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from idx_files import LABELS, TEST, TRAIN, idx_bytes, random_images, write_bytes, write_idx_images
 from torch.testing import assert_close
 
+from idx_files import LABELS, TEST, TRAIN, idx_bytes, random_images, write_bytes, write_idx_images
 from vaelab.data.idx import find, read_images
 
 SUFFIXES = pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from idx_files import TEST, TRAIN, coded_images, random_images, write_idx_images, write_small_mnist
 from torch.testing import assert_close
 
+from idx_files import TEST, TRAIN, coded_images, random_images, write_idx_images, write_small_mnist
 from vaelab.data import MNIST
 from vaelab.data.download import SHA256
 from vaelab.data.idx import find, read_images
@@ -258,13 +258,13 @@ def test_an_unknown_support_is_refused(support):
 @pytest.mark.parametrize("key", ["val_size", "batch_size", "eval_batch_size"])
 @pytest.mark.parametrize("value", [0, -3, 2.5, True, "10"])
 def test_a_size_that_is_no_positive_whole_number_is_refused(key, value):
-    with pytest.raises(ValueError, match=rf"\A.*data\.{key}={value} .*at least 1\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*data\.{key}={value!r} .*at least 1\Z"):
         MNIST(**{key: value})
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1"])
 def test_a_seed_that_is_no_whole_number_is_refused(seed):
-    with pytest.raises(ValueError, match=rf"\A.*data\.seed={seed} .*at least 0\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*data\.seed={seed!r} .*at least 0\Z"):
         MNIST(seed=seed)
 
 

@@ -21,7 +21,7 @@ class MNIST(LightningDataModule):
 
         binary         Bernoulli(grey / 255) draws: dynamic binarisation
         unit_interval  grey / 255
-        real           (grey + U[0, 1)) / 256: dequantised, so that a density is bounded by a log-probability
+        real           (grey + U[0, 1)) / 256: dequantised, so that E_u[log p] − k·log 256 bounds a log-probability
 
     Training pixels are drawn afresh each time they are served; validation and test pixels are drawn once, from `seed`,
     so that scores compare across epochs, runs and models.

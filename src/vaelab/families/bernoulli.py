@@ -12,9 +12,9 @@ from vaelab.families.family import Family, Support
 class Bernoulli(Family):
     """p(t|z) = Π y_m^t_m (1−y_m)^(1−t_m) over binary t, with y = sigmoid(logits).
 
-    log p(t|z) = Σ t_m log y_m + (1−t_m) log(1−y_m) is a log-probability, in nats. It holds for t in {0, 1} only:
-    the data module checks its data once, so that no batch pays for it. Kingma & Welling 2014, appendix C.1; the
-    tutorial's §5.1, eqs. 27-28.
+    log p(t|z) = Σ t_m log y_m + (1−t_m) log(1−y_m) is a log-probability, in nats, for t in {0, 1} alone; grey values
+    are not refused here, since a check would cost every batch: the data modules serve binary data to this family.
+    Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
     """
 
     support: ClassVar[Support] = "binary"

@@ -2,13 +2,13 @@
 
     log N(t; μ, Σ) = −k/2·log 2π − ½ log|Σ| − ½ (t−μ)ᵀ Σ⁻¹ (t−μ)      in nats, with its constant
 
-On noise-free data the likelihood grows without bound as a learned variance shrinks, so learned variances have a floor:
+On a finite noise-free data set log p(t|z) grows without bound as a learned variance shrinks, so there is a floor:
 
     σ² = min_std² + init_std²·exp(h)
 
 with h linear in the last hidden layer and near 0 when training starts: log σ² is linear far above the floor and flat
-at it. A decoder that starts with σ as wide as the data learns to ignore z (posterior collapse); a smaller init_std
-avoids it.
+at it. A decoder that starts with σ as wide as the data may learn to ignore z (posterior collapse); a smaller init_std
+avoids that.
 """
 
 import math
@@ -27,7 +27,7 @@ from vaelab.families.reshaped import Reshaped
 class IdentityGaussian(Family):
     """N(t; μ, std²·I) with a fixed std; std = 1 is the tutorial's identity covariance.
 
-    Kingma & Welling 2019, arxiv.org/abs/1906.02691, §2.5; the tutorial's §3.3, eq. 20.
+    The tutorial's §3.3, eq. 20.
 
     Raises:
         ValueError: `std` is not a positive number.
@@ -52,7 +52,7 @@ class _LearnedScale(Family):
     Args:
         event_shape: the shape of one draw, k numbers.
         min_std: floor of σ.
-        init_std: σ at h = 0, about where training starts.
+        init_std: about where σ starts: at h = 0 it is √(min_std² + init_std²).
 
     Raises:
         ValueError: `min_std` is negative or `init_std` is not positive.

@@ -1,8 +1,8 @@
 """KL(q ‖ p) in nats for the Gaussian pairs that torch does not register: diagonal against full, both ways.
 
-By the Cholesky factors Σ = C Cᵀ the tutorial's eq. 19 reads, for q = N(μ₁, Σ₁) and p = N(μ₂, Σ₂) over p dimensions,
+By the Cholesky factors Σ = C Cᵀ the tutorial's eq. 19 reads, for q = N(μ₁, Σ₁) and p = N(μ₂, Σ₂) over d dimensions,
 
-    KL = ½ [‖C₂⁻¹ C₁‖²_F + ‖C₂⁻¹ (μ₁−μ₂)‖² − p] + Σ_i log(C₂ᵢᵢ / C₁ᵢᵢ)
+    KL = ½ [‖C₂⁻¹ C₁‖²_F + ‖C₂⁻¹ (μ₁−μ₂)‖² − d] + Σ_i log(C₂ᵢᵢ / C₁ᵢᵢ)
 
 and a diagonal covariance has C = diag σ. Importing this module teaches `torch.distributions.kl_divergence` both pairs.
 """
@@ -15,25 +15,26 @@ from torch.distributions import Independent, MultivariateNormal, Normal, registe
 @register_kl(Independent, MultivariateNormal)
 def _kl_diagonal_full(q: Independent, p: MultivariateNormal) -> Tensor:
     std = _std(q)  # σ₁, (…, p)
-    whitened_scale = torch.linalg.solve_triangular(p.scale_tril, torch.diag_embed(std), upper=False)
-    whitened_shift = torch.linalg.solve_triangular(p.scale_tril, (q.mean - p.loc).unsqueeze(-1), upper=False)
+    identity = torch.eye(std.shape[-1], dtype=std.dtype, device=std.device)
+    inverse = torch.linalg.solve_triangular(p.scale_tril, identity, upper=False)  # C₂⁻¹, solved once for every q
+    squared_scale = (inverse.square() @ std.square().unsqueeze(-1)).sum((-2, -1))  # ‖C₂⁻¹ diag σ₁‖²_F
+    whitened_shift = (inverse @ (q.mean - p.loc).unsqueeze(-1)).squeeze(-1)
     log_det_ratio = _diagonal(p).log().sum(-1) - std.log().sum(-1)
-    return _kl_by_factors(whitened_scale, whitened_shift.squeeze(-1), log_det_ratio)
+    return _kl_by_factors(squared_scale, whitened_shift, log_det_ratio)
 
 
 @register_kl(MultivariateNormal, Independent)
 def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
     std = _std(p)  # σ₂, (…, p)
-    whitened_scale = q.scale_tril / std.unsqueeze(-1)
+    squared_scale = (q.scale_tril / std.unsqueeze(-1)).square().sum((-2, -1))
     whitened_shift = (q.loc - p.mean) / std
     log_det_ratio = std.log().sum(-1) - _diagonal(q).log().sum(-1)
-    return _kl_by_factors(whitened_scale, whitened_shift, log_det_ratio)
+    return _kl_by_factors(squared_scale, whitened_shift, log_det_ratio)
 
 
-def _kl_by_factors(whitened_scale: Tensor, whitened_shift: Tensor, log_det_ratio: Tensor) -> Tensor:
-    """½ [‖C₂⁻¹C₁‖²_F + ‖C₂⁻¹(μ₁−μ₂)‖² − p] + log(|C₂|/|C₁|)."""
-    squares = whitened_scale.square().sum((-2, -1)) + whitened_shift.square().sum(-1)
-    return 0.5 * (squares - whitened_shift.shape[-1]) + log_det_ratio
+def _kl_by_factors(squared_scale: Tensor, whitened_shift: Tensor, log_det_ratio: Tensor) -> Tensor:
+    """½ [‖C₂⁻¹C₁‖²_F + ‖C₂⁻¹(μ₁−μ₂)‖² − d] + log(|C₂|/|C₁|)."""
+    return 0.5 * (squared_scale + whitened_shift.square().sum(-1) - whitened_shift.shape[-1]) + log_det_ratio
 
 
 def _std(diagonal: Independent) -> Tensor:

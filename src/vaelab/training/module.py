@@ -22,7 +22,7 @@ class VAEModule(LightningModule):
 
     `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` batches, and
     one at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each
-    time, so that they differ between epochs and runs only where the models differ.
+    time: between epochs, and between runs of equal `latent_dim`, samples and batch size, only the models differ.
 
     Args:
         vae: what is trained.
