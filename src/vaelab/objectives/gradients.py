@@ -7,7 +7,7 @@ The value is the mean over L samples in every case (the tutorial's eq. 23). What
     score_function_baseline  (1/L) Σ_l (f(z_l) − b_l) ∇_φ log q(z_l|x), b_l the mean of the other L − 1 values
 
 Sources, in this order: eqs. 25-26 and Kingma & Welling 2014, §2.4; §4.2 and Williams 1992; the plain-mean
-form of Mnih & Rezende 2016, arxiv.org/abs/1602.06725, §2.5.
+form of Mnih & Rezende 2016, arxiv.org/abs/1602.06725.
 """
 
 from typing import Protocol
