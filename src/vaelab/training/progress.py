@@ -33,3 +33,7 @@ class Progress(TQDMProgressBar):
     def init_validation_tqdm(self) -> Tqdm:
         """Validation is short: a second bar would only flicker."""
         return Tqdm(disable=True)
+
+    def init_test_tqdm(self) -> Tqdm:
+        """The final numbers follow at once."""
+        return Tqdm(disable=True)
