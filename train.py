@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 GROUPS = {"model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler"}
 KEYS = GROUPS | {"trainer", "callbacks", "logger", "latent_dim", "seed"}
+TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
 
 
@@ -39,7 +40,7 @@ def build(cfg: DictConfig):
 
 
 def train(cfg: DictConfig) -> float:
-    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO, in nats."""
+    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN where there is none."""
     from vaelab.checks import check_seed, check_whole
 
     if unknown := [key for key in cfg if key not in KEYS]:
@@ -58,9 +59,7 @@ def train(cfg: DictConfig) -> float:
     seed_everything(cfg.seed, verbose=False)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec", module="lightning")
-    warnings.filterwarnings(
-        "ignore", message="The number of training batches"
-    )  # VAEModule ends each epoch with a point
+    warnings.filterwarnings("ignore", message="The number of training batches")  # each epoch ends with a point anyway
 
     module, data = build(cfg)
     callbacks = list(instantiate(cfg.callbacks).values())
@@ -70,7 +69,7 @@ def train(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_metrics(folder, metrics)
     print(format_summary(folder, metrics))
-    return metrics["val/elbo"]
+    return metrics.get("val/elbo", float("nan"))
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -89,7 +88,6 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         main()

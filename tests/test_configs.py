@@ -6,6 +6,7 @@ import pytest
 
 from runner import ROOT, SHORT, TINY, compose_config
 from train import train
+from vaelab.data.download import MIRRORS
 
 CONF = ROOT / "conf"
 OPTIONS = sorted(
@@ -76,6 +77,17 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
 
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 2  # the first epoch sets the best score; two more do not raise it
+
+
+def test_a_run_without_validation_scores_its_last_weights(tmp_path):
+    train(compose_config(tmp_path, *SHORT, *TINY, "trainer.limit_val_batches=0"))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics) == {"test/elbo", "test/log_likelihood", "test/kl", "test/loss"}
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_the_mirrors_of_the_config_are_those_of_the_library(tmp_path):
+    assert tuple(compose_config(tmp_path, "data=mnist").data.mirrors) == MIRRORS
 
 
 def test_fast_dev_run_takes_one_step_and_scores_it(tmp_path):
