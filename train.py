@@ -40,7 +40,7 @@ def build(cfg: DictConfig):
 
 
 def train(cfg: DictConfig) -> float:
-    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN where there is none."""
+    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
     from vaelab.checks import check_seed, check_whole
 
     if unknown := [key for key in cfg if key not in KEYS]:

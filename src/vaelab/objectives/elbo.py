@@ -46,11 +46,12 @@ class _Bound:
     def _log_likelihood(self, vae: VAE, z: Tensor, target: Tensor) -> Tensor:
         """log p(t|z): z (L, B, p), target (B, *t) -> (L, B), nats."""
         likelihood = vae.decode(z)
-        expected = (z.shape[1], *likelihood.event_shape)
-        if target.shape != expected:  # log_prob would broadcast, and mix the examples without a word
+        decoded = likelihood.batch_shape[1:] + likelihood.event_shape
+        batch_dims = target.dim() - len(likelihood.event_shape)
+        if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would mix examples without a word
             raise ValueError(
-                f"a target of shape {tuple(target.shape)} does not fit a batch of decoded shape {expected}; "
-                "give the target a batch dimension and the likelihood's event_shape"
+                f"a target of shape {tuple(target.shape)} does not fit a batch of decoded shape {tuple(decoded)}; "
+                "give it a batch dimension and the likelihood's event_shape"
             )
         return likelihood.log_prob(target)
 
