@@ -68,7 +68,7 @@ class VAEModule(LightningModule):
         metrics = {f"train/{name}": mean for name, mean in zip(Terms._fields, means, strict=True)}
         self.log_dict(metrics, logger=False)  # for callbacks and the progress bar
         for logger in self.loggers:
-            logger.log_metrics(metrics, self.global_step + 1)
+            logger.log_metrics(metrics, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Writes the `val/*` of these weights beside them, under `metrics`."""
