@@ -1,9 +1,9 @@
 """Train a VAE, then score it: python train.py [GROUP=OPTION] [key=value] [-m]."""
 
 import logging
+import math
 import os
 import sys
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-GROUPS = {"model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler"}
-KEYS = GROUPS | {"trainer", "callbacks", "logger", "latent_dim", "seed"}
+NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
+OPTIONAL = ("scheduler", "callbacks", "logger")
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
 
@@ -39,37 +39,54 @@ def build(cfg: DictConfig):
     return VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))), data
 
 
-def train(cfg: DictConfig) -> float:
-    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
-    from vaelab.checks import check_seed, check_whole
+def check(cfg: DictConfig) -> None:
+    """Raises a ValueError for what no constructor could explain."""
+    from vaelab.checks import check_number, check_seed, check_whole
 
-    if unknown := [key for key in cfg if key not in KEYS]:
-        raise ValueError(
-            f"{', '.join(unknown)} is not a key, so nothing would read it; the keys are {', '.join(sorted(KEYS))}"
-        )
+    if unknown := [key for key in cfg if key not in NEEDED + OPTIONAL]:
+        keys = ", ".join(NEEDED + OPTIONAL)
+        raise ValueError(f"{', '.join(unknown)} is not a key, so nothing would read it; the keys are {keys}")
+    if missing := [key for key in NEEDED if cfg.get(key) is None]:
+        raise ValueError(f"{', '.join(missing)} is missing, and no run can do without it; give it a value")
     check_whole("latent_dim", cfg.latent_dim, 1)
     check_seed("seed", cfg.seed)
+    check_number("optimizer.lr", cfg.optimizer.lr, 0)
+    for key, minimum in {"max_epochs": -1, "max_steps": -1, "log_every_n_steps": 1}.items():
+        if cfg.trainer[key] is not None:
+            check_whole(f"trainer.{key}", cfg.trainer[key], minimum)
 
-    from hydra.utils import instantiate  # what is heavy is imported here, so that --help and mistakes answer soon
+
+def train(cfg: DictConfig) -> float:
+    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
+    check(cfg)
+    from hydra.utils import instantiate
     from lightning.pytorch import seed_everything
 
     from vaelab.runs import format_summary, write_metrics
-    from vaelab.training import score_best
+    from vaelab.training import quiet_lightning, score_best
 
+    quiet_lightning()
     seed_everything(cfg.seed, verbose=False)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec", module="lightning")
-    warnings.filterwarnings("ignore", message="The number of training batches")  # each epoch ends with a point anyway
-
     module, data = build(cfg)
-    callbacks = list(instantiate(cfg.callbacks).values())
-    trainer = instantiate(cfg.trainer, logger=instantiate(cfg.logger), callbacks=callbacks, _convert_="all")
+    callbacks = instantiate(cfg.get("callbacks")) or {}
+    if not cfg.trainer.enable_progress_bar:
+        callbacks.pop("progress", None)
+    trainer = instantiate(
+        cfg.trainer,
+        logger=instantiate(cfg.get("logger")) or False,
+        callbacks=[callback for callback in callbacks.values() if callback is not None],
+        _convert_="all",
+    )
+    if trainer.world_size > 1:
+        raise ValueError(f"trainer.devices={cfg.trainer.devices} does not fit, because a run uses one device; use 1")
     trainer.fit(module, data)
     metrics = score_best(trainer, module, data)
+    if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
+        raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_metrics(folder, metrics)
     print(format_summary(folder, metrics))
-    return metrics.get("val/elbo", float("nan"))
+    return metrics.get("val/elbo", math.nan)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

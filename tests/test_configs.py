@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runner import ROOT, SHORT, TINY, compose_config
 from train import train
@@ -73,8 +75,6 @@ def test_bernoulli_refuses_real_valued_data(data, tmp_path):
 def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
     frozen = ["callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=0.0"]
     train(compose_config(tmp_path, *SHORT, *TINY, *frozen, "trainer.max_epochs=40", "trainer.log_every_n_steps=1"))
-    import torch
-
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 2  # the first epoch sets the best score; two more do not raise it
 
@@ -88,6 +88,44 @@ def test_a_run_without_validation_scores_its_last_weights(tmp_path):
 
 def test_the_mirrors_of_the_config_are_those_of_the_library(tmp_path):
     assert tuple(compose_config(tmp_path, "data=mnist").data.mirrors) == MIRRORS
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        (["trainer.log_every_n_steps=3"], [2, 3, 6, 7]),  # 4 steps an epoch: after each third, and at its end
+        (["trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=2"], [0, 1, 2, 3]),
+        (["trainer.max_steps=6"], [3, 6]),  # stops within the second epoch
+    ],
+)
+def test_the_train_curve_has_each_step_once_and_loses_none(changes, steps, tmp_path):
+    config = compose_config(tmp_path, *SHORT, *TINY, "trainer.max_epochs=2", *changes)
+    train(config)
+    curve = EventAccumulator(str(tmp_path)).Reload().Scalars("train/elbo")
+    assert [event.step for event in curve] == steps
+
+
+def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
+    trains(tmp_path, [*TINY, "trainer.enable_progress_bar=false", "callbacks.last=null"])
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("trainer.max_epochs=soon", "trainer.max_epochs='soon' does not fit, because it must be a whole number"),
+        ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 does not fit"),
+        ("trainer.devices=2", "trainer.devices=2 does not fit, because a run uses one device"),
+        ("seed=-1", "seed=-1 does not fit"),
+        ("~model", "model is missing"),
+        ("data.surface=maybe", "data.surface='maybe' does not fit, because it must be true or false"),
+        ("network.activation=[tanh]", "network.activation=.* is not known; use one of tanh, relu"),
+        ("posterior.event_shape=[3]", r"the prior's z of shape \(2,\) does not fit the posterior's of shape \(3,\)"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(typed, answer, tmp_path):
+    with pytest.raises(Exception, match=answer):
+        train(compose_config(tmp_path, *SHORT, *TINY, typed))
 
 
 def test_fast_dev_run_takes_one_step_and_scores_it(tmp_path):

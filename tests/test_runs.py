@@ -147,7 +147,11 @@ BAD_INPUT = {
     "model=bernoulli data=mnist data.root=truncated": "4 images of 5x7 pixels, 140 bytes, but holds only 84; fetch it",
     "model=bernoulli data=mnist data.root=magic": "starts with 0x00000801 where an IDX file of images starts with",
     "model=bernoulli data=mnist data.root=promise": "images of 4294967295x4294967295 pixels",
-    "optimizer.lr=fast": "check optimizer.lr=fast, or set HYDRA_FULL_ERROR=1 to see where",
+    "model=bernoulli data=mnist data.root=cut": "is no whole gzip file (Compressed file ended before",
+    "optimizer.lr=fast": "optimizer.lr='fast' does not fit, because it must be a number of at least 0",
+    "optimizer.betas=[a,b]": "check optimizer.betas=[a,b], or set HYDRA_FULL_ERROR=1 to see where",
+    "optimizer.lr=1e15 trainer.max_epochs=1 data.train_size=1000": "the run diverged, because it ends with val/elbo=",
+    "latent_dim=2,3": "latent_dim=2,3 has several values, which is a sweep; add -m to train one run for each",
     "model=bernoulli data=mnist data.root=images": "data.val_size=10000 leaves nothing to train on, because",
 }
 
@@ -166,6 +170,10 @@ def answers(tmp_path_factory):
         (cwd / name).mkdir()
         write_idx_images(cwd / name / "train-images-idx3-ubyte", images, **damage)
         write_idx_images(cwd / name / "t10k-images-idx3-ubyte", images)
+    write_idx_images(cwd / "whole.gz", images)
+    (cwd / "cut").mkdir()
+    (cwd / "cut" / "train-images-idx3-ubyte.gz").write_bytes((cwd / "whole.gz").read_bytes()[:60])
+    write_idx_images(cwd / "cut" / "t10k-images-idx3-ubyte", images)
     with ThreadPoolExecutor(2) as pool:
         started = {typed: pool.submit(run_train, cwd, *typed.split()) for typed in BAD_INPUT}
     return {typed: process.result() for typed, process in started.items()}

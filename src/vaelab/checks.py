@@ -1,6 +1,7 @@
 """Checks of what people type: one sentence with the value, the cause and the cure."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 LARGEST = 1e18  # its square is well inside float32
@@ -19,7 +20,7 @@ def check_whole(name: str, value: Any, minimum: int) -> int:
 
 
 def check_number(name: str, value: Any, minimum: float, above: bool = False, maximum: float = LARGEST) -> float:
-    """`value` as it is.
+    """`value` as a float.
 
     Raises:
         ValueError: it is not a number from `minimum` (greater than it, with `above`) to `maximum`.
@@ -30,6 +31,29 @@ def check_number(name: str, value: Any, minimum: float, above: bool = False, max
         bound = "greater than" if above else "of at least"
         raise ValueError(f"{name}={value!r} does not fit, because it must be a number {bound} {minimum:g}")
     return float(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """`value` as it is.
+
+    Raises:
+        ValueError: it is neither true nor false.
+    """
+    if type(value) is not bool:
+        raise ValueError(f"{name}={value!r} does not fit, because it must be true or false")
+    return value
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """`value` as it is.
+
+    Raises:
+        ValueError: it is none of the choices.
+    """
+    known = list(choices)
+    if value not in known:
+        raise ValueError(f"{name}={value} is not known; use one of {', '.join(known)}")
+    return str(value)
 
 
 def check_seed(name: str, value: Any) -> int:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-PLAIN = ("HydraException", "MisconfigurationException", "OverrideParseException")  # Hydra's and Lightning's own words
+PLAIN = ("HydraException", "MisconfigurationException")  # Hydra's and Lightning's own words
 LIST_KEYS = "`python train.py --cfg job` lists the keys"
 
 
@@ -28,8 +28,17 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
         return (
             f"{match[1]} is not a key, so nothing would read it; {f'did you mean {nearest}?' if nearest else LIST_KEYS}"
         )
-    while error.__cause__ is not None:  # Hydra wraps what a constructor raises
-        error = error.__cause__
+    if match := re.search(r"Ambiguous value for argument '(.+?)'", text):
+        return f"{match[1]} has several values, which is a sweep; add -m to train one run for each"
+    if type(error).__name__ in ("OverrideParseException", "LexerNoViableAltException"):
+        return (
+            f"the command line cannot be read ({text.splitlines()[0]}); put a value with spaces, commas, brackets or ~ "
+            "into quotes of its own, as in 'data.root=\"~/my images\"'"
+        )
+    if text.startswith("Config group override must be"):
+        return f"a group was given no option; name one, as in model=gaussian ({LIST_KEYS})"
+    while type(error).__name__ == "InstantiationException" and error.__cause__ is not None:
+        error = error.__cause__  # what the constructor itself raised
     text = " ".join(str(error).split())
     if match := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(.+?)'", text):
         return f"{match[2]} is not a key of {match[1]}, so nothing would read it; leave it out"

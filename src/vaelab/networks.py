@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from vaelab.checks import check_whole
+from vaelab.checks import check_choice, check_whole
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -46,8 +46,7 @@ class MLP(nn.Module):
             raise ValueError(f"network.hidden={hidden} does not fit, because it must be a list of widths such as [500]")
         for width in hidden:
             check_whole("a width in network.hidden", width, 1)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"network.activation={activation} is not known; use one of {', '.join(ACTIVATIONS)}")
+        check_choice("network.activation", activation, ACTIVATIONS)
         self.input_dims = len(input_shape)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise([math.prod(input_shape), *hidden]):

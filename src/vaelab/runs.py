@@ -1,6 +1,7 @@
 """A run's folder on disk."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,5 +25,5 @@ def format_summary(folder: Path, metrics: Mapping[str, float]) -> str:
     folder = folder.resolve()
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` and `multirun` hold every run's curves
-    return f"\n{format_metrics(metrics)}\n\nrun     {folder}\ncurves  tensorboard --logdir {runs}"
+    runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` or `multirun`: all curves at once
+    return f"\n{format_metrics(metrics)}\n\nrun     {folder}\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"

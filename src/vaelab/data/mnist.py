@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
-from vaelab.checks import check_seed, check_whole
+from vaelab.checks import check_flag, check_seed, check_whole
 from vaelab.data.batches import Batches
 from vaelab.data.download import MIRRORS, download_mnist
 from vaelab.data.idx import find, read_images
@@ -45,7 +45,7 @@ class MNIST(LightningDataModule):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: str | Path | None = None,
         val_size: int = 10_000,
         batch_size: int = 128,
         eval_batch_size: int = 500,
@@ -57,13 +57,15 @@ class MNIST(LightningDataModule):
         super().__init__()
         if support not in SUPPORTS:
             raise ValueError(f"data.support={support} is not known; the model gives one of {', '.join(SUPPORTS)}")
-        if isinstance(mirrors, str) or not mirrors:
+        if isinstance(mirrors, str) or not mirrors or not all(isinstance(mirror, str) for mirror in mirrors):
             raise ValueError(f"data.mirrors={mirrors} does not fit, because it must be a list of addresses")
+        if not isinstance(root, str | Path | None):
+            raise ValueError(f"data.root={root} does not fit, because it must be the path of a folder")
         self.root = None if root is None else Path(root).expanduser()
         self.val_size = check_whole("data.val_size", val_size, 1)
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
-        self.resample = resample
+        self.resample = check_flag("data.resample", resample)
         self.seed = check_seed("data.seed", seed)
         self.mirrors = mirrors
         self.support = support

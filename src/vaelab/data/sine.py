@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from vaelab.checks import check_number, check_seed, check_whole
+from vaelab.checks import check_flag, check_number, check_seed, check_whole
 from vaelab.data.batches import Batches
 
 LARGEST = 1e4  # sin(x+y) in float32 is good to 1e-3 up to here
@@ -63,7 +63,7 @@ class Sine(LightningDataModule):
         self.low = check_number("the lower end of data.domain", low, -LARGEST, maximum=LARGEST)
         self.high = check_number("the upper end of data.domain", high, low, above=True, maximum=LARGEST)
         self.noise_std = check_number("data.noise_std", noise_std, 0)
-        self.surface = surface
+        self.surface = check_flag("data.surface", surface)
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from vaelab.checks import check_number, check_whole
+from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.gradients import ESTIMATORS
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
@@ -35,8 +35,7 @@ class _Bound:
     def __post_init__(self) -> None:
         check_whole("objective.samples", self.samples, 1)
         check_number("objective.beta", self.beta, 0)
-        if self.gradient not in ESTIMATORS:
-            raise ValueError(f"objective.gradient={self.gradient} is not known; use one of {', '.join(ESTIMATORS)}")
+        check_choice("objective.gradient", self.gradient, ESTIMATORS)
         if self.gradient == "score_function_baseline" and self.samples < 2:
             raise ValueError(
                 f"objective.samples={self.samples} is too few for objective.gradient=score_function_baseline, whose "

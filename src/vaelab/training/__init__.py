@@ -1,7 +1,8 @@
 """Lightning glue and nothing else."""
 
+from vaelab.training.chatter import quiet_lightning
 from vaelab.training.module import VAEModule
 from vaelab.training.progress import Progress
 from vaelab.training.scores import score_best
 
-__all__ = ["Progress", "VAEModule", "score_best"]
+__all__ = ["Progress", "VAEModule", "quiet_lightning", "score_best"]

@@ -20,7 +20,7 @@ Objective = Callable[[VAE, Tensor, Tensor], Terms]
 class VAEModule(LightningModule):
     """Trains a VAE on (x, target) batches, and logs the objective's terms as means over examples, in nats.
 
-    `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` batches, and
+    `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` steps, and
     one at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each
     time: between epochs, and between runs of equal `latent_dim`, samples and batch size, only the models differ.
 
@@ -43,6 +43,7 @@ class VAEModule(LightningModule):
         self.objective = objective
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.names: tuple[str, ...] = ()  # of the objective's terms
         self.sums: Tensor | float = 0.0  # of each term, over the examples since the last point
         self.count = 0
 
@@ -54,24 +55,33 @@ class VAEModule(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss, averaged over the batch."""
         terms = self.objective(self.vae, *batch)
+        self.names = terms._fields
         self.sums = self.sums + torch.stack(terms).detach().sum(-1)
         self.count += len(batch[0])
         log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it late
-        # Not self.log for the curves: it is the largest cost of a small model, and it drops the end of a short epoch.
-        if self.trainer.is_last_batch or (batch_idx + 1) % log_every == 0:
-            self._log_point()
+        if self.trainer.is_last_batch or (batch_idx + 1) % (log_every * self.trainer.accumulate_grad_batches) == 0:
+            self.log_dict(self._write_point(), logger=False)  # for callbacks and the progress bar
         return terms.loss.mean()
 
-    def _log_point(self) -> None:
+    def _write_point(self) -> dict[str, float]:
+        """Ends a point of the training curves; -> its means.
+
+        The loggers get it directly: self.log is the largest cost of a small model, and drops the end of a short epoch.
+        """
         means = torch.as_tensor(self.sums / self.count).tolist()
         self.sums, self.count = 0.0, 0
-        metrics = {f"train/{name}": mean for name, mean in zip(Terms._fields, means, strict=True)}
-        self.log_dict(metrics, logger=False)  # for callbacks and the progress bar
+        metrics = {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}
         for logger in self.loggers:
             logger.log_metrics(metrics, self.global_step)
+        return metrics
+
+    def on_train_end(self) -> None:
+        """Writes what is left where training ends within an epoch (`max_steps`)."""
+        if self.count:
+            self._write_point()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Writes the `val/*` of these weights beside them, under `metrics`."""
+        """Writes the last `val/*` beside the weights, under `metrics`; in best.ckpt they are those of its weights."""
         metrics = self.trainer.callback_metrics
         checkpoint["metrics"] = {tag: value.item() for tag, value in metrics.items() if tag.startswith("val/")}
 
@@ -86,7 +96,7 @@ class VAEModule(LightningModule):
     def _evaluate(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         with seeded(batch_idx, self.device):
             terms = self.objective(self.vae, *batch)
-        means = {f"{split}/{name}": term.mean() for name, term in zip(Terms._fields, terms, strict=True)}
+        means = {f"{split}/{name}": term.mean() for name, term in terms._asdict().items()}
         self.log_dict(means, batch_size=len(batch[0]))
 
 

@@ -15,6 +15,8 @@ class Progress(TQDMProgressBar):
         refresh_rate: steps between two drawings.
     """
 
+    BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
     def __init__(self, refresh_rate: int = 50) -> None:
         super().__init__(refresh_rate)
         if not sys.stdout.isatty():
@@ -29,6 +31,12 @@ class Progress(TQDMProgressBar):
         """The two running bounds."""
         metrics = trainer.callback_metrics
         return {name: f"{metrics[name]:.2f}" for name in ("train/elbo", "val/elbo") if name in metrics}
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Names the epoch as people count, from 1."""
+        super().on_train_epoch_start(trainer)
+        last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}{last}", refresh=False)
 
     def init_validation_tqdm(self) -> Tqdm:
         """Validation is short: a second bar would only flicker."""

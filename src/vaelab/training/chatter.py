@@ -1,0 +1,28 @@
+"""What Lightning says of itself at every run."""
+
+import logging
+import warnings
+
+CHATTER = (
+    "GPU available",
+    "TPU available",
+    "HPU available",
+    "💡 Tip",
+    "`Trainer.fit` stopped",
+    "Restoring states",
+    "Loaded model weights",
+)
+IRRELEVANT = (
+    ".*LeafSpec",  # a deprecation inside Lightning
+    "The number of training batches",  # VAEModule ends every epoch with a point
+    ".*could not find the monitored key",  # a run without validation has no best.ckpt
+)
+
+
+def quiet_lightning() -> None:
+    """Lets through, once, only what a user can act on; everything still reaches the root logger's handlers."""
+    logging.getLogger("lightning.pytorch").handlers.clear()  # the root logger prints it already
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(CHATTER))
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message=message)
