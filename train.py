@@ -6,14 +6,16 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from string import Template
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = ("scheduler", "callbacks", "logger")
+CONF = Path(__file__).parent / "conf"
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
 
@@ -89,6 +91,18 @@ def train(cfg: DictConfig) -> float:
     return metrics.get("val/elbo", math.nan)
 
 
+def show_help(overrides: list[str]) -> None:
+    """Hydra's --help page; Hydra itself would take a second to list the options of its own groups beside ours."""
+    with hydra.initialize(version_base="1.3", config_path="conf"):
+        cfg = hydra.compose("train", overrides, return_hydra_config=True)
+    template = Template(cfg.hydra.help.template)
+    with open_dict(cfg):
+        del cfg.hydra
+    groups = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in CONF.iterdir()}
+    lines = [f"{name}: {', '.join(options)}\n" for name, options in sorted(groups.items()) if options]
+    print(template.substitute(APP_CONFIG_GROUPS="".join(lines), CONFIG=OmegaConf.to_yaml(cfg)))
+
+
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     try:
@@ -107,7 +121,10 @@ def main(cfg: DictConfig) -> float:
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
-        main()
+        if {"--help", "-h"} & set(sys.argv):
+            show_help([argument for argument in sys.argv[1:] if not argument.startswith("-")])
+        else:
+            main()
     except Exception as error:
         if TRACEBACK:
             raise
