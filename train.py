@@ -81,6 +81,8 @@ def train(cfg: DictConfig) -> float:
     )
     if trainer.world_size > 1:
         raise ValueError(f"trainer.devices={cfg.trainer.devices} does not fit, because a run uses one device; use 1")
+    for logger in trainer.loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data)
     metrics = score_best(trainer, module, data)
     if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:

@@ -80,6 +80,9 @@ def test_a_run_leaves_what_the_design_says(name, runs):
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert left >= {".hydra/config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.json", "train.log"}
     assert any(name.startswith("events.out.tfevents") for name in left)
+    filled_in = OmegaConf.load(folder / "hparams.yaml")
+    assert filled_in.posterior.event_shape == [filled_in.latent_dim]
+    assert filled_in.callbacks.best.dirpath == str(folder / "checkpoints")
 
 
 def test_the_curves_are_the_four_terms_of_each_split(runs):
