@@ -52,9 +52,10 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"{', '.join(missing)} is missing, and no run can do without it; give it a value")
     check_whole("latent_dim", cfg.latent_dim, 1)
     check_seed("seed", cfg.seed)
-    check_number("optimizer.lr", cfg.optimizer.lr, 0)
+    if "lr" in cfg.optimizer:
+        check_number("optimizer.lr", cfg.optimizer.lr, 0)
     for key, minimum in {"max_epochs": -1, "max_steps": -1, "log_every_n_steps": 1}.items():
-        if cfg.trainer[key] is not None:
+        if cfg.trainer.get(key) is not None:
             check_whole(f"trainer.{key}", cfg.trainer[key], minimum)
 
 
@@ -71,7 +72,7 @@ def train(cfg: DictConfig) -> float:
     seed_everything(cfg.seed, verbose=False)
     module, data = build(cfg)
     callbacks = instantiate(cfg.get("callbacks")) or {}
-    if not cfg.trainer.enable_progress_bar:
+    if not cfg.trainer.get("enable_progress_bar", True):
         callbacks.pop("progress", None)
     trainer = instantiate(
         cfg.trainer,

@@ -22,7 +22,7 @@ def mnist(folder):
     return [f"data.root={folder}", "data.val_size=13"]
 
 
-def trains(folder, overrides):
+def assert_trains(folder, overrides):
     train(compose_config(folder, *SHORT, *overrides))
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test/elbo"] == pytest.approx(metrics["test/log_likelihood"] - metrics["test/kl"], abs=1e-4)
@@ -36,13 +36,13 @@ def test_the_list_of_options_is_not_empty():
 def test_every_option_trains(option, small_mnist, tmp_path):
     on_mnist = option in ("model=bernoulli", "experiment=mnist")
     overrides = [option, "data=mnist", *mnist(small_mnist)] if on_mnist else [option, *TINY]
-    trains(tmp_path, overrides)
+    assert_trains(tmp_path, overrides)
 
 
 @pytest.mark.parametrize("gradient", ["pathwise", "score_function", "score_function_baseline"])
 @pytest.mark.parametrize("objective", ["elbo", "elbo_monte_carlo"])
 def test_every_estimator_trains(objective, gradient, tmp_path):
-    trains(tmp_path, [f"objective={objective}", f"objective.gradient={gradient}", "objective.samples=3", *TINY])
+    assert_trains(tmp_path, [f"objective={objective}", f"objective.gradient={gradient}", "objective.samples=3", *TINY])
 
 
 @pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "learned_full"])
@@ -51,19 +51,19 @@ def test_every_estimator_trains(objective, gradient, tmp_path):
 @pytest.mark.parametrize("data", SINES)
 def test_every_gaussian_model_trains_with_every_posterior_and_prior(data, model, posterior, prior, tmp_path):
     choices = [f"data={data}", f"model={model}", f"posterior={posterior}", f"prior={prior}", "latent_dim=3"]
-    trains(tmp_path, [*choices, *TINY])
+    assert_trains(tmp_path, [*choices, *TINY])
 
 
 @pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "learned_full"])
 @pytest.mark.parametrize("posterior", ["diagonal", "full"])
 def test_bernoulli_trains_on_images_with_every_posterior_and_prior(posterior, prior, small_mnist, tmp_path):
     choices = ["model=bernoulli", "data=mnist", f"posterior={posterior}", f"prior={prior}", "latent_dim=3"]
-    trains(tmp_path, [*choices, *mnist(small_mnist)])
+    assert_trains(tmp_path, [*choices, *mnist(small_mnist)])
 
 
 @pytest.mark.parametrize("model", REAL_MODELS)
 def test_every_gaussian_model_trains_on_images(model, small_mnist, tmp_path):
-    trains(tmp_path, [f"model={model}", "data=mnist", *mnist(small_mnist)])
+    assert_trains(tmp_path, [f"model={model}", "data=mnist", *mnist(small_mnist)])
 
 
 @pytest.mark.parametrize("data", SINES)
@@ -106,7 +106,7 @@ def test_the_train_curve_has_each_step_once_and_loses_none(changes, steps, tmp_p
 
 
 def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
-    trains(tmp_path, [*TINY, "trainer.enable_progress_bar=false", "callbacks.last=null"])
+    assert_trains(tmp_path, [*TINY, "trainer.enable_progress_bar=false", "callbacks.last=null"])
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
 
 

@@ -23,6 +23,10 @@ def quiet_lightning() -> None:
     """Lets through, once, only what a user can act on; everything still reaches the root logger's handlers."""
     logging.getLogger("lightning.pytorch").handlers.clear()  # the root logger prints it already
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(CHATTER))
+        logging.getLogger(name).addFilter(_says_something)  # added once, however many runs a sweep has
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message=message)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(CHATTER)
