@@ -1,6 +1,21 @@
 """Experiments with variational autoencoders."""
 
-from vaelab.conditional import Conditional
-from vaelab.vae import VAE
+from importlib import import_module
+from typing import Any
 
-__all__ = ["VAE", "Conditional"]
+_HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs"}
+_ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
+__all__ = ["VAE", "Conditional", "load_run"]  # noqa: F822
+
+
+def __getattr__(name: str) -> Any:
+    """Imports on first use: what only draws or prints help need not wait for torch."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return import_module(f"vaelab.{name}")
+    raise AttributeError(f"module 'vaelab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_ROOMS])
