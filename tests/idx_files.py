@@ -11,6 +11,8 @@ IMAGES = 0x00000803
 LABELS = 0x00000801
 TRAIN = "train-images-idx3-ubyte"
 TEST = "t10k-images-idx3-ubyte"
+TRAIN_LABELS = "train-labels-idx1-ubyte"
+TEST_LABELS = "t10k-labels-idx1-ubyte"
 
 
 def random_images(n: int, rows: int, columns: int, seed: int = 0) -> Tensor:
@@ -68,3 +70,9 @@ def write_small_mnist(
     write_idx_images(folder / f"{TRAIN}{suffix}", train_images)
     write_idx_images(folder / f"{TEST}{suffix}", test_images)
     return train_images, test_images
+
+
+def write_idx_labels(path: Path, labels: Tensor, promised: int | None = None) -> Path:
+    """Writes an IDX file of labels (n,), 0 to 255, gzipped where the name ends in .gz; -> its path."""
+    n = len(labels) if promised is None else promised
+    return write_bytes(path, struct.pack(">2I", LABELS, n) + labels.to(torch.uint8).numpy().tobytes())

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from idx_files import TEST, TRAIN, coded_images, random_images, write_idx_images, write_small_mnist
+from idx_files import (
+    TEST,
+    TEST_LABELS,
+    TRAIN,
+    TRAIN_LABELS,
+    coded_images,
+    random_images,
+    write_idx_images,
+    write_small_mnist,
+)
 from vaelab.data import MNIST
 from vaelab.data.download import SHA256
 from vaelab.data.idx import find, read_images
@@ -310,7 +319,7 @@ def test_the_canonical_files_are_those_of_the_hash_table(tmp_path):
     else:
         root, n_train, n_test, size, val_size = tmp_path, 30, 11, (5, 7), 7
         write_small_mnist(root, n_train, n_test, *size, gz=True)
-    assert sorted(SHA256) == [f"{TEST}.gz", f"{TRAIN}.gz"]
+    assert set(SHA256) == {f"{name}.gz" for name in (TRAIN, TEST, TRAIN_LABELS, TEST_LABELS)}
     assert read_images(find(root, TRAIN)).shape == (n_train, *size)
     assert read_images(find(root, TEST)).shape == (n_test, *size)
     data = MNIST(str(root), val_size=val_size)

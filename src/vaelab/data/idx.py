@@ -1,11 +1,14 @@
-"""The IDX format of MNIST and its relatives: a big-endian header, then one byte per pixel, raw or gzipped.
+"""The IDX format of MNIST and its relatives: a big-endian header, then one byte per pixel or label, raw or gzipped.
 
 0x00000803, number of images, rows, columns (four bytes each), then images·rows·columns bytes
+0x00000801, number of labels (four bytes), then one byte per label
 """
 
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -13,7 +16,12 @@ import torch
 from torch import Tensor
 
 IMAGES = 0x00000803
+LABELS = 0x00000801
 CHUNK = 1 << 20
+
+
+class UnreadableFile(ValueError):
+    """A file that is not what it should be: one sentence with the file, the cause and the cure."""
 
 
 def find(folder: Path, name: str) -> Path:
@@ -37,37 +45,77 @@ def read_images(path: Path) -> Tensor:
     Never allocates more than the file really holds, whatever its header says.
 
     Raises:
-        ValueError: the file is no IDX image file, or it holds less or more than its header says.
+        UnreadableFile: the file is no IDX image file, or it holds less or more than its header says.
     """
-    try:
-        with cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
-            header = file.read(16)
-            if len(header) < 16:
-                raise ValueError(f"{path} ends inside its header, after {len(header)} of 16 bytes; fetch it again")
-            magic, *shape = struct.unpack(">4I", header)
-            if magic != IMAGES:
-                raise ValueError(
-                    f"{path} starts with 0x{magic:08x} where an IDX file of images starts with 0x{IMAGES:08x}; it is "
-                    "another kind of file, so put the images in its place"
-                )
-            n, rows, columns = shape
-            size = n * rows * columns
-            if not size:
-                raise ValueError(f"{path} promises {n} images of {rows}x{columns} pixels, which is nothing to train on")
-            pixels = _read(file, size + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is no whole gzip file ({error}); fetch it again") from error
-    if len(pixels) != size:
-        held = f"only {len(pixels)}" if len(pixels) < size else "more"
-        raise ValueError(
-            f"{path} promises {n} images of {rows}x{columns} pixels, {size} bytes, but holds {held}; fetch it again"
-        )
-    return torch.frombuffer(pixels, dtype=torch.uint8).view(n, rows, columns)
+    return torch.cat(list(stream_images(path)))
 
 
-def _read(file: BinaryIO, limit: int) -> bytearray:
+def stream_images(path: Path, rows: int | None = None) -> Iterator[Tensor]:
+    """An IDX file of images -> (m, rows, columns), uint8, at most `rows` images or about a MiB at a time.
+
+    Raises:
+        UnreadableFile: as `read_images`; what is wrong at the end of the file is found there.
+    """
+    with _opened(path) as file:
+        n, height, width = _read_header(file, path, IMAGES, "images", 16)
+        what = f"{n} images of {height}x{width} pixels"
+        if not n * height * width:
+            raise UnreadableFile(f"{path} promises {what}, so there is nothing in it; put images in its place")
+        at_once = min(rows or n, max(1, CHUNK // (height * width)))
+        for done in range(0, n, at_once):
+            count = min(at_once, n - done)
+            pixels = _read_promised(file, path, done, count, n, height * width, what)
+            yield torch.frombuffer(pixels, dtype=torch.uint8).view(count, height, width)
+
+
+def read_labels(path: Path) -> Tensor:
+    """An IDX file of labels -> (n,), int64.
+
+    Raises:
+        UnreadableFile: the file is no IDX label file, or it holds less or more than its header says.
+    """
+    with _opened(path) as file:
+        (n,) = _read_header(file, path, LABELS, "labels", 8)
+        labels = _read_promised(file, path, 0, n, n, 1, f"{n} labels")
+    return torch.tensor(list(labels))
+
+
+def read_up_to(file: BinaryIO, limit: int) -> bytearray:
     """Up to `limit` bytes, a chunk at a time: a header's promise alone allocates nothing."""
     content = bytearray()
     while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
         content += chunk
+    return content
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UnreadableFile(f"{path} is no whole gzip file ({error}); fetch it again") from error
+
+
+def _read_header(file: BinaryIO, path: Path, wanted: int, kind: str, size: int) -> tuple[int, ...]:
+    """The sizes after the magic number."""
+    header = file.read(size)
+    if len(header) < size:
+        raise UnreadableFile(f"{path} ends inside its header, after {len(header)} of {size} bytes; fetch it again")
+    magic, *shape = struct.unpack(f">{size // 4}I", header)
+    if magic != wanted:
+        raise UnreadableFile(
+            f"{path} starts with 0x{magic:08x} where an IDX file of {kind} starts with 0x{wanted:08x}; it is another "
+            f"kind of file, so put the {kind} in its place"
+        )
+    return tuple(shape)
+
+
+def _read_promised(file: BinaryIO, path: Path, done: int, count: int, n: int, size: int, what: str) -> bytearray:
+    """The bytes of items `done` to `done + count` of n, each of `size` bytes; the last of them must end the file."""
+    content = read_up_to(file, count * size)
+    short = len(content) < count * size
+    if short or (done + count == n and file.read(1)):
+        held = f"only {done * size + len(content)}" if short else "more"
+        raise UnreadableFile(f"{path} promises {what}, {n * size} bytes, but holds {held}; fetch it again")
     return content

@@ -1,22 +1,25 @@
 """MNIST, and any other image set in the IDX format."""
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pooch
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
-from vaelab.checks import check_flag, check_seed, check_whole
-from vaelab.data.batches import Batches
+from vaelab.checks import check_choice, check_flag, check_seed, check_whole
 from vaelab.data.download import MIRRORS, download_mnist
-from vaelab.data.idx import find, read_images
+from vaelab.data.idx import find, read_images, read_labels, stream_images
+from vaelab.data.module import SPLITS, DataModule
+from vaelab.data.rows import SUPPORTS, check_rows, shape_rows
 
-SUPPORTS = ("binary", "unit_interval", "real")
+TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
+MNIST_TEST_CRC = 0xE4CA5F57  # of the pixels of MNIST's test images
 
 
-class MNIST(LightningDataModule):
+class MNIST(DataModule):
     """Images that reconstruct themselves, with pixels to fit the likelihood's support.
 
         binary         Bernoulli(grey / 255) draws: dynamic binarisation
@@ -27,8 +30,8 @@ class MNIST(LightningDataModule):
     so that scores compare across epochs, runs and models.
 
     Args:
-        root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz; None downloads MNIST,
-            once, to the user's cache.
+        root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and where there are labels
+            `train-labels-idx1-ubyte` and `t10k-labels-idx1-ubyte`; None downloads MNIST, once, to the user's cache.
         val_size: how many of the last training images are the validation split.
         batch_size: images per training batch.
         eval_batch_size: images per validation and test batch.
@@ -88,9 +91,9 @@ class MNIST(LightningDataModule):
         """Reads the files and draws the pixels of the validation and test splits, once."""
         if hasattr(self, "test"):
             return
-        path = find(self._folder, "train-images-idx3-ubyte")
+        path = find(self._folder, TRAIN_IMAGES)
         images = read_images(path).unsqueeze(1)  # (n, 1, rows, columns)
-        test = read_images(find(self._folder, "t10k-images-idx3-ubyte")).unsqueeze(1)
+        test = read_images(find(self._folder, TEST_IMAGES)).unsqueeze(1)
         if images.shape[1:] != test.shape[1:]:
             raise ValueError(
                 f"data.root={self._folder} mixes training images of {tuple(images.shape[2:])} pixels with test images "
@@ -102,14 +105,29 @@ class MNIST(LightningDataModule):
                 "use a smaller data.val_size"
             )
         self.x_shape = self.target_shape = tuple(images.shape[1:])
-        generators = [torch.Generator().manual_seed(3 * self.seed + split) for split in range(3)]
-        self.train = images[: -self.val_size]
-        if not self.resample:
-            self.train = self._prepare(self.train, generators[0])
-        self.val = self._prepare(images[-self.val_size :], generators[1])
-        self.test = self._prepare(test, generators[2])
+        self.train_images = images[: -self.val_size]
+        self.train = self.train_images if self.resample else self._fixed_train()
+        self.redraw = self._pixels if self.resample else None
+        self.val = self._pixels(images[-self.val_size :], self._generator(1))
+        self.test = self._pixels(test, self._generator(2))
+        self._identity = len(images), len(test), zlib.crc32(test.numpy().tobytes())
 
-    def _prepare(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
+    def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """All x of a split (n, 1, rows, columns), and None; training pixels as `resample=False` draws them."""
+        if split != "train" or not self.resample or not hasattr(self, "train"):
+            return super().examples(split)
+        return self._fixed_train(), None
+
+    def _fixed_train(self) -> Tensor:
+        """Training pixels drawn from `seed`; kept, since every evaluation asks for them."""
+        if not hasattr(self, "_fixed"):
+            self._fixed = self._pixels(self.train_images, self._generator(0))
+        return self._fixed
+
+    def _generator(self, split: int) -> Generator:
+        return torch.Generator().manual_seed(3 * self.seed + split)
+
+    def _pixels(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
         """uint8 -> float32 of the same shape, as the support asks."""
         if self.support == "binary":
             return torch.bernoulli(grey / 255, generator=generator)
@@ -119,16 +137,105 @@ class MNIST(LightningDataModule):
         steps = torch.randint(2**16, grey.shape, generator=generator, device=grey.device)
         return (grey + steps / 2**16) / 256
 
-    def train_dataloader(self) -> Batches:
-        """Shuffled (x, x) batches, their pixels drawn afresh."""
-        return Batches(
-            self.train, None, self.batch_size, shuffle=True, prepare=self._prepare if self.resample else None
+    def prepare(
+        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, first: int = 0
+    ) -> Tensor:
+        """Images as a file holds them -> (n, *x_shape) float32, with pixels as in training; see `DataModule.prepare`.
+
+        Integers are grey, 0 to 255: they are binarised, scaled or dequantised, with `generator` where that draws.
+        Floats and bools are pixels prepared already. So are integers of 0 and 1 alone where the support is binary,
+        because a .csv does not tell 1 from 1.0.
+
+        Raises:
+            ValueError: as `DataModule.prepare`; grey outside 0 to 255; or floats that are evidently grey.
+        """
+        rows = shape_rows(rows, x_shape)
+        if rows.is_floating_point() or rows.dtype == torch.bool:
+            return self._check_prepared(rows.float(), first)
+        black_and_white = self.support == "binary" and bool(((rows == 0) | (rows == 1)).all())
+        return rows.float() if black_and_white else self._pixels(_check_grey(rows, first), generator)
+
+    def _check_prepared(self, x: Tensor, first: int) -> Tensor:
+        cure = "give grey pixels as integers from 0 to 255 (uint8), or floats that are prepared already"
+        check_rows(x, self.support, "the data", cure, first)
+        if len(x) and x.max() > 1 and bool((x == x.round()).all()):
+            raise ValueError(
+                f"the data holds whole numbers up to {x.max():g} as floats, but grey as float lies in [0, 1) "
+                f"for this model; {cure}"
+            )
+        return x
+
+    def labels(self, split: str) -> tuple[str, Tensor] | None:
+        """The labels of a split, ("label", int64 (n,)), in the order of `batches`; None where their file is not there.
+
+        Raises:
+            ValueError: the split is not known or not set up, the file is no IDX label file, or it holds more or fewer
+                labels than there are images.
+        """
+        check_choice("split", split, SPLITS)
+        try:
+            path = find(self._folder, TEST_LABELS if split == "test" else TRAIN_LABELS)
+        except FileNotFoundError:
+            return None
+        n_test, n_val = len(self.examples("test")[0]), len(self.examples("val")[0])
+        n = n_test if split == "test" else len(self.train_images) + n_val
+        labels = read_labels(path)
+        if len(labels) != n:
+            raise ValueError(
+                f"{path} holds {len(labels)} labels for {n} images; put the labels of the same set there, or leave "
+                "them out"
+            )
+        return "label", {"train": labels[:-n_val], "val": labels[-n_val:], "test": labels}[split]
+
+    @property
+    def levels(self) -> int | None:
+        """See `DataModule.levels`: 256 where grey is dequantised, 2 where it is binarised."""
+        return 256 if self.support == "real" else super().levels
+
+    def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
+        """See `DataModule.describe`. A set other than MNIST has its folder's name and the CRC-32 of its test pixels."""
+        shape = getattr(self, "x_shape", x_shape)
+        drawn = "dynamic in training, validation and test drawn once" if self.resample else "fixed"
+        return {
+            **super().describe(x_shape),
+            "per": f"image of {shape[-2]}x{shape[-1]} pixels" if shape and len(shape) > 1 else "image",
+            "data": self._name(),
+            "binarisation": f"{drawn} (seed {self.seed})" if self.support == "binary" else "none",
+            "dequantisation": "uniform, 256 levels" if self.support == "real" else "none",
+        }
+
+    def _name(self) -> str:
+        if not hasattr(self, "_identity"):
+            try:
+                self._identity = _identify(self._folder)
+            except (OSError, ValueError):  # no files, and so no more to say
+                return "MNIST" if self.root is None else f"images in {self.root.resolve().name}"
+        n_train, n_test, crc = self._identity
+        if self._identity == (60_000, 10_000, MNIST_TEST_CRC):
+            return "MNIST"
+        return f"{n_train} + {n_test} images in {self._folder.resolve().name} (test images' CRC-32 {crc:08x})"
+
+
+def _identify(folder: Path) -> tuple[int, int, int]:
+    """Number of training images, number of test images, CRC-32 of the pixels of the latter."""
+    n_train = sum(len(images) for images in stream_images(find(folder, TRAIN_IMAGES)))
+    n_test, crc = 0, 0
+    for images in stream_images(find(folder, TEST_IMAGES)):
+        n_test, crc = n_test + len(images), zlib.crc32(images.numpy().tobytes(), crc)
+    return n_train, n_test, crc
+
+
+def _check_grey(rows: Tensor, first: int) -> Tensor:
+    """Integers as uint8.
+
+    Raises:
+        ValueError: one of them is no grey level.
+    """
+    outside = (rows < 0) | (rows > 255)
+    if outside.any():
+        bad = int(outside.flatten(1).any(-1).nonzero()[0])
+        raise ValueError(
+            f"the data holds {rows[bad][outside[bad]][0].item()} in row {first + bad} (counting from 0), but grey "
+            "pixels go from 0 to 255; scale the pixels, or give floats that are prepared already"
         )
-
-    def val_dataloader(self) -> Batches:
-        """(x, x) batches in a fixed order."""
-        return Batches(self.val, None, self.eval_batch_size)
-
-    def test_dataloader(self) -> Batches:
-        """(x, x) batches in a fixed order."""
-        return Batches(self.test, None, self.eval_batch_size)
+    return rows.to(torch.uint8)

@@ -1,0 +1,109 @@
+"""Rows of numbers from a file of one's own."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.checks import check_choice, check_seed, check_whole
+from vaelab.data.files import KINDS, read_chunks
+from vaelab.data.module import DataModule
+from vaelab.data.rows import SUPPORTS, check_rows
+
+
+class Array(DataModule):
+    """Rows of numbers that reconstruct themselves, from a .npy, .npz, .csv, .parquet or IDX file (`files.read_chunks`).
+
+    The numbers are taken as they are, as float32: nothing is scaled, so densities are per unit of the file. Each row
+    falls into one of the three splits, at random; its place depends on the number of rows, the sizes and `seed` alone.
+
+    Args:
+        path: the file. An array (n, *row) has n rows, so x has shape *row; (n,) has n rows of one number.
+        val_size: validation rows: how many, or what fraction of all.
+        test_size: test rows: how many, or what fraction of all.
+        batch_size: rows per training batch.
+        eval_batch_size: rows per validation and test batch.
+        seed: decides the splits.
+        support: what the likelihood scores: `binary` takes 0 and 1 only, `unit_interval` numbers from 0 to 1.
+
+    Raises:
+        ValueError: no path, a size or support that makes no sense, a file that holds no rows of numbers, splits that
+            leave nothing to train on, or a number that is not finite or outside the support.
+        FileNotFoundError: there is no such file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        val_size: int | float = 0.1,
+        test_size: int | float = 0.1,
+        batch_size: int = 100,
+        eval_batch_size: int = 1_000,
+        seed: int = 0,
+        support: str = "real",
+    ) -> None:
+        super().__init__()
+        if not isinstance(path, str | Path) or not str(path):
+            raise ValueError(
+                f"data.path={path} does not fit, because data=array reads a file; set data.path to {KINDS}"
+            )
+        self.path = Path(path).expanduser()
+        self.val_size = _check_size("data.val_size", val_size)
+        self.test_size = _check_size("data.test_size", test_size)
+        self.batch_size = check_whole("data.batch_size", batch_size, 1)
+        self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
+        self.seed = check_seed("data.seed", seed)
+        self.support = check_choice("data.support", support, SUPPORTS)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the file and draws the splits, once."""
+        if hasattr(self, "test"):
+            return
+        rows = self._read()
+        n = len(rows)
+        n_val, n_test = (_count(size, n) for size in (self.val_size, self.test_size))
+        if n_val + n_test >= n:
+            raise ValueError(
+                f"data.val_size={self.val_size} and data.test_size={self.test_size} leave nothing to train on, because "
+                f"{self.path} holds {n} row{'' if n == 1 else 's'}; use smaller ones, or a file of more rows"
+            )
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+        self.x_shape = self.target_shape = tuple(rows.shape[1:])
+        self.train, self.val, self.test = (
+            rows[part.sort().values] for part in order.split([n - n_val - n_test, n_val, n_test])
+        )
+        self._n = n
+
+    def _read(self) -> Tensor:
+        """All rows, (n, *row) float32."""
+        cure = "use a model of real numbers such as model=gaussian, or bring the file to that range"
+        chunks: list[Tensor] = []
+        first = 0
+        for chunk in read_chunks(self.path):
+            chunks.append(check_rows(chunk.float(), self.support, str(self.path), cure, first))
+            first += len(chunk)
+        return torch.cat(chunks)
+
+    def describe(self, x_shape: Any = None) -> dict[str, str]:
+        """See `DataModule.describe`. The data go by the file's name and shape: how many rows, once they are set up."""
+        shape = getattr(self, "x_shape", x_shape)
+        sizes = [*([self._n] if hasattr(self, "_n") else []), *(shape or ())]
+        return {
+            **super().describe(x_shape),
+            "data": f"{self.path.name} ({'x'.join(map(str, sizes))})" if sizes else self.path.name,
+        }
+
+
+def _check_size(name: str, value: Any) -> int | float:
+    if (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1):
+        return value
+    raise ValueError(
+        f"{name}={value!r} does not fit, because it must be a whole number of rows, at least 1, or a fraction "
+        "between 0 and 1"
+    )
+
+
+def _count(size: int | float, n: int) -> int:
+    """How many of n rows: at least one."""
+    return size if isinstance(size, int) else max(1, round(size * n))

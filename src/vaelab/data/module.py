@@ -1,0 +1,163 @@
+"""What vaelab asks of data beyond Lightning: fixed batches, prepared rows, names, and what is known of the data."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from lightning.pytorch import LightningDataModule
+from torch import Generator, Tensor
+
+from vaelab.checks import check_choice, check_whole
+from vaelab.data.batches import Batches
+from vaelab.data.rows import check_rows, shape_rows
+
+SPLITS = ("train", "val", "test")
+
+
+class DataModule(LightningDataModule):
+    """Serves (x, target) batches, and answers what the evaluation of a model asks about its data.
+
+    A subclass gives `x_shape` and `target_shape`, known after `setup` at the latest, and in `setup` leaves `train`,
+    `val` and `test`: each (n, *x_shape) where x reconstructs itself, or the pair x and target, (n, *target_shape).
+    The rest has defaults that fit data of which nothing more is known. Where x is not what the likelihood scores and
+    lies elsewhere than `support`, override `prepare`.
+
+    Attributes:
+        x_shape: shape of one x, what the encoder sees.
+        target_shape: shape of one target, what the decoder is scored on.
+        support: where the target's numbers lie, `binary`, `unit_interval` or `real`.
+        batch_size: examples per training batch.
+        eval_batch_size: examples per validation and test batch.
+        redraw: applied to each training batch of x as it is drawn, such as a fresh binarisation; None leaves x alone.
+    """
+
+    x_shape: tuple[int, ...]
+    target_shape: tuple[int, ...]
+    train: Tensor | tuple[Tensor, Tensor]
+    val: Tensor | tuple[Tensor, Tensor]
+    test: Tensor | tuple[Tensor, Tensor]
+    support: str = "real"
+    batch_size: int = 100
+    eval_batch_size: int = 1_000
+    redraw: Callable[[Tensor], Tensor] | None = None
+
+    def train_dataloader(self) -> Batches:
+        """Shuffled (x, target) batches; x passes through `redraw`."""
+        return Batches(*_pair(self.train), self.batch_size, shuffle=True, prepare=self.redraw)
+
+    def val_dataloader(self) -> Batches:
+        """(x, target) batches in a fixed order."""
+        return self.batches("val")
+
+    def test_dataloader(self) -> Batches:
+        """(x, target) batches in a fixed order."""
+        return self.batches("test")
+
+    def batches(self, split: str, batch_size: int | None = None) -> Batches:
+        """(x, target) batches of a split, the same in every pass and every run: what evaluation sees.
+
+        Args:
+            split: `train`, `val` or `test`.
+            batch_size: examples per batch; `eval_batch_size` unless given.
+
+        Raises:
+            ValueError: the split is not known or not set up, or the batch size is no positive whole number.
+        """
+        size = check_whole("batch_size", batch_size if batch_size is not None else self.eval_batch_size, 1)
+        return Batches(*self.examples(split), size)
+
+    def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """All x (n, *x_shape) of a split and targets (n, *target_shape), None where x is its own, as `batches` serves them.
+
+        Raises:
+            ValueError: the split is not known, or not set up.
+        """
+        check_choice("split", split, SPLITS)
+        if not hasattr(self, split):
+            raise ValueError(f"split={split} is not there yet, because the data is not set up; call setup() first")
+        return _pair(getattr(self, split))
+
+    def prepare(
+        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, first: int = 0
+    ) -> Tensor:
+        """Rows as a file holds them -> x as the encoder sees it, (n, *x_shape) float32, prepared as in training.
+
+        Needs neither `setup` nor the training data.
+
+        Args:
+            rows: (n, *anything), with as many numbers per row as `x_shape` has.
+            x_shape: shape of one x of the trained model.
+            generator: of what preparing draws; torch's global one unless given.
+            first: number of the first row in its file, for the errors.
+
+        Raises:
+            ValueError: rows of another length, NaN, an infinite number, or one outside the support.
+        """
+        x = shape_rows(rows, x_shape, self.x_names).float()
+        return check_rows(x, self.support, "the data", "give rows like those that the model was trained on", first)
+
+    def entropy(self) -> float | None:
+        """Entropy of the data's generator, nats per target; None where it is unknown or not finite."""
+        return None
+
+    def log_prob(self, target: Tensor) -> Tensor | None:
+        """The generator's own log-density of targets (n, *target_shape) -> (n,), nats; None where there is none.
+
+        Its mean over targets that the generator draws is −`entropy()`.
+        """
+        return None
+
+    def labels(self, split: str) -> tuple[str, Tensor] | None:
+        """Name of a label, and its value for each example of a split (n,), in the order of `batches`; None without.
+
+        A label colours figures; no model sees it.
+        """
+        check_choice("split", split, SPLITS)
+        return None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the target's dimensions; None where they have none."""
+        return None
+
+    @property
+    def x_names(self) -> tuple[str, ...] | None:
+        """Names of the dimensions of x; None where they have none."""
+        return None
+
+    @property
+    def levels(self) -> int | None:
+        """How many discrete values a dimension of the target takes, for bits per dimension; None where continuous.
+
+        Where `describe()["measure"]` is `mass`, log p is their log-probability. Where it is `density`, the k values
+        were dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on their log-probability.
+        """
+        return 2 if self.support == "binary" else None
+
+    def surface(self, n: int) -> tuple[Tensor, Tensor] | None:
+        """x on an n by n grid of the plane (n·n, *x_shape), and the true function there (n, n); None without one."""
+        return None
+
+    def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
+        """What a number measured on this data means; numbers compare only where all of this is equal.
+
+        measure         `density` or `mass`: what exp(log p) is
+        per             what one example is
+        data            which data
+        binarisation    how grey pixels became binary
+        dequantisation  how discrete values became real
+
+        Args:
+            x_shape: shape of one x, for data that is not set up.
+        """
+        shape = getattr(self, "x_shape", x_shape)
+        return {
+            "measure": "mass" if self.support == "binary" else "density",
+            "per": "row" if shape is None else f"row of {math.prod(shape)} numbers",
+            "data": type(self).__name__,
+            "binarisation": "none",
+            "dequantisation": "none",
+        }
+
+
+def _pair(held: Tensor | tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    return (held, None) if isinstance(held, Tensor) else held

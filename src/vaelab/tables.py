@@ -1,0 +1,180 @@
+"""Tables of results, written a chunk at a time: .npz, .csv and .parquet."""
+
+import math
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+Chunk = Mapping[str, np.ndarray]
+
+AT_ONCE = 1 << 24  # bytes gathered before a .csv or .parquet writer is called
+
+
+def check_table_path(path: str | Path) -> Path:
+    """The path of a table that can be written.
+
+    Raises:
+        ValueError: it ends in none of the known extensions.
+        FileNotFoundError: its folder does not exist.
+        IsADirectoryError: it is a folder itself.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in WRITERS:
+        raise ValueError(f"{path} is of no kind that can be written; let its name end in one of {', '.join(WRITERS)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{path} cannot be written, because the folder {path.parent} does not exist; make it first"
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} cannot be written, because it is a folder; give the name of a file")
+    return path
+
+
+def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
+    """Writes chunks of rows as one table; -> the number of rows.
+
+    .npz              each name one array, all chunks in a row
+    .csv, .parquet    each name one column where it has a number per row; otherwise columns name_0, name_1, … of its
+                      flattened dimensions. A .csv holds bools as 0 and 1.
+
+    The table appears under its name when it is whole: a failure leaves what was there as it was, and nothing beside it.
+
+    Args:
+        path: the file, which may exist.
+        chunks: names to arrays (m, *shape); each chunk has the names, types and shapes of the first, m is its own. They
+            are written as they come.
+
+    Raises:
+        ValueError: an unknown extension, no rows, or chunks that do not fit each other.
+        OSError: the folder does not exist, or the file cannot be written.
+    """
+    path = check_table_path(path)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        rows = WRITERS[path.suffix.lower()](whole, _checked(chunks))
+        if not rows:
+            raise ValueError(f"{path} was not written, because there are no rows; give at least one")
+        os.replace(whole, path)
+    return rows
+
+
+def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
+    """The chunks, each as the first: names, types and shapes, and one number of rows in all its arrays."""
+    first: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    for chunk in chunks:
+        arrays = {name: np.asarray(array) for name, array in chunk.items()}
+        if not arrays or min(array.ndim for array in arrays.values()) < 1:
+            raise ValueError(f"a chunk of {list(arrays)} has no rows; give arrays with one entry per row")
+        if len({len(array) for array in arrays.values()}) > 1:
+            sizes = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
+            raise ValueError(f"a chunk has columns of unequal length ({sizes}); give each as many rows")
+        kinds = {name: (array.dtype, array.shape[1:]) for name, array in arrays.items()}
+        first = first or kinds
+        if kinds != first:
+            raise ValueError(f"a chunk of {kinds} follows one of {first}; give all the same names, types and shapes")
+        if len(next(iter(arrays.values()))):
+            yield arrays
+
+
+def _write_npz(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+    """Each array goes to a raw file of its own first, because its header must say how many rows there are."""
+    rows = 0
+    arrays: dict[str, np.ndarray] = {}
+    with ExitStack() as stack:
+        files: dict[str, BinaryIO] = {}
+        for arrays in chunks:
+            for name, array in arrays.items():
+                if name not in files:
+                    raw = path.parent / f"{len(files)}.raw"
+                    files[name] = cast(BinaryIO, stack.enter_context(raw.open("w+b")))
+                files[name].write(np.ascontiguousarray(array).data)
+            rows += len(next(iter(arrays.values())))
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, file in files.items():
+                # A fixed date: the same results give the same bytes.
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    _write_npy_header(cast(BinaryIO, member), arrays[name], rows)
+                    file.seek(0)
+                    shutil.copyfileobj(file, member, 1 << 20)
+    return rows
+
+
+def _write_npy_header(file: BinaryIO, like: np.ndarray, rows: int) -> None:
+    descr = np.lib.format.dtype_to_descr(like.dtype)
+    shape = (rows, *like.shape[1:])
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def _write_csv(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+    from pyarrow import csv  # type: ignore[import-untyped]
+
+    whole_numbers = ({name: _bools_as_digits(array) for name, array in chunk.items()} for chunk in chunks)
+    return _write_arrow(whole_numbers, lambda schema: csv.CSVWriter(path, schema))
+
+
+def _bools_as_digits(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _write_parquet(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+    from pyarrow import parquet
+
+    return _write_arrow(chunks, lambda schema: parquet.ParquetWriter(path, schema))
+
+
+def _write_arrow(chunks: Iterator[dict[str, np.ndarray]], open_writer: Callable[[Any], Any]) -> int:
+    import pyarrow
+
+    rows = 0
+    with ExitStack() as stack:
+        writer = None
+        for chunk in _gathered(chunks):
+            table = pyarrow.table(_columns(chunk))
+            writer = writer or stack.enter_context(open_writer(table.schema))
+            writer.write_table(table)
+            rows += len(table)
+    return rows
+
+
+def _gathered(chunks: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """Small chunks put together: a .parquet file of many small groups of rows is slow to read."""
+    held: list[dict[str, np.ndarray]] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += sum(array.nbytes for array in chunk.values())
+        if size >= AT_ONCE:
+            yield _joined(held)
+            held, size = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(chunks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _columns(chunk: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """name -> (m,), or name_0, name_1, … -> (m,) from (m, *shape)."""
+    columns: dict[str, np.ndarray] = {}
+    for name, array in chunk.items():
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        names = [name] if array.ndim == 1 else [f"{name}_{index}" for index in range(flat.shape[1])]
+        if clash := columns.keys() & set(names):
+            raise ValueError(f"two columns would be called {min(clash)}; rename one of the arrays")
+        columns |= {column: np.ascontiguousarray(flat[:, index]) for index, column in enumerate(names)}
+    return columns
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[dict[str, np.ndarray]]], int]] = {
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}
