@@ -17,8 +17,8 @@ Chunk = Mapping[str, np.ndarray]
 AT_ONCE = 1 << 24  # bytes gathered before a .csv or .parquet writer is called
 
 
-def check_table_path(path: str | Path) -> Path:
-    """The path of a table that can be written.
+def check_table_path(path: str | Path, *others: str) -> Path:
+    """The path of a table that can be written, or of a file that ends in one of `others`, such as `.png`.
 
     Raises:
         ValueError: it ends in none of the known extensions.
@@ -26,8 +26,8 @@ def check_table_path(path: str | Path) -> Path:
         IsADirectoryError: it is a folder itself.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() not in WRITERS:
-        raise ValueError(f"{path} is of no kind that can be written; let its name end in one of {', '.join(WRITERS)}")
+    if path.suffix.lower() not in (known := [*WRITERS, *others]):
+        raise ValueError(f"{path} is of no kind that can be written; let its name end in one of {', '.join(known)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{path} cannot be written, because the folder {path.parent} does not exist; make it first"

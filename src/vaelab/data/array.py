@@ -55,6 +55,7 @@ class Array(DataModule):
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
         self.support = check_choice("data.support", support, SUPPORTS)
+        self.levels = 2 if support == "binary" else None
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the file and draws the splits, once."""

@@ -72,6 +72,7 @@ class MNIST(DataModule):
         self.seed = check_seed("data.seed", seed)
         self.mirrors = mirrors
         self.support = support
+        self.levels = {"binary": 2, "real": 256}.get(support)
 
     def prepare_data(self) -> None:
         """Downloads MNIST where no `root` is given and the cache does not hold it."""
@@ -186,11 +187,6 @@ class MNIST(DataModule):
                 "them out"
             )
         return "label", {"train": labels[:-n_val], "val": labels[-n_val:], "test": labels}[split]
-
-    @property
-    def levels(self) -> int | None:
-        """See `DataModule.levels`: 256 where grey is dequantised, 2 where it is binarised."""
-        return 256 if self.support == "real" else super().levels
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
         """See `DataModule.describe`. A set other than MNIST has its folder's name and the CRC-32 of its test pixels."""

@@ -28,6 +28,9 @@ class DataModule(LightningDataModule):
         batch_size: examples per training batch.
         eval_batch_size: examples per validation and test batch.
         redraw: applied to each training batch of x as it is drawn, such as a fresh binarisation; None leaves x alone.
+        levels: how many discrete values a dimension of the target takes, for bits per dimension; None where continuous.
+            Where `describe()["measure"]` is `mass`, log p is their log-probability. Where it is `density`, the k values
+            were dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on their log-probability.
     """
 
     x_shape: tuple[int, ...]
@@ -39,6 +42,10 @@ class DataModule(LightningDataModule):
     batch_size: int = 100
     eval_batch_size: int = 1_000
     redraw: Callable[[Tensor], Tensor] | None = None
+    levels: int | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""
 
     def train_dataloader(self) -> Batches:
         """Shuffled (x, target) batches; x passes through `redraw`."""
@@ -66,7 +73,7 @@ class DataModule(LightningDataModule):
         return Batches(*self.examples(split), size)
 
     def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """All x (n, *x_shape) of a split and targets (n, *target_shape), None where x is its own, as `batches` serves them.
+        """All x (n, *x_shape) and targets (n, *target_shape) of a split, as `batches` serves them; None where it is x.
 
         Raises:
             ValueError: the split is not known, or not set up.
@@ -123,15 +130,6 @@ class DataModule(LightningDataModule):
     def x_names(self) -> tuple[str, ...] | None:
         """Names of the dimensions of x; None where they have none."""
         return None
-
-    @property
-    def levels(self) -> int | None:
-        """How many discrete values a dimension of the target takes, for bits per dimension; None where continuous.
-
-        Where `describe()["measure"]` is `mass`, log p is their log-probability. Where it is `density`, the k values
-        were dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on their log-probability.
-        """
-        return 2 if self.support == "binary" else None
 
     def surface(self, n: int) -> tuple[Tensor, Tensor] | None:
         """x on an n by n grid of the plane (n·n, *x_shape), and the true function there (n, n); None without one."""

@@ -104,6 +104,7 @@ class Sine(DataModule):
         """
         if not self._has_density:
             return None
+        target = target.detach().cpu()
         if not self.surface_points:
             return torch.from_numpy(self.density.log_prob(target.reshape(-1).double().numpy()))
         xy, s = target[:, :2], target[:, 2]
