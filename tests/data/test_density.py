@@ -1,4 +1,4 @@
-"""The density of sin(x+y) + noise and its entropy, against closed forms, scipy's quadrature and the generator's draws."""
+"""The density of sin(x+y) + noise and its entropy, against closed forms, scipy's quadrature and draws."""
 
 import math
 from itertools import pairwise

@@ -274,16 +274,24 @@ def _read_parquet(path: Path, rows: int | None) -> Iterator[Array]:
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
         names = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
-        groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
-        row_bytes = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
-        width = None
-        for batch in file.iter_batches(_rows_at_once(rows, row_bytes), columns=names):
-            columns = [_unnest(path, name, column) for name, column in zip(names, batch.columns, strict=True)]
-            table = np.concatenate(columns, axis=-1) if columns else np.empty((len(batch), 0))
-            width = width or table.shape[1]
-            if table.shape[1] != width:
-                raise UnreadableFile(f"{path} holds lists of {width} and of {table.shape[1]} numbers; {ONE_LENGTH}")
-            yield from _split(table, rows)
+        if not names:
+            raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
+        first = next(_parquet_tables(path, file, names, 1), None)
+        if first is None:
+            return
+        for table in _parquet_tables(path, file, names, _rows_at_once(rows, first.nbytes)):
+            if table.shape[1] != first.shape[1]:
+                raise UnreadableFile(
+                    f"{path} holds lists of {first.shape[1]} and of {table.shape[1]} numbers; {ONE_LENGTH}"
+                )
+            yield table
+
+
+def _parquet_tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Array]:
+    """(at most `rows`, numbers per row) at a time."""
+    for batch in file.iter_batches(rows, columns=names):
+        columns = [_unnest(path, name, column) for name, column in zip(names, batch.columns, strict=True)]
+        yield np.concatenate(columns, axis=-1)
 
 
 ONE_LENGTH = "give lists of one length"
@@ -291,26 +299,20 @@ ONE_LENGTH = "give lists of one length"
 
 def _unnest(path: Path, name: str, column: Any) -> Array:
     """A column of numbers, or of lists of numbers -> (m, numbers per row)."""
-    from pyarrow import types
+    from pyarrow import compute, types
 
     m = len(column)
     if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
-        lengths = {len(item) if item is not None else None for item in column}
-        if len(set(lengths)) > 1 or None in lengths or column.null_count:
+        if column.null_count or len(compute.unique(compute.list_value_length(column))) > 1:
             raise UnreadableFile(f"{path} holds lists of unequal length in its column {name}; {ONE_LENGTH}")
         return _unnest(path, name, column.flatten()).reshape(m, -1) if m else np.empty((0, 1))
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
         raise UnreadableFile(
             f"{path} holds {column.type} in its column {name} where plain numbers are needed; leave that column out"
         )
-    return column.to_numpy(zero_copy_only=False).astype(_null_safe(column)).reshape(m, -1)
-
-
-def _null_safe(column: Any) -> Any:
-    """A bool column with nulls comes as objects; everything else has its type already."""
-    from pyarrow import types
-
-    return np.float32 if column.null_count and types.is_boolean(column.type) else None
+    numbers = column.to_numpy(zero_copy_only=False)
+    # Bools with empty cells come as objects.
+    return (numbers.astype(np.float32) if numbers.dtype == object else numbers).reshape(m, -1)
 
 
 # Images

@@ -1,0 +1,415 @@
+"""Rows from files: exact, in order and in bounded chunks; one sentence where there are no rows of numbers."""
+
+import io
+import os
+import re
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+from PIL import Image
+from pyarrow import parquet
+from torch.testing import assert_close
+
+import vaelab.data.files
+from idx_files import random_images, write_bytes, write_idx_images
+from vaelab.data import read_chunks
+
+NUMBERS = np.random.default_rng(0).normal(size=(23, 5)).astype(np.float32)
+MIB = 1 << 20
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Chunks of 7 rows of 5 float32, so that 23 rows make four."""
+    monkeypatch.setattr(vaelab.data.files, "CHUNK_BYTES", 7 * 5 * 4)
+
+
+def one_line_with(*words: object) -> str:
+    return r"\A.*" + ".*".join(re.escape(str(word)) for word in words) + r".*\Z"
+
+
+def whole(path, rows=None):
+    return torch.cat(list(read_chunks(path, rows)))
+
+
+def save(path, array=NUMBERS, **arrays):
+    """Writes one array of two dimensions in the format of the name; -> the path."""
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".npz":
+        np.savez(path, **(arrays or {"rows": array}))
+    elif path.suffix == ".csv":
+        np.savetxt(path, array, delimiter=",", fmt="%d" if array.dtype.kind in "iu" else "%.9g")
+    else:
+        parquet.write_table(pyarrow.table({f"c{i}": column for i, column in enumerate(array.T)}), path)
+    return path
+
+
+TABLES = pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet"])
+ARRAYS = pytest.mark.parametrize("suffix", [".npy", ".npz"])
+
+
+def refusal(path, *words):
+    return pytest.raises(ValueError, match=one_line_with(path, *words))
+
+
+@TABLES
+def test_numbers_are_read_back_exactly(tmp_path, suffix):
+    read = whole(save(tmp_path / f"a{suffix}"))
+    assert read.dtype == torch.float32
+    assert_close(read, torch.from_numpy(NUMBERS), rtol=0, atol=0)
+
+
+@TABLES
+@pytest.mark.parametrize(("rows", "sizes"), [(5, [5, 5, 5, 5, 3]), (100, [23]), (23, [23]), (1, [1] * 23)])
+def test_chunks_have_at_most_the_rows_asked_for(tmp_path, suffix, rows, sizes):
+    chunks = list(read_chunks(save(tmp_path / f"a{suffix}"), rows))
+    assert [len(chunk) for chunk in chunks] == sizes
+    assert_close(torch.cat(chunks), torch.from_numpy(NUMBERS), rtol=0, atol=0)
+
+
+@ARRAYS
+def test_chunks_are_bounded_in_bytes(tmp_path, suffix, small_chunks):
+    chunks = list(read_chunks(save(tmp_path / f"a{suffix}")))
+    assert [len(chunk) for chunk in chunks] == [7, 7, 7, 2]
+    assert_close(torch.cat(chunks), torch.from_numpy(NUMBERS), rtol=0, atol=0)
+
+
+@TABLES
+def test_integers_stay_integers(tmp_path, suffix):
+    grey = np.random.default_rng(1).integers(0, 256, (11, 6))
+    read = whole(save(tmp_path / f"a{suffix}", grey))
+    assert read.dtype == torch.int64
+    assert_close(read, torch.from_numpy(grey), rtol=0, atol=0)
+
+
+@ARRAYS
+@pytest.mark.parametrize(
+    ("dtype", "read_as"),
+    [
+        ("u1", torch.uint8),
+        ("i2", torch.int16),
+        (">i4", torch.int32),
+        ("u2", torch.int64),
+        (">u4", torch.int64),
+        ("u8", torch.int64),
+        ("?", torch.bool),
+        ("f2", torch.float32),
+        (">f4", torch.float32),
+        ("f8", torch.float32),
+        ("g", torch.float32),
+    ],
+)
+def test_every_numeric_type_is_read(tmp_path, suffix, dtype, read_as):
+    array = np.arange(14).reshape(7, 2).astype(dtype)
+    read = whole(save(tmp_path / f"a{suffix}", array))
+    assert read.dtype == read_as
+    assert read.tolist() == array.tolist()
+
+
+def test_integers_beyond_int64_become_floats(tmp_path):
+    read = whole(save(tmp_path / "a.npy", np.array([[2**63], [1]], dtype=np.uint64)))
+    assert read.tolist() == [[float(2**63)], [1.0]]
+
+
+@ARRAYS
+@pytest.mark.parametrize("rows", [None, 4])
+def test_arrays_by_columns_are_read_by_rows(tmp_path, suffix, rows, small_chunks):
+    array = np.asfortranarray(np.arange(11 * 3 * 5, dtype=np.float64).reshape(11, 3, 5))
+    assert_close(whole(save(tmp_path / f"a{suffix}", array), rows), torch.from_numpy(array.astype(np.float32)))
+
+
+@ARRAYS
+def test_rows_keep_their_shape_and_single_numbers_are_rows_of_one(tmp_path, suffix):
+    assert whole(save(tmp_path / f"images{suffix}", np.zeros((4, 3, 2)))).shape == (4, 3, 2)
+    assert whole(save(tmp_path / f"line{suffix}", np.arange(5.0))).tolist() == [[0], [1], [2], [3], [4]]
+
+
+def test_of_several_arrays_x_is_read(tmp_path):
+    path = save(tmp_path / "a.npz", y=np.zeros(3), x=NUMBERS)
+    assert_close(whole(path), torch.from_numpy(NUMBERS), rtol=0, atol=0)
+
+
+def test_a_compressed_npz_is_read(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", NUMBERS)
+    assert_close(whole(tmp_path / "a.npz"), torch.from_numpy(NUMBERS), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2.5\n-3e4,4\n",
+        "a,b\n1,2.5\n-3e4,4\n",
+        '"the first, quoted",b\n1,2.5\n-3e4,4\n',
+        "\ufeffa,b\r\n1,2.5\r\n-3e4,4",
+        "\n\na,b\n1,2.5\n\n-3e4,4\n",
+        ",0\n1,2.5\n-3e4,4\n",
+        "a,a\n1,2.5\n-3e4,4\n",
+    ],
+)
+def test_a_csv_is_read_with_and_without_a_header(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
+    assert whole(tmp_path / "a.csv").tolist() == [[1, 2.5], [-3e4, 4]]
+
+
+def test_a_csv_whose_last_number_is_not_whole_is_a_csv_of_floats(tmp_path, monkeypatch):
+    monkeypatch.setattr(vaelab.data.files, "CHUNK_BYTES", 400)
+    (tmp_path / "a.csv").write_text("1,2\n" * 500 + "1,2.5\n")
+    chunks = list(read_chunks(tmp_path / "a.csv"))
+    assert len(chunks) > 3
+    assert {chunk.dtype for chunk in chunks} == {torch.float32}
+    assert torch.cat(chunks)[-1].tolist() == [1, 2.5]
+
+
+def test_empty_cells_are_nan(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n,4\n")
+    parquet.write_table(pyarrow.table({"a": [1, None], "b": [True, None]}), tmp_path / "a.parquet")
+    assert whole(tmp_path / "a.csv").isnan().tolist() == [[False, False], [True, False]]
+    assert whole(tmp_path / "a.parquet").isnan().tolist() == [[False, False], [True, True]]
+
+
+@pytest.mark.parametrize("kind", [pyarrow.list_(pyarrow.float32()), pyarrow.list_(pyarrow.float32(), 5)])
+def test_a_parquet_of_lists_is_read(tmp_path, kind):
+    parquet.write_table(pyarrow.table({"x": pyarrow.array(NUMBERS.tolist(), kind)}), tmp_path / "a.parquet")
+    assert_close(whole(tmp_path / "a.parquet", 4), torch.from_numpy(NUMBERS), rtol=0, atol=0)
+
+
+def test_a_parquet_of_lists_and_numbers_puts_them_side_by_side(tmp_path):
+    lists = pyarrow.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], pyarrow.list_(pyarrow.list_(pyarrow.int8(), 2), 2))
+    table = pyarrow.table({"a": lists, "b": [9, 10], "__index_level_0__": [77, 78]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert whole(tmp_path / "a.parquet").tolist() == [[1, 2, 3, 4, 9], [5, 6, 7, 8, 10]]
+
+
+@pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "images.gz", "images", "set.idx3-ubyte", "set.idx"])
+def test_idx_images_are_read(tmp_path, name):
+    images = random_images(13, 5, 7)
+    assert_close(whole(write_idx_images(tmp_path / name, images), 4), images, rtol=0, atol=0)
+
+
+def test_a_folder_of_images_is_read_in_the_order_of_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(vaelab.data.files, "CHUNK_BYTES", 2 * 35)
+    images = random_images(5, 5, 7)
+    for name, image in zip(["c.png", "a.bmp", "e.PNG", "b.png", "d.png"], images, strict=True):
+        Image.fromarray(image.numpy()).save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "._a.png").touch()
+    chunks = list(read_chunks(tmp_path))
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+    assert_close(torch.cat(chunks), images[[1, 3, 0, 4, 2]], rtol=0, atol=0)
+
+
+def test_colours_become_grey(tmp_path):
+    Image.fromarray(np.full((4, 3, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    assert whole(tmp_path).tolist() == [[[200] * 3] * 4]
+
+
+@TABLES
+def test_a_long_file_takes_little_memory(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(vaelab.data.files, "CHUNK_BYTES", MIB // 4)
+    path = save(tmp_path / f"a{suffix}", np.ones((60_000, 32), np.float32))  # 7.7 MB
+    tracemalloc.start()
+    try:
+        assert sum(len(chunk) for chunk in read_chunks(path)) == 60_000
+        assert tracemalloc.get_traced_memory()[1] < 5 * MIB  # a chunk is read a MiB at a time
+    finally:
+        tracemalloc.stop()
+
+
+def npy_header(shape, descr="<f4"):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def write_npy_like(path, content):
+    """`content` as a .npy file, or as the only member of a .npz."""
+    if path.suffix == ".npy":
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("rows.npy", content)
+    return path
+
+
+@ARRAYS
+@pytest.mark.parametrize("shape", [(24, 5), (10**15, 5), (1, 10**15), (10**9, 10**9, 10**9)])
+def test_a_header_that_promises_too_much_allocates_nothing(tmp_path, suffix, shape):
+    path = write_npy_like(tmp_path / f"a{suffix}", npy_header(shape) + NUMBERS.tobytes())
+    tracemalloc.start()
+    try:
+        with refusal(path, f"promises shape {shape}", "holds less"):
+            list(read_chunks(path))
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@ARRAYS
+def test_a_header_that_promises_too_little_is_refused(tmp_path, suffix):
+    path = write_npy_like(tmp_path / f"a{suffix}", npy_header((22, 5)) + NUMBERS.tobytes())
+    with refusal(path, "promises shape (22, 5)", "holds more"):
+        list(read_chunks(path))
+
+
+@ARRAYS
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.array([["a", "b"]]), "<U1 where plain numbers are needed"),
+        (np.array([[1j, 2]]), "complex128 where"),
+        (np.array([[None, {}]], dtype=object), "object where"),
+        (np.zeros((3, 2), dtype="M8[s]"), "datetime64[s] where"),
+        (np.zeros(3, dtype=[("a", "f4"), ("b", "f4")]), "where plain numbers are needed"),
+        (np.array(3.0), "a single number"),
+        (np.zeros((0, 5)), "holds no rows"),
+        (np.zeros((5, 0)), "rows of no numbers"),
+        (np.asfortranarray(np.zeros((0, 5, 2))), "holds no rows"),
+    ],
+)
+def test_arrays_that_are_no_rows_of_numbers_are_refused(tmp_path, suffix, array, words):
+    path = save(tmp_path / f"a{suffix}", array)
+    with refusal(path, words):
+        list(read_chunks(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("a,b\n", "holds no rows"),
+        ("1,2\n3\n", "Expected 2 columns, got 1"),
+        ("1,2\n3,4,5\n", "Expected 2 columns, got 3"),
+        ("a,b\n1,x\n", "invalid value 'x'"),
+        ("1;2\n3;4\n", "invalid value '3;4'"),
+    ],
+)
+def test_a_csv_that_is_no_table_of_numbers_is_refused(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(text)
+    with refusal(tmp_path / "a.csv", words):
+        list(read_chunks(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (["a", "b"], "string in its column x"),
+        ([[1, 2], [3]], "unequal length in its column x"),
+        ([[1, 2], None], "unequal length"),
+        ([["a"], ["b"]], "string in its column x"),
+        ([[], []], "where plain numbers|no numbers"),
+        (pyarrow.array([], pyarrow.float32()), "holds no rows"),
+    ],
+)
+def test_a_parquet_that_is_no_table_of_numbers_is_refused(tmp_path, column, words):
+    parquet.write_table(pyarrow.table({"x": column}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=rf"\A.*a\.parquet.*({words}).*\Z"):
+        list(read_chunks(tmp_path / "a.parquet"))
+
+
+def test_lists_of_another_length_further_on_are_refused(tmp_path):
+    parquet.write_table(pyarrow.table({"x": [[1, 2]] * 6 + [[1, 2, 3]] * 6}), tmp_path / "a.parquet")
+    with refusal(tmp_path / "a.parquet", "lists of 2 and of 3 numbers"):
+        list(read_chunks(tmp_path / "a.parquet", 3))
+
+
+def test_a_parquet_without_columns_is_refused(tmp_path):
+    parquet.write_table(pyarrow.table({"__index_level_0__": [1, 2]}), tmp_path / "a.parquet")
+    with refusal(tmp_path / "a.parquet"):
+        list(read_chunks(tmp_path / "a.parquet"))
+
+
+@TABLES
+@pytest.mark.parametrize("content", [b"", b"\0", b"\x93NUMPY\1\0", os.urandom(3_000)])
+def test_a_file_of_another_kind_is_refused(tmp_path, suffix, content):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with refusal(path):
+        list(read_chunks(path))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+@pytest.mark.parametrize("fraction", [0.05, 0.3, 0.6, 0.95, 0.999])
+def test_a_torn_file_is_refused(tmp_path, suffix, fraction):
+    path = save(tmp_path / f"a{suffix}")
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
+    with refusal(path):
+        list(read_chunks(path))
+
+
+def test_an_altered_npz_is_refused(tmp_path):
+    path = save(tmp_path / "a.npz")
+    content = bytearray(path.read_bytes())
+    content[300] ^= 1
+    path.write_bytes(content)
+    with refusal(path, "CRC"):
+        list(read_chunks(path))
+
+
+def test_an_npz_of_several_arrays_without_x_is_refused(tmp_path):
+    path = save(tmp_path / "a.npz", a=NUMBERS, b=NUMBERS)
+    with refusal(path, "the arrays a, b, and none is x"):
+        read_chunks(path)
+
+
+def test_an_npz_without_arrays_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    with refusal(tmp_path / "a.npz", "holds no array"):
+        read_chunks(tmp_path / "a.npz")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=one_line_with(tmp_path / "a.npy", "does not exist", ".parquet")):
+        read_chunks(tmp_path / "a.npy")
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path):
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    with refusal(tmp_path / "a.xlsx", "no known kind", ".npy", ".npz", ".csv", ".parquet", "IDX", "folder of images"):
+        read_chunks(tmp_path / "a.xlsx")
+
+
+def test_a_single_image_and_a_packed_table_are_refused(tmp_path):
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "a.png")
+    with refusal(tmp_path / "a.png", "single image"):
+        read_chunks(tmp_path / "a.png")
+    with refusal(write_bytes(tmp_path / "a.csv.gz", b"1,2\n"), "is compressed"):
+        read_chunks(tmp_path / "a.csv.gz")
+
+
+def test_another_file_without_a_suffix_is_refused(tmp_path):
+    with refusal(write_bytes(tmp_path / "notes", b"some text, longer than a header"), "0x00000803"):
+        read_chunks(tmp_path / "notes")
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with refusal(tmp_path, "folder without images", ".png"):
+        read_chunks(tmp_path)
+
+
+def test_images_of_unlike_sizes_are_refused(tmp_path):
+    for name, size in {"a.png": (5, 7), "b.png": (5, 7), "c.png": (7, 5)}.items():
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / name)
+    with refusal(tmp_path / "c.png", "7x5 pixels and a.png 5x7"):
+        list(read_chunks(tmp_path, 1))
+
+
+def test_images_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with refusal(tmp_path / "a.png", "cannot be read as an image"):
+        read_chunks(tmp_path)
+    Image.fromarray(np.zeros((2, 2), np.uint16)).save(tmp_path / "a.png")
+    with refusal(tmp_path / "a.png", "more than 8 bits"):
+        read_chunks(tmp_path)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 2.5])
+def test_a_number_of_rows_that_makes_no_sense_is_refused(tmp_path, rows):
+    with pytest.raises(ValueError, match=r"rows=.* does not fit"):
+        read_chunks(save(tmp_path / "a.npy"), rows)
