@@ -16,7 +16,7 @@ from vaelab.data.rows import SUPPORTS, check_rows, shape_rows
 
 TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
-MNIST_TEST_CRC = 0xE4CA5F57  # of the pixels of MNIST's test images
+CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `_identify` sees it
 
 
 class MNIST(DataModule):
@@ -207,7 +207,7 @@ class MNIST(DataModule):
             except (OSError, ValueError):  # no files, and so no more to say
                 return "MNIST" if self.root is None else f"images in {self.root.resolve().name}"
         n_train, n_test, crc = self._identity
-        if self._identity == (60_000, 10_000, MNIST_TEST_CRC):
+        if self._identity == CANONICAL:
             return "MNIST"
         return f"{n_train} + {n_test} images in {self._folder.resolve().name} (test images' CRC-32 {crc:08x})"
 
