@@ -1,5 +1,6 @@
 """Rows of numbers from a file of one's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Array(DataModule):
             first += len(chunk)
         return torch.cat(chunks)
 
-    def describe(self, x_shape: Any = None) -> dict[str, str]:
+    def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
         """See `DataModule.describe`. The data go by the file's name and shape: how many rows, once they are set up."""
         shape = getattr(self, "x_shape", x_shape)
         sizes = [*([self._n] if hasattr(self, "_n") else []), *(shape or ())]

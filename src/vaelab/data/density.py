@@ -23,7 +23,7 @@ class SineDensity:
         p(s) = g(θ) / cos θ at sin θ = s without noise;  ∫ g(θ) N(s; sin θ, σ²) dθ with it
 
     g is linear between its kinks, so that it is known exactly from its values there, and Gauss–Legendre between kinks
-    gives each integral to about 1e-10, at any σ.
+    gives each integral to about 1e-8, at any σ.
 
     Args:
         low, high: the range of x and of y.

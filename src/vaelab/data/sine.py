@@ -84,7 +84,7 @@ class Sine(DataModule):
         return torch.cat([xy, s], dim=-1) if self.surface_points else (xy, s)
 
     def entropy(self) -> float | None:
-        """Entropy of the target, nats, to 1e-6; None where it is −∞ or float32 cannot hold such data.
+        """Entropy of the target, nats, to about 1e-8; None where it is −∞ or float32 cannot hold such data.
 
         For s alone it is that of its exact density, and log(π/2) on [−π, π] without noise. For the point (x, y, s) it
         is 2·log(high − low) + ½·log(2πe·σ²), and −∞ without noise, because the point then lies on a surface. Noise
