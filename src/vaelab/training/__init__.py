@@ -2,7 +2,8 @@
 
 from vaelab.training.chatter import quiet_lightning
 from vaelab.training.module import VAEModule
+from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.scores import score_best
 
-__all__ = ["Progress", "VAEModule", "quiet_lightning", "score_best"]
+__all__ = ["Pictures", "Progress", "VAEModule", "quiet_lightning", "score_best"]

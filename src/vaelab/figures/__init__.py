@@ -1,0 +1,28 @@
+"""Arrays -> matplotlib figures: numpy and matplotlib alone, so that a process that draws needs no torch.
+
+Matplotlib itself is imported by the first picture that is drawn: what only describes pictures does not wait for it.
+"""
+
+from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions, ImageTraversals
+from vaelab.figures.latents import KLBars, LatentScatter
+from vaelab.figures.picture import Picture
+from vaelab.figures.points import PointDraws, PointManifold, PointReconstructions, PointTraversals
+from vaelab.figures.process import DrawingProcess, Drawn
+from vaelab.figures.surface import Surface
+
+__all__ = [
+    "DrawingProcess",
+    "Drawn",
+    "ImageGrid",
+    "ImageManifold",
+    "ImageReconstructions",
+    "ImageTraversals",
+    "KLBars",
+    "LatentScatter",
+    "Picture",
+    "PointDraws",
+    "PointManifold",
+    "PointReconstructions",
+    "PointTraversals",
+    "Surface",
+]

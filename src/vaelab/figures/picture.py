@@ -1,0 +1,129 @@
+"""What every picture is: arrays that can draw themselves."""
+
+import io
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 110
+STYLE: Any = {
+    "font.size": 10.5,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.usetex": False,  # whatever the user's matplotlibrc says: LaTeX would take seconds a picture
+}
+# Petroff's ten colours (arxiv.org/abs/2107.02270), chosen to differ for people who see colours differently.
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+BLUE, ORANGE, GREY = PALETTE[0], PALETTE[6], PALETTE[8]
+SEQUENTIAL = "viridis"
+DIVERGING = "PuOr_r"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture(ABC):
+    """Arrays and names, ready to be drawn; it can be pickled, so that another process can draw it."""
+
+    @abstractmethod
+    def _draw(self) -> "Figure": ...
+
+    def draw(self) -> "Figure":
+        """A matplotlib figure of its own, laid out, known to no pyplot."""
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            figure = self._draw()
+            if engine := figure.get_layout_engine():
+                engine.execute(figure)  # once: as it stands, saving would lay the figure out twice more
+                figure.set_layout_engine("none")
+        return figure
+
+    def render(self, dpi: float = DPI, format: str = "png") -> bytes:
+        """The contents of an image file."""
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        figure, buffer = self.draw(), io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            if format == "png":  # savefig would draw everything twice
+                figure.set_dpi(dpi)
+                FigureCanvasAgg(figure).print_png(buffer)
+            else:
+                figure.savefig(buffer, format=format, dpi=dpi)
+        return buffer.getvalue()
+
+    def save(self, path: str | Path, dpi: float = DPI) -> None:
+        """Writes an image file, its format by its ending (.png .pdf .svg); all of it or nothing."""
+        path = Path(path)
+        write_whole(path, self.render(dpi, path.suffix.lstrip(".").lower() or "png"))
+
+    def is_finite(self) -> bool:
+        """Whether every array holds finite numbers alone, as those of a run that diverged do not."""
+        arrays = (getattr(self, field.name) for field in fields(self))
+        return all(np.isfinite(array).all() for array in arrays if isinstance(array, np.ndarray))
+
+
+def write_whole(path: Path, contents: bytes) -> None:
+    """Writes a file by way of another name: who looks finds the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(contents)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def panels(
+    rows: int, columns: int, width: float, height: float, **options: Any
+) -> tuple["Figure", "np.ndarray[Any, Any]"]:
+    """A figure of `width` x `height` inches and its axes (rows, columns)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for panel in axes.flat:
+        panel.locator_params(nbins=5)  # each label costs time to lay out
+    return figure, axes
+
+
+def grid_of(count: int, across: int = 2) -> tuple[int, int]:
+    """(rows, columns) for `count` panels, at most `across` beside each other."""
+    columns = min(count, across)
+    return -(-count // columns), columns
+
+
+def hide_rest(axes: "np.ndarray[Any, Any]", count: int) -> None:
+    """Hides the panels after the first `count`."""
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+
+
+def subscript(letter: str, index: int) -> str:
+    """("z", 0) -> z₁."""
+    return letter + str(index + 1).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
+def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tuple[str, ...]:
+    """The names of `count` target dimensions: those given, or t₁, t₂, …"""
+    return names if names and len(names) == count else tuple(subscript(letter, index) for index in range(count))
+
+
+def first_of(shown: int, count: int) -> str:
+    """A title's remark that not all dimensions are shown, or nothing."""
+    return f" (first {shown} of {count} dimensions)" if shown < count else ""

@@ -1,0 +1,49 @@
+"""sin(x+y) as a surface: what is true, what the model makes of it, and by how much they differ."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaelab.figures.picture import DIVERGING, SEQUENTIAL, Picture, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Surface(Picture):
+    """The true and the modelled surface, their difference, and the standard deviation of p(t|z).
+
+    Args:
+        x, y: (n, m), where the surface is known.
+        truth, mean, std: (n, m), the true height, and of p(t|z) at the posterior mean the mean and the standard
+            deviation.
+        name: of the height.
+    """
+
+    x: Array
+    y: Array
+    truth: Array
+    mean: Array
+    std: Array
+    name: str = "sin(x+y)"
+
+    def _draw(self) -> "Figure":
+        residual = self.mean - self.truth
+        most = max(float(np.abs(residual).max()), 1e-9)
+        heights = {"cmap": SEQUENTIAL, "vmin": float(self.truth.min()), "vmax": float(self.truth.max())}
+        figure, axes = panels(2, 2, 6.4, 5.2, sharex=True, sharey=True)
+        for panel, values, title, label, colours in (
+            (axes[0, 0], self.truth, "True", self.name, heights),
+            (axes[0, 1], self.mean, "Modelled, z = posterior mean", f"mean of p({self.name} | z)", heights),
+            (axes[1, 0], residual, "Residual", "modelled − true", {"cmap": DIVERGING, "vmin": -most, "vmax": most}),
+            (axes[1, 1], self.std, "Standard deviation", f"std of p({self.name} | z)", {"cmap": "cividis", "vmin": 0}),
+        ):
+            mesh = panel.pcolormesh(self.x, self.y, values, shading="nearest", **colours)
+            figure.colorbar(mesh, ax=panel, label=label)
+            panel.set(title=title, xlabel="x", ylabel="y", aspect="equal")
+            panel.label_outer()
+        return figure

@@ -1,0 +1,84 @@
+"""What TensorBoard is told beside the curves: pictures, a layout, the graph and the embedding projector."""
+
+import contextlib
+import io
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from vaelab.vae import VAE
+
+TERMS = ("elbo", "kl", "log_likelihood")  # the bound, the rate, and minus the distortion
+LAYOUT = {
+    "bounds": {
+        "ELBO, rate and distortion": ["Multiline", [f"^{s}/{term}$" for term in TERMS for s in ("train", "val")]]
+    }
+}
+SPRITES = 8192  # pixels: the side of the largest sheet of thumbnails that the projector takes
+
+
+class Reconstruct(nn.Module):
+    """x -> the mean of p(t|z), z the mean of q(z|x): the path that the graph tab shows."""
+
+    def __init__(self, vae: VAE) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, *x) -> (…, *t)."""
+        return self.vae.decode(self.vae.encode(x).mean).mean
+
+
+def writers(trainer: Trainer) -> Iterator[SummaryWriter]:
+    """The writer of each TensorBoard logger of a trainer."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            yield logger.experiment
+
+
+def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: float) -> None:
+    """Adds a PNG file as it is: SummaryWriter would decode and encode it again."""
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+    width, height = struct.unpack(">II", png[16:24])  # a PNG's header
+    image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, walltime)
+
+
+def add_layout(writer: SummaryWriter) -> None:
+    """The custom-scalars tab: the bound and its two terms, of train and val, in one chart."""
+    writer.add_custom_scalars(LAYOUT)
+
+
+@torch.no_grad()
+def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor) -> None:
+    """The graph tab: from x (1, *x) to its reconstruction."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the tracer's, about shapes that become constants
+        writer.add_graph(Reconstruct(vae), x)
+
+
+@torch.no_grad()
+def add_projector(writer: SummaryWriter, vae: VAE, x: Tensor, labels: Sequence[str] | None, step: int) -> None:
+    """The projector tab: posterior means of x (n, *x), each with its label, images with thumbnails."""
+    metadata = None if labels is None else list(labels)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints where an earlier run in this folder wrote the same step
+        writer.add_embedding(
+            vae.encode(x).mean.float(), metadata=metadata, label_img=_thumbnails(x), global_step=step, tag="latents"
+        )
+
+
+def _thumbnails(x: Tensor) -> Tensor | None:
+    """(n, [c,] h, w) -> (n, c, h, w) in 0..1; None where x are no images, or too many for one sheet."""
+    if x.dim() == 3:
+        x = x.unsqueeze(1)
+    if x.dim() != 4 or x.shape[1] not in (1, 3):
+        return None
+    across = int(len(x) ** 0.5) + 1
+    return x.float().clamp(0, 1) if across * max(x.shape[2:]) <= SPRITES else None
