@@ -15,6 +15,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = ("scheduler", "callbacks", "logger")
+HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
+    "latent_dim",
+    "seed",
+    "network.hidden",
+    "network.activation",
+    "objective.samples",
+    "objective.beta",
+    "optimizer.lr",
+    "data.batch_size",
+    "trainer.max_epochs",
+)
 CONF = Path(__file__).parent / "conf"
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
@@ -38,7 +49,34 @@ def build(cfg: DictConfig):
         prior=make(cfg.prior),
         network=make(cfg.network),
     )
-    return VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))), data
+    module = VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler")))
+    module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
+    return module, data
+
+
+def recipe(cfg: DictConfig) -> dict:
+    """The config in plain containers, every value filled in and every path absolute: what a checkpoint carries."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    for key in ("root", "path"):
+        if config["data"].get(key):
+            config["data"][key] = str(Path(config["data"][key]).expanduser().absolute())
+    return config
+
+
+def summarise(cfg: DictConfig, metrics: dict[str, float], trainer) -> None:
+    """Fills TensorBoard's hyper-parameters tab; every run writes the same keys, so that runs compare."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    choices = HydraConfig.get().runtime.choices
+    groups = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
+    hparams = {group: str(choices.get(group)) for group in groups}
+    for key in HPARAMS:
+        value = OmegaConf.select(cfg, key)
+        hparams[key] = float(value) if type(value) in (int, float) else str(value)
+    final = {f"final/{tag}": value for tag, value in metrics.items()}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(hparams, final, trainer.global_step)
 
 
 def check(cfg: DictConfig) -> None:
@@ -82,14 +120,13 @@ def train(cfg: DictConfig) -> float:
     )
     if trainer.world_size > 1:
         raise ValueError(f"trainer.devices={cfg.trainer.devices} does not fit, because a run uses one device; use 1")
-    for logger in trainer.loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     trainer.fit(module, data)
     metrics = score_best(trainer, module, data)
     if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
         raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_metrics(folder, metrics)
+    summarise(cfg, metrics, trainer)
     print(format_summary(folder, metrics))
     return metrics.get("val/elbo", math.nan)
 

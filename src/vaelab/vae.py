@@ -67,6 +67,22 @@ class VAE(nn.Module):
         """
         return self.decoder(z)
 
+    def log_likelihood(self, z: Tensor, target: Tensor) -> Tensor:
+        """log p(t|z): z (L, B, p), target (B, *t) -> (L, B), nats.
+
+        Raises:
+            ValueError: the target does not have the shape of what is decoded.
+        """
+        likelihood = self.decode(z)
+        decoded = likelihood.batch_shape[1:] + likelihood.event_shape
+        batch_dims = target.dim() - len(likelihood.event_shape)
+        if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would mix examples without a word
+            raise ValueError(
+                f"a target of shape {tuple(target.shape)} does not fit a batch of decoded shape {tuple(decoded)}; "
+                "give it a batch dimension and the likelihood's event_shape"
+            )
+        return likelihood.log_prob(target)
+
     def sample(self, n: int) -> Tensor:
         """n draws t ~ p(t|z), z ~ p(z) -> (n, *t)."""
         return self.decode(self.prior().sample((n,))).sample()

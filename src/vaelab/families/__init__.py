@@ -3,7 +3,13 @@
 from vaelab.families import kl as kl  # registers the closed-form KLs
 from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.family import Family, Support
-from vaelab.families.gaussian import DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian
+from vaelab.families.gaussian import (
+    DiagonalGaussian,
+    FullGaussian,
+    IdentityGaussian,
+    IsotropicGaussian,
+    SharedDiagonalGaussian,
+)
 
 __all__ = [
     "Bernoulli",
@@ -12,5 +18,6 @@ __all__ = [
     "FullGaussian",
     "IdentityGaussian",
     "IsotropicGaussian",
+    "SharedDiagonalGaussian",
     "Support",
 ]

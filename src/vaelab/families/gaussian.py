@@ -87,6 +87,23 @@ class IsotropicGaussian(_LearnedScale):
         return _independent_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
 
 
+class SharedDiagonalGaussian(_LearnedScale):
+    """N(t; μ, diag ξ) with one learned variance per dimension, the same for all examples.
+
+    With a linear mean this is factor analysis (Rubin & Thayer 1982).
+    """
+
+    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+        super().__init__(event_shape, min_std, init_std)
+        self.h = nn.Parameter(torch.zeros(self.event_shape))
+        self.num_parameters = self.event_size
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, k) means -> N(μ, diag ξ), batch_shape (…)."""
+        loc = parameters.unflatten(-1, self.event_shape)
+        return _independent_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+
+
 class DiagonalGaussian(_LearnedScale):
     """N(t; μ, diag ξ) with a variance per dimension and example; the encoder's q(z|x) and a decoder's p(t|z).
 

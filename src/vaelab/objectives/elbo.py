@@ -42,18 +42,6 @@ class _Bound:
                 "baseline is the mean of the other samples; use objective.samples=2 or more"
             )
 
-    def _log_likelihood(self, vae: VAE, z: Tensor, target: Tensor) -> Tensor:
-        """log p(t|z): z (L, B, p), target (B, *t) -> (L, B), nats."""
-        likelihood = vae.decode(z)
-        decoded = likelihood.batch_shape[1:] + likelihood.event_shape
-        batch_dims = target.dim() - len(likelihood.event_shape)
-        if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would mix examples without a word
-            raise ValueError(
-                f"a target of shape {tuple(target.shape)} does not fit a batch of decoded shape {tuple(decoded)}; "
-                "give it a batch dimension and the likelihood's event_shape"
-            )
-        return likelihood.log_prob(target)
-
     def _terms(self, log_likelihood: Tensor, kl: Tensor) -> Terms:
         return Terms(
             elbo=log_likelihood - kl,
@@ -71,7 +59,7 @@ class ELBO(_Bound):
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x)
         z = estimator.sample(q, self.samples)  # (L, B, p)
-        log_pt_z = self._log_likelihood(vae, z, target)  # (L, B)
+        log_pt_z = vae.log_likelihood(z, target)  # (L, B)
         kl = kl_divergence(q, vae.prior())  # (B,)
         return self._terms(estimator.mean(log_pt_z, q, z), kl)
 
@@ -87,6 +75,6 @@ class ELBOMonteCarlo(_Bound):
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x)
         z = estimator.sample(q, self.samples)  # (L, B, p)
-        log_pt_z = self._log_likelihood(vae, z, target)  # (L, B)
+        log_pt_z = vae.log_likelihood(z, target)  # (L, B)
         log_ratio = estimator.log_prob(q, z) - vae.prior().log_prob(z)  # (L, B), log q(z|x) − log p(z)
         return self._terms(estimator.mean(log_pt_z, q, z), estimator.mean(log_ratio, q, z))

@@ -1,0 +1,139 @@
+"""`vaelab VERB RUN …`: what a trained model is good for."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
+DATA  train, val or test, or a file: .npy .npz .csv .parquet, an IDX file, a folder of images
+FILE  .npz .csv .parquet, or .png for a picture"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; `{self.prog} --help` shows how\n")
+
+
+def parser() -> Parser:
+    """The command line of every verb."""
+    main = Parser("vaelab", description="Use a trained VAE.", epilog=EPILOG, formatter_class=_Plain)
+    verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
+
+    def verb(name: str, text: str, runs: str | None = None) -> Parser:
+        added = verbs.add_parser(name, help=text, description=f"{text}.", epilog=EPILOG, formatter_class=_Plain)
+        added.set_defaults(verb=name)
+        added.add_argument("run", metavar="RUN", type=Path, nargs=runs, help="a run's folder or a checkpoint")
+        return added
+
+    evaluate = verb("evaluate", "how good is it: log p by importance sampling, bounds, use of the latents", "+")
+    evaluate.add_argument("--samples", type=int, default=5000, help="importance samples per example (default 5000)")
+    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test", help="default test")
+    evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples")
+
+    encode = verb("encode", "what are the latents of these data: mean and std of q(z|x)")
+    encode.add_argument("data", metavar="DATA", help="what to encode")
+    encode.add_argument("--samples", type=int, default=0, help="draws of z ~ q(z|x) per row, beside mean and std")
+
+    reconstruct = verb("reconstruct", "what comes back of these data: mean and a draw of p(t|z), z the mean of q(z|x)")
+    reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
+
+    sample = verb("sample", "what has it learned to draw: t ~ p(t|z), z ~ p(z)")
+    sample.add_argument("-n", type=int, default=64, help="how many (default 64)")
+    sample.add_argument(
+        "--show",
+        choices=("mean", "sample"),
+        help="in a picture: the mean of p(t|z), or a draw of it (default: mean of images, draws of points)",
+    )
+
+    traverse = verb("traverse", "what does each latent do: p(t|z) along one latent at a time, or over both of two")
+    traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 where latent_dim is 2)")
+    traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
+
+    for added in (encode, reconstruct, sample, traverse):
+        added.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="where to write")
+    for added in (evaluate, encode, reconstruct, sample, traverse):
+        added.add_argument("--seed", type=int, default=0, help="of every draw (default 0)")
+        added.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+        added.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="your own classes' package")
+    for added in (evaluate, encode, reconstruct):
+        added.add_argument("--data", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=OVERRIDES)
+    return main
+
+
+OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the epilog."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `vaelab` command; exits 0, or with one sentence and another code."""
+    options = parser().parse_args(arguments)
+    try:
+        run_verb(options)
+    except KeyboardInterrupt:
+        sys.exit("interrupted: no file was written")
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        from vaelab.errors import one_sentence
+
+        sys.exit(f"error: {one_sentence(error)}")
+
+
+def run_verb(options: argparse.Namespace) -> None:
+    """Does what the command line says."""
+    from vaelab.checks import check_seed
+
+    check_seed("--seed", options.seed)
+    overrides = dict(_key_and_value(override) for override in getattr(options, "overrides", ()))
+    if options.verb == "evaluate":
+        _evaluate(options, overrides)
+        return
+    import torch
+
+    from vaelab.runs import load_run
+    from vaelab.tables import check_table_path
+    from vaelab.verbs import latents
+
+    check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
+    run = load_run(options.run, options.device, options.allow)
+    torch.manual_seed(options.seed)
+    if options.verb == "encode":
+        written = latents.encode(run, options.data, options.output, options.samples, overrides)
+    elif options.verb == "reconstruct":
+        written = latents.reconstruct(run, options.data, options.output, overrides)
+    elif options.verb == "sample":
+        written = latents.sample(run, options.n, options.output, options.show)
+    else:
+        latents.traverse(run, options.output, options.steps, options.span)
+        written = None
+    print(options.output if written is None else f"{options.output}  {written} rows")
+
+
+def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from vaelab.runs import load_run
+    from vaelab.verbs.evaluate import evaluate_run, format_reports, write_report
+
+    runs = [load_run(path, options.device, options.allow) for path in options.run]
+    memory = None if options.memory is None else options.memory * 2**20
+    reports = [evaluate_run(run, options.split, options.samples, memory, options.seed, **overrides) for run in runs]
+    print(format_reports([str(path) for path in options.run], reports))
+    print()
+    for run, report in zip(runs, reports, strict=True):
+        print(f"written {write_report(run, report)}")
+
+
+def _key_and_value(override: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = override.partition("=")
+    if not equals or not key.isidentifier():
+        raise ValueError(f"--data {override} does not fit, because it must read KEY=VALUE, as in --data root=/my/images")
+    return key, yaml.safe_load(value)

@@ -1,0 +1,23 @@
+"""Numbers and figures about a trained VAE."""
+
+from vaelab.evaluation.importance import effective_sample_size, iw_bound, log_marginal_likelihood, log_weights, pareto_k
+from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
+from vaelab.evaluation.linear import exact_log_marginal
+from vaelab.evaluation.report import evaluate, incomparable, warnings
+from vaelab.evaluation.score import score
+
+__all__ = [
+    "active_units",
+    "aggregate_posterior",
+    "effective_sample_size",
+    "evaluate",
+    "exact_log_marginal",
+    "incomparable",
+    "iw_bound",
+    "kl_per_dimension",
+    "log_marginal_likelihood",
+    "log_weights",
+    "pareto_k",
+    "score",
+    "warnings",
+]

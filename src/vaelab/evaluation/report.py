@@ -1,0 +1,157 @@
+"""The numbers of a trained VAE on a split, with their error bars, and what they can be compared with."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vaelab.evaluation.importance import MEMORY
+from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
+from vaelab.evaluation.score import score
+from vaelab.vae import VAE
+
+AGGREGATED = 10_000  # examples of which the aggregate posterior is made
+UNCONVERGED = 0.1  # nats
+UNRELIABLE = 0.7  # Pareto k̂
+NO_TAIL = 20  # samples, too few to fit k̂ to their tail
+
+
+class Data(Protocol):
+    """What a report asks of data, once they are set up: `vaelab.data.DataModule` has it."""
+
+    levels: int | None
+    target_shape: tuple[int, ...]
+
+    def batches(self, split: str) -> Iterable[tuple[Tensor, Tensor]]:
+        """(x, target) batches in a fixed order."""
+
+    def entropy(self) -> float | None:
+        """Of the generator, nats."""
+
+    def log_prob(self, target: Tensor) -> Tensor | None:
+        """The generator's own log-density, (n, *t) -> (n,), nats."""
+
+    def describe(self) -> dict[str, str]:
+        """What a log-density on these data means."""
+
+
+def evaluate(
+    vae: VAE,
+    data: Data,
+    split: str = "test",
+    samples: int = 5000,
+    memory: int = MEMORY,
+    progress: Callable[[int], object] = lambda examples: None,
+) -> dict[str, Any]:
+    """All numbers of `vaelab evaluate`: flat, in nats per example, `NAME_stderr` the standard error over examples.
+
+    Beside the means of what `vaelab.evaluation.score` computes:
+
+    bits_per_dim            where the data are discrete
+    regret                  nll − entropy, where the entropy of the data's generator is known
+    regret_paired           mean of log p*(t) − log p̂(t) with p* the generator: the same quantity with less noise
+    kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
+    active_units            how many latents have Var_x(E_q[z_j]) > 0.01
+    mutual_information      I(x; z) under the aggregate posterior of `aggregated_examples` examples
+    mutual_information_max  log aggregated_examples, which it cannot exceed
+    aggregate_kl            KL(q(z) ‖ p(z)); mutual_information + aggregate_kl estimates kl
+
+    Draws follow torch's global generator.
+    """
+    terms = score(vae, data.batches(split), samples, memory, progress)
+    report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
+    for name, values in terms.items():
+        if name not in ("ess", "pareto_k"):
+            report |= mean_and_stderr(name, values)
+    ess, k = terms["ess"], terms["pareto_k"]
+    report |= {"ess": ess.median().item(), "ess_min": ess.min().item()}
+    if samples > NO_TAIL:  # then an infinite k̂ is a verdict, and no lack of draws
+        report |= {"pareto_k": k.median().item()} if k.median().isfinite() else {}
+        report |= {"pareto_k_above_0.7": (k > UNRELIABLE).double().mean().item()}
+    report |= _bits(report, data)
+    report |= _regret(terms["nll"], data, split)
+    return report | _latent_use(vae, data, split)
+
+
+def mean_and_stderr(name: str, values: Tensor) -> dict[str, float]:
+    """{name: mean over examples, name_stderr: its standard error}; one example has no standard error."""
+    mean = {name: values.mean().item()}
+    return mean if len(values) < 2 else mean | {f"{name}_stderr": (values.std() / math.sqrt(len(values))).item()}
+
+
+def _bits(report: Mapping[str, Any], data: Data) -> dict[str, float]:
+    """−log₂ p per dimension; a dequantised density is one per unit of [0, 1], which has `levels` steps."""
+    if data.levels is None:
+        return {}
+    size = math.prod(data.target_shape)
+    step = 0.0 if data.describe()["measure"] == "mass" else math.log(data.levels)
+    bits = {"bits_per_dim": (report["nll"] / size + step) / math.log(2)}
+    if "nll_stderr" in report:
+        bits["bits_per_dim_stderr"] = report["nll_stderr"] / size / math.log(2)
+    return bits
+
+
+def _regret(nll: Tensor, data: Data, split: str) -> dict[str, float]:
+    entropy = data.entropy()
+    if entropy is None:
+        return {}
+    numbers = {"entropy": entropy} | mean_and_stderr("regret", nll - entropy)
+    truth = [data.log_prob(target) for _, target in data.batches(split)]
+    own = [part for part in truth if part is not None]
+    return numbers | mean_and_stderr("regret_paired", torch.cat(own).double() + nll) if own else numbers
+
+
+@torch.no_grad()
+def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
+    device = next(vae.parameters()).device
+    xs, means, kls, seen = [], [], [], 0
+    for x, _ in data.batches(split):
+        x = x.to(device)
+        q = vae.encode(x)
+        means.append(q.mean)
+        kls.append(kl_per_dimension(q, vae.prior()))
+        if seen < AGGREGATED:
+            xs.append(x[: AGGREGATED - seen])
+            seen += len(xs[-1])
+    aggregate = aggregate_posterior(vae.encode(torch.cat(xs)), vae.prior())
+    return {
+        "latent_dim": means[0].shape[-1],
+        "active_units": int(active_units(torch.cat(means)).sum()),
+        "kl_per_dimension": torch.cat(kls).double().mean(0).tolist(),
+        **mean_and_stderr("mutual_information", aggregate.mutual_information.double()),
+        "mutual_information_max": math.log(seen),
+        **mean_and_stderr("aggregate_kl", aggregate.kl.double()),
+        "aggregated_examples": seen,
+    }
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the numbers must know, a sentence each."""
+    found = []
+    if report["nll_change"] > UNCONVERGED:
+        found.append(
+            f"log p̂ has not converged: from {report['samples'] // 2} to {report['samples']} samples it still rose by "
+            f"{report['nll_change']:.2f} nats, so the true NLL is lower than {report['nll']:.2f}; use more --samples"
+        )
+    if (unreliable := report.get("pareto_k_above_0.7", 0.0)) > 0.5:
+        found.append(
+            f"Pareto k̂ is above {UNRELIABLE} for {unreliable:.0%} of the examples: their log p̂ rests on a few draws, "
+            "and the NLL is more an upper bound than an estimate"
+        )
+    if report["mutual_information"] > report["mutual_information_max"] - 1:
+        found.append(
+            f"I(x; z) is at its ceiling log({report['aggregated_examples']}) = {report['mutual_information_max']:.2f} "
+            "nats: read it as a lower bound"
+        )
+    return found
+
+
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation")
+
+
+def incomparable(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why the scores of these reports cannot be compared, a reason each; empty where they can."""
+    values = {key: list(dict.fromkeys(str(report.get(key)) for report in reports)) for key in MUST_AGREE}
+    return [f"{key}: {' | '.join(found)}" for key, found in values.items() if len(found) > 1]

@@ -1,0 +1,93 @@
+"""Every number about a trained VAE, example by example, before anything is averaged."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from vaelab.checks import check_whole
+from vaelab.evaluation.importance import (
+    MEMORY,
+    LogWeights,
+    effective_sample_size,
+    iw_bound,
+    log_mean,
+    log_weights,
+    pareto_k,
+    plan,
+)
+from vaelab.evaluation.linear import exact_log_marginal
+from vaelab.vae import VAE
+
+CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importance-weighted bound is reported
+
+
+@torch.no_grad()
+def score(
+    vae: VAE,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    samples: int = 5000,
+    memory: int = MEMORY,
+    progress: Callable[[int], object] = lambda examples: None,
+) -> dict[str, Tensor]:
+    """Scores every example; -> named per-example terms, each (n,), float64, in nats where they are log-densities.
+
+    nll             −log p̂(t) with `samples` draws
+    elbo            log_likelihood − kl
+    log_likelihood  E_q[log p(t|z)], minus the distortion, over the same draws
+    kl              KL(q ‖ p), the rate: in closed form, or over the same draws where there is none
+    iw_L            the importance-weighted bound with L draws, L up to `samples`; iw_1 is the ELBO by Monte Carlo
+    nll_change      how far log p̂(t) rose from half the draws to all of them
+    ess, pareto_k   effective sample size and tail shape of the weights
+    exact_nll       −log p(t), where the model is linear-Gaussian
+
+    Args:
+        vae: the model.
+        batches: (x, target) batches, of any sizes.
+        samples: L, draws of z per example.
+        memory: about how many bytes one chunk of decoded draws may take.
+        progress: called with the number of examples just done.
+
+    Raises:
+        ValueError: `samples` is not a whole number of at least 1, or there is no example.
+    """
+    check_whole("samples", samples, 1)
+    device = next(vae.parameters()).device
+    parts, exact_nll = [], []
+    for x, target in batches:
+        x, target = x.to(device), target.to(device)
+        for rows, chunk in plan(vae, x, target, samples, memory):
+            parts.append(_score_rows(vae, *rows, samples, chunk))
+            progress(len(rows[0]))
+        if (exact := exact_log_marginal(vae, target)) is not None:  # once per batch: its k³ would dwarf a row's draws
+            exact_nll.append(-exact)
+    if not parts:
+        raise ValueError("there is nothing to score, because the data hold no example; give at least one")
+    terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    terms |= {"exact_nll": torch.cat(exact_nll)} if exact_nll else {}
+    return {name: values.double().cpu() for name, values in terms.items()}
+
+
+def _score_rows(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int) -> dict[str, Tensor]:
+    weights = log_weights(vae, x, target, samples, chunk)
+    log_w = weights.log_w.double()  # (L, B)
+    log_likelihood = weights.log_likelihood.double().mean(0)
+    kl = _kl(vae.encode(x), vae.prior(), weights)
+    return {
+        "nll": -log_mean(log_w),
+        "elbo": log_likelihood - kl,
+        "log_likelihood": log_likelihood,
+        "kl": kl,
+        **{f"iw_{count}": iw_bound(log_w, count) for count in sorted({*CURVE, samples}) if count <= samples},
+        "nll_change": log_mean(log_w) - iw_bound(log_w, max(1, samples // 2)),
+        "ess": effective_sample_size(log_w),
+        "pareto_k": pareto_k(log_w),
+    }
+
+
+def _kl(q: Distribution, prior: Distribution, weights: LogWeights) -> Tensor:
+    try:
+        return kl_divergence(q, prior).double()
+    except NotImplementedError:  # no closed form for this pair
+        return weights.log_ratio.double().mean(0)

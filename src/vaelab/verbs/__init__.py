@@ -1,0 +1,1 @@
+"""What `vaelab VERB RUN` does."""

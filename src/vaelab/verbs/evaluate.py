@@ -1,0 +1,100 @@
+"""`vaelab evaluate`: how good is it?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from vaelab.evaluation import evaluate, incomparable, warnings
+from vaelab.runs import Run, write_json
+
+CAPTION = "nats per example, ± standard error over the examples"
+HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "mutual_information_max", "aggregated_examples", "latent_dim"}
+
+
+def evaluate_run(
+    run: Run, split: str = "test", samples: int = 5000, memory: int | None = None, seed: int = 0, **data: Any
+) -> dict[str, Any]:
+    """The report of one run: its numbers (`vaelab.evaluation.evaluate`) and what they can be compared with.
+
+    Args:
+        run: what `load_run` returned.
+        split: train, val or test.
+        samples: importance samples per example.
+        memory: about how many bytes one chunk of decoded samples may take.
+        seed: of every draw.
+        data: keys of the run's data config to change, such as `root`.
+    """
+    datamodule = run.datamodule(**data)
+    datamodule.prepare_data()
+    datamodule.setup()
+    batches = datamodule.batches(split)
+    options = {} if memory is None else {"memory": memory}
+    torch.manual_seed(seed)
+    with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
+        report = evaluate(run.vae, datamodule, split, samples, progress=bar.update, **options)
+    config = run.config
+    return report | {
+        **datamodule.describe(),
+        "beta": config["objective"].get("beta", 1.0),
+        "min_std": config["model"].get("min_std"),
+        "checkpoint": run.checkpoint.name,
+        "seed": seed,
+    }
+
+
+def comparability(report: Mapping[str, Any]) -> str:
+    """One line: what kind of number the log p of a report is."""
+    floor = "none" if report["min_std"] is None else f"{report['min_std']:g}"
+    return (
+        f"{'log-density' if report['measure'] == 'density' else 'log-probability'} per {report['per']} of {report['data']}, "
+        f"{report['split']} split; binarisation: {report['binarisation']}; dequantisation: {report['dequantisation']}; "
+        f"trained with beta {report['beta']:g}, sigma floor {floor}"
+    )
+
+
+def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> str:
+    """A row per number, a column per run, then what the numbers mean, and whether they compare."""
+    keys = [key for report in reports for key, value in report.items() if _is_number(key, value)]
+    rows = [("", *names), *((key, *(_cell(report, key) for report in reports)) for key in dict.fromkeys(keys))]
+    widths = [max(len(row[column]) for row in rows) + 2 for column in range(len(rows[0]))]
+    lines = ["".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    lines += ["", CAPTION]
+    for name, report in zip(names, reports, strict=True):
+        lines += ["", f"{name}: {comparability(report)}", *(f"warning: {sentence}" for sentence in warnings(report))]
+    if reasons := incomparable(reports):
+        lines += ["", f"These runs CANNOT be compared by their scores, because they differ in {'; '.join(reasons)}."]
+    elif len({str(report["min_std"]) for report in reports}) > 1:
+        lines += ["", "Compare with care: on data without noise, a lower sigma floor alone gives a higher density."]
+    return "\n".join(lines)
+
+
+def _is_number(key: str, value: Any) -> bool:
+    return type(value) in (int, float) and not key.endswith("_stderr") and key not in HIDDEN | {"beta", "min_std", "seed"}
+
+
+def _cell(report: Mapping[str, Any], key: str) -> str:
+    value, error = report.get(key), report.get(f"{key}_stderr")
+    if key == "active_units":
+        return f"{value} of {report['latent_dim']}"
+    if value is None or type(value) is int:
+        return "-" if value is None else str(value)
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+
+
+def write_report(run: Run, report: Mapping[str, Any]) -> Path:
+    """Writes `evaluation.json` into the run's folder; another split or checkpoint gets a file of its own."""
+    parts = ["evaluation"]
+    parts += [report["split"]] if report["split"] != "test" else []
+    parts += [run.checkpoint.stem] if run.checkpoint.name != "best.ckpt" else []
+    path = run.folder / f"{'_'.join(parts)}.json"
+    write_json(path, report)
+    return path
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What `write_report` wrote."""
+    return json.loads(path.read_text())

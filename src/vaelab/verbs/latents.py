@@ -1,0 +1,112 @@
+"""`vaelab encode | reconstruct | sample | traverse`: what are the latents, and what has it learned to draw?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaelab.checks import check_whole
+from vaelab.evaluation import views
+from vaelab.runs import Run
+from vaelab.tables import write_table
+
+SPLITS = ("train", "val", "test")
+ROWS = 1_000  # examples that pass the networks at once
+SHOWN = 10  # reconstructions in a picture
+
+
+@torch.no_grad()
+def encode(run: Run, data: str, file: Path, samples: int = 0, overrides: Mapping[str, Any] = {}) -> int:
+    """Writes mean and std of q(z|x), (p,) each, and `samples` draws of z, (samples, p), for every row; -> rows."""
+    check_whole("--samples", samples, 0)
+
+    def chunks() -> Iterator[dict[str, np.ndarray]]:
+        for x, _ in read(run, data, overrides):
+            q = run.vae.encode(x)
+            columns = {"mean": q.mean, "std": q.stddev}
+            yield _arrays(columns | {"sample": q.sample((samples,)).transpose(0, 1)} if samples else columns)
+
+    return write_table(file, chunks())
+
+
+@torch.no_grad()
+def reconstruct(run: Run, data: str, file: Path, overrides: Mapping[str, Any] = {}) -> int:
+    """Writes mean and one draw of p(t|z), z the mean of q(z|x), for every row, or pictures the first rows; -> rows."""
+    if file.suffix == ".png":
+        return _picture_reconstructions(run, data, file, overrides)
+
+    def chunks() -> Iterator[dict[str, np.ndarray]]:
+        for x, _ in read(run, data, overrides):
+            p = run.vae.decode(run.vae.encode(x).mean)
+            yield _arrays({"mean": p.mean, "sample": p.sample()})
+
+    return write_table(file, chunks())
+
+
+def _picture_reconstructions(run: Run, data: str, file: Path, overrides: Mapping[str, Any]) -> int:
+    x, target = next(read(run, data, overrides))
+    if target is None:
+        raise ValueError(
+            f"{data} holds inputs alone, so there is no target to draw beside a reconstruction; write a table such as "
+            "-o reconstructions.csv, or use train, val or test as DATA"
+        )
+    shown = SHOWN if len(run.target_shape) > 1 else ROWS
+    views.reconstructions(run.vae, x[:shown], target[:shown], _names(run)).save(file)
+    return min(len(x), shown)
+
+
+@torch.no_grad()
+def sample(run: Run, n: int, file: Path, show: str | None = None) -> int:
+    """Writes z ~ p(z), the mean of p(t|z) and a draw of it, n of each, or pictures them; -> rows."""
+    check_whole("-n", n, 1)
+    if file.suffix == ".png":
+        images = len(run.target_shape) > 1
+        views.prior_samples(run.vae, n, show or ("mean" if images else "sample"), names=_names(run)).save(file)
+        return n
+
+    def chunks() -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, n, ROWS):
+            z = run.vae.prior().sample((min(ROWS, n - start),))
+            p = run.vae.decode(z)
+            yield _arrays({"z": z, "mean": p.mean, "sample": p.sample()})
+
+    return write_table(file, chunks())
+
+
+def traverse(run: Run, file: Path, steps: int | None = None, span: float = 3.0) -> None:
+    """Pictures the mean of p(t|z) along one latent at a time, or over both where latent_dim is 2."""
+    names = _names(run)
+    if run.vae.prior().event_shape == (2,):
+        views.manifold(run.vae, steps=steps or 20, names=names).save(file)
+    else:
+        views.traversals(run.vae, steps=steps or 11, span=span, names=names).save(file)
+
+
+def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """DATA -> (x, target) in batches, prepared as in training; target is None where a file holds inputs alone."""
+    from vaelab.data import read_chunks
+
+    module = run.datamodule(**overrides)
+    device = next(run.vae.parameters()).device
+    if data in SPLITS:
+        module.prepare_data()
+        module.setup()
+        for x, target in module.batches(data):
+            yield x.to(device), target.to(device)
+        return
+    generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
+    for chunk in read_chunks(Path(data)):
+        for rows in chunk.split(ROWS):
+            x = module.prepare(rows, run.x_shape, generator).to(device)
+            yield x, x if run.x_shape == run.target_shape else None
+
+
+def _names(run: Run) -> tuple[str, ...] | None:
+    return run.datamodule().names
+
+
+def _arrays(columns: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: column.cpu().numpy() for name, column in columns.items()}
