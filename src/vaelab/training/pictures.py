@@ -156,10 +156,12 @@ class Pictures(Callback):
         with self._guarded("pictures are left out"), _ready(trainer, pl_module) as vae:
             if self.examples is None:
                 self.examples = gather(trainer, self.count)
+            if not _is_finite(vae, self.examples.x):
+                return  # it diverged, and the final numbers say so
             for name, view in views_of(vae, self.examples).items():
                 with self._guarded(f"the picture {name} is left out"):
                     picture = view()
-                    if picture.is_finite():  # of a run that diverged, the final numbers say so
+                    if picture.is_finite():
                         process.draw((name, step, now), picture)
 
     def _take_in(self, trainer: Trainer, done: Iterable[Drawn]) -> None:
@@ -250,6 +252,14 @@ def gather(trainer: Trainer, count: int) -> Examples:
         labels=None if labels is None else (labels[0], labels[1][: len(x)]),
         surface=None if surface is None else (_to_device(trainer, surface[0]), surface[1]),
     )
+
+
+@torch.no_grad()
+def _is_finite(vae: VAE, x: Tensor) -> bool:
+    """Whether q(z|x) and the p(t|z) at its mean are made of finite numbers."""
+    q = vae.encode(x)
+    p = vae.decode(q.mean)
+    return all(bool(numbers.isfinite().all()) for numbers in (q.mean, q.stddev, p.mean, p.stddev))
 
 
 def _first(loaders: Any) -> Iterable[Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.utils.tensorboard import SummaryWriter
 
 from vaelab.vae import VAE
@@ -75,10 +77,15 @@ def add_projector(writer: SummaryWriter, vae: VAE, x: Tensor, labels: Sequence[s
 
 
 def _thumbnails(x: Tensor) -> Tensor | None:
-    """(n, [c,] h, w) -> (n, c, h, w) in 0..1; None where x are no images, or too many for one sheet."""
+    """(n, [c,] h, w) -> (n, c, s, s) in 0..1; None where x are no images, or too many for one sheet.
+
+    They are padded to squares of s = max(h, w) pixels: SummaryWriter's sheet is wrong for any other shape.
+    """
     if x.dim() == 3:
         x = x.unsqueeze(1)
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         return None
-    across = int(len(x) ** 0.5) + 1
-    return x.float().clamp(0, 1) if across * max(x.shape[2:]) <= SPRITES else None
+    h, w = x.shape[2:]
+    side = max(h, w)
+    across = math.ceil(math.sqrt(len(x)))
+    return pad(x.float().clamp(0, 1), (0, side - w, 0, side - h)) if across * side <= SPRITES else None

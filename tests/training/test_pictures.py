@@ -1,0 +1,283 @@
+"""Runs that draw: what lies in the event file and the folder, and that no mishap in drawing harms a run."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from torch.utils.data import DataLoader, TensorDataset
+
+from runner import ROOT, SHORT, TINY, compose_config
+from train import train
+from vaelab import VAE
+from vaelab.families import Bernoulli, DiagonalGaussian
+from vaelab.figures import DrawingProcess
+from vaelab.networks import MLP
+from vaelab.objectives import ELBO
+from vaelab.priors import StandardNormal
+from vaelab.training import Pictures, VAEModule
+from vaelab.training.pictures import gather
+
+ALWAYS = {"reconstructions", "latents", "kl_per_dimension", "prior_samples"}
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+
+
+class Images(LightningDataModule):
+    """A data module of someone else's: DataLoaders of 4x6 images, with labels and nothing more."""
+
+    def __init__(self, loads_labels=True):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.rand(23, 1, 4, 6, generator=generator).round()
+        self.loads_labels = loads_labels
+
+    def loader(self, x):
+        return DataLoader(TensorDataset(x, x), batch_size=5)
+
+    def train_dataloader(self):
+        return self.loader(self.x[:12])
+
+    def val_dataloader(self):
+        return self.loader(self.x[12:])
+
+    def labels(self, split):
+        return ("digit", torch.arange(11) % 3) if self.loads_labels and split == "val" else None
+
+
+def module(latent_dim=2):
+    vae = VAE.build(
+        (1, 4, 6), DiagonalGaussian((latent_dim,)), Bernoulli((1, 4, 6)), StandardNormal((latent_dim,)), MLP
+    )
+    return VAEModule(vae, ELBO(), partial(torch.optim.Adam, lr=1e-3))
+
+
+def fit(folder, pictures, data=None, latent_dim=2, logger=None, callbacks=(), **options):
+    """Trains on the images for some epochs of 3 steps."""
+    logger = TensorBoardLogger(folder, name="", version="") if logger is None else logger
+    options = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1, **QUIET, **options}
+    trainer = Trainer(logger=logger, callbacks=[pictures, *callbacks], default_root_dir=folder, **options)
+    trainer.fit(module(latent_dim), data or Images())
+    return trainer
+
+
+def events(folder):
+    return EventAccumulator(str(folder), size_guidance={"images": 0, "tensors": 0, "scalars": 0}).Reload()
+
+
+def steps_of_pictures(folder):
+    """Picture -> the steps at which the event file holds it."""
+    found = events(folder)
+    return {tag.removeprefix("pictures/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+
+
+@pytest.fixture(scope="module")
+def sine(tmp_path_factory):
+    """A run of train.py that draws every second of its 5 epochs of 4 steps."""
+    folder = tmp_path_factory.mktemp("sine")
+    train(compose_config(folder, *SHORT, *TINY, "trainer.max_epochs=5", "callbacks.pictures.every_n_epochs=2"))
+    return folder
+
+
+def test_the_event_file_holds_every_picture_at_its_steps(sine):
+    names = ALWAYS | {"manifold", "surface"}
+    assert steps_of_pictures(sine) == {name: [7, 15, 19] for name in names}  # Lightning counts steps from 0
+    assert [event.step for event in events(sine).Scalars("val/elbo")][1::2] == [7, 15]
+
+
+def test_the_folder_holds_the_newest_pictures(sine):
+    found = events(sine)
+    names = ALWAYS | {"manifold", "surface"}
+    assert {file.name for file in (sine / "figures").iterdir()} == {f"{name}.png" for name in names}
+    for name in names:
+        last = found.Images(f"pictures/{name}")[-1]
+        assert (sine / "figures" / f"{name}.png").read_bytes() == last.encoded_image_string
+        image = Image.open(sine / "figures" / f"{name}.png")
+        assert image.size == (last.width, last.height)
+        assert len(np.unique(np.asarray(image).reshape(-1, 4), axis=0)) > 50
+
+
+def test_the_layout_puts_the_bound_and_its_terms_in_one_chart(sine):
+    found = events(sine)
+    layout = layout_pb2.Layout()
+    layout.ParseFromString(found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    (category,) = layout.category
+    (chart,) = category.chart
+    assert chart.title == "ELBO, rate and distortion"
+    wanted = {f"^{split}/{term}$" for split in ("train", "val") for term in ("elbo", "kl", "log_likelihood")}
+    assert set(chart.multiline.tag) == wanted
+    assert {tag.strip("^$") for tag in wanted} <= set(found.Tags()["scalars"])
+
+
+def test_the_graph_and_the_projector_are_filled(sine):
+    assert events(sine).Tags()["graph"]
+    config = (sine / "projector_config.pbtxt").read_text()
+    assert "tensors.tsv" in config
+    (tensors,) = sine.glob("*/latents/tensors.tsv")
+    assert np.loadtxt(tensors).shape == (7, 2)
+
+
+def test_images_get_sprites_and_labels_and_a_large_latent_space_traversals(tmp_path):
+    fit(tmp_path, Pictures(every_n_epochs=1), latent_dim=3)
+    assert steps_of_pictures(tmp_path) == {name: [2, 5] for name in ALWAYS | {"traversals"}}
+    (metadata,) = tmp_path.glob("*/latents/metadata.tsv")
+    assert metadata.read_text().split() == ["0", "1", "2"] * 3 + ["0", "1"]
+    sprite = Image.open(metadata.with_name("sprite.png"))
+    assert sprite.size == (4 * 6, 4 * 6)  # eleven thumbnails, padded to 6x6 pixels, on a square sheet
+    assert (np.asarray(sprite.convert("L"))[:4, :6] == 255 * Images().x[12, 0].numpy()).all()
+
+
+def test_no_interval_means_the_end_alone(tmp_path):
+    fit(tmp_path, Pictures(every_n_epochs=None), Images(loads_labels=False), max_steps=5, max_epochs=-1)
+    assert steps_of_pictures(tmp_path) == {name: [4] for name in ALWAYS | {"manifold"}}
+    assert not list(tmp_path.glob("*/latents/metadata.tsv"))
+
+
+@pytest.mark.parametrize("logger", [False, "csv"])
+def test_without_tensorboard_the_folder_is_filled_all_the_same(logger, tmp_path):
+    fit(tmp_path, Pictures(), logger=CSVLogger(tmp_path, name="", version="") if logger else False)
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+
+
+def test_fast_dev_run_draws_nothing(tmp_path):
+    pictures = Pictures(dirpath=tmp_path / "figures")
+    fit(tmp_path, pictures, fast_dev_run=True)
+    assert pictures.process is None
+    assert not (tmp_path / "figures").exists()
+
+
+def test_training_is_the_same_with_and_without_pictures(tmp_path):
+    weights = []
+    for callback in (Pictures(every_n_epochs=1), Callback()):
+        torch.manual_seed(0)
+        trainer = fit(tmp_path, callback, logger=False)
+        weights.append(torch.cat([value.flatten() for value in trainer.model.parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_the_first_validation_examples_are_shown(tmp_path):
+    data = Images()
+    trainer = fit(tmp_path, Callback(), data, logger=False)
+    examples = gather(trainer, 8)
+    assert torch.equal(examples.x, data.x[12:20])
+    assert torch.equal(examples.labels[1], torch.arange(8) % 3)
+    assert (examples.names, examples.surface) == (None, None)
+
+
+class Meddle(Callback):
+    """Does something at the end of the first epoch."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            self.action()
+
+
+def test_a_drawing_process_that_dies_is_a_warning(tmp_path, caplog):
+    pictures = Pictures(every_n_epochs=1, dirpath=tmp_path / "figures")
+    trainer = fit(tmp_path, pictures, callbacks=[Meddle(lambda: pictures.process.process.kill())], max_epochs=4)
+    assert trainer.state.finished
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("vaelab")]
+    assert "pictures are missing, because the drawing process ended early with exit code -9" in warning
+    assert pictures.process is None
+
+
+def test_drawing_that_takes_too_long_is_a_warning(tmp_path, caplog):
+    started = time.perf_counter()
+    fit(tmp_path, Pictures(timeout=0.0), max_epochs=1)
+    assert time.perf_counter() - started < 10
+    assert "took longer than callbacks.pictures.timeout=0 s; use a larger one" in caplog.text
+
+
+def test_a_process_that_cannot_start_is_a_warning(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    trainer = fit(tmp_path, Pictures())
+    assert trainer.state.finished
+    assert "pictures are left out, because of FileNotFoundError" in caplog.text
+
+
+def test_a_graph_that_cannot_be_traced_is_a_warning(tmp_path, caplog, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no\ntrace")
+
+    monkeypatch.setattr("vaelab.training.pictures.add_graph", fail)
+    fit(tmp_path, Pictures())
+    assert "the graph is left out, because of RuntimeError: no trace" in caplog.text
+    assert steps_of_pictures(tmp_path).keys() == ALWAYS | {"manifold"}
+
+
+def test_a_run_that_diverged_draws_nothing_and_warns_of_nothing(tmp_path, caplog):
+    class Diverge(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            torch.nn.init.constant_(next(pl_module.vae.parameters()), float("nan"))
+
+    with caplog.at_level(logging.WARNING, "vaelab"):
+        fit(tmp_path, Pictures(every_n_epochs=None), callbacks=[Diverge()])
+    assert not [record for record in caplog.records if record.name.startswith("vaelab")]
+
+
+def test_an_error_in_training_leaves_no_process_behind(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        "vaelab.training.pictures.DrawingProcess", lambda: started.append(DrawingProcess()) or started[-1]
+    )
+
+    def fail():
+        raise RuntimeError("as asked")
+
+    with pytest.raises(RuntimeError, match="as asked"):
+        fit(tmp_path, Pictures(every_n_epochs=1), callbacks=[Meddle(fail)])
+    assert started[0].process.returncode is not None
+
+
+CTRL_C = """
+import sys, time
+sys.path[:0] = [{tests!r}, {root!r}]
+from training.test_pictures import Meddle, Pictures, fit
+pictures = Pictures(every_n_epochs=1)
+def wait():
+    print(pictures.process.process.pid, flush=True)
+    time.sleep(60)
+fit({folder!r}, pictures, callbacks=[Meddle(wait)])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX signals")
+def test_ctrl_c_ends_both_processes_soon(tmp_path):
+    script = CTRL_C.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    line = process.stdout.readline()
+    while not line.strip().isdigit():
+        assert line, process.stderr.read()
+        line = process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and child
+    process.communicate(timeout=20)
+    assert process.returncode == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(line), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"every_n_epochs": 0}, {"every_n_epochs": "often"}, {"examples": 0}, {"timeout": -1.0}]
+)
+def test_keys_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"callbacks\.pictures\..* does not fit, because it must be a"):
+        Pictures(**wrong)
