@@ -1,6 +1,7 @@
 """`vaelab VERB RUN …`: what a trained model is good for."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -102,6 +103,8 @@ def run_verb(options: argparse.Namespace) -> None:
     from vaelab.tables import check_table_path
     from vaelab.verbs import latents
 
+    if options.verb == "traverse" and options.output.suffix != ".png":
+        raise ValueError(f"{options.output} does not fit, because traverse draws a picture; use -o FILE.png")
     check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
@@ -131,9 +134,12 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 
 def _key_and_value(override: str) -> tuple[str, Any]:
-    import yaml
-
     key, equals, value = override.partition("=")
     if not equals or not key.isidentifier():
-        raise ValueError(f"--data {override} does not fit, because it must read KEY=VALUE, as in --data root=/my/images")
-    return key, yaml.safe_load(value)
+        raise ValueError(
+            f"--data {override} does not fit, because it must read KEY=VALUE, as in --data root=/my/images"
+        )
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

@@ -75,8 +75,8 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     checkpoint = path if path.is_file() else _checkpoint_in(path)
     content = _read(checkpoint)
     config = content["hyper_parameters"]
-    shapes = [tuple(config[key]) for key in ("x_shape", "target_shape")]
-    vae = build_vae(config, *shapes, tuple(allow))
+    x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
+    vae = build_vae(config, x_shape, target_shape, tuple(allow))
     weights = {name.removeprefix("vae."): value for name, value in content["state_dict"].items()}
     try:
         vae.load_state_dict(weights)
@@ -86,7 +86,15 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
             "another version of vaelab or of your own classes, so train the run again"
         ) from error
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    return Run(folder, checkpoint, config, vae.to(torch.device(device)).eval(), *shapes, tuple(allow))
+    vae = vae.to(_device(device)).eval()
+    return Run(folder, checkpoint, config, vae, x_shape, target_shape, tuple(allow))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={name} cannot be used here ({str(error).splitlines()[0]}); use cpu") from error
 
 
 def build_vae(
@@ -119,7 +127,9 @@ def instantiate(node: Any, allow: tuple[str, ...] = (), **more: Any) -> Any:
     try:
         return partial(constructor, **values, **more) if node.get("_partial_") else constructor(**values, **more)
     except TypeError as error:
-        raise ValueError(f"the run's config does not fit {node['_target_']}, because {error}; train it again") from error
+        raise ValueError(
+            f"the run's config does not fit {node['_target_']}, because {error}; train it again"
+        ) from error
 
 
 def _constructor(target: Any, allow: tuple[str, ...]) -> Any:
@@ -162,7 +172,9 @@ def _read(checkpoint: Path) -> dict[str, Any]:
         ) from error
     config = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(config, dict) or "x_shape" not in config or "state_dict" not in content:
-        raise ValueError(f"{checkpoint} carries no config of vaelab, so no model can be built from it; train the run again")
+        raise ValueError(
+            f"{checkpoint} carries no config of vaelab, so no model can be built from it; train the run again"
+        )
     return content
 
 

@@ -61,7 +61,10 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
     keys = [key for report in reports for key, value in report.items() if _is_number(key, value)]
     rows = [("", *names), *((key, *(_cell(report, key) for report in reports)) for key in dict.fromkeys(keys))]
     widths = [max(len(row[column]) for row in rows) + 2 for column in range(len(rows[0]))]
-    lines = ["".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    lines = [
+        "".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
     lines += ["", CAPTION]
     for name, report in zip(names, reports, strict=True):
         lines += ["", f"{name}: {comparability(report)}", *(f"warning: {sentence}" for sentence in warnings(report))]
@@ -73,7 +76,9 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
 
 
 def _is_number(key: str, value: Any) -> bool:
-    return type(value) in (int, float) and not key.endswith("_stderr") and key not in HIDDEN | {"beta", "min_std", "seed"}
+    return (
+        type(value) in (int, float) and not key.endswith("_stderr") and key not in HIDDEN | {"beta", "min_std", "seed"}
+    )
 
 
 def _cell(report: Mapping[str, Any], key: str) -> str:

@@ -80,9 +80,9 @@ def traverse(run: Run, file: Path, steps: int | None = None, span: float = 3.0) 
     """Pictures the mean of p(t|z) along one latent at a time, or over both where latent_dim is 2."""
     names = _names(run)
     if run.vae.prior().event_shape == (2,):
-        views.manifold(run.vae, steps=steps or 20, names=names).save(file)
+        views.manifold(run.vae, 20 if steps is None else steps, names).save(file)
     else:
-        views.traversals(run.vae, steps=steps or 11, span=span, names=names).save(file)
+        views.traversals(run.vae, 11 if steps is None else steps, span, names=names).save(file)
 
 
 def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -98,10 +98,12 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tup
             yield x.to(device), target.to(device)
         return
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
+    first = 0
     for chunk in read_chunks(Path(data)):
         for rows in chunk.split(ROWS):
-            x = module.prepare(rows, run.x_shape, generator).to(device)
+            x = module.prepare(rows, run.x_shape, generator, first).to(device)
             yield x, x if run.x_shape == run.target_shape else None
+            first += len(rows)
 
 
 def _names(run: Run) -> tuple[str, ...] | None:
