@@ -8,7 +8,14 @@ from torch.testing import assert_close
 
 from linear_gaussian import K, linear_vae
 from vaelab import VAE, Conditional
-from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian
+from vaelab.families import (
+    Bernoulli,
+    DiagonalGaussian,
+    FullGaussian,
+    IdentityGaussian,
+    IsotropicGaussian,
+    SharedDiagonalGaussian,
+)
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO, ELBOMonteCarlo
 from vaelab.priors import LearnedPrior, StandardNormal
@@ -16,7 +23,14 @@ from vaelab.priors import LearnedPrior, StandardNormal
 L, B, P = 9, 7, 3
 X_SHAPE, TARGET_SHAPE = (1, 5, 11), (13, 1)
 POSTERIORS = [DiagonalGaussian, FullGaussian]
-LIKELIHOODS = [IdentityGaussian, IsotropicGaussian, DiagonalGaussian, FullGaussian, Bernoulli]
+LIKELIHOODS = [
+    IdentityGaussian,
+    IsotropicGaussian,
+    SharedDiagonalGaussian,
+    DiagonalGaussian,
+    FullGaussian,
+    Bernoulli,
+]
 PRIORS = [
     lambda: StandardNormal((P,)),
     lambda: LearnedPrior(DiagonalGaussian((P,))),

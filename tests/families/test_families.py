@@ -8,7 +8,14 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
-from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian
+from vaelab.families import (
+    Bernoulli,
+    DiagonalGaussian,
+    FullGaussian,
+    IdentityGaussian,
+    IsotropicGaussian,
+    SharedDiagonalGaussian,
+)
 
 L, B = 9, 7
 SCALES = {"min_std": 0.2, "init_std": 0.7}
@@ -16,18 +23,19 @@ GAUSSIANS = [
     (IdentityGaussian, {}),
     (IdentityGaussian, {"std": 0.3}),
     (IsotropicGaussian, SCALES),
+    (SharedDiagonalGaussian, SCALES),
     (DiagonalGaussian, SCALES),
     (FullGaussian, SCALES),
 ]
 FAMILIES = [*GAUSSIANS, (Bernoulli, {})]
-LEARNED = [IsotropicGaussian, DiagonalGaussian, FullGaussian]
+LEARNED = [IsotropicGaussian, SharedDiagonalGaussian, DiagonalGaussian, FullGaussian]
 EVENT_SHAPES = [(1,), (5,), (3, 5)]
 
 
 def make(family, event_shape, options):
     made = family(event_shape, **options).double()
-    for parameter in made.parameters():
-        parameter.data.fill_(0.4)  # the isotropic Gaussian's h
+    for parameter in made.parameters():  # h, where all examples share it: another one for each dimension
+        parameter.data = torch.linspace(0.4, 1.3, parameter.numel(), dtype=torch.float64).view(parameter.shape)
     return made
 
 
@@ -42,7 +50,8 @@ def gaussian_moments(family, options, numbers):
     mean, rest = numbers[:k], numbers[k:]
     if isinstance(family, IdentityGaussian):
         return mean, options.get("std", 1) * np.eye(k)
-    h = np.full(k, 0.4) if isinstance(family, IsotropicGaussian) else rest[:k]
+    shared = {IsotropicGaussian: np.full(k, 0.4), SharedDiagonalGaussian: np.linspace(0.4, 1.3, k)}
+    h = shared.get(type(family), rest[:k])
     factor = np.diag(np.sqrt(options["min_std"] ** 2 + options["init_std"] ** 2 * np.exp(h)))
     if isinstance(family, FullGaussian):
         c = iter(rest[k:])
@@ -78,7 +87,7 @@ def test_log_prob_is_that_of_scipy(family, options, event_shape):
     assert_close(log_prob, torch.tensor(expected).view(L, B), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("family", "options"), GAUSSIANS[:4])
+@pytest.mark.parametrize(("family", "options"), GAUSSIANS[:5])
 def test_gaussians_without_correlations_are_products_of_univariate_ones(family, options):
     family = make(family, (5,), options)
     numbers, value = random_numbers(family), torch.linspace(-2, 2, 5, dtype=torch.float64)
@@ -123,6 +132,15 @@ def test_full_gaussian_without_correlations_is_the_diagonal_one(event_shape):
     assert_close(q.mean, p.mean, rtol=0, atol=0)
     assert_close(q.variance, p.variance, rtol=1e-12, atol=0)
     assert_close(q.entropy(), p.entropy(), rtol=1e-12, atol=1e-12)
+
+
+def test_the_shared_diagonal_gaussian_has_one_variance_per_dimension_for_all_examples():
+    family = SharedDiagonalGaussian((2, 3), min_std=0.5, init_std=2).double()
+    assert [tuple(parameter.shape) for parameter in family.parameters()] == [(2, 3)]
+    family.h.data = torch.tensor([[-1000, -1, 0], [1, 2, 3]], dtype=torch.float64)
+    variance = family(random_numbers(family, L, B)).variance
+    expected = 0.25 + 4 * torch.tensor([[0, math.exp(-1), 1], [math.e, math.exp(2), math.exp(3)]], dtype=torch.float64)
+    assert_close(variance, expected.expand(L, B, 2, 3), rtol=1e-12, atol=0)
 
 
 # Moments
@@ -181,6 +199,7 @@ def test_bernoulli_draws_are_binary_with_the_mean_and_variance_of_the_logits():
     [
         (IdentityGaussian, lambda k: k),
         (IsotropicGaussian, lambda k: k),
+        (SharedDiagonalGaussian, lambda k: k),
         (DiagonalGaussian, lambda k: 2 * k),
         (FullGaussian, lambda k: 2 * k + k * (k - 1) // 2),
         (Bernoulli, lambda k: k),
