@@ -49,9 +49,7 @@ def build(cfg: DictConfig):
         prior=make(cfg.prior),
         network=make(cfg.network),
     )
-    module = VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler")))
-    module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
-    return module, data
+    return VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))), data
 
 
 def recipe(cfg: DictConfig) -> dict:
@@ -109,6 +107,7 @@ def train(cfg: DictConfig) -> float:
     quiet_lightning()
     seed_everything(cfg.seed, verbose=False)
     module, data = build(cfg)
+    module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
     callbacks = instantiate(cfg.get("callbacks")) or {}
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks.pop("progress", None)

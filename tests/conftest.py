@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,8 @@ def _seed():
 
 @pytest.fixture(scope="session")
 def small_mnist(tmp_path_factory) -> Path:
-    """A folder of IDX files: 60 training and 20 test images of 5x7 pixels."""
+    """A folder of IDX files, 60 training and 20 test images of 5x7 pixels, and of rows.npy, 53 rows of 4 numbers."""
     folder = tmp_path_factory.mktemp("small_mnist")
     write_small_mnist(folder, train=60, test=20, rows=5, columns=7)
+    np.save(folder / "rows.npy", np.random.default_rng(0).normal(size=(53, 4)))
     return folder

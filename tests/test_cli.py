@@ -45,7 +45,7 @@ def runs(small_mnist, tmp_path_factory):
     folders = {}
     for name, overrides in commands.items():
         folders[name] = tmp_path_factory.mktemp(name)
-        train(compose_config(folders[name], *SHORT, *overrides, "~callbacks.pictures"))
+        train(compose_config(folders[name], *SHORT, *overrides))
     return folders
 
 

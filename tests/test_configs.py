@@ -14,7 +14,7 @@ CONF = ROOT / "conf"
 OPTIONS = sorted(
     f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name not in ("data", "hydra")
 )
-REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_full")
+REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
 SINES = ("sine", "sine_surface")
 
 
@@ -34,8 +34,11 @@ def test_the_list_of_options_is_not_empty():
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_trains(option, small_mnist, tmp_path):
-    on_mnist = option in ("model=bernoulli", "experiment=mnist")
-    overrides = [option, "data=mnist", *mnist(small_mnist)] if on_mnist else [option, *TINY]
+    overrides = [option, *TINY]
+    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda"):
+        overrides = [option, "data=mnist", *mnist(small_mnist)]
+    if option == "experiment=factor_analysis":
+        overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]
     assert_trains(tmp_path, overrides)
 
 

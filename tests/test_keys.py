@@ -13,7 +13,10 @@ from runner import ROOT, SHORT, TINY, compose_config
 from train import NEEDED, OPTIONAL, train
 
 HYDRA_KEYS = {"_target_", "_partial_"}
-SILENT = {"callbacks.progress.refresh_rate"}  # changes what is drawn, not what is computed
+SILENT = {  # change what is drawn, not what is computed
+    "callbacks.progress.refresh_rate",
+    *(f"callbacks.pictures.{key}" for key in ("every_n_epochs", "examples", "dirpath", "timeout")),
+}
 CONF = ROOT / "conf"
 OPTIONS = sorted(
     f"{file.parent.name}={file.stem}"
@@ -74,6 +77,8 @@ def fitting(option, small_mnist):
     if option == "data=mnist" or option == "model=bernoulli":
         images = ["model=bernoulli", "data=mnist", f"data.root={small_mnist}", "data.val_size=13"]
         return [*images, "latent_dim=3", "data.eval_batch_size=5"]
+    if option == "data=array":
+        return [option, f"data.path={small_mnist / 'rows.npy'}", "latent_dim=3", "data.eval_batch_size=2"]
     return [option, *TINY, "objective.samples=2", "latent_dim=3", "data.eval_batch_size=5"]
 
 

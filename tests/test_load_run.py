@@ -12,7 +12,7 @@ from runner import ROOT, SHORT, TINY, compose_config, run_train
 from train import build, train
 from vaelab.families import FullGaussian
 
-POINTS = (*SHORT, *TINY, "~callbacks.pictures")
+POINTS = (*SHORT, *TINY)
 
 
 def train_in(folder, *overrides):
@@ -77,7 +77,7 @@ def test_a_run_loads_where_its_data_are_gone(small_mnist, tmp_path):
     shutil.copytree(small_mnist, images)
     folder = tmp_path / "run"
     train_in(
-        folder, *SHORT, "~callbacks.pictures", "model=bernoulli", "data=mnist", f"data.root={images}", "data.val_size=7"
+        folder, *SHORT, "model=bernoulli", "data=mnist", f"data.root={images}", "data.val_size=7"
     )
     shutil.rmtree(images)
     run = vaelab.load_run(folder)
@@ -93,7 +93,7 @@ def test_a_run_loads_where_its_data_are_gone(small_mnist, tmp_path):
 def test_a_relative_path_of_the_data_is_found_from_any_folder(small_mnist, tmp_path, monkeypatch):
     monkeypatch.chdir(small_mnist.parent)
     options = ("model=bernoulli", "data=mnist", f"data.root={small_mnist.name}", "data.val_size=7")
-    train_in(tmp_path, *SHORT, "~callbacks.pictures", *options)
+    train_in(tmp_path, *SHORT, *options)
     monkeypatch.chdir(tmp_path)
     vaelab.load_run(tmp_path).datamodule().setup()
 

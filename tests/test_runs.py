@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from idx_files import random_images, write_idx_images, write_small_mnist
 from runner import ROOT, run_train
@@ -89,11 +92,31 @@ def test_the_curves_are_the_four_terms_of_each_split(runs):
     for name, (steps, epochs) in {"default": (3, 3), "images": (3, 2)}.items():
         scalars = curves(only_run(runs[name][0]))
         tags = {f"{split}/{term}" for split in ("train", "val", "test") for term in TERMS}
-        assert set(scalars) == tags | {"epoch"}
+        final = {f"final/{split}/{term}" for split in ("val", "test") for term in TERMS}  # of the hyper-parameters tab
+        assert set(scalars) == tags | final | {"epoch"}
         ends = [steps * (epoch + 1) - 1 for epoch in range(epochs)]  # Lightning counts steps from 0
         assert [event.step for event in scalars["train/elbo"]] == ends
         assert [event.step for event in scalars["val/elbo"]] == ends
         assert len(scalars["test/elbo"]) == 1
+
+
+def test_the_hyper_parameters_tab_has_the_same_columns_in_every_run(runs):
+    """Choices of every group, keys and final numbers; numbers as numbers, names as names, whatever the run."""
+    columns = {}
+    for name in ("default", "images"):
+        folder = only_run(runs[name][0])
+        accumulator = EventAccumulator(str(folder))
+        accumulator.Reload()
+        metadata = accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        hparams = plugin_data_pb2.HParamsPluginData.FromString(metadata).session_start_info.hparams
+        columns[name] = {key: value.WhichOneof("kind") for key, value in hparams.items()}
+        assert hparams["model"].string_value == {"default": "gaussian", "images": "bernoulli"}[name]
+        assert hparams["latent_dim"].number_value == {"default": 2, "images": 3}[name]
+        metrics = json.loads((folder / "metrics.json").read_text())
+        final = {tag: accumulator.Scalars(f"final/{tag}")[0].value for tag in metrics}
+        assert final == pytest.approx(metrics)
+    assert columns["default"] == columns["images"]
+    assert len(columns["default"]) == 17
 
 
 @pytest.mark.parametrize("name", ["default", "images"])
@@ -192,9 +215,33 @@ def test_bad_input_ends_in_one_sentence(typed, answers):
     assert process.stdout == ""
 
 
+def readme_script(beginning):
+    """The script in the README that begins so."""
+    scripts = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (script,) = (script for script in scripts if script.startswith(beginning))
+    return script
+
+
+def test_a_plain_torch_script_needs_neither_hydra_nor_lightning(capsys):
+    code = readme_script("import torch\n") + "import sys; print({'lightning', 'hydra'} & set(sys.modules))"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    trained, modules = process.stdout.splitlines()
+    assert float(re.search(r"-?\d+\.\d+", trained)[0]) > -2.5  # a Gaussian of independent dimensions reaches -3.0
+    assert modules == "set()"
+
+
+def test_the_script_that_uses_a_run_works(runs):
+    cwd, _ = runs["images"]
+    script = readme_script("import vaelab\n").replace("outputs/mnist", str(only_run(cwd)))
+    names = {"x": torch.rand(4, 1, 5, 7).round()}
+    exec(script, names)
+    assert names["log_p"].shape == (4,)
+    assert names["q"].batch_shape == (4,)
+    assert names["p"].event_shape == (1, 5, 7)
+
+
 def test_a_plain_lightning_script_needs_no_hydra(tmp_path):
-    readme = (ROOT / "README.md").read_text()
-    script = re.search(r"```python\n(from functools import partial.*?)```", readme, re.S)[1]
+    script = readme_script("from functools import partial")
     assert "hydra" not in script
     write_small_mnist(tmp_path / "mnist", train=60, test=20, rows=28, columns=28)
     names: dict = {}

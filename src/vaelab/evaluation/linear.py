@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from vaelab.conditional import Conditional
 from vaelab.families import IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.vae import VAE
@@ -13,19 +14,19 @@ CONSTANT_NOISE = (IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian)  
 
 @torch.no_grad()
 def exact_log_marginal(vae: VAE, target: Tensor) -> Tensor | None:
-    """log p(t) = log N(t; Wm₀ + b, W S₀ Wᵀ + R), (B, *t) -> (B,), nats in float64; None unless the model is linear-Gaussian.
+    """log p(t) = log N(t; Wm₀ + b, W S₀ Wᵀ + R), (B, *t) -> (B,), nats in float64; None for another model.
 
     Linear-Gaussian is p(z) = N(m₀, S₀), p(t|z) = N(Wz + b, R): a network without hidden layers (`network.hidden=[]`), a
     noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006, eq. 2.115).
     """
+    if not isinstance(vae.decoder, Conditional):  # a decoder of the user's own
+        return None
     network, noise, prior = vae.decoder.network, vae.decoder.family, vae.prior()
     linear = isinstance(network, MLP) and len(network.layers) == 1
     if not linear or not isinstance(noise, CONSTANT_NOISE) or not _is_gaussian(prior):
         return None
-    origin = torch.zeros_like(prior.mean)
-    p0 = vae.decode(origin)
-    b, variance = p0.mean.flatten().double(), p0.variance.flatten().double()  # (k,)
-    w = vae.decode(torch.eye(len(origin)).to(origin)).mean.flatten(1).double().T - b.unsqueeze(-1)  # (k, p)
+    variance = vae.decode(torch.zeros_like(prior.mean)).variance.flatten().double()  # (k,)
+    w, b = (parameter.double() for parameter in network.parameters())  # (k, p), (k,)
     s0 = prior.covariance_matrix if isinstance(prior, MultivariateNormal) else prior.variance.diag()
     mean = w @ prior.mean.double() + b
     covariance = w @ s0.double() @ w.T + variance.diag()

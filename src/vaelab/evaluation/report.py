@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaelab.evaluation.importance import MEMORY
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
-from vaelab.evaluation.score import score
+from vaelab.evaluation.score import closed_form_kl, score
 from vaelab.vae import VAE
 
 AGGREGATED = 10_000  # examples of which the aggregate posterior is made
@@ -52,6 +52,7 @@ def evaluate(
     bits_per_dim            where the data are discrete
     regret                  nll − entropy, where the entropy of the data's generator is known
     regret_paired           mean of log p*(t) − log p̂(t) with p* the generator: the same quantity with less noise
+    kl_by                   "closed form", or "draws" where q and p have none
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
     active_units            how many latents have Var_x(E_q[z_j]) > 0.01
     mutual_information      I(x; z) under the aggregate posterior of `aggregated_examples` examples
@@ -115,8 +116,10 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
         if seen < AGGREGATED:
             xs.append(x[: AGGREGATED - seen])
             seen += len(xs[-1])
-    aggregate = aggregate_posterior(vae.encode(torch.cat(xs)), vae.prior())
+    q = vae.encode(torch.cat(xs))
+    aggregate = aggregate_posterior(q, vae.prior())
     return {
+        "kl_by": "draws" if closed_form_kl(q, vae.prior()) is None else "closed form",
         "latent_dim": means[0].shape[-1],
         "active_units": int(active_units(torch.cat(means)).sum()),
         "kl_per_dimension": torch.cat(kls).double().mean(0).tolist(),

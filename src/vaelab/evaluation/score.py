@@ -9,7 +9,6 @@ from torch.distributions import Distribution, kl_divergence
 from vaelab.checks import check_whole
 from vaelab.evaluation.importance import (
     MEMORY,
-    LogWeights,
     effective_sample_size,
     iw_bound,
     log_mean,
@@ -73,7 +72,8 @@ def _score_rows(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int) -
     weights = log_weights(vae, x, target, samples, chunk)
     log_w = weights.log_w.double()  # (L, B)
     log_likelihood = weights.log_likelihood.double().mean(0)
-    kl = _kl(vae.encode(x), vae.prior(), weights)
+    kl = closed_form_kl(vae.encode(x), vae.prior())
+    kl = weights.log_ratio.double().mean(0) if kl is None else kl.double()
     return {
         "nll": -log_mean(log_w),
         "elbo": log_likelihood - kl,
@@ -86,8 +86,9 @@ def _score_rows(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int) -
     }
 
 
-def _kl(q: Distribution, prior: Distribution, weights: LogWeights) -> Tensor:
+def closed_form_kl(q: Distribution, prior: Distribution) -> Tensor | None:
+    """KL(q ‖ p), (B,), nats; None where torch knows no closed form for the pair."""
     try:
-        return kl_divergence(q, prior).double()
-    except NotImplementedError:  # no closed form for this pair
-        return weights.log_ratio.double().mean(0)
+        return kl_divergence(q, prior)
+    except NotImplementedError:
+        return None
