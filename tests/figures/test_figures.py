@@ -180,6 +180,7 @@ def test_drawing_imports_neither_torch_nor_the_rest_of_vaelab():
 
 
 def test_a_render_is_a_png_of_the_size_asked_for():
-    image = Image.open(io.BytesIO(PICTURES["kl_bars_1"].render(dpi=50)))
-    assert image.format == "PNG"
-    assert image.size == (270, 170)
+    picture = PICTURES["kl_bars_1"]
+    small, large = (Image.open(io.BytesIO(picture.render(dpi))) for dpi in (40, 80))
+    assert small.format == "PNG"
+    assert large.size == (2 * small.width, 2 * small.height)

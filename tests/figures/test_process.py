@@ -25,12 +25,17 @@ class Slow(Picture):
         return KLBars(np.ones(2))._draw()
 
 
+def finish(process, timeout):
+    process.finish(timeout)
+    return process.collect()
+
+
 def test_it_draws_in_order_and_says_what_failed():
     process = DrawingProcess()
     process.draw("good", KLBars(np.ones(3)))
     process.draw("bad", KLBars(np.array([np.inf] * 70)))
     process.draw("printed", Slow(0.0))
-    good, bad, printed = process.finish(30)
+    good, bad, printed = finish(process, 30)
     assert (good.key, bad.key, printed.key) == ("good", "bad", "printed")
     assert Image.open(io.BytesIO(good.png)).format == "PNG"
     assert bad.png == b""
@@ -41,9 +46,9 @@ def test_it_draws_in_order_and_says_what_failed():
 
 
 def test_more_than_a_pipe_holds_does_not_make_the_caller_wait():
-    process = DrawingProcess()
+    process, large = DrawingProcess(), KLBars(np.ones(10_000_000))
     started = time.perf_counter()
-    process.draw("large", KLBars(np.ones(10_000_000)))
+    process.draw("large", large)
     assert time.perf_counter() - started < 0.5
     process.kill()
     assert process.process.returncode is not None
@@ -53,7 +58,7 @@ def test_it_waits_no_longer_than_it_was_told():
     process = DrawingProcess()
     process.draw("slow", Slow())
     started = time.perf_counter()
-    assert process.finish(0.3) == []
+    assert finish(process, 0.3) == []
     assert time.perf_counter() - started < 3
     assert process.timed_out
     assert process.waiting == 1
@@ -65,7 +70,7 @@ def test_a_killed_process_is_noticed_at_once():
     process.draw("slow", Slow())
     process.process.kill()
     started = time.perf_counter()
-    assert process.finish(30) == []
+    assert finish(process, 30) == []
     assert time.perf_counter() - started < 5
     assert not process.timed_out
     assert process.waiting == 1
@@ -80,5 +85,5 @@ def test_it_leaves_ctrl_c_to_its_parent_and_ends_with_its_input():
     assert first[0].key == "first"
     process.process.send_signal(signal.SIGINT)
     process.draw("second", KLBars(np.ones(3)))
-    assert [drawn.key for drawn in process.finish(30)] == ["second"]
+    assert [drawn.key for drawn in finish(process, 30)] == ["second"]
     assert process.process.returncode == 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 GAP = 0.1  # between two images, as a share of an image
 WIDTH = 6.0  # inches
-LABELS = 1.1  # inches of it for the names of the rows
+LABELS = 1.4  # inches of it for the names of the rows
 
 
 def limits(images: Array) -> tuple[float, float]:
@@ -51,10 +51,11 @@ def show_sheet(axes: "Axes", sheet: Array) -> None:
     axes.spines[:].set_visible(False)
 
 
-def sheet_panel(sheet: Array, labels: float = 0.0, margins: float = 0.4) -> tuple["Figure", "Axes"]:
+def sheet_panel(sheet: Array, left: float = 0.1, bottom: float = 0.1) -> tuple["Figure", "Axes"]:
     """A figure whose height follows from a sheet's shape, and its only axes, with the sheet drawn."""
-    height = (WIDTH - labels) * sheet.shape[0] / sheet.shape[1] + margins
-    figure, axes = panels(1, 1, WIDTH, float(np.clip(height, 1.2, 9.0)))
+    width = WIDTH - left - 0.1
+    height = min(width * sheet.shape[0] / sheet.shape[1], 8.0)
+    figure, axes = panels(1, 1, width, height, left=left, right=0.1, top=0.35, bottom=bottom)
     show_sheet(axes[0, 0], sheet)
     return figure, axes[0, 0]
 
@@ -81,7 +82,7 @@ class ImageReconstructions(Picture):
             top = max(float(self.std.max()), 1e-9)
             rows[f"std (white: {top:.2g})"] = self.std
             images = np.concatenate([images, low + self.std[None] / top * (high - low)])
-        figure, axes = sheet_panel(tile(images, low, high), labels=LABELS)
+        figure, axes = sheet_panel(tile(images, low, high), left=LABELS)
         axes.set_yticks(centres(len(rows), *self.target.shape[1:3]), list(rows))
         axes.set_title("Reconstructions, z = posterior mean")
         return figure
@@ -126,7 +127,7 @@ class ImageManifold(Picture):
 
     def _draw(self) -> "Figure":
         sheet = tile(self.images[::-1], *limits(self.images))  # z₂ grows upwards
-        figure, axes = sheet_panel(sheet, labels=0.6, margins=0.9)
+        figure, axes = sheet_panel(sheet, left=0.8, bottom=0.55)
         h, w = self.images.shape[2:4]
         some = np.unique(np.linspace(0, len(self.z1) - 1, 7).round().astype(int))
         axes.set_xticks(centres(len(self.z1), w, h)[some], [f"{value:.2g}" for value in self.z1[some]])
@@ -151,7 +152,7 @@ class ImageTraversals(Picture):
     dimensions: Array
 
     def _draw(self) -> "Figure":
-        figure, axes = sheet_panel(tile(self.images, *limits(self.images)), labels=0.5, margins=0.8)
+        figure, axes = sheet_panel(tile(self.images, *limits(self.images)), left=0.7, bottom=0.55)
         rows, columns, h, w = self.images.shape[:4]
         axes.set_xticks(centres(columns, w, h), [f"{value:.2g}" for value in self.values.round(6)])
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])

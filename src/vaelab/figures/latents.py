@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import BLUE, PALETTE, SEQUENTIAL, Picture, panels, subscript
+from vaelab.figures.picture import BAR, BLUE, PALETTE, SEQUENTIAL, Picture, add_bar, panels, subscript
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ class LatentScatter(Picture):
     label: str = "label"
 
     def _draw(self) -> "Figure":
-        figure, axes = panels(1, 1, 5.4, 4.4)
+        figure, axes = panels(1, 1, 4.2, 3.6, right=BAR + 0.1 if self.labels is not None else 0.15)
         panel = axes[0, 0]
         one = self.z.shape[1] == 1
         kinds = self._kinds()
@@ -80,7 +80,7 @@ class LatentScatter(Picture):
             panel.plot(self.z[:, 0], self.labels, ".", color=BLUE, ms=4)
         else:
             marks = panel.scatter(self.z[:, 0], self.z[:, 1], s=10, lw=0, c=self.labels, cmap=SEQUENTIAL)
-            figure.colorbar(marks, ax=panel, label=self.label)
+            add_bar(figure, panel, marks, self.label)
 
 
 def _write(panel: "Axes", x: float, y: float, text: str, colour: str) -> None:
@@ -101,7 +101,7 @@ class KLBars(Picture):
 
     def _draw(self) -> "Figure":
         p = len(self.kl)
-        figure, axes = panels(1, 1, 5.4, 3.4)
+        figure, axes = panels(1, 1, 4.4, 2.5)
         panel = axes[0, 0]
         if p > BARS:
             panel.hist(self.kl, 40, color=BLUE)

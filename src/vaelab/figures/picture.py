@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-DPI = 110
+DPI = 100
+BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
 STYLE: Any = {
     "font.size": 10.5,
     "axes.titlesize": 10.5,
@@ -42,15 +45,11 @@ class Picture(ABC):
     def _draw(self) -> "Figure": ...
 
     def draw(self) -> "Figure":
-        """A matplotlib figure of its own, laid out, known to no pyplot."""
+        """A matplotlib figure of its own, known to no pyplot."""
         import matplotlib
 
         with matplotlib.rc_context(STYLE):
-            figure = self._draw()
-            if engine := figure.get_layout_engine():
-                engine.execute(figure)  # once: as it stands, saving would lay the figure out twice more
-                figure.set_layout_engine("none")
-        return figure
+            return self._draw()
 
     def render(self, dpi: float = DPI, format: str = "png") -> bytes:
         """The contents of an image file."""
@@ -61,7 +60,7 @@ class Picture(ABC):
         with matplotlib.rc_context(STYLE):
             if format == "png":  # savefig would draw everything twice
                 figure.set_dpi(dpi)
-                FigureCanvasAgg(figure).print_png(buffer)
+                FigureCanvasAgg(figure).print_png(buffer, pil_kwargs={"compress_level": 3})
             else:
                 figure.savefig(buffer, format=format, dpi=dpi)
         return buffer.getvalue()
@@ -89,17 +88,38 @@ def write_whole(path: Path, contents: bytes) -> None:
 
 
 def panels(
-    rows: int, columns: int, width: float, height: float, **options: Any
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    *,
+    left: float = 0.8,
+    right: float = 0.15,
+    top: float = 0.4,
+    bottom: float = 0.6,
+    across: float = 0.85,
+    down: float = 0.7,
+    **options: Any,
 ) -> tuple["Figure", "np.ndarray[Any, Any]"]:
-    """A figure of `width` x `height` inches and its axes (rows, columns)."""
+    """A figure and its axes (rows, columns), each `width` x `height` inches; the rest is inches around and between.
+
+    Matplotlib's own layouts measure every label and take as long as all the drawing: too long for the end of a run.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for panel in axes.flat:
-        panel.locator_params(nbins=5)  # each label costs time to lay out
-    return figure, axes
+    w = left + columns * width + (columns - 1) * across + right
+    h = top + rows * height + (rows - 1) * down + bottom
+    places = {"left": left / w, "right": 1 - right / w, "top": 1 - top / h, "bottom": bottom / h}
+    places |= {"wspace": across / width, "hspace": down / height}
+    figure = Figure(figsize=(w, h))
+    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=places, **options)
+
+
+def add_bar(figure: "Figure", panel: "Axes", colours: "ScalarMappable", label: str) -> None:
+    """A colour bar to the right of a panel, in `BAR` inches."""
+    box, (w, _) = panel.get_position(), figure.get_size_inches()
+    place = (box.x1 + 0.08 / w, box.y0, 0.11 / w, box.height)
+    figure.colorbar(colours, cax=figure.add_axes(place), label=label)
 
 
 def grid_of(count: int, across: int = 2) -> tuple[int, int]:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.figures.picture import (
+    BAR,
     BLUE,
     GREY,
     ORANGE,
     PALETTE,
     SEQUENTIAL,
     Picture,
+    add_bar,
     first_of,
     grid_of,
     hide_rest,
@@ -48,7 +50,8 @@ class PointReconstructions(Picture):
         d = self.target.shape[1]
         shown, names = min(d, SHOWN), names_of(self.names, d)
         rows, columns = grid_of(shown)
-        figure, axes = panels(rows, columns, 6.0 if columns > 1 else 5.0, 3.1 * rows + 0.9)
+        size = (2.2, 2.2) if columns > 1 else (4.0, 2.8)
+        figure, axes = panels(rows, columns, *size, bottom=0.6 if rows * columns > shown else 1.1)
         for index, panel in enumerate(axes.flat[:shown]):
             target, mean, std = self.target[:, index], self.mean[:, index], self.std[:, index]
             panel.vlines(target, mean - std, mean + std, color=BLUE, alpha=0.25, lw=1, label="± std of p(t|z)")
@@ -62,7 +65,7 @@ class PointReconstructions(Picture):
         if axes.size > shown:
             axes.flat[-1].legend(*marks, loc="center")
         else:
-            figure.legend(*marks, loc="outside lower center", ncols=4 if columns > 1 else 2)
+            figure.legend(*marks, loc="lower center", ncols=2)
         figure.suptitle(f"Reconstructions, z = posterior mean{first_of(shown, d)}", fontsize=10.5)
         return figure
 
@@ -88,7 +91,7 @@ class PointDraws(Picture):
         return self._histograms(sets) if self.draws.shape[1] == 1 else self._scatters(sets)
 
     def _histograms(self, sets: dict[str, Array]) -> "Figure":
-        figure, axes = panels(1, 1, 5.0, 3.6)
+        figure, axes = panels(1, 1, 4.2, 2.8, top=0.5)
         bins = np.linspace(*_span(np.concatenate(list(sets.values()))[:, 0]), 41)
         colours = (GREY, BLUE)[-len(sets) :]
         for (name, points), colour, filled in zip(sets.items(), colours, (True, False)[-len(sets) :], strict=True):
@@ -97,13 +100,23 @@ class PointDraws(Picture):
             axes[0, 0].hist(points[:, 0], bins, density=True, histtype=kind, color=colour, label=name, **options)
         (name,) = names_of(self.names, 1)
         axes[0, 0].set(xlabel=name, ylabel=f"density (1 / unit of {name})")
-        figure.legend(loc="outside upper center", ncols=2)
+        figure.legend(loc="upper center", ncols=2)
         return figure
 
     def _scatters(self, sets: dict[str, Array]) -> "Figure":
         d = self.draws.shape[1]
         names = names_of(self.names, d)
-        figure, axes = panels(1, len(sets), 3.2 * len(sets) + 0.4, 3.2, sharex=True, sharey=True)
+        figure, axes = panels(
+            1,
+            len(sets),
+            2.4,
+            2.4,
+            across=0.3,
+            right=BAR + 0.1 if d > 2 else 0.15,
+            top=0.65 if d > 3 else 0.4,
+            sharex=True,
+            sharey=True,
+        )
         reference = next(iter(sets.values()))
         colours: dict[str, Any] = {"color": BLUE}
         for panel, (name, points) in zip(axes.flat, sets.items(), strict=True):
@@ -114,7 +127,7 @@ class PointDraws(Picture):
             panel.set(xlabel=names[0], ylabel=names[1], title=name)
             panel.label_outer()
         if d > 2:
-            figure.colorbar(marks, ax=axes, label=names[2])
+            add_bar(figure, axes.flat[-1], marks, names[2])
         if d > 3:
             figure.suptitle(first_of(3, d).strip(" ()"), fontsize=10.5)
         return figure
@@ -140,10 +153,11 @@ class PointManifold(Picture):
         d = self.means.shape[2]
         shown, names = min(d, SHOWN), names_of(self.names, d)
         rows, columns = grid_of(shown)
-        figure, axes = panels(rows, columns, 6.2 if columns > 1 else 4.6, 2.7 * rows + (0.9 if rows == 1 else 0.4))
+        size = (1.8, 1.8) if columns > 1 else (2.8, 2.6)
+        figure, axes = panels(rows, columns, *size, right=BAR + 0.1, across=BAR + 0.6, left=0.6)
         for index, panel in enumerate(axes.flat[:shown]):
             mesh = panel.pcolormesh(self.z1, self.z2, self.means[..., index], cmap=SEQUENTIAL, shading="gouraud")
-            figure.colorbar(mesh, ax=panel, label=f"mean of p({names[index]} | z)")
+            add_bar(figure, panel, mesh, f"mean of p({names[index]} | z)")
             panel.set(xlabel="z₁", ylabel="z₂")
         hide_rest(axes, shown)
         figure.suptitle(f"Mean of p(t|z){first_of(shown, d)}", fontsize=10.5)
@@ -171,7 +185,10 @@ class PointTraversals(Picture):
         d, count = self.means.shape[2], len(self.dimensions)
         shown, names = min(d, SHOWN), names_of(self.names, d)
         rows, columns = grid_of(count, across=3)
-        figure, axes = panels(rows, columns, 6.2 if columns > 1 else 4.6, 2.0 * rows + 0.9, sharey=True, sharex=True)
+        size = (1.6, 1.4) if columns > 1 else (3.5, 2.4)
+        figure, axes = panels(
+            rows, columns, *size, top=0.95, bottom=0.65, across=0.25, down=0.4, left=0.85, sharex=True, sharey=True
+        )
         for index, panel in zip(range(count), axes.flat, strict=False):
             for target in range(shown):
                 mean, std = self.means[index, :, target], self.stds[index, :, target]
@@ -184,7 +201,7 @@ class PointTraversals(Picture):
         figure.supylabel("mean ± std of p(t|z)", fontsize=10.5)
         figure.legend(
             *axes[0, 0].get_legend_handles_labels(),
-            loc="outside upper center",
+            loc="upper center",
             ncols=shown,
             title=f"One latent moved{first_of(shown, d)}",
         )

@@ -16,9 +16,12 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import IO, Any, NamedTuple
 
+import numpy as np
+
+from vaelab.figures.latents import KLBars
 from vaelab.figures.picture import Picture
 
-NICENESS = 10  # it yields to whatever trains
+NICENESS = 3  # it yields to training, but not so far that the end of a run on a busy machine would wait for it
 START = "import sys; sys.path[:] = sys.argv[1:]; from vaelab.figures.process import serve; serve()"
 
 
@@ -62,16 +65,21 @@ class DrawingProcess:
         self.waiting += 1
         self.asked.put((key, picture))
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can draw."""
+        return self.process.poll() is None
+
     def collect(self) -> list[Drawn]:
         """What has been drawn since the last call."""
         done = [self.drawn.get() for _ in range(self.drawn.qsize())]
         self.waiting -= len(done)
         return done
 
-    def finish(self, timeout: float) -> list[Drawn]:
-        """Waits for what was asked, for at most `timeout` seconds, and ends the process; -> what has been drawn since.
+    def finish(self, timeout: float) -> None:
+        """Waits for what was asked, for at most `timeout` seconds, and ends the process.
 
-        `waiting` is then the number of pictures that were not drawn.
+        After the next `collect`, `waiting` is the number of pictures that were not drawn.
         """
         self.asked.put(None)
         self.reader.join(timeout)
@@ -79,7 +87,6 @@ class DrawingProcess:
         if not self.timed_out:
             self.process.wait()
         self.kill()
-        return self.collect()
 
     def kill(self) -> None:
         """Ends the process now."""
@@ -112,13 +119,13 @@ def serve() -> None:
     os.dup2(2, 1)  # what libraries print must not end up between the answers
     _warm_up()
     _answer(sys.stdin.buffer, answers)
+    os._exit(0)  # someone waits for the end of this process, and tidying up takes longer than a picture
 
 
 def _warm_up() -> None:
-    """Imports what drawing needs while nothing waits for it; an error comes again with the first picture."""
+    """Imports and caches what drawing needs while nothing waits; an error comes again with the first picture."""
     with suppress(Exception):
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure  # noqa: F401
+        KLBars(np.ones(2, np.float32)).render()
 
 
 def _answer(questions: IO[bytes], answers: IO[bytes]) -> None:

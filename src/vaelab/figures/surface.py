@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import DIVERGING, SEQUENTIAL, Picture, panels
+from vaelab.figures.picture import BAR, DIVERGING, SEQUENTIAL, Picture, add_bar, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,15 +35,18 @@ class Surface(Picture):
         residual = self.mean - self.truth
         most = max(float(np.abs(residual).max()), 1e-9)
         heights = {"cmap": SEQUENTIAL, "vmin": float(self.truth.min()), "vmax": float(self.truth.max())}
-        figure, axes = panels(2, 2, 6.4, 5.2, sharex=True, sharey=True)
+        figure, axes = panels(
+            2, 2, 1.9, 1.9, left=0.6, right=BAR + 0.1, across=BAR + 0.2, down=0.45, sharex=True, sharey=True
+        )
         for panel, values, title, label, colours in (
             (axes[0, 0], self.truth, "True", self.name, heights),
-            (axes[0, 1], self.mean, "Modelled, z = posterior mean", f"mean of p({self.name} | z)", heights),
+            (axes[0, 1], self.mean, "Modelled", f"mean of p({self.name} | z)", heights),
             (axes[1, 0], residual, "Residual", "modelled − true", {"cmap": DIVERGING, "vmin": -most, "vmax": most}),
             (axes[1, 1], self.std, "Standard deviation", f"std of p({self.name} | z)", {"cmap": "cividis", "vmin": 0}),
         ):
             mesh = panel.pcolormesh(self.x, self.y, values, shading="nearest", **colours)
-            figure.colorbar(mesh, ax=panel, label=label)
+            panel.locator_params(nbins=4)
+            add_bar(figure, panel, mesh, label)
             panel.set(title=title, xlabel="x", ylabel="y", aspect="equal")
             panel.label_outer()
         return figure

@@ -1,6 +1,7 @@
-"""Pictures of a model in training, drawn by another process."""
+"""Pictures of a model in training, drawn by other processes."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from vaelab.checks import check_number, check_whole
 from vaelab.evaluation import views
-from vaelab.figures import DrawingProcess, Drawn, Picture
+from vaelab.figures import DrawingProcess, Picture
 from vaelab.figures.picture import write_whole
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
@@ -22,6 +23,7 @@ IMAGES, POINTS = 10, 300  # reconstructions
 SAMPLES = 64  # prior samples, of images
 SURFACE = 50  # points along x, and along y
 WAITING = 100  # pictures that may wait to be drawn
+PROCESSES = 2  # so that the end of a run waits half as long
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Examples(NamedTuple):
 class Pictures(Callback):
     """Shows what a VAE has learned, at an interval and at the end: in TensorBoard and as PNG files.
 
-    At the interval it copies some arrays and trains on: a process of lower priority draws them. At the end it waits for
+    At the interval it copies some arrays and trains on: processes of lower priority draw them. At the end it waits for
     what is not drawn yet. The graph, the embedding projector and the layout of the custom scalars are written too.
     Where anything of this fails the run goes on, and one warning says why.
 
@@ -66,7 +68,7 @@ class Pictures(Callback):
 
     def __init__(
         self,
-        every_n_epochs: int | None = 10,
+        every_n_epochs: int | None = 25,
         examples: int = 1000,
         dirpath: str | Path | None = None,
         timeout: float = 30.0,
@@ -77,37 +79,38 @@ class Pictures(Callback):
         self.count = check_whole("callbacks.pictures.examples", examples, 1)
         self.dirpath = dirpath
         self.timeout = check_number("callbacks.pictures.timeout", timeout, 0)
-        self.process: DrawingProcess | None = None
+        self.processes: list[DrawingProcess] = []
         self._reset()
 
     def _reset(self) -> None:
-        self._end_process()
+        self._end_processes()
         self.examples: Examples | None = None
         self.last_step = -1  # of the last snapshot
         self.warned: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the drawing process, whose imports are then over when it is needed."""
+        """Starts the drawing processes, whose imports are then over when they are needed."""
         self._reset()
         if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]  # Lightning sets it late
             return
         with self._guarded("pictures are left out"):
-            self.process = DrawingProcess()
+            for _ in range(min(PROCESSES, os.cpu_count() or 1)):
+                self.processes.append(DrawingProcess())
         with self._guarded("the custom-scalars layout is left out"):
             for writer in writers(trainer):
                 add_layout(writer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes in what is drawn, and takes a snapshot where one is due."""
-        if self.process is None:
+        if not self.processes:
             return
-        self._take_in(trainer, self.process.collect())
+        self._take_in(trainer)
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._snapshot(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the last snapshot; while it is drawn, writes the graph and the projector."""
-        if self.process is None:
+        if not self.processes:
             return
         if self.last_step != trainer.global_step:
             self._snapshot(trainer, pl_module)
@@ -117,38 +120,37 @@ class Pictures(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Waits for the last pictures."""
-        if self.process is None:
-            return
-        self._take_in(trainer, self.process.finish(self.timeout))
-        if missing := self.process.waiting:
-            self._warn(f"{missing} pictures are missing, because {self._why_missing(self.process)}")
-        self._end_process()
+        deadline = time.monotonic() + self.timeout
+        for process in self.processes:
+            process.finish(max(deadline - time.monotonic(), 0))
+        self._take_in(trainer)
+        for process in self.processes:
+            if process.waiting:
+                self._warn(f"{process.waiting} pictures are missing, because {self._why_missing(process)}")
+        self._end_processes()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keeps what is drawn, and waits for nothing."""
-        if self.process is not None:
-            self._take_in(trainer, self.process.collect())
-        self._end_process()
+        self._take_in(trainer)
+        self._end_processes()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leaves no process behind."""
-        self._end_process()
+        self._end_processes()
 
-    def _end_process(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-        self.process = None
+    def _end_processes(self) -> None:
+        for process in self.processes:
+            process.kill()
+        self.processes = []
 
     def _why_missing(self, process: DrawingProcess) -> str:
         if process.timed_out:
             return f"drawing them took longer than callbacks.pictures.timeout={self.timeout:g} s; use a larger one"
-        return f"the drawing process ended early with exit code {process.process.returncode}; see the memory left"
+        return f"a drawing process ended early with exit code {process.process.returncode}; see the memory left"
 
     def _snapshot(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hands all pictures of the model as it is to the drawing process."""
-        process = self.process
-        assert process is not None
-        if process.waiting > WAITING:
+        """Hands all pictures of the model as it is to the drawing processes."""
+        if sum(process.waiting for process in self.processes) > WAITING:
             self._warn("some pictures are left out, because drawing lags behind; use a larger every_n_epochs")
             return
         self.last_step = trainer.global_step
@@ -162,11 +164,13 @@ class Pictures(Callback):
                 with self._guarded(f"the picture {name} is left out"):
                     picture = view()
                     if picture.is_finite():
-                        process.draw((name, step, now), picture)
+                        free = [process for process in self.processes if process.alive] or self.processes
+                        min(free, key=lambda process: process.waiting).draw((name, step, now), picture)
 
-    def _take_in(self, trainer: Trainer, done: Iterable[Drawn]) -> None:
-        """Writes finished pictures to the folder and to TensorBoard."""
-        for (name, step, walltime), png, error in done:
+    def _take_in(self, trainer: Trainer) -> None:
+        """Writes what is drawn since the last call to the folder and to TensorBoard, oldest first."""
+        drawn = [drawn for process in self.processes for drawn in process.collect()]
+        for (name, step, walltime), png, error in sorted(drawn, key=lambda drawn: drawn.key[1]):
             if error:
                 self._warn(f"the picture {name} is left out, because drawing it failed ({error})")
                 continue
@@ -206,22 +210,21 @@ def views_of(vae: VAE, examples: Examples) -> dict[str, Callable[[], Picture]]:
     x, target, names, labels, surface = examples
     images = views.is_image(target.shape[1:])
     shown = IMAGES if images else POINTS
-    found: dict[str, Callable[[], Picture]] = {
-        "reconstructions": lambda: views.reconstructions(vae, x[:shown], target[:shown], names),
-        "latents": lambda: views.latents(vae, x, labels),
-        "kl_per_dimension": lambda: views.kl_per_dimension_bars(vae, x),
-    }
-    if images:
-        found["prior_samples"] = lambda: views.prior_samples(vae, SAMPLES)
-    else:
-        found["prior_samples"] = lambda: views.prior_samples(vae, len(target), "sample", target, names)
+    found: dict[str, Callable[[], Picture]] = {}  # those that take long to draw first
+    if surface is not None:
+        found["surface"] = lambda: views.surface(vae, *surface)
     if vae.prior().event_shape == (2,):
         found["manifold"] = lambda: views.manifold(vae, names=names)
     else:
         dimensions = views.informative_dimensions(vae, x, views.TRAVERSED if images else 6)
         found["traversals"] = lambda: views.traversals(vae, names=names, dimensions=dimensions)
-    if surface is not None:
-        found["surface"] = lambda: views.surface(vae, *surface)
+    found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(vae, x)
+    found["latents"] = lambda: views.latents(vae, x, labels)
+    if images:
+        found["prior_samples"] = lambda: views.prior_samples(vae, SAMPLES)
+    else:
+        found["prior_samples"] = lambda: views.prior_samples(vae, len(target), "sample", target, names)
+    found["reconstructions"] = lambda: views.reconstructions(vae, x[:shown], target[:shown], names)
     return found
 
 
