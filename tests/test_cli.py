@@ -299,10 +299,18 @@ def test_sample_writes_z_mean_and_draw(name, suffix, runs, tmp_path):
 
 
 def test_the_same_seed_draws_the_same(runs, tmp_path):
-    for file, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        main(["sample", str(runs["gaussian"]), "-n", "4", "-o", str(tmp_path / f"{file}.csv"), "--seed", seed])
-    a, b, c = ((tmp_path / f"{file}.csv").read_text() for file in "abc")
-    assert a == b != c
+    for suffix in ("csv", "png"):
+        for file, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+            main(["sample", str(runs["gaussian"]), "-n", "4", "-o", f"{tmp_path}/{file}.{suffix}", "--seed", seed])
+        a, b, c = ((tmp_path / f"{file}.{suffix}").read_bytes() for file in "abc")
+        assert a == b != c
+
+
+def test_chosen_latents_move(runs, tmp_path):
+    for name, latents in (("one", ["1"]), ("both", ["1", "2"])):
+        main(["traverse", str(runs["gaussian"]), "-o", f"{tmp_path}/{name}.png", "--latents", *latents])
+        assert is_picture(tmp_path / f"{name}.png")
+    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "both.png").read_bytes()
 
 
 # What people get wrong
@@ -344,6 +352,7 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("traverse", run, "-o", tmp_path / "t.csv"), "t.csv"),
         (("traverse", run, "-o", tmp_path / "t.png", "--steps", "0"), "steps=0 does not fit"),
         (("traverse", images, "-o", tmp_path / "t.png", "--span", "0"), "span=0.0 does not fit"),
+        (("traverse", run, "-o", tmp_path / "t.png", "--latents", "3"), "latents are 1 to 2"),
         (("sample", run, "-n", "many", "-o", file), "many"),
         (("nonsense", run), "nonsense"),
         ((), "VERB"),

@@ -76,9 +76,7 @@ def test_a_run_loads_where_its_data_are_gone(small_mnist, tmp_path):
     images = tmp_path / "images"
     shutil.copytree(small_mnist, images)
     folder = tmp_path / "run"
-    train_in(
-        folder, *SHORT, "model=bernoulli", "data=mnist", f"data.root={images}", "data.val_size=7"
-    )
+    train_in(folder, *SHORT, "model=bernoulli", "data=mnist", f"data.root={images}", "data.val_size=7")
     shutil.rmtree(images)
     run = vaelab.load_run(folder)
     assert run.vae.sample(3).shape == (3, 1, 5, 7)
@@ -107,7 +105,7 @@ def test_jobs_of_a_multirun_and_single_checkpoints_load_too(tmp_path):
     assert vaelab.load_run(last).folder == tmp_path / "sweep" / "1"
     moved = shutil.copy(last, tmp_path / "elsewhere.ckpt")
     assert vaelab.load_run(moved).vae.prior().event_shape == (3,)
-    with pytest.raises(FileNotFoundError, match="sweep is no run.*it holds the runs 0, 1, so name one of them"):
+    with pytest.raises(FileNotFoundError, match=r"sweep is no run.*it holds the runs 0, 1, so name one of them"):
         vaelab.load_run(tmp_path / "sweep")
 
 
@@ -124,10 +122,10 @@ def test_what_is_no_run_is_told_in_a_sentence(run_folder, tmp_path):
         vaelab.load_run(tmp_path)
     torn = tmp_path / "torn.ckpt"
     torn.write_bytes((run_folder / "checkpoints" / "best.ckpt").read_bytes()[:3000])
-    with pytest.raises(ValueError, match="torn.ckpt cannot be read as a checkpoint"):
+    with pytest.raises(ValueError, match=r"torn.ckpt cannot be read as a checkpoint"):
         vaelab.load_run(torn)
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match="other.ckpt carries no config of vaelab"):
+    with pytest.raises(ValueError, match=r"other.ckpt carries no config of vaelab"):
         vaelab.load_run(tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="device=nonsense cannot be used here"):
         vaelab.load_run(run_folder, device="nonsense")
@@ -180,7 +178,7 @@ def test_ones_own_classes_load_when_their_package_is_allowed(run_folder, tmp_pat
     copy = doctored(
         run_folder, tmp_path, lambda content: content["hyper_parameters"]["prior"].update(_target_="mine.Mine")
     )
-    with pytest.raises(ValueError, match="names mine.Mine, which is no class of vaelab"):
+    with pytest.raises(ValueError, match=r"names mine.Mine, which is no class of vaelab"):
         vaelab.load_run(copy)
     assert type(vaelab.load_run(copy, allow=["mine"]).vae.prior).__name__ == "Mine"
 

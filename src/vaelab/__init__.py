@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs"}
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "load_run"]  # noqa: F822
+__all__ = ["VAE", "Conditional", "load_run"]
 
 
 def __getattr__(name: str) -> Any:

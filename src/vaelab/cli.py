@@ -53,6 +53,7 @@ def parser() -> Parser:
 
     traverse = verb("traverse", "what does each latent do: p(t|z) along one latent at a time, or over both of two")
     traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 where latent_dim is 2)")
+    traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help="which, from 1 (default: the first ten)")
     traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
 
     for added in (encode, reconstruct, sample, traverse):
@@ -111,11 +112,11 @@ def run_verb(options: argparse.Namespace) -> None:
     if options.verb == "encode":
         written = latents.encode(run, options.data, options.output, options.samples, overrides)
     elif options.verb == "reconstruct":
-        written = latents.reconstruct(run, options.data, options.output, overrides)
+        written = latents.reconstruct(run, options.data, options.output, options.seed, overrides)
     elif options.verb == "sample":
-        written = latents.sample(run, options.n, options.output, options.show)
+        written = latents.sample(run, options.n, options.output, options.show, options.seed)
     else:
-        latents.traverse(run, options.output, options.steps, options.span)
+        latents.traverse(run, options.output, options.steps, options.span, options.latents)
         written = None
     print(options.output if written is None else f"{options.output}  {written} rows")
 

@@ -82,8 +82,8 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
         vae.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(
-            f"{checkpoint} holds weights that do not fit its own config ({' '.join(str(error).split())}); it was made by "
-            "another version of vaelab or of your own classes, so train the run again"
+            f"{checkpoint} holds weights that do not fit its own config ({' '.join(str(error).split())}); it was made "
+            "by another version of vaelab or of your own classes, so train the run again"
         ) from error
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     vae = vae.to(_device(device)).eval()
@@ -111,7 +111,7 @@ def build_vae(
 
 
 def instantiate(node: Any, allow: tuple[str, ...] = (), **more: Any) -> Any:
-    """A config's plain containers -> what they describe: `_target_` names a constructor, `_partial_` withholds the call.
+    """A config's plain containers -> what they describe: `_target_` names a constructor, `_partial_` delays the call.
 
     Raises:
         ValueError: the constructor is neither vaelab's nor allowed, or does not take what it is given.
@@ -145,8 +145,8 @@ def _constructor(target: Any, allow: tuple[str, ...]) -> Any:
     # A module's own imports are within its reach too: only what was defined in the package counts.
     if not isinstance(found, type) or found.__module__.split(".")[0] not in packages:
         raise ValueError(
-            f"the run's config names {target}, which is no class of {' or '.join(packages)}, so it is not called; if you "
-            "trust it, allow its package"
+            f"the run's config names {target}, which is no class of {' or '.join(packages)}, so it is not called; if "
+            "you trust it, allow its package"
         )
     return found
 

@@ -382,3 +382,21 @@ def test_the_model_and_the_data_of_these_tests_are_the_same_gaussian():
     torch.manual_seed(5)
     terms = score(vae, data.batches("test"), 107)
     assert_close(-terms["exact_nll"], data.generator.log_prob(data.targets["test"]), rtol=1e-10, atol=1e-10)
+
+
+def test_the_report_says_how_the_kl_was_computed():
+    assert run(samples=7)["kl_by"] == "closed form"
+    vae = linear()
+    mixture = MixtureSameFamily(
+        Categorical(torch.ones(2, dtype=torch.float64)),
+        Independent(Normal(torch.zeros(2, P, dtype=torch.float64), torch.ones(2, P, dtype=torch.float64)), 1),
+    )
+    vae.prior.forward = lambda: mixture
+    assert run(vae, samples=7)["kl_by"] == "draws"
+
+
+def test_a_model_that_diverged_is_told_in_a_sentence():
+    data = gaussian_data()
+    data.targets["test"][7] = 1e200  # no float64 holds its square
+    with pytest.raises(ValueError, match=r"log p̂ of 1 of 53 examples is not finite, because .*; evaluate an earlier"):
+        run(data=data, samples=7)

@@ -14,7 +14,8 @@ ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z])
 def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
     """KL(q(z_j|x) ‖ p(z_j)) of the Gaussian marginals: q with batch_shape (B,) -> (B, p), nats.
 
-    With diagonal q and p its sum over j is KL(q ‖ p).
+    With diagonal q and p its sum over j is KL(q ‖ p). A marginal that is no Gaussian, as of a mixture prior, counts as
+    the Gaussian of its mean and variance.
     """
     return kl_divergence(Normal(q.mean, q.stddev), Normal(prior.mean, prior.stddev))
 

@@ -60,8 +60,17 @@ def evaluate(
     aggregate_kl            KL(q(z) ‖ p(z)); mutual_information + aggregate_kl estimates kl
 
     Draws follow torch's global generator.
+
+    Raises:
+        ValueError: the density of an example is not finite, or as `vaelab.evaluation.score` raises.
     """
     terms = score(vae, data.batches(split), samples, memory, progress)
+    if bad := int((~terms["nll"].isfinite()).sum()):
+        raise ValueError(
+            f"log p̂ of {bad} of {len(terms['nll'])} examples is not finite, because the weights of the model have "
+            "diverged or the data lie where its density vanishes; evaluate an earlier checkpoint, or train with a "
+            "lower optimizer.lr"
+        )
     report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
     for name, values in terms.items():
         if name not in ("ess", "pareto_k"):

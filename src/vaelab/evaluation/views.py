@@ -6,7 +6,7 @@ numbers, called points. Reconstructing means to decode the posterior mean.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ TRAVERSED = 10  # latents, where nobody names them
 
 
 @torch.no_grad()
-def reconstructions(vae: VAE, x: Tensor, target: Tensor, names: Names = None) -> Picture:
+def reconstructions(vae: VAE, x: Tensor, target: Tensor, names: Names = None, seed: int = 0) -> Picture:
     """Targets beside the mean of p(t|z) and a draw from it, z the mean of q(z|x).
 
     Args:
@@ -46,17 +46,18 @@ def reconstructions(vae: VAE, x: Tensor, target: Tensor, names: Names = None) ->
         x: (n, *x).
         target: (n, *t).
         names: of the target's dimensions, where it is no image.
+        seed: of the draw.
     """
     p = vae.decode(vae.encode(x).mean)
     if is_image(target.shape[1:]):
         std = _images(p.stddev) if _learns_std(p) else None
-        return ImageReconstructions(_images(target), _images(p.mean), _images(_draw(p)), std)
-    return PointReconstructions(_points(target), _points(p.mean), _points(p.stddev), _points(_draw(p)), names)
+        return ImageReconstructions(_images(target), _images(p.mean), _images(_draw(p, seed)), std)
+    return PointReconstructions(_points(target), _points(p.mean), _points(p.stddev), _points(_draw(p, seed)), names)
 
 
 @torch.no_grad()
 def prior_samples(
-    vae: VAE, n: int = 64, show: Literal["mean", "sample"] = "mean", data: Tensor | None = None, names: Names = None
+    vae: VAE, n: int = 64, show: str = "mean", data: Tensor | None = None, names: Names = None, seed: int = 0
 ) -> Picture:
     """What the model generates: n times z ~ p(z), then the mean of p(t|z) or a draw from it.
 
@@ -66,13 +67,14 @@ def prior_samples(
         show: `mean` or `sample`.
         data: (m, *t) targets to draw points beside.
         names: of the target's dimensions, where it is no image.
+        seed: of every draw.
 
     Raises:
         ValueError: n or `show` makes no sense.
     """
     check_whole("n", n, 1)
     check_choice("show", show, ("mean", "sample"))
-    with _seeded(vae.prior().mean.device):
+    with _seeded(vae.prior().mean.device, seed):
         p = vae.decode(vae.prior().sample((n,)))
         t = p.mean if show == "mean" else p.sample()
     title = f"{'means of' if show == 'mean' else 'draws from'} p(t|z), z ~ p(z)"
@@ -213,16 +215,16 @@ def _learns_std(p: Distribution) -> bool:
     return not binary and bool(p.stddev.std() > 1e-4 * p.stddev.mean())
 
 
-def _draw(p: Distribution) -> Tensor:
-    with _seeded(p.mean.device):
+def _draw(p: Distribution, seed: int) -> Tensor:
+    with _seeded(p.mean.device, seed):
         return p.sample()
 
 
 @contextmanager
-def _seeded(device: torch.device) -> Iterator[None]:
+def _seeded(device: torch.device, seed: int) -> Iterator[None]:
     """Draws the same every time, and leaves torch's generators as they were."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         yield
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from vaelab.evaluation import evaluate, incomparable, warnings
 from vaelab.runs import Run, write_json
 
-CAPTION = "nats per example, ± standard error over the examples"
+CAPTION = "nats per example, ± standard error over the examples; ess and pareto_k are medians"
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "mutual_information_max", "aggregated_examples", "latent_dim"}
 
 
@@ -49,9 +49,10 @@ def evaluate_run(
 def comparability(report: Mapping[str, Any]) -> str:
     """One line: what kind of number the log p of a report is."""
     floor = "none" if report["min_std"] is None else f"{report['min_std']:g}"
+    kind = "log-density" if report["measure"] == "density" else "log-probability"
     return (
-        f"{'log-density' if report['measure'] == 'density' else 'log-probability'} per {report['per']} of {report['data']}, "
-        f"{report['split']} split; binarisation: {report['binarisation']}; dequantisation: {report['dequantisation']}; "
+        f"{kind} per {report['per']} of {report['data']}, {report['split']} split; "
+        f"binarisation: {report['binarisation']}; dequantisation: {report['dequantisation']}; "
         f"trained with beta {report['beta']:g}, sigma floor {floor}"
     )
 
@@ -87,7 +88,8 @@ def _cell(report: Mapping[str, Any], key: str) -> str:
         return f"{value} of {report['latent_dim']}"
     if value is None or type(value) is int:
         return "-" if value is None else str(value)
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+    digits = 4 if key == "bits_per_dim" else 3
+    return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:

@@ -1,6 +1,6 @@
 """`vaelab encode | reconstruct | sample | traverse`: what are the latents, and what has it learned to draw?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ from torch import Tensor
 
 from vaelab.checks import check_whole
 from vaelab.evaluation import views
+from vaelab.evaluation.importance import decode_bytes
 from vaelab.runs import Run
 from vaelab.tables import write_table
 
 SPLITS = ("train", "val", "test")
-ROWS = 1_000  # examples that pass the networks at once
+ROWS = 1_000  # examples that pass the networks at once, at most
+MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels has a matrix of 2.5 MB for each
 SHOWN = 10  # reconstructions in a picture
 
 
@@ -33,10 +35,10 @@ def encode(run: Run, data: str, file: Path, samples: int = 0, overrides: Mapping
 
 
 @torch.no_grad()
-def reconstruct(run: Run, data: str, file: Path, overrides: Mapping[str, Any] = {}) -> int:
+def reconstruct(run: Run, data: str, file: Path, seed: int = 0, overrides: Mapping[str, Any] = {}) -> int:
     """Writes mean and one draw of p(t|z), z the mean of q(z|x), for every row, or pictures the first rows; -> rows."""
     if file.suffix == ".png":
-        return _picture_reconstructions(run, data, file, overrides)
+        return _picture_reconstructions(run, data, file, seed, overrides)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for x, _ in read(run, data, overrides):
@@ -46,7 +48,7 @@ def reconstruct(run: Run, data: str, file: Path, overrides: Mapping[str, Any] = 
     return write_table(file, chunks())
 
 
-def _picture_reconstructions(run: Run, data: str, file: Path, overrides: Mapping[str, Any]) -> int:
+def _picture_reconstructions(run: Run, data: str, file: Path, seed: int, overrides: Mapping[str, Any]) -> int:
     x, target = next(read(run, data, overrides))
     if target is None:
         raise ValueError(
@@ -54,35 +56,51 @@ def _picture_reconstructions(run: Run, data: str, file: Path, overrides: Mapping
             "-o reconstructions.csv, or use train, val or test as DATA"
         )
     shown = SHOWN if len(run.target_shape) > 1 else ROWS
-    views.reconstructions(run.vae, x[:shown], target[:shown], _names(run)).save(file)
+    views.reconstructions(run.vae, x[:shown], target[:shown], _names(run), seed).save(file)
     return min(len(x), shown)
 
 
 @torch.no_grad()
-def sample(run: Run, n: int, file: Path, show: str | None = None) -> int:
+def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0) -> int:
     """Writes z ~ p(z), the mean of p(t|z) and a draw of it, n of each, or pictures them; -> rows."""
     check_whole("-n", n, 1)
     if file.suffix == ".png":
         images = len(run.target_shape) > 1
-        views.prior_samples(run.vae, n, show or ("mean" if images else "sample"), names=_names(run)).save(file)
+        show = show or ("mean" if images else "sample")
+        views.prior_samples(run.vae, n, show, names=_names(run), seed=seed).save(file)
         return n
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, n, ROWS):
-            z = run.vae.prior().sample((min(ROWS, n - start),))
+        rows = rows_at_once(run)
+        for start in range(0, n, rows):
+            z = run.vae.prior().sample((min(rows, n - start),))
             p = run.vae.decode(z)
             yield _arrays({"z": z, "mean": p.mean, "sample": p.sample()})
 
     return write_table(file, chunks())
 
 
-def traverse(run: Run, file: Path, steps: int | None = None, span: float = 3.0) -> None:
-    """Pictures the mean of p(t|z) along one latent at a time, or over both where latent_dim is 2."""
+def traverse(
+    run: Run, file: Path, steps: int | None = None, span: float = 3.0, dimensions: Sequence[int] | None = None
+) -> None:
+    """Pictures the mean of p(t|z) along one latent at a time, or over both where latent_dim is 2.
+
+    Args:
+        run: what `load_run` returned.
+        file: a .png file.
+        steps: values per latent; 11 unless given, or 20 over both.
+        span: how far a latent moves, in standard deviations of the prior.
+        dimensions: the latents that move, counted from 1 as in the picture; the first ten unless given.
+    """
     names = _names(run)
-    if run.vae.prior().event_shape == (2,):
+    if run.vae.prior().event_shape == (2,) and dimensions is None:
         views.manifold(run.vae, 20 if steps is None else steps, names).save(file)
-    else:
-        views.traversals(run.vae, 11 if steps is None else steps, span, names=names).save(file)
+        return
+    latent_dim = run.vae.prior().event_shape.numel()
+    if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
+        raise ValueError(f"--latents {dimensions} does not fit, because the run's latents are 1 to {latent_dim}")
+    chosen = None if dimensions is None else [dimension - 1 for dimension in dimensions]
+    views.traversals(run.vae, 11 if steps is None else steps, span, names=names, dimensions=chosen).save(file)
 
 
 def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -90,20 +108,27 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tup
     from vaelab.data import read_chunks
 
     module = run.datamodule(**overrides)
-    device = next(run.vae.parameters()).device
+    device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
     if data in SPLITS:
         module.prepare_data()
         module.setup()
-        for x, target in module.batches(data):
+        for x, target in module.batches(data, at_once):
             yield x.to(device), target.to(device)
         return
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
     for chunk in read_chunks(Path(data)):
-        for rows in chunk.split(ROWS):
+        for rows in chunk.split(at_once):
             x = module.prepare(rows, run.x_shape, generator, first).to(device)
             yield x, x if run.x_shape == run.target_shape else None
             first += len(rows)
+
+
+def rows_at_once(run: Run) -> int:
+    """How many examples are decoded together."""
+    device = next(run.vae.parameters()).device
+    x, target = (torch.zeros(1, *shape, device=device) for shape in (run.x_shape, run.target_shape))
+    return max(1, min(ROWS, MEMORY // decode_bytes(run.vae, x, target)))
 
 
 def _names(run: Run) -> tuple[str, ...] | None:
