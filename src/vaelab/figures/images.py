@@ -154,7 +154,7 @@ class ImageTraversals(Picture):
     def _draw(self) -> "Figure":
         figure, axes = sheet_panel(tile(self.images, *limits(self.images)), left=0.7, bottom=0.55)
         rows, columns, h, w = self.images.shape[:4]
-        axes.set_xticks(centres(columns, w, h), [f"{value:.2g}" for value in self.values.round(6)])
+        axes.set_xticks(centres(columns, w, h), [f"{value:.2g}" for value in self.values.round(6) + 0.0])
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
         axes.set(xlabel="distance from the mean of p(z) (prior standard deviations)", ylabel="latent dimension")
         axes.set_title("Mean of p(t|z), one latent moved")
