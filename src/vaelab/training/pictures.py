@@ -22,7 +22,7 @@ from vaelab.vae import VAE
 IMAGES, POINTS = 10, 300  # reconstructions
 SAMPLES = 64  # prior samples, of images
 SURFACE = 50  # points along x, and along y
-WAITING = 100  # pictures that may wait to be drawn
+WAITING = 20  # pictures that may still be to draw when the next snapshot is due
 PROCESSES = 2  # so that the end of a run waits half as long
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Examples(NamedTuple):
 class Pictures(Callback):
     """Shows what a VAE has learned, at an interval and at the end: in TensorBoard and as PNG files.
 
-    At the interval it copies some arrays and trains on: processes of lower priority draw them. At the end it waits for
+    At the interval it copies some arrays and trains on (where drawing lags behind, it leaves that interval out): processes of lower priority draw them. At the end it waits for
     what is not drawn yet. The graph, the embedding projector and the layout of the custom scalars are written too.
     Where anything of this fails the run goes on, and one warning says why.
 
@@ -105,7 +105,8 @@ class Pictures(Callback):
         if not self.processes:
             return
         self._take_in(trainer)
-        if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if due and sum(process.waiting for process in self.processes) <= WAITING:
             self._snapshot(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -150,9 +151,6 @@ class Pictures(Callback):
 
     def _snapshot(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hands all pictures of the model as it is to the drawing processes."""
-        if sum(process.waiting for process in self.processes) > WAITING:
-            self._warn("some pictures are left out, because drawing lags behind; use a larger every_n_epochs")
-            return
         self.last_step = trainer.global_step
         step, now = max(trainer.global_step - 1, 0), time.time()  # Lightning counts steps from 0 in its curves
         with self._guarded("pictures are left out"), _ready(trainer, pl_module) as vae:
