@@ -53,19 +53,27 @@ def score(
     """
     check_whole("samples", samples, 1)
     device = next(vae.parameters()).device
-    parts, exact_nll = [], []
+    scored = []
     for x, target in batches:
-        x, target = x.to(device), target.to(device)
-        for rows, chunk in plan(vae, x, target, samples, memory):
-            parts.append(_score_rows(vae, *rows, samples, chunk))
-            progress(len(rows[0]))
-        if (exact := exact_log_marginal(vae, target)) is not None:  # once per batch: its k³ would dwarf a row's draws
-            exact_nll.append(-exact)
-    if not parts:
+        scored.append(_score_batch(vae, x.to(device), target.to(device), samples, memory, progress))
+    if not scored:
         raise ValueError("there is nothing to score, because the data hold no example; give at least one")
-    terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    terms |= {"exact_nll": torch.cat(exact_nll)} if exact_nll else {}
-    return {name: values.double().cpu() for name, values in terms.items()}
+    return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
+
+
+def _score_batch(
+    vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int, progress: Callable[[int], object]
+) -> dict[str, Tensor]:
+    terms: dict[str, Tensor] = {}
+    done = 0
+    for rows, chunk in plan(vae, x, target, samples, memory):
+        for name, values in _score_rows(vae, *rows, samples, chunk).items():
+            # Written in place: thousands of small tensors kept between large ones would let the heap grow for good.
+            terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[done : done + len(values)] = values
+        done += len(rows[0])
+        progress(len(rows[0]))
+    exact = exact_log_marginal(vae, target)  # once per batch: its k³ would dwarf a row's draws
+    return terms if exact is None else terms | {"exact_nll": -exact.double().cpu()}
 
 
 def _score_rows(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int) -> dict[str, Tensor]:
