@@ -1,6 +1,7 @@
 """`vaelab VERB RUN …`, on runs of every model, every kind of file, and what people get wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -169,7 +170,43 @@ def test_runs_on_the_same_data_compare_and_others_do_not(runs, capsys):
 
 def test_few_samples_end_in_a_warning(runs, capsys):
     main(["evaluate", str(runs["grey"]), "--samples", "3"])
+    assert "warning: 3 samples per example are too few" in capsys.readouterr().out
+    main(["evaluate", str(runs["grey"]), "--samples", "200"])
     assert "warning: log p̂ has not converged" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_evaluated_does_not_lose_the_others(runs, tmp_path, capsys):
+    fine, lost = tmp_path / "fine", tmp_path / "lost"
+    np.save(tmp_path / "gone.npy", np.random.default_rng(0).normal(size=(30, 3)))
+    train(compose_config(lost, *SHORT, "data=array", f"data.path={tmp_path / 'gone.npy'}"))
+    (tmp_path / "gone.npy").rename(tmp_path / "moved.npy")
+    shutil.copytree(runs["gaussian"], fine)
+    (fine / "evaluation.json").unlink(missing_ok=True)
+    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say so with --data"):
+        main(["evaluate", str(lost), str(fine), "--samples", "5"])
+    assert "nll" in capsys.readouterr().out
+    assert json.loads((fine / "evaluation.json").read_text())["samples"] == 5
+    main(["evaluate", str(lost), "--samples", "5", "--data", f"path={tmp_path / 'moved.npy'}"])
+    assert json.loads((lost / "evaluation.json").read_text())["examples"] == 3
+
+
+def test_changed_data_do_not_replace_the_report(runs, tmp_path):
+    copy = shutil.copytree(runs["gaussian"], tmp_path / "copy")
+    main(["evaluate", str(copy), "--samples", "5"])
+    first = (copy / "evaluation.json").read_text()
+    main(["evaluate", str(copy), "--samples", "5", "--data", "noise_std=0.2", "--data", "seed=3"])
+    assert (copy / "evaluation.json").read_text() == first
+    assert json.loads((copy / "evaluation_changed.json").read_text())["overrides"] == "noise_std=0.2 seed=3"
+
+
+def test_whoever_reads_the_table_may_stop_early(runs, tmp_path):
+    copy = shutil.copytree(runs["gaussian"], tmp_path / "copy")
+    (copy / "evaluation.json").unlink(missing_ok=True)
+    command = f"'{Path(sys.executable).with_name('vaelab')}' evaluate '{copy}' --samples 5 | head -1"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, check=False)
+    assert process.stderr == ""
+    assert (copy / "evaluation.json").is_file()
 
 
 # encode and reconstruct
@@ -276,6 +313,7 @@ def test_a_long_file_streams(runs, tmp_path, monkeypatch):
     encode = vaelab.VAE.encode
     monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x: seen.append(len(x)) or encode(self, x))
     main(["encode", str(runs["gaussian"]), str(tmp_path / "long.npy"), "-o", str(tmp_path / "z.npz")])
+    seen = [count for count in seen if count > 1]  # single ones measure the memory of a decode
     assert sum(seen) == len(np.load(tmp_path / "z.npz")["mean"]) == 2345
     assert max(seen) == latents.ROWS
 
@@ -306,6 +344,20 @@ def test_the_same_seed_draws_the_same(runs, tmp_path):
         assert a == b != c
 
 
+def test_the_latents_of_most_kl_move_where_an_evaluation_tells_them(runs, tmp_path, capsys):
+    copy = shutil.copytree(runs["bernoulli"], tmp_path / "copy")
+    (copy / "evaluation.json").unlink(missing_ok=True)
+    main(["traverse", str(copy), "-o", str(tmp_path / "t.png")])
+    assert "latents 1 2 3 of 3" in capsys.readouterr().out
+    from vaelab.evaluation import views
+
+    (copy / "evaluation.json").write_text(json.dumps({"kl_per_dimension": [0.1, 0.7, 0.4]}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "TRAVERSED", 2)
+        main(["traverse", str(copy), "-o", str(tmp_path / "t.png")])
+    assert "latents 2 3 of 3" in capsys.readouterr().out
+
+
 def test_chosen_latents_move(runs, tmp_path):
     for name, latents in (("one", ["1"]), ("both", ["1", "2"])):
         main(["traverse", str(runs["gaussian"]), "-o", f"{tmp_path}/{name}.png", "--latents", *latents])
@@ -324,6 +376,8 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
     np.save(tmp_path / "words.npy", np.array([["a", "b", "c"]]))
     np.save(tmp_path / "empty.npy", np.zeros((0, 3)))
     np.save(tmp_path / "grey.npy", np.full((2, 35), 0.5))
+    np.save(tmp_path / "turned.npy", np.zeros((2, 7, 5), dtype=np.uint8))
+    np.savez(tmp_path / "in.npz", x=np.zeros((2, 3)))
     (tmp_path / "rows.txt").write_text("1 2 3\n")
     (tmp_path / "ragged.csv").write_text("1,2,3\n4,5\n")
     for arguments, words in [
@@ -341,7 +395,14 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("encode", run, "test", "-o", file, "--samples", "-1"), "--samples=-1 does not fit"),
         (("encode", run, "test", "-o", file, "--seed", "-1"), "--seed=-1 does not fit"),
         (("encode", run, "test", "-o", file, "--device", "nonsense"), "device=nonsense"),
-        (("encode", run, "test", "-o", file, "--data", "nonsense=3"), "nonsense"),
+        (("encode", run, "test", "-o", file, "--data", "nonsense=3"), "nonsense is no key of the run's data"),
+        (("evaluate", run, "--data", "support=binary"), "support is no key of the run's data"),
+        (("evaluate", run, "--data", "seed=abc"), "data.seed='abc' does not fit"),
+        (("encode", images, tmp_path / "turned.npy", "-o", file), "rows of shape 7x5, but the model takes 1x5x7"),
+        (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "holds the data themselves"),
+        (("encode", run, "test", "-o", file, "--device", "meta"), "device=meta cannot be used here"),
+        (("sample", run, "-n", "10001", "-o", tmp_path / "s.png"), "does not fit into a picture"),
+        (("traverse", run, "-o", tmp_path / "t.png", "--steps", "201"), "does not fit into a picture"),
         (("encode", run, "test", "-o", file, "--data", "nonsense"), "KEY=VALUE"),
         (("encode", tmp_path / "norun", "test", "-o", file), "norun does not exist"),
         (("encode", run, "test"), "-o"),

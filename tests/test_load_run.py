@@ -172,6 +172,28 @@ def test_a_config_names_constructors_of_vaelab_alone(target, run_folder, tmp_pat
         vaelab.load_run(copy)
 
 
+@pytest.mark.parametrize("target", ["vaelab.figures.process.DrawingProcess", "vaelab.data.Sine"])
+def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, tmp_path):
+    copy = doctored(run_folder, tmp_path, lambda content: content["hyper_parameters"]["prior"].update(_target_=target))
+    with pytest.raises(ValueError, match=f"names {target} where a Module belongs, so it is not called"):
+        vaelab.load_run(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.pop("posterior"),
+        lambda config: config.update(x_shape=3),
+        lambda config: config.update(network=None),
+        lambda config: config["network"].update(hidden=[3_000_000, 3_000_000]),
+    ],
+)
+def test_a_config_that_describes_no_model_is_told(change, run_folder, tmp_path):
+    copy = doctored(run_folder, tmp_path, lambda content: change(content["hyper_parameters"]))
+    with pytest.raises(ValueError, match="carries a config that no model can be built from"):
+        vaelab.load_run(copy)
+
+
 def test_ones_own_classes_load_when_their_package_is_allowed(run_folder, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("from vaelab.priors import LearnedPrior\n\nclass Mine(LearnedPrior):\n    pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))

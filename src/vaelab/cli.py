@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,20 +54,22 @@ def parser() -> Parser:
 
     traverse = verb("traverse", "what does each latent do: p(t|z) along one latent at a time, or over both of two")
     traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 where latent_dim is 2)")
-    traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help="which, from 1 (default: the first ten)")
+    traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
     traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
 
     for added in (encode, reconstruct, sample, traverse):
         added.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="where to write")
     for added in (evaluate, encode, reconstruct, sample, traverse):
-        added.add_argument("--seed", type=int, default=0, help="of every draw (default 0)")
-        added.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+        added.add_argument("--seed", type=int, default=0, help=SEED)
+        added.add_argument("--device", default="cpu", help="cpu (default) or cuda")
         added.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="your own classes' package")
     for added in (evaluate, encode, reconstruct):
         added.add_argument("--data", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=OVERRIDES)
     return main
 
 
+SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
+LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
 
@@ -77,10 +80,15 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `vaelab` command; exits 0, or with one sentence and another code."""
     options = parser().parse_args(arguments)
+    if arguments is None:  # the command itself: being told to end, it takes its unfinished files along
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         run_verb(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.exit("interrupted: no file was written")
+        sys.exit("interrupted: what was not finished is not written")
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -104,21 +112,22 @@ def run_verb(options: argparse.Namespace) -> None:
     from vaelab.tables import check_table_path
     from vaelab.verbs import latents
 
-    if options.verb == "traverse" and options.output.suffix != ".png":
-        raise ValueError(f"{options.output} does not fit, because traverse draws a picture; use -o FILE.png")
-    check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
+    output = check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
+    if options.verb == "traverse" and output.suffix.lower() != ".png":
+        raise ValueError(f"{output} does not fit, because traverse draws a picture; use -o FILE.png")
+    if "data" in options and output.exists() and Path(options.data).exists() and output.samefile(options.data):
+        raise ValueError(f"{output} holds the data themselves, which would be lost; give -o another name")
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
     if options.verb == "encode":
-        written = latents.encode(run, options.data, options.output, options.samples, overrides)
+        written = latents.encode(run, options.data, output, options.samples, overrides)
     elif options.verb == "reconstruct":
-        written = latents.reconstruct(run, options.data, options.output, options.seed, overrides)
+        written = latents.reconstruct(run, options.data, output, options.seed, overrides)
     elif options.verb == "sample":
-        written = latents.sample(run, options.n, options.output, options.show, options.seed)
+        written = latents.sample(run, options.n, output, options.show, options.seed)
     else:
-        latents.traverse(run, options.output, options.steps, options.span, options.latents)
-        written = None
-    print(options.output if written is None else f"{options.output}  {written} rows")
+        shown = latents.traverse(run, output, options.steps, options.span, options.latents)
+    print(f"{output}  {shown if options.verb == 'traverse' else f'{written} rows'}")
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
@@ -127,11 +136,18 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]
     memory = None if options.memory is None else options.memory * 2**20
-    reports = [evaluate_run(run, options.split, options.samples, memory, options.seed, **overrides) for run in runs]
-    print(format_reports([str(path) for path in options.run], reports))
-    print()
-    for run, report in zip(runs, reports, strict=True):
-        print(f"written {write_report(run, report)}")
+    reports, written, problems = {}, [], []
+    for path, run in zip(options.run, runs, strict=True):
+        try:  # minutes of work: what is done is written at once, and no other run's trouble loses it
+            reports[str(path)] = evaluate_run(run, options.split, options.samples, memory, options.seed, overrides)
+            written.append(write_report(run, reports[str(path)]))
+        except (ValueError, OSError) as error:
+            problems.append(error)
+    if reports:
+        print(format_reports(list(reports), list(reports.values())))
+        print("", *(f"written {path}" for path in written), sep="\n")
+    if problems:
+        raise problems[0]
 
 
 def _key_and_value(override: str) -> tuple[str, Any]:

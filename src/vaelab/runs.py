@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
+from vaelab.files import write_whole
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
@@ -47,14 +49,41 @@ class Run:
         path = self.folder / "metrics.json"
         return json.loads(path.read_text()) if path.is_file() else {}
 
+    def ready_datamodule(self, overrides: Mapping[str, Any]) -> "DataModule":
+        """The run's data module with its data.
+
+        Raises:
+            FileNotFoundError: the data are not where the run found them.
+            ValueError: as `datamodule`, or as the data module itself.
+        """
+        module = self.datamodule(**overrides)
+        try:
+            module.prepare_data()
+            module.setup()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"the data of {self.folder} are not found ({error}); where they have moved, say so with "
+                "--data root=FOLDER (IDX images) or --data path=FILE (rows)"
+            ) from error
+        return module
+
     def datamodule(self, **overrides: Any) -> "DataModule":
         """The run's data module, as yet without data: `setup()` reads or draws them.
 
         Args:
             overrides: keys of the data config to change, such as `root` where the files have moved.
+
+        Raises:
+            ValueError: there is no such key, or its value makes no sense.
         """
-        model = _constructor(self.config["model"]["_target_"], self.allow)
-        return instantiate(self.config["data"] | overrides, self.allow, support=model.support)
+        from vaelab.data import DataModule
+
+        config = self.config["data"]
+        keys = [key for key in config if key != "_target_"]
+        if unknown := [key for key in overrides if key not in keys]:
+            raise ValueError(f"{unknown[0]} is no key of the run's data; its keys are {', '.join(keys)}")
+        model = _constructor(self.config["model"]["_target_"], self.allow, nn.Module)
+        return instantiate(config | overrides, self.allow, DataModule, support=model.support)
 
 
 def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Sequence[str] = ()) -> Run:
@@ -71,12 +100,16 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
         FileNotFoundError: there is no such run.
         ValueError: the file is no checkpoint of vaelab, or its config names another constructor.
     """
-    path = Path(folder_or_checkpoint)
-    checkpoint = path if path.is_file() else _checkpoint_in(path)
+    path = Path(folder_or_checkpoint).expanduser()
+    checkpoint = path if path.is_file() else checkpoint_in(path)
     content = _read(checkpoint)
     config = content["hyper_parameters"]
-    x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
-    vae = build_vae(config, x_shape, target_shape, tuple(allow))
+    try:
+        x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
+        vae = build_vae(config, x_shape, target_shape, tuple(allow))
+    except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"{checkpoint} carries a config that no model can be built from ({reason})") from error
     weights = {name.removeprefix("vae."): value for name, value in content["state_dict"].items()}
     try:
         vae.load_state_dict(weights)
@@ -92,8 +125,10 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
 
 def _device(name: str) -> torch.device:
     try:
-        return torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        probe = torch.zeros(1, device=name, dtype=torch.float64)  # log p is summed in float64
+        probe.item()
+        return probe.device
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device={name} cannot be used here ({str(error).splitlines()[0]}); use cpu") from error
 
 
@@ -110,11 +145,11 @@ def build_vae(
     )
 
 
-def instantiate(node: Any, allow: tuple[str, ...] = (), **more: Any) -> Any:
+def instantiate(node: Any, allow: tuple[str, ...] = (), kind: type = nn.Module, **more: Any) -> Any:
     """A config's plain containers -> what they describe: `_target_` names a constructor, `_partial_` delays the call.
 
     Raises:
-        ValueError: the constructor is neither vaelab's nor allowed, or does not take what it is given.
+        ValueError: the constructor is neither vaelab's nor allowed, makes no `kind`, or does not take what it is given.
     """
     if isinstance(node, list):
         return [instantiate(item, allow) for item in node]
@@ -123,7 +158,7 @@ def instantiate(node: Any, allow: tuple[str, ...] = (), **more: Any) -> Any:
     values = {key: instantiate(value, allow) for key, value in node.items() if key not in ("_target_", "_partial_")}
     if "_target_" not in node:
         return values
-    constructor = _constructor(node["_target_"], allow)
+    constructor = _constructor(node["_target_"], allow, kind)
     try:
         return partial(constructor, **values, **more) if node.get("_partial_") else constructor(**values, **more)
     except TypeError as error:
@@ -132,8 +167,8 @@ def instantiate(node: Any, allow: tuple[str, ...] = (), **more: Any) -> Any:
         ) from error
 
 
-def _constructor(target: Any, allow: tuple[str, ...]) -> Any:
-    """The class that `package.module.Class` names, where that is vaelab's own or allowed."""
+def _constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
+    """The class that `package.module.Class` names, where that is a `kind` of vaelab's own or of an allowed package."""
     module, _, name = str(target).rpartition(".")
     packages = ("vaelab", *allow)
     found: Any = None
@@ -148,10 +183,17 @@ def _constructor(target: Any, allow: tuple[str, ...]) -> Any:
             f"the run's config names {target}, which is no class of {' or '.join(packages)}, so it is not called; if "
             "you trust it, allow its package"
         )
+    if not issubclass(found, kind):
+        raise ValueError(f"the run's config names {target} where a {kind.__name__} belongs, so it is not called")
     return found
 
 
-def _checkpoint_in(folder: Path) -> Path:
+def checkpoint_in(folder: Path) -> Path:
+    """The best weights of a run, or else its last.
+
+    Raises:
+        FileNotFoundError: it has neither.
+    """
     for name in ("best.ckpt", "last.ckpt"):
         if (path := folder / "checkpoints" / name).is_file():
             return path
@@ -180,9 +222,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes a file that is either whole or as it was."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(dict(values), indent=2) + "\n")
-    unfinished.replace(path)
+    write_whole(path, (json.dumps(dict(values), indent=2) + "\n").encode())
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:

@@ -413,3 +413,10 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
 def test_a_number_of_rows_that_makes_no_sense_is_refused(tmp_path, rows):
     with pytest.raises(ValueError, match=r"rows=.* does not fit"):
         read_chunks(save(tmp_path / "a.npy"), rows)
+
+
+def test_numbered_columns_are_a_header(tmp_path):
+    (tmp_path / "numbered.csv").write_text("0,1,2\n5,6,7\n8,9,10\n")
+    assert torch.cat(list(read_chunks(tmp_path / "numbered.csv"))).tolist() == [[5, 6, 7], [8, 9, 10]]
+    (tmp_path / "row.csv").write_text("0\n1\n")
+    assert torch.cat(list(read_chunks(tmp_path / "row.csv"))).tolist() == [[0], [1]]

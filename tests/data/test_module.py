@@ -125,13 +125,20 @@ def test_a_batch_size_that_makes_no_sense_is_refused(size):
 # prepare
 
 
-@pytest.mark.parametrize("shape", [(6, 35), (6, 5, 7), (6, 1, 5, 7), (6, 7, 5), (6, 35, 1)])
+@pytest.mark.parametrize("shape", [(6, 35), (6, 5, 7), (6, 1, 5, 7), (6, 5, 7, 1), (6, 35, 1)])
 @EACH_SUPPORT
 def test_images_of_any_shape_are_prepared(support, shape):
     images = random_images(6, 5, 7)
     x = MNIST(support=support).prepare(images.view(shape), (1, 5, 7), torch.Generator().manual_seed(2))
     assert x.dtype == torch.float32
     assert_close(x, MNIST(support=support)._pixels(images.view(6, 1, 5, 7), torch.Generator().manual_seed(2)))
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 5), (6, 1, 7, 5), (6, 35, 2)])
+def test_images_that_would_be_scrambled_are_refused(shape):
+    rows = torch.zeros(shape, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="reshaping would scramble them|rows of 70 numbers"):
+        MNIST(support="binary").prepare(rows, (1, 5, 7))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])

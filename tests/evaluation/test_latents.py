@@ -108,7 +108,7 @@ def test_latents_that_ignore_the_data_carry_no_information(full):
 def test_latents_that_tell_all_examples_apart_have_the_ceiling_of_log_n(n, copies):
     means = torch.arange(n).unsqueeze(-1).expand(n, copies)
     aggregate = aggregate_posterior(normal(means, 0.01), standard(copies))
-    assert_close(aggregate.mutual_information, torch.full((n,), math.log(n), dtype=torch.float64), rtol=0, atol=1e-9)
+    assert_close(aggregate.mutual_information, torch.full((n,), math.log(n), dtype=torch.float64), rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("others", [[], [0.0], [0.0, 0.0]])

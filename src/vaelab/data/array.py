@@ -1,5 +1,6 @@
 """Rows of numbers from a file of one's own."""
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class Array(DataModule):
         self.train, self.val, self.test = (
             rows[part.sort().values] for part in order.split([n - n_val - n_test, n_val, n_test])
         )
-        self._n = n
+        self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {zlib.crc32(rows.numpy().tobytes()):08x})"
 
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32."""
@@ -88,13 +89,8 @@ class Array(DataModule):
         return torch.cat(chunks)
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """See `DataModule.describe`. The data go by the file's name and shape: how many rows, once they are set up."""
-        shape = getattr(self, "x_shape", x_shape)
-        sizes = [*([self._n] if hasattr(self, "_n") else []), *(shape or ())]
-        return {
-            **super().describe(x_shape),
-            "data": f"{self.path.name} ({'x'.join(map(str, sizes))})" if sizes else self.path.name,
-        }
+        """See `DataModule.describe`. The data go by their shape and CRC-32; by the file's name until they are set up."""
+        return {**super().describe(x_shape), "data": getattr(self, "_identity", self.path.name)}
 
 
 def _check_size(name: str, value: Any) -> int | float:

@@ -33,7 +33,7 @@ def read_chunks(path: str | Path, rows: int | None = None) -> Iterator[Tensor]:
 
     .npy      (n, *row); (n,) is read as n rows of one number
     .npz      its one array, or the one called `x`
-    .csv      comma-separated numbers, with or without a header
+    .csv      comma-separated numbers, with or without a header; a first line 0,1,2,… is one
     .parquet  numbers, or lists of numbers of one length; columns side by side, in order
     IDX       images, raw or .gz: (n, rows, columns)
     folder    .png, .jpg, .jpeg and .bmp files in the order of their names, as 8-bit grey: (n, rows, columns)
@@ -227,7 +227,8 @@ def _csv_layout(path: Path) -> tuple[int, int]:
         for index, line in enumerate(iter(lambda: file.readline(CHUNK_BYTES), "")):
             if line.strip():
                 cells = next(csv.reader([line]))
-                return index + (not all(map(_is_number, cells))), len(cells)
+                numbered = len(cells) > 1 and cells == [str(column) for column in range(len(cells))]
+                return index + (numbered or not all(map(_is_number, cells))), len(cells)
     raise UnreadableFile(f"{path} is empty; give a file with at least one row")
 
 

@@ -11,10 +11,10 @@ SUPPORTS = tuple(WANTED)
 
 
 def shape_rows(rows: Tensor, x_shape: Sequence[int], names: Sequence[str] | None = None) -> Tensor:
-    """(n, *anything) with the right number of values per row -> (n, *x_shape), of the same type.
+    """Rows that are flat, or of x's shape up to dimensions of size 1 -> (n, *x_shape), of the same type.
 
     Raises:
-        ValueError: the rows hold more or fewer numbers than the model takes, or numbers that are complex.
+        ValueError: the rows hold more or fewer numbers than the model takes, have another shape, or are complex.
     """
     wanted = math.prod(x_shape)
     given = math.prod(rows.shape[1:]) if rows.ndim else 0
@@ -25,7 +25,17 @@ def shape_rows(rows: Tensor, x_shape: Sequence[int], names: Sequence[str] | None
             f"the data has rows of {kind}, but the model takes {wanted}{listed if wanted > 1 or names else ''}; "
             f"give it rows of {wanted}, one per example"
         )
+    shape = [size for size in rows.shape[1:] if size > 1]
+    if len(shape) > 1 and shape != [size for size in x_shape if size > 1]:
+        raise ValueError(
+            f"the data has rows of shape {_by(rows.shape[1:])}, but the model takes {_by(x_shape)}, and reshaping "
+            "would scramble them; give rows of that shape"
+        )
     return rows.reshape(len(rows), *x_shape)
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def check_rows(x: Tensor, support: str, what: str, cure: str, first: int = 0) -> Tensor:

@@ -13,7 +13,8 @@ from vaelab.evaluation.score import closed_form_kl, score
 from vaelab.vae import VAE
 
 AGGREGATED = 10_000  # examples of which the aggregate posterior is made
-UNCONVERGED = 0.1  # nats
+UNCONVERGED = 0.1  # nats, with two standard errors
+FEW = 100  # samples
 UNRELIABLE = 0.7  # Pareto k̂
 NO_TAIL = 20  # samples, too few to fit k̂ to their tail
 
@@ -142,7 +143,12 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the numbers must know, a sentence each."""
     found = []
-    if report["nll_change"] > UNCONVERGED:
+    if report["samples"] < FEW:
+        found.append(
+            f"{report['samples']} samples per example are too few to tell whether log p̂ has converged: the NLL is an "
+            f"upper bound; use --samples {FEW} or more"
+        )
+    elif report["nll_change"] + 2 * report.get("nll_change_stderr", 0.0) > UNCONVERGED:
         found.append(
             f"log p̂ has not converged: from {report['samples'] // 2} to {report['samples']} samples it still rose by "
             f"{report['nll_change']:.2f} nats, so the true NLL is lower than {report['nll']:.2f}; use more --samples"
@@ -152,7 +158,8 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             f"Pareto k̂ is above {UNRELIABLE} for {unreliable:.0%} of the examples: their log p̂ rests on a few draws, "
             "and the NLL is more an upper bound than an estimate"
         )
-    if report["mutual_information"] > report["mutual_information_max"] - 1:
+    n = report["aggregated_examples"]
+    if n > 10 and report["mutual_information"] > report["mutual_information_max"] - 1:
         found.append(
             f"I(x; z) is at its ceiling log({report['aggregated_examples']}) = {report['mutual_information_max']:.2f} "
             "nats: read it as a lower bound"

@@ -1,13 +1,14 @@
 """What every picture is: arrays that can draw themselves."""
 
 import io
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from vaelab.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,17 +75,6 @@ class Picture(ABC):
         """Whether every array holds finite numbers alone, as those of a run that diverged do not."""
         arrays = (getattr(self, field.name) for field in fields(self))
         return all(np.isfinite(array).all() for array in arrays if isinstance(array, np.ndarray))
-
-
-def write_whole(path: Path, contents: bytes) -> None:
-    """Writes a file by way of another name: who looks finds the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(contents)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def panels(

@@ -59,7 +59,7 @@ class PointReconstructions(Picture):
             panel.plot(target, mean, ".", color=BLUE, ms=4, label="mean of p(t|z)")
             ends = [target.min(), target.max()]
             panel.plot(ends, ends, "--", color="black", lw=1, label="perfect")
-            panel.set(xlabel=f"{names[index]}, input", ylabel=f"{names[index]}, reconstructed")
+            panel.set(xlabel=f"{names[index]}, target", ylabel=f"{names[index]}, reconstructed")
         hide_rest(axes, shown)
         marks = axes[0, 0].get_legend_handles_labels()
         if axes.size > shown:

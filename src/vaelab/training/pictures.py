@@ -15,7 +15,7 @@ from torch import Tensor
 from vaelab.checks import check_number, check_whole
 from vaelab.evaluation import views
 from vaelab.figures import DrawingProcess, Picture
-from vaelab.figures.picture import write_whole
+from vaelab.files import write_whole
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
 
@@ -51,7 +51,7 @@ class Pictures(Callback):
 
     At the interval it copies some arrays and trains on: processes of lower priority draw them. Where they lag behind,
     that interval is left out. At the end it waits for what is not drawn yet. The graph, the embedding projector and the
-    layout of the custom scalars are written too. Where anything of this fails the run goes on, and one warning says why.
+    layout of the custom scalars are written too. Where any of this fails the run goes on, and one warning says why.
 
     A data module may offer `names` (of the target's dimensions), `labels("val")` -> (name, (n,)) or None, in the order
     of its validation loader, and `surface(n)` -> (inputs (n·n, *x), true surface (n, n)) or None.

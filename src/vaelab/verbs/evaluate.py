@@ -1,6 +1,5 @@
 """`vaelab evaluate`: how good is it?"""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,20 @@ import torch
 from tqdm import tqdm
 
 from vaelab.evaluation import evaluate, incomparable, warnings
-from vaelab.runs import Run, write_json
+from vaelab.runs import Run, checkpoint_in, write_json
 
 CAPTION = "nats per example, ± standard error over the examples; ess and pareto_k are medians"
+PLACES = ("root", "path")  # where the data lie says nothing about the numbers
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "mutual_information_max", "aggregated_examples", "latent_dim"}
 
 
 def evaluate_run(
-    run: Run, split: str = "test", samples: int = 5000, memory: int | None = None, seed: int = 0, **data: Any
+    run: Run,
+    split: str = "test",
+    samples: int = 5000,
+    memory: int | None = None,
+    seed: int = 0,
+    overrides: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
     """The report of one run: its numbers (`vaelab.evaluation.evaluate`) and what they can be compared with.
 
@@ -26,11 +31,9 @@ def evaluate_run(
         samples: importance samples per example.
         memory: about how many bytes one chunk of decoded samples may take.
         seed: of every draw.
-        data: keys of the run's data config to change, such as `root`.
+        overrides: keys of the run's data config to change, such as `root`.
     """
-    datamodule = run.datamodule(**data)
-    datamodule.prepare_data()
-    datamodule.setup()
+    datamodule = run.ready_datamodule(overrides)
     batches = datamodule.batches(split)
     options = {} if memory is None else {"memory": memory}
     torch.manual_seed(seed)
@@ -43,6 +46,7 @@ def evaluate_run(
         "min_std": config["model"].get("min_std"),
         "checkpoint": run.checkpoint.name,
         "seed": seed,
+        "overrides": " ".join(f"{key}={value}" for key, value in overrides.items() if key not in PLACES),
     }
 
 
@@ -93,15 +97,11 @@ def _cell(report: Mapping[str, Any], key: str) -> str:
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:
-    """Writes `evaluation.json` into the run's folder; another split or checkpoint gets a file of its own."""
+    """Writes `evaluation.json` into the run's folder; another split, checkpoint or data gets a file of its own."""
     parts = ["evaluation"]
     parts += [report["split"]] if report["split"] != "test" else []
-    parts += [run.checkpoint.stem] if run.checkpoint.name != "best.ckpt" else []
+    parts += [run.checkpoint.stem] if run.checkpoint != checkpoint_in(run.folder) else []
+    parts += ["changed"] if report["overrides"] else []
     path = run.folder / f"{'_'.join(parts)}.json"
     write_json(path, report)
     return path
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """What `write_report` wrote."""
-    return json.loads(path.read_text())

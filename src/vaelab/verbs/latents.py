@@ -1,5 +1,6 @@
 """`vaelab encode | reconstruct | sample | traverse`: what are the latents, and what has it learned to draw?"""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ SPLITS = ("train", "val", "test")
 ROWS = 1_000  # examples that pass the networks at once, at most
 MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels has a matrix of 2.5 MB for each
 SHOWN = 10  # reconstructions in a picture
+MOST = 10_000  # samples in a picture
+STEPS = 200  # values of a latent in a picture
 
 
 @torch.no_grad()
@@ -37,7 +40,7 @@ def encode(run: Run, data: str, file: Path, samples: int = 0, overrides: Mapping
 @torch.no_grad()
 def reconstruct(run: Run, data: str, file: Path, seed: int = 0, overrides: Mapping[str, Any] = {}) -> int:
     """Writes mean and one draw of p(t|z), z the mean of q(z|x), for every row, or pictures the first rows; -> rows."""
-    if file.suffix == ".png":
+    if file.suffix.lower() == ".png":
         return _picture_reconstructions(run, data, file, seed, overrides)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
@@ -64,7 +67,9 @@ def _picture_reconstructions(run: Run, data: str, file: Path, seed: int, overrid
 def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0) -> int:
     """Writes z ~ p(z), the mean of p(t|z) and a draw of it, n of each, or pictures them; -> rows."""
     check_whole("-n", n, 1)
-    if file.suffix == ".png":
+    if file.suffix.lower() == ".png":
+        if n > MOST:
+            raise ValueError(f"-n={n} does not fit into a picture; use at most {MOST}, or write a table")
         images = len(run.target_shape) > 1
         show = show or ("mean" if images else "sample")
         views.prior_samples(run.vae, n, show, names=_names(run), seed=seed).save(file)
@@ -82,39 +87,54 @@ def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0)
 
 def traverse(
     run: Run, file: Path, steps: int | None = None, span: float = 3.0, dimensions: Sequence[int] | None = None
-) -> None:
-    """Pictures the mean of p(t|z) along one latent at a time, or over both where latent_dim is 2.
+) -> str:
+    """Pictures the mean of p(t|z) along one latent at a time, or over both where latent_dim is 2; -> what is shown.
 
     Args:
         run: what `load_run` returned.
         file: a .png file.
         steps: values per latent; 11 unless given, or 20 over both.
         span: how far a latent moves, in standard deviations of the prior.
-        dimensions: the latents that move, counted from 1 as in the picture; the first ten unless given.
+        dimensions: the latents that move, counted from 1 as in the picture. Unless given the ten of most KL where the
+            run has been evaluated, or else the first ten.
     """
     names = _names(run)
     if run.vae.prior().event_shape == (2,) and dimensions is None:
-        views.manifold(run.vae, 20 if steps is None else steps, names).save(file)
-        return
+        views.manifold(run.vae, check_steps(20 if steps is None else steps), names).save(file)
+        return "the plane of both latents"
     latent_dim = run.vae.prior().event_shape.numel()
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
         raise ValueError(f"--latents {dimensions} does not fit, because the run's latents are 1 to {latent_dim}")
-    chosen = None if dimensions is None else [dimension - 1 for dimension in dimensions]
-    views.traversals(run.vae, 11 if steps is None else steps, span, names=names, dimensions=chosen).save(file)
+    chosen = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]
+    steps = check_steps(11 if steps is None else steps)
+    views.traversals(run.vae, steps, span, names=names, dimensions=chosen).save(file)
+    return f"latents {' '.join(str(index + 1) for index in chosen)} of {latent_dim}"
+
+
+def check_steps(steps: int) -> int:
+    """Values per latent that a picture can show."""
+    if steps > STEPS:
+        raise ValueError(f"--steps {steps} does not fit into a picture; use at most {STEPS}")
+    return steps
+
+
+def _informative(run: Run, latent_dim: int) -> list[int]:
+    """The latents of most KL, from 0, in ascending order, where an evaluation has told it; or else the first."""
+    report = run.folder / "evaluation.json"
+    kl = json.loads(report.read_text())["kl_per_dimension"] if report.is_file() else [0.0] * latent_dim
+    return sorted(sorted(range(latent_dim), key=lambda index: -kl[index])[: views.TRAVERSED])
 
 
 def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tuple[Tensor, Tensor | None]]:
     """DATA -> (x, target) in batches, prepared as in training; target is None where a file holds inputs alone."""
     from vaelab.data import read_chunks
 
-    module = run.datamodule(**overrides)
     device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
     if data in SPLITS:
-        module.prepare_data()
-        module.setup()
-        for x, target in module.batches(data, at_once):
+        for x, target in run.ready_datamodule(overrides).batches(data, at_once):
             yield x.to(device), target.to(device)
         return
+    module = run.datamodule(**overrides)
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
     for chunk in read_chunks(Path(data)):
