@@ -137,7 +137,7 @@ def test_images_of_any_shape_are_prepared(support, shape):
 @pytest.mark.parametrize("shape", [(6, 7, 5), (6, 1, 7, 5), (6, 35, 2)])
 def test_images_that_would_be_scrambled_are_refused(shape):
     rows = torch.zeros(shape, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="reshaping would scramble them|rows of 70 numbers"):
+    with pytest.raises(ValueError, match=r"reshaping would scramble them|rows of 70 numbers"):
         MNIST(support="binary").prepare(rows, (1, 5, 7))
 
 

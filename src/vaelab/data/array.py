@@ -89,7 +89,7 @@ class Array(DataModule):
         return torch.cat(chunks)
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """See `DataModule.describe`. The data go by their shape and CRC-32; by the file's name until they are set up."""
+        """See `DataModule.describe`. The data go by shape and CRC-32; by the file's name until they are set up."""
         return {**super().describe(x_shape), "data": getattr(self, "_identity", self.path.name)}
 
 
