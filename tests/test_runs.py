@@ -201,7 +201,10 @@ def answers(tmp_path_factory):
     (cwd / "cut" / "train-images-idx3-ubyte.gz").write_bytes((cwd / "whole.gz").read_bytes()[:60])
     write_idx_images(cwd / "cut" / "t10k-images-idx3-ubyte", images)
     with ThreadPoolExecutor(2) as pool:
-        started = {typed: pool.submit(run_train, cwd, *typed.split()) for typed in BAD_INPUT}
+        started = {  # each in a folder of its own: runs that start in the same second would share one
+            typed: pool.submit(run_train, cwd, *typed.split(), f"hydra.run.dir=run{index}")
+            for index, typed in enumerate(BAD_INPUT)
+        }
     return {typed: process.result() for typed, process in started.items()}
 
 
