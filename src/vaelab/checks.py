@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+SPLITS = ("train", "val", "test")
 LARGEST = 1e18  # its square is well inside float32
 LARGEST_SEED = 2**32 - 1
 

@@ -9,9 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vaelab.checks import SPLITS, check_seed
+
 EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
 DATA  train, val or test, or a file: .npy .npz .csv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
+SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
+LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
+OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +39,7 @@ def parser() -> Parser:
 
     evaluate = verb("evaluate", "how good is it: log p by importance sampling, bounds, use of the latents", "+")
     evaluate.add_argument("--samples", type=int, default=5000, help="importance samples per example (default 5000)")
-    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test", help="default test")
+    evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
     evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples")
 
     encode = verb("encode", "what are the latents of these data: mean and std of q(z|x)")
@@ -68,11 +73,6 @@ def parser() -> Parser:
     return main
 
 
-SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
-LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
-OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
-
-
 class _Plain(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the epilog."""
 
@@ -99,8 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_verb(options: argparse.Namespace) -> None:
     """Does what the command line says."""
-    from vaelab.checks import check_seed
-
     check_seed("--seed", options.seed)
     overrides = dict(_key_and_value(override) for override in getattr(options, "overrides", ()))
     if options.verb == "evaluate":

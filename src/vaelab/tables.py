@@ -113,7 +113,7 @@ def _write_npy_header(file: BinaryIO, like: np.ndarray, rows: int) -> None:
 
 
 def _write_csv(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
-    from pyarrow import csv  # type: ignore[import-untyped]
+    from pyarrow import csv
 
     whole_numbers = ({name: _bools_as_digits(array) for name, array in chunk.items()} for chunk in chunks)
     return _write_arrow(whole_numbers, lambda schema: csv.CSVWriter(path, schema))

@@ -1,13 +1,11 @@
 """The drawing process: it answers, outlives mistakes, and ends."""
 
 import io
-import os
 import signal
 import time
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from vaelab.figures import DrawingProcess, KLBars, Picture
@@ -76,7 +74,6 @@ def test_a_killed_process_is_noticed_at_once():
     assert process.waiting == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX signals")
 def test_it_leaves_ctrl_c_to_its_parent_and_ends_with_its_input():
     process = DrawingProcess()
     process.draw("first", KLBars(np.ones(3)))

@@ -263,7 +263,6 @@ fit({folder!r}, pictures, callbacks=[Meddle(wait)])
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX signals")
 def test_ctrl_c_ends_both_processes_soon(tmp_path):
     script = CTRL_C.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path))
     process = subprocess.Popen(

@@ -249,7 +249,7 @@ def _holds_integers(path: Path, skipped: int, width: int) -> bool:
 
 
 def _csv_batches(path: Path, skipped: int, width: int, whole: bool) -> Iterator[Any]:
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
     from pyarrow import csv as arrow
 
     names = [str(index) for index in range(width)]

@@ -8,10 +8,10 @@ import pooch
 import torch
 from torch import Generator, Tensor
 
-from vaelab.checks import check_choice, check_flag, check_seed, check_whole
+from vaelab.checks import SPLITS, check_choice, check_flag, check_seed, check_whole
 from vaelab.data.download import MIRRORS, download_mnist
 from vaelab.data.idx import find, read_images, read_labels, stream_images
-from vaelab.data.module import SPLITS, DataModule
+from vaelab.data.module import DataModule
 from vaelab.data.rows import SUPPORTS, check_rows, shape_rows
 
 TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
-from vaelab.checks import check_choice, check_whole
+from vaelab.checks import SPLITS, check_choice, check_whole
 from vaelab.data.batches import Batches
 from vaelab.data.rows import check_rows, shape_rows
-
-SPLITS = ("train", "val", "test")
 
 
 class DataModule(LightningDataModule):

@@ -46,7 +46,7 @@ def writers(trainer: Trainer) -> Iterator[SummaryWriter]:
 
 def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: float) -> None:
     """Adds a PNG file as it is: SummaryWriter would decode and encode it again."""
-    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
     width, height = struct.unpack(">II", png[16:24])  # a PNG's header
     image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)

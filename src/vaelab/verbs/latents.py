@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import check_whole
+from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
 from vaelab.evaluation.importance import decode_bytes
 from vaelab.runs import Run
 from vaelab.tables import write_table
 
-SPLITS = ("train", "val", "test")
 ROWS = 1_000  # examples that pass the networks at once, at most
 MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels has a matrix of 2.5 MB for each
 SHOWN = 10  # reconstructions in a picture
@@ -58,7 +57,7 @@ def _picture_reconstructions(run: Run, data: str, file: Path, seed: int, overrid
             f"{data} holds inputs alone, so there is no target to draw beside a reconstruction; write a table such as "
             "-o reconstructions.csv, or use train, val or test as DATA"
         )
-    shown = SHOWN if len(run.target_shape) > 1 else ROWS
+    shown = SHOWN if views.is_image(run.target_shape) else ROWS
     views.reconstructions(run.vae, x[:shown], target[:shown], _names(run), seed).save(file)
     return min(len(x), shown)
 
@@ -70,8 +69,7 @@ def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0)
     if file.suffix.lower() == ".png":
         if n > MOST:
             raise ValueError(f"-n={n} does not fit into a picture; use at most {MOST}, or write a table")
-        images = len(run.target_shape) > 1
-        show = show or ("mean" if images else "sample")
+        show = show or ("mean" if views.is_image(run.target_shape) else "sample")
         views.prior_samples(run.vae, n, show, names=_names(run), seed=seed).save(file)
         return n
 
@@ -100,18 +98,18 @@ def traverse(
     """
     names = _names(run)
     if run.vae.prior().event_shape == (2,) and dimensions is None:
-        views.manifold(run.vae, check_steps(20 if steps is None else steps), names).save(file)
+        views.manifold(run.vae, _fitting(20 if steps is None else steps), names).save(file)
         return "the plane of both latents"
     latent_dim = run.vae.prior().event_shape.numel()
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
         raise ValueError(f"--latents {dimensions} does not fit, because the run's latents are 1 to {latent_dim}")
     chosen = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]
-    steps = check_steps(11 if steps is None else steps)
+    steps = _fitting(11 if steps is None else steps)
     views.traversals(run.vae, steps, span, names=names, dimensions=chosen).save(file)
     return f"latents {' '.join(str(index + 1) for index in chosen)} of {latent_dim}"
 
 
-def check_steps(steps: int) -> int:
+def _fitting(steps: int) -> int:
     """Values per latent that a picture can show."""
     if steps > STEPS:
         raise ValueError(f"--steps {steps} does not fit into a picture; use at most {STEPS}")
