@@ -75,6 +75,7 @@ def summarise(cfg: DictConfig, metrics: dict[str, float], trainer) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hparams, final, trainer.global_step)
+            logger.finalize("success")  # it writes in a thread, which the end of the process would cut short
 
 
 def check(cfg: DictConfig) -> None:

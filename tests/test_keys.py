@@ -13,8 +13,9 @@ from runner import ROOT, SHORT, TINY, compose_config
 from train import NEEDED, OPTIONAL, train
 
 HYDRA_KEYS = {"_target_", "_partial_"}
-SILENT = {  # change what is drawn, not what is computed
+SILENT = {  # change what is drawn or written, not what is computed
     "callbacks.progress.refresh_rate",
+    *(f"callbacks.last.{key}" for key in ("dirpath", "filename", "enable_version_counter", "seconds")),
     *(f"callbacks.pictures.{key}" for key in ("every_n_epochs", "examples", "dirpath", "timeout")),
 }
 CONF = ROOT / "conf"

@@ -1,9 +1,10 @@
 """Lightning glue and nothing else."""
 
 from vaelab.training.chatter import quiet_lightning
+from vaelab.training.checkpoints import LastCheckpoint
 from vaelab.training.module import VAEModule
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.scores import score_best
 
-__all__ = ["Pictures", "Progress", "VAEModule", "quiet_lightning", "score_best"]
+__all__ = ["LastCheckpoint", "Pictures", "Progress", "VAEModule", "quiet_lightning", "score_best"]

@@ -6,15 +6,19 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vaelab.objectives import Terms
+from vaelab.training.loop import EpochLoop
+from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, signature
 from vaelab.vae import VAE
 
-Objective = Callable[[VAE, Tensor, Tensor], Terms]
+RECORD_AFTER = 500  # eager steps: recording costs about half a second, and a short run would not win it back
 
 
 class VAEModule(LightningModule):
@@ -43,9 +47,15 @@ class VAEModule(LightningModule):
         self.objective = objective
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.names: tuple[str, ...] = ()  # of the objective's terms
-        self.sums: Tensor | float = 0.0  # of each term, over the examples since the last point
-        self.count = 0
+        self.means = {split: Means() for split in ("train", "val")}
+        self.eager_steps = 0
+        self.recorded: dict[tuple[object, ...], Recorded] = {}  # by what each one holds for
+
+    def setup(self, stage: str) -> None:
+        """Lets the trainer step in rows: its loop keeps what it holds, and advances as `EpochLoop` does."""
+        loop = self.trainer.fit_loop.epoch_loop
+        if stage == "fit" and type(loop) is _TrainingEpochLoop:
+            loop.__class__ = EpochLoop
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the schedule where there is one."""
@@ -55,30 +65,57 @@ class VAEModule(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss, averaged over the batch."""
         terms = self.objective(self.vae, *batch)
-        self.names = terms._fields
-        self.sums = self.sums + torch.stack(terms).detach().sum(-1)
-        self.count += len(batch[0])
+        self.means["train"].add(terms._fields, torch.stack(terms).detach().sum(-1), len(batch[0]))
         log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it late
         if self.trainer.is_last_batch or (batch_idx + 1) % (log_every * self.trainer.accumulate_grad_batches) == 0:
-            self.log_dict(self._write_point(), logger=False)  # for callbacks and the progress bar
+            self._write_point("train", self.global_step)
         return terms.loss.mean()
 
-    def _write_point(self) -> dict[str, float]:
-        """Ends a point of the training curves; -> its means.
+    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+        """One optimiser step per batch, as `training_step` and Lightning take it; yields after each."""
+        known = signature(self.vae, self.objective) if is_pure(self.vae, self.objective) else None
+        for batch in batches:
+            self._step(batch, known)
+            yield
 
-        The loggers get it directly: self.log is the largest cost of a small model, and drops the end of a short epoch.
+    def _step(self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None) -> None:
+        (optimizer,) = self.trainer.optimizers
+
+        def closure() -> Tensor:
+            found = self._gradient(known, *batch)
+            self.means["train"].add(found.names, found.sums, len(batch[0]))
+            for parameter, value in zip(self.vae.parameters(), found.gradients, strict=True):
+                parameter.grad = value
+            if self.trainer.gradient_clip_val:
+                self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
+            return found.loss
+
+        optimizer.step(closure)  # type: ignore[arg-type]  # torch takes a tensor for the loss
+
+    def _gradient(self, known: tuple[object, ...] | None, x: Tensor, target: Tensor) -> Gradient:
+        """Replays a recording where there is one, or makes one where it will pay."""
+        recorded = self.recorded.get(known) if known else None
+        if known and recorded is None and self.eager_steps >= RECORD_AFTER:
+            recorded = self.recorded[known] = Recorded(self.vae, self.objective, x, target)
+        if recorded is not None and recorded.fits(x, target):
+            return recorded(x, target)
+        self.eager_steps += 1
+        return gradient(self.vae, self.objective, x, target)
+
+    def _write_point(self, split: str, step: int) -> None:
+        """Writes what a split's means are since its last point, for the curves and for callbacks.
+
+        Past self.log, which costs a small model more than the rest of a step, and drops the end of a short epoch.
         """
-        means = torch.as_tensor(self.sums / self.count).tolist()
-        self.sums, self.count = 0.0, 0
-        metrics = {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}
+        means = {f"{split}/{name}": mean for name, mean in self.means[split].take().items()}
         for logger in self.loggers:
-            logger.log_metrics(metrics, self.global_step)
-        return metrics
+            logger.log_metrics({tag: mean.item() for tag, mean in means.items()}, step)
+        self.trainer.callback_metrics.update(means)
 
     def on_train_end(self) -> None:
         """Writes what is left where training ends within an epoch (`max_steps`)."""
-        if self.count:
-            self._write_point()
+        if self.means["train"].count:
+            self._write_point("train", self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Writes the last `val/*` beside the weights, under `metrics`; in best.ckpt they are those of its weights."""
@@ -86,18 +123,52 @@ class VAEModule(LightningModule):
         checkpoint["metrics"] = {tag: value.item() for tag, value in metrics.items() if tag.startswith("val/")}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Logs `val/*`."""
-        self._evaluate("val", batch, batch_idx)
+        """Adds to `val/*`."""
+        terms = self._score(batch, batch_idx)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.means["val"].add(terms._fields, torch.stack(terms).sum(-1), len(batch[0]))
+        else:  # Trainer.validate returns what was logged
+            self._log("val", terms)
+
+    def on_validation_epoch_end(self) -> None:
+        """Writes `val/*`."""
+        if self.trainer.sanity_checking:
+            self.means["val"].take()
+        elif self.means["val"].count:
+            self._write_point("val", max(self.global_step - 1, 0))  # the step just taken, counted from 0
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Logs `test/*`."""
-        self._evaluate("test", batch, batch_idx)
+        self._log("test", self._score(batch, batch_idx))
 
-    def _evaluate(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def _score(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Terms:
         with seeded(batch_idx, self.device):
-            terms = self.objective(self.vae, *batch)
+            return self.objective(self.vae, *batch)
+
+    def _log(self, split: str, terms: Terms) -> None:
         means = {f"{split}/{name}": term.mean() for name, term in terms._asdict().items()}
-        self.log_dict(means, batch_size=len(batch[0]))
+        self.log_dict(means, batch_size=len(terms.loss))
+
+
+class Means:
+    """Means over examples of an objective's terms, since the last time that they were taken."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.sums: Tensor | float = 0.0
+        self.count = 0
+
+    def add(self, names: tuple[str, ...], sums: Tensor, examples: int) -> None:
+        """Adds the sums (terms,) of a batch, nats."""
+        self.names = names
+        self.sums = self.sums + sums
+        self.count += examples
+
+    def take(self) -> dict[str, Tensor]:
+        """The mean of each term, (), nats; what follows starts anew."""
+        means = dict(zip(self.names, torch.as_tensor(self.sums / self.count), strict=True))
+        self.sums, self.count = 0.0, 0
+        return means
 
 
 @contextmanager

@@ -1,0 +1,101 @@
+"""Lightning's epoch, with the minibatches between two events stepped in a row.
+
+What Lightning does around a minibatch, its hooks, counters and transfers, costs more than the arithmetic of a small
+VAE, and between two points of the curves nobody looks. So those minibatches are stepped without it, and the ones at
+which something happens go the ordinary way. `global_step`, schedules, checkpoints, validation, clipping and limits are
+what they are with one minibatch at a time, and so are the weights, bit for bit.
+"""
+
+from math import inf
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar
+from lightning.pytorch.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
+
+TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+STEPS = (
+    *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward", "on_after_backward"),
+    "on_before_optimizer_step",
+)
+OVERRIDES = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "backward")
+PATIENT = (LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar)  # they do nothing between events
+
+
+class EpochLoop(_TrainingEpochLoop):
+    """`_TrainingEpochLoop` for a `VAEModule`.
+
+    Where someone asks for every minibatch (a callback or an overridden hook, accumulated gradients, another precision,
+    a profiler), each goes the ordinary way.
+    """
+
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        """Steps up to the next event, and lets Lightning run the minibatch at which it happens."""
+        if not self.restarting and isinstance(data_fetcher, _PrefetchDataFetcher) and _nobody_listens(self.trainer):
+            module: Any = self.trainer.lightning_module
+            batches = (self._to_device(next(data_fetcher)[0]) for _ in range(self._steps_to_event() - 1))
+            for _ in module.step_quietly(batches):
+                self._count()
+        super().advance(data_fetcher)
+
+    def _steps_to_event(self) -> int:
+        """How many minibatches until the next one at which something happens, that one included."""
+        trainer: Any = self.trainer
+        in_epoch, in_run, log_every = self.batch_idx + 1, self.total_batch_idx + 1, trainer.log_every_n_steps
+        events: list[tuple[int, float | None]] = [  # so many are done, and at every so many something happens
+            (in_epoch, trainer.num_training_batches),
+            (in_epoch, log_every),
+            (self._batches_that_stepped, log_every),
+            (in_run if trainer.check_val_every_n_epoch is None else in_epoch, trainer.val_check_batch),
+        ]
+        for callback in trainer.callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                events.append((self.global_step, callback._every_n_train_steps))
+            elif isinstance(callback, TQDMProgressBar) and callback.is_enabled:
+                events.append((in_epoch, callback.refresh_rate))
+        if self.max_steps > self.global_step:
+            events.append((self.global_step, self.max_steps))
+        return int(min(every - done % every for done, every in events if every and every != inf))
+
+    def _to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        strategy = self.trainer.strategy
+        return batch if strategy.root_device.type == "cpu" else strategy.batch_to_device(batch)
+
+    def _count(self) -> None:
+        """What Lightning counts in a minibatch, and the schedules that it steps after one."""
+        optimizer = self.automatic_optimization.optim_progress.optimizer
+        for progress in (optimizer.step, optimizer.zero_grad, self.batch_progress):
+            progress.increment_by(1)
+        if self.trainer.lr_scheduler_configs:
+            self.update_lr_schedulers("step", update_plateau_schedulers=False)
+            self.update_lr_schedulers("step", update_plateau_schedulers=True)
+        self._batches_that_stepped += 1
+
+
+def _nobody_listens(trainer: Any) -> bool:
+    """Whether nobody asks for the minibatches between two events, and nothing asks for more than plain steps."""
+    return (
+        trainer.num_training_batches != inf
+        and trainer.accumulate_grad_batches == 1
+        and type(trainer.strategy) is SingleDeviceStrategy
+        and type(trainer.precision_plugin) is Precision
+        and isinstance(trainer.profiler, PassThroughProfiler)
+        and not trainer._detect_anomaly
+        and not _overridden(trainer.lightning_module, STEPS + OVERRIDES + TRANSFERS, LightningModule)
+        and not _overridden(trainer.datamodule, TRANSFERS, LightningDataModule)
+        and not any(_overridden(callback, STEPS, Callback, *PATIENT) for callback in trainer.callbacks)
+    )
+
+
+def _overridden(thing: object, hooks: tuple[str, ...], *known: type) -> bool:
+    """Whether a hook of a thing is none of the known classes'."""
+    if thing is None:
+        return False
+    return any(
+        getattr(getattr(thing, hook), "__func__", None) not in [getattr(base, hook) for base in known] for hook in hooks
+    )
