@@ -49,6 +49,7 @@ def build(cfg: DictConfig):
         prior=make(cfg.prior),
         network=make(cfg.network),
     )
+    vae.decoder.start_at(data.mean())
     return VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))), data
 
 

@@ -197,3 +197,24 @@ def test_a_learned_prior_learns_the_moments_of_the_latents(family):
     assert loss().item() < start
     assert_close(prior().mean, target.mean, rtol=0, atol=1e-3)
     assert_close(prior().variance, target.variance, rtol=0, atol=1e-3)
+
+
+def test_a_bernoulli_decoder_starts_at_the_mean_of_the_data():
+    """With the weights of its last layer at 0, it decodes every z to the mean of each pixel."""
+    vae = VAE.build((3, 2), DiagonalGaussian((4,)), Bernoulli((3, 2)), StandardNormal((4,)), partial(MLP, hidden=[5]))
+    mean = torch.tensor([[0.3, 0.7], [0.5, 0.9], [0.0, 1.0]])
+    vae.decoder.start_at(mean)
+    torch.nn.init.zeros_(vae.decoder.network.layers[-1].weight)
+    assert_close(vae.decode(torch.randn(7, 4)).mean, mean.clamp(0.001, 0.999).expand(7, 3, 2))
+
+
+def test_gaussians_and_networks_without_a_bias_stay_as_they_are():
+    vae = VAE.build(
+        (3,), DiagonalGaussian((4,)), DiagonalGaussian((3,)), StandardNormal((4,)), partial(MLP, hidden=[5])
+    )
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    vae.decoder.start_at(torch.ones(3))
+    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    bare = Conditional(torch.nn.Flatten(-1), Bernoulli((3,)))
+    bare.start_at(torch.full((3,), 0.2))
+    assert_close(bare(torch.zeros(2, 3)).mean, torch.full((2, 3), 0.5))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -56,3 +56,9 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, *input_shape) -> (…, output_size)."""
         return self.layers(x.flatten(-self.input_dims))
+
+    @property
+    def bias(self) -> nn.Parameter:
+        """b of the output layer, (output_size,): what comes out where the last hidden layer is 0."""
+        output: Any = self.layers[-1]
+        return output.bias

@@ -168,6 +168,16 @@ def test_training_pixels_average_to_their_grey(tmp_path, support):
     assert 0.6 < (deviation[random] / standard_error[random]).square().mean() < 1.5  # as independent draws scatter
 
 
+@EACH_SUPPORT
+def test_the_mean_is_what_training_pixels_average_to(tmp_path, support):
+    write_small_mnist(tmp_path, train=30, test=11, rows=3, columns=4)
+    data = ready(tmp_path, support=support, resample=True)
+    assert data.mean().shape == data.target_shape
+    passes = torch.stack([one_pass(data, "train") for _ in range(200)])  # (200, 23, 1, 3, 4)
+    error = 0.5 / math.sqrt(200 * 23) if support == "binary" else 2e-3
+    assert_close(data.mean(), passes.mean((0, 1)), rtol=0, atol=4 * error)
+
+
 @RANDOM_SUPPORT
 def test_training_pixels_stay_without_resampling(tmp_path, support):
     write_small_mnist(tmp_path)

@@ -119,6 +119,12 @@ class MNIST(DataModule):
             return super().examples(split)
         return self._fixed_train(), None
 
+    def mean(self) -> Tensor:
+        """Mean of the training pixels, (1, rows, columns)."""
+        if self.support == "real":
+            return (self.train_images.mean(0, dtype=torch.float32) + 0.5) / 256
+        return self.train_images.mean(0, dtype=torch.float32) / 255
+
     def _fixed_train(self) -> Tensor:
         """Training pixels drawn from `seed`; kept, since every evaluation asks for them."""
         if not hasattr(self, "_fixed"):

@@ -81,6 +81,11 @@ class DataModule(LightningDataModule):
             raise ValueError(f"split={split} is not there yet, because the data is not set up; call setup() first")
         return _pair(getattr(self, split))
 
+    def mean(self) -> Tensor:
+        """Mean of the training targets, (*target_shape)."""
+        x, target = _pair(self.train)
+        return (x if target is None else target).mean(0)
+
     def prepare(
         self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, first: int = 0
     ) -> Tensor:

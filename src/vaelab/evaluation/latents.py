@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-MEMORY = 64 * 2**20  # bytes of one chunk of pairs (z, example)
+MEMORY = 16 * 2**20  # bytes of one chunk of pairs (z, example)
 ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z])
 
 
@@ -51,7 +51,8 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
     """
     z = q.sample()  # (n, p)
     n = len(z)
-    rows = max(1, memory // (4 * n * z.shape[-1] * z.element_size()))
+    terms = 1 if _is_diagonal(q) else z.shape[-1]  # kept of each pair
+    rows = max(1, memory // (4 * n * terms * z.element_size()))
     log_qz = torch.cat([_log_prob_of_all(q, part).logsumexp(-1) for part in z.split(rows)]) - math.log(n)
     return Aggregate(mutual_information=q.log_prob(z) - log_qz, kl=log_qz - prior.log_prob(z))
 
@@ -61,8 +62,12 @@ def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
 
     For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products in place of m·n·p terms.
     """
-    if not (isinstance(q, Independent) and isinstance(q.base_dist, Normal)):
+    if not _is_diagonal(q):
         return q.log_prob(z.unsqueeze(1)).double()
     z, mean, variance = z.double(), q.mean.double(), q.variance.double()
     squares = z.square() @ (1 / variance).mT - 2 * z @ (mean / variance).mT + (mean.square() / variance).sum(-1)
     return -0.5 * (squares + (2 * math.pi * variance).log().sum(-1))
+
+
+def _is_diagonal(q: Distribution) -> bool:
+    return isinstance(q, Independent) and isinstance(q.base_dist, Normal)

@@ -43,3 +43,11 @@ class Family(nn.Module, ABC):
     @abstractmethod
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, num_parameters) -> a distribution with batch_shape (…) and event_shape `event_shape`."""
+
+    def at_mean(self, mean: Tensor) -> Tensor | None:
+        """Numbers to start a decoder's output at, (num_parameters,), given the data's mean; None for 0.
+
+        Args:
+            mean: of the training targets, event_shape.
+        """
+        return None

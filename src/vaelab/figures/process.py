@@ -1,5 +1,7 @@
 """A process that draws, so that training does not wait: both ends of the pipe between them.
 
+It runs in the time that nobody else wants, until someone waits for it.
+
 Pickled (key, picture) pairs go in by its standard input, pickled (key, PNG bytes, error) triples come back by its
 standard output; nothing is pickled to or from a file. It ends when its input does, so a parent that is killed leaves
 none behind.
@@ -21,7 +23,7 @@ import numpy as np
 from vaelab.figures.latents import KLBars
 from vaelab.figures.picture import Picture
 
-NICENESS = 3  # it yields to training, but not so far that the end of a run on a busy machine would wait for it
+NICENESS = 3  # where the system has no policy for idle time
 START = "import sys; sys.path[:] = sys.argv[1:]; from vaelab.figures.process import serve; serve()"
 
 
@@ -76,11 +78,18 @@ class DrawingProcess:
         self.waiting -= len(done)
         return done
 
+    def hurry(self) -> None:
+        """Lets it compete for the processor from now on, since someone will wait for it."""
+        if self.alive and hasattr(os, "SCHED_IDLE"):
+            with suppress(OSError):  # where that is not allowed it is only later
+                os.sched_setscheduler(self.process.pid, os.SCHED_OTHER, os.sched_param(0))
+
     def finish(self, timeout: float) -> None:
         """Waits for what was asked, for at most `timeout` seconds, and ends the process.
 
         After the next `collect`, `waiting` is the number of pictures that were not drawn.
         """
+        self.hurry()
         self.asked.put(None)
         self.reader.join(timeout)
         self.timed_out = self.reader.is_alive()
@@ -113,13 +122,20 @@ class DrawingProcess:
 def serve() -> None:
     """The other end: draws what its standard input asks for, until that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    _yield_to_others()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not end up between the answers
     _warm_up()
     _answer(sys.stdin.buffer, answers)
     os._exit(0)  # someone waits for the end of this process, and tidying up takes longer than a picture
+
+
+def _yield_to_others() -> None:
+    """Takes idle time alone: beside two threads of matrix products even a nice process costs training a tenth."""
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    elif hasattr(os, "nice"):
+        os.nice(NICENESS)
 
 
 def _warm_up() -> None:

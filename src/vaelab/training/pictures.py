@@ -49,9 +49,10 @@ class Examples(NamedTuple):
 class Pictures(Callback):
     """Shows what a VAE has learned, at an interval and at the end: in TensorBoard and as PNG files.
 
-    At the interval it copies some arrays and trains on: processes of lower priority draw them. Where they lag behind,
-    that interval is left out. At the end it waits for what is not drawn yet. The graph, the embedding projector and the
-    layout of the custom scalars are written too. Where any of this fails the run goes on, and one warning says why.
+    At the interval it copies some arrays and trains on: processes that take idle time alone draw them. Where they lag
+    behind, that interval is left out. At the end it waits for what is not drawn yet. The graph, the embedding projector
+    and the layout of the custom scalars are written too. Where any of this fails the run goes on, and one warning says
+    why.
 
     A data module may offer `names` (of the target's dimensions), `labels("val")` -> (name, (n,)) or None, in the order
     of its validation loader, and `surface(n)` -> (inputs (n·n, *x), true surface (n, n)) or None.
@@ -115,6 +116,8 @@ class Pictures(Callback):
             return
         if self.last_step != trainer.global_step:
             self._snapshot(trainer, pl_module)
+        for process in self.processes:
+            process.hurry()
         if self.examples is not None:
             with _ready(trainer, pl_module) as vae:
                 self._write_tabs(trainer, vae, self.examples)

@@ -1,0 +1,277 @@
+"""Steps taken in rows are those that Lightning takes one by one: weights, counters, curves, callbacks."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from vaelab import VAE
+from vaelab.data import Sine
+from vaelab.families import DiagonalGaussian
+from vaelab.networks import MLP
+from vaelab.objectives import ELBO
+from vaelab.priors import StandardNormal
+from vaelab.training import LastCheckpoint, VAEModule
+from vaelab.training import loop as loop_module
+from vaelab.training import module as module_module
+
+STEPS = 37  # in an epoch: 366 examples in batches of 10, and the last one of 6
+SIZES = {"train_size": 366, "val_size": 23, "test_size": 5}
+
+
+class Module(VAEModule):
+    """Counts how its steps were taken."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.rows = self.replayed = 0
+
+    def _step(self, batch, known):
+        self.rows += 1
+        before = self.eager_steps
+        super()._step(batch, known)
+        self.replayed += self.eager_steps == before
+
+
+class PerStep(Module):
+    """The schedule moves after each step."""
+
+    def configure_optimizers(self):
+        optimizer = self.optimizer(self.vae.parameters())
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 3}}
+
+
+class Plateau(Module):
+    """The schedule moves by a metric."""
+
+    def configure_optimizers(self):
+        optimizer = self.optimizer(self.vae.parameters())
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=0, threshold=0.5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
+
+
+ADAM = partial(torch.optim.Adam, lr=1e-2)
+
+
+def build(kind=Module, optimizer=ADAM, **options):
+    torch.manual_seed(3)
+    likelihood = DiagonalGaussian((3,))
+    vae = VAE.build((3,), DiagonalGaussian((2,)), likelihood, StandardNormal((2,)), partial(MLP, hidden=[9]))
+    return kind(vae, ELBO(), optimizer, **options)
+
+
+def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
+    """-> the fitted trainer; `ordinary` leaves every minibatch to Lightning."""
+    options = {"max_epochs": 2, "log_every_n_steps": 10, **options}
+    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=logger,
+        callbacks=[*callbacks, ModelCheckpoint(folder, "best", "val/elbo", mode="max")],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    torch.manual_seed(4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module_module, "RECORD_AFTER", 5)
+        if ordinary:
+            patch.setattr(loop_module, "_nobody_listens", lambda trainer: False)
+        trainer.fit(module, Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)
+    return trainer
+
+
+def outcome(trainer, folder):
+    """All that a run leaves behind."""
+    module = trainer.lightning_module
+    return {
+        "weights": [parameter.detach() for parameter in module.parameters()],
+        "optimizer": [
+            value
+            for state in trainer.optimizers[0].state.values()
+            for value in state.values()
+            if isinstance(value, torch.Tensor)
+        ],
+        "random": torch.rand(3),
+        "global_step": trainer.global_step,
+        "loops": trainer.fit_loop.state_dict(),
+        "rate": trainer.optimizers[0].param_groups[0]["lr"],
+        "curves": (folder / "metrics.csv").read_text(),
+        "files": sorted(path.name for path in folder.glob("*.ckpt")),
+        "metrics": {tag: value.item() for tag, value in trainer.callback_metrics.items()},
+    }
+
+
+def assert_equal(one, other):
+    for key in ("weights", "optimizer"):
+        pairs = zip(one.pop(key), other.pop(key), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs), key
+    assert torch.equal(one.pop("random"), other.pop("random"))
+    assert one == other
+
+
+CASES = {
+    "as it is": {},
+    "clipped by norm": {"gradient_clip_val": 0.05},
+    "clipped by value": {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
+    "max_steps": {"max_epochs": -1, "max_steps": 51},
+    "limited": {"limit_train_batches": 13},
+    "a fraction": {"limit_train_batches": 0.5},
+    "validated within the epoch": {"val_check_interval": 7},
+    "validated by steps": {"val_check_interval": 23, "check_val_every_n_epoch": None},
+    "logged at every step": {"log_every_n_steps": 1},
+    "never logged within": {"log_every_n_steps": 1000},
+    "overfitted": {"overfit_batches": 3},
+    "accumulated": {"accumulate_grad_batches": 2},
+    "a schedule by epochs": {"module": {"scheduler": partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)}},
+    "a schedule by steps": {"module": {"kind": PerStep}, "callbacks": lambda: [LearningRateMonitor("step")]},
+    "a schedule by a metric": {"module": {"kind": Plateau}, "max_epochs": 4},
+    "stopped early": {"callbacks": lambda: [EarlyStopping("val/elbo", mode="max", min_delta=9e9)], "max_epochs": 5},
+    "min_steps": {
+        "callbacks": lambda: [EarlyStopping("val/elbo", mode="max", min_delta=9e9, patience=1)],
+        "max_epochs": 9,
+        "min_steps": 100,
+    },
+    "SGD": {"module": {"optimizer": partial(torch.optim.SGD, lr=1e-3, momentum=0.9)}},
+    "LBFGS": {"module": {"optimizer": partial(torch.optim.LBFGS, lr=1e-3, max_iter=3)}},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rows_leave_what_single_steps_leave(case, tmp_path):
+    options = dict(CASES[case])
+    made, callbacks = options.pop("module", {}), options.pop("callbacks", list)
+    outcomes, rows = [], []
+    for ordinary in (True, False):
+        folder = tmp_path / str(ordinary)
+        checkpoints = ModelCheckpoint(folder, "{step}", every_n_train_steps=9, save_top_k=-1)
+        module = build(**made)
+        outcomes.append(outcome(fit(folder, module, ordinary, [*callbacks(), checkpoints], **options), folder))
+        rows.append((module.rows, module.replayed))
+    assert rows[0] == (0, 0)
+    if case not in ("accumulated", "logged at every step", "overfitted"):
+        assert rows[1][0] > 0.6 * outcomes[1]["global_step"]
+        assert rows[1][1] > 0
+    assert_equal(*outcomes)
+
+
+def test_a_checkpoint_in_mid_epoch_is_that_of_single_steps(tmp_path):
+    saved = []
+    for ordinary in (True, False):
+        folder = tmp_path / str(ordinary)
+        fit(folder, build(), ordinary, [ModelCheckpoint(folder, "{step}", every_n_train_steps=17, save_top_k=-1)])
+        saved.append({path.name: torch.load(path, weights_only=True) for path in folder.glob("step*.ckpt")})
+    assert [len(files) for files in saved] == [4, 4]
+    for name, one in saved[0].items():
+        other = saved[1][name]
+        assert one["loops"] == other["loops"]
+        assert one["global_step"] == other["global_step"]
+        assert all(torch.equal(one["state_dict"][key], other["state_dict"][key]) for key in one["state_dict"])
+
+
+@pytest.mark.parametrize("at", ["end of an epoch", "middle of an epoch"])
+def test_a_run_goes_on_as_single_steps_go_on(at, tmp_path):
+    outcomes = []
+    for ordinary in (True, False):
+        folder = tmp_path / str(ordinary)
+        every = {"every_n_train_steps": 15} if at == "middle of an epoch" else {"save_on_train_epoch_end": True}
+        fit(folder, build(), ordinary, [ModelCheckpoint(folder, "on", **every)], max_epochs=1)
+        module = build()
+        trainer = fit(tmp_path / f"{ordinary} on", module, ordinary, ckpt_path=folder / "on.ckpt", max_epochs=3)
+        assert bool(module.rows) != ordinary
+        outcomes.append(outcome(trainer, tmp_path / f"{ordinary} on"))
+    assert_equal(*outcomes)
+
+
+class Counts(Callback):
+    """Listens to every minibatch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append((batch_idx, trainer.global_step, outputs["loss"].item()))
+
+
+def test_whoever_listens_to_minibatches_hears_each(tmp_path):
+    counts, module = Counts(), build()
+    fit(tmp_path, module, False, [counts])
+    assert [index for index, _, _ in counts.seen] == [*range(STEPS), *range(STEPS)]
+    assert [step for _, step, _ in counts.seen] == [*range(1, 2 * STEPS + 1)]
+    assert module.rows == 0
+
+
+class Hooked(Module):
+    """Overrides a hook of the step."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.calls = 0
+
+    def on_before_optimizer_step(self, optimizer):
+        self.calls += 1
+
+
+def test_an_overridden_hook_is_called_at_each_step(tmp_path):
+    module = build(Hooked)
+    fit(tmp_path, module, False)
+    assert module.calls == 2 * STEPS
+    assert module.rows == 0
+
+
+@pytest.mark.parametrize("options", [{"precision": "bf16-mixed"}, {"detect_anomaly": True}, {"profiler": "simple"}])
+def test_what_asks_for_more_than_plain_steps_gets_lightnings(options, tmp_path):
+    module = build()
+    fit(tmp_path, module, False, **options)
+    assert module.rows == 0
+
+
+def test_a_new_weight_of_the_kl_is_not_missed(tmp_path):
+    """A callback that changes the objective between epochs: a recording of the old one must not be replayed."""
+
+    class Warm(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            pl_module.objective = ELBO(beta=0.25 * (trainer.current_epoch + 1))
+
+    outcomes = []
+    for ordinary in (True, False):
+        folder = tmp_path / str(ordinary)
+        outcomes.append(outcome(fit(folder, build(), ordinary, [Warm()], max_epochs=3), folder))
+    assert_equal(*outcomes)
+
+
+def test_the_last_checkpoint_is_written_seldom_and_at_the_end(tmp_path):
+    class Times(Callback):
+        def __init__(self):
+            self.written = []
+
+        def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+            self.written.append(trainer.current_epoch)
+
+    def written(seconds, **options):
+        times, folder = Times(), tmp_path / f"{seconds} {options}"
+        trainer = Trainer(
+            accelerator="cpu",
+            logger=False,
+            callbacks=[LastCheckpoint(seconds, folder), times],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
+        module = build()
+        trainer.fit(module, Sine(surface=True, batch_size=50, **SIZES))
+        saved = torch.load(folder / "last.ckpt", weights_only=True)
+        assert saved["global_step"] == trainer.global_step
+        assert all(torch.equal(value, saved["state_dict"][key]) for key, value in module.state_dict().items())
+        return times.written
+
+    assert written(1000.0, max_epochs=4) == [0, 3]
+    assert written(0.0, max_epochs=4) == [0, 1, 2, 3]
+    assert written(1000.0, max_epochs=-1, max_steps=20)[0] == 0
+    with pytest.raises(ValueError, match=r"seconds=-1"):
+        LastCheckpoint(-1)

@@ -1,0 +1,142 @@
+"""A recorded gradient is the gradient, bit for bit, of every model and objective; and it knows when it is not."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from vaelab import VAE
+from vaelab.conditional import Conditional
+from vaelab.families import (
+    Bernoulli,
+    DiagonalGaussian,
+    FullGaussian,
+    IdentityGaussian,
+    IsotropicGaussian,
+    SharedDiagonalGaussian,
+)
+from vaelab.networks import MLP
+from vaelab.objectives import ELBO, ELBOMonteCarlo
+from vaelab.priors import LearnedPrior, StandardNormal
+from vaelab.training.recorded import Recorded, gradient, is_pure, signature
+
+LIKELIHOODS = [Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian]
+OBJECTIVES = [
+    ELBO(),
+    ELBO(samples=3, beta=0.7),
+    ELBOMonteCarlo(samples=2),
+    ELBO(samples=2, gradient="score_function"),
+    ELBOMonteCarlo(samples=3, gradient="score_function_baseline"),
+]
+
+
+def build(likelihood=DiagonalGaussian, posterior=DiagonalGaussian, prior=StandardNormal, hidden=(7, 5)):
+    return VAE.build((3, 2), posterior((3,)), likelihood((3, 2)), prior((3,)), partial(MLP, hidden=hidden))
+
+
+def batch(n=11):
+    return (torch.rand(n, 3, 2) < 0.5).float()
+
+
+def assert_the_same(vae, objective, x, target, recorded):
+    torch.manual_seed(1)
+    expected = gradient(vae, objective, x, target)
+    after = torch.rand(3)
+    torch.manual_seed(1)
+    found = recorded(x, target)
+    assert torch.equal(torch.rand(3), after)  # it drew as much
+    assert found.names == expected.names
+    assert torch.equal(found.loss, expected.loss)
+    assert torch.equal(found.sums, expected.sums)
+    for ours, theirs in zip(found.gradients, expected.gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_recording_is_the_gradient_of_every_likelihood_and_objective(likelihood, objective):
+    vae, x = build(likelihood), batch()
+    recorded = Recorded(vae, objective, x, x)
+    for _ in range(2):
+        assert_the_same(vae, objective, batch(), (other := batch()), Recorded(vae, objective, x, other))
+        x = batch()
+        assert_the_same(vae, objective, x, x, recorded)
+        with torch.no_grad():  # an optimiser step: the recording reads the parameters as they are
+            for parameter in vae.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+
+
+@pytest.mark.parametrize("posterior", [DiagonalGaussian, FullGaussian])
+@pytest.mark.parametrize("prior_family", [DiagonalGaussian, FullGaussian])
+def test_learned_priors_and_full_posteriors(posterior, prior_family):
+    vae, x = build(posterior=posterior, prior=lambda shape: LearnedPrior(prior_family(shape))), batch()
+    assert_the_same(vae, ELBO(), x, x, Recorded(vae, ELBO(), x, x))
+
+
+def test_frozen_parameters_have_no_gradient():
+    vae, x = build(), batch()
+    before = signature(vae, ELBO())
+    vae.encoder.requires_grad_(False)
+    assert signature(vae, ELBO()) != before
+    recorded = Recorded(vae, ELBO(), x, x)
+    assert [value is None for value in recorded(x, x).gradients] == [
+        name.startswith("encoder") for name, _ in vae.named_parameters()
+    ]
+    assert_the_same(vae, ELBO(), x, x, recorded)
+
+
+def test_recording_draws_nothing_and_leaves_no_gradient():
+    vae, x = build(), batch()
+    state = torch.get_rng_state()
+    Recorded(vae, ELBO(), x, x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in vae.parameters())
+
+
+def test_it_fits_batches_of_its_own_kind_alone():
+    x, target = batch(), batch()
+    alone, pair = Recorded(build(), ELBO(), x, x), Recorded(build(), ELBO(), x, target)
+    assert alone.fits(target, target)
+    assert pair.fits(target, x)
+    assert not alone.fits(x, target)
+    assert not pair.fits(x, x)
+    assert not alone.fits(batch(7), batch(7))
+    double = x.double()
+    assert not alone.fits(double, double)
+
+
+def test_the_signature_changes_with_all_that_a_recording_fixes():
+    vae = build()
+    same = signature(vae, ELBO())
+    assert signature(vae, ELBO()) == same
+    assert signature(vae, ELBO(beta=0.5)) != same
+    assert signature(vae.eval(), ELBO()) != same
+    vae.train()
+    vae.encoder.network.layers[0].weight = nn.Parameter(torch.zeros(7, 6))
+    assert signature(vae, ELBO()) != same
+
+
+class Moody(nn.Module):
+    """Not a function of its input alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 12)
+        self.calls = 0
+
+    def forward(self, z):
+        self.calls += 1
+        return self.calls * self.linear(z)
+
+
+def test_only_what_is_known_to_be_pure_is_recorded():
+    assert is_pure(build(), ELBO())
+    assert not is_pure(build(), lambda vae, x, target: None)
+    whole = build()
+    moody = VAE(whole.encoder, Conditional(Moody(), DiagonalGaussian((3, 2))), whole.prior)
+    assert not is_pure(moody, ELBO())
+    hooked = build()
+    hooked.encoder.network.layers[0].register_forward_hook(lambda *arguments: None)
+    assert not is_pure(hooked, ELBO())
