@@ -16,6 +16,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch.optim import LBFGS
 from torch import Tensor
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
@@ -86,6 +87,7 @@ def _nobody_listens(trainer: Any) -> bool:
         and type(trainer.precision_plugin) is Precision
         and isinstance(trainer.profiler, PassThroughProfiler)
         and not trainer._detect_anomaly
+        and not isinstance(trainer.optimizers[0], LBFGS)  # it asks for more than one gradient in a step
         and not _overridden(trainer.lightning_module, STEPS + OVERRIDES + TRANSFERS, LightningModule)
         and not _overridden(trainer.datamodule, TRANSFERS, LightningDataModule)
         and not any(_overridden(callback, STEPS, Callback, *PATIENT) for callback in trainer.callbacks)
