@@ -1,6 +1,7 @@
 """The drawing process: it answers, outlives mistakes, and ends."""
 
 import io
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -84,3 +85,19 @@ def test_it_leaves_ctrl_c_to_its_parent_and_ends_with_its_input():
     process.draw("second", KLBars(np.ones(3)))
     assert [drawn.key for drawn in finish(process, 30)] == ["second"]
     assert process.process.returncode == 0
+
+
+def test_it_takes_idle_time_alone_until_someone_waits():
+    process = DrawingProcess()
+    idle = getattr(os, "SCHED_IDLE", None)  # elsewhere it is nice
+    process.draw("picture", KLBars(np.ones(3)))
+    deadline = time.monotonic() + 30
+    while not process.drawn.qsize() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    priority = (
+        os.sched_getscheduler(process.process.pid) if idle else os.getpriority(os.PRIO_PROCESS, process.process.pid)
+    )
+    assert priority == idle if idle else priority > 0
+    process.hurry()
+    assert idle is None or os.sched_getscheduler(process.process.pid) == os.SCHED_OTHER
+    assert [drawn.key for drawn in finish(process, 30)] == ["picture"]

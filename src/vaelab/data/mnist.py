@@ -137,7 +137,7 @@ class MNIST(DataModule):
     def _pixels(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
         """uint8 -> float32 of the same shape, as the support asks."""
         if self.support == "binary":
-            # P(u < grey) = grey / 255 for u uniform on 0..254: exact, and a third of the time of torch.bernoulli
+            # P(u < grey) = grey / 255 for u uniform on 0..254: exact, and half of the time of torch.bernoulli
             u = torch.randint(255, grey.shape, dtype=torch.uint8, generator=generator, device=grey.device)
             return (u < grey).float()
         if self.support == "unit_interval":

@@ -81,7 +81,7 @@ class VAEModule(LightningModule):
     def _step(self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None) -> None:
         (optimizer,) = self.trainer.optimizers
 
-        def closure() -> Tensor:
+        def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
             found = self._gradient(known, *batch)
             self.means["train"].add(found.names, found.sums, len(batch[0]))
             for parameter, value in zip(self.vae.parameters(), found.gradients, strict=True):
@@ -90,7 +90,7 @@ class VAEModule(LightningModule):
                 self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
             return found.loss
 
-        optimizer.step(closure)  # type: ignore[arg-type]  # torch takes a tensor for the loss
+        optimizer.step(closure)
 
     def _gradient(self, known: tuple[object, ...] | None, x: Tensor, target: Tensor) -> Gradient:
         """Replays a recording where there is one, or makes one where it will pay."""

@@ -147,14 +147,15 @@ def _idle(node: Node) -> Any:
     first, second = (*node.args, None, None)[:2]
     if node.target is aten.detach.default:
         return first
-    if node.target in (aten.view.default, aten.expand.default):
-        return first if _shape(first) == _shape(node) else None
-    if node.target in (aten.mul.Tensor, aten.div.Tensor, aten.div.Scalar, aten.pow.Tensor_Scalar):
-        return first if not isinstance(second, Node) and second == 1 and _shape(first) else None
     if node.target is aten.t.default and getattr(first, "target", None) is aten.t.default:
         return first.args[0]
+    by_one = node.target in (aten.mul.Tensor, aten.div.Tensor, aten.div.Scalar, aten.pow.Tensor_Scalar)
+    by_one = by_one and not isinstance(second, Node) and second == 1
+    if by_one or node.target in (aten.view.default, aten.expand.default):
+        return first if _kind_of(first) == _kind_of(node) else None
     return None
 
 
-def _shape(node: Any) -> Any:
-    return node.meta["val"].shape if "val" in getattr(node, "meta", {}) else None
+def _kind_of(node: Node) -> tuple[object, ...]:
+    value = node.meta["val"]
+    return value.shape, value.dtype
