@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
-OPTIONAL = ("scheduler", "callbacks", "logger")
+OPTIONAL = ("scheduler", "callbacks", "logger", "threads")
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "latent_dim",
     "seed",
@@ -90,6 +90,8 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"{', '.join(missing)} is missing, and no run can do without it; give it a value")
     check_whole("latent_dim", cfg.latent_dim, 1)
     check_seed("seed", cfg.seed)
+    if cfg.get("threads") is not None:
+        check_whole("threads", cfg.threads, 1)
     if "lr" in cfg.optimizer:
         check_number("optimizer.lr", cfg.optimizer.lr, 0)
     for key, minimum in {"max_epochs": -1, "max_steps": -1, "log_every_n_steps": 1}.items():
@@ -100,15 +102,17 @@ def check(cfg: DictConfig) -> None:
 def train(cfg: DictConfig) -> float:
     """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
     check(cfg)
+    import torch
     from hydra.utils import instantiate
     from lightning.pytorch import seed_everything
 
     from vaelab.runs import format_summary, write_metrics
-    from vaelab.training import quiet_lightning, score_best
+    from vaelab.training import quiet_lightning, score_best, worthwhile_threads
 
     quiet_lightning()
     seed_everything(cfg.seed, verbose=False)
     module, data = build(cfg)
+    torch.set_num_threads(cfg.get("threads") or worthwhile_threads(module, data.batch_size))
     module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
     callbacks = instantiate(cfg.get("callbacks")) or {}
     if not cfg.trainer.get("enable_progress_bar", True):

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Normal
 
-from vaelab.families import Family
+from vaelab.families import DiagonalNormal, Family
 
 
 class StandardNormal(nn.Module):
@@ -22,7 +22,7 @@ class StandardNormal(nn.Module):
     def forward(self) -> Distribution:
         """N(0, I), batch_shape ()."""
         normal = Normal(self.zeros, torch.ones_like(self.zeros), validate_args=False)
-        return Independent(normal, self.zeros.dim(), validate_args=False)
+        return DiagonalNormal(normal, self.zeros.dim(), validate_args=False)
 
 
 class LearnedPrior(nn.Module):

@@ -1,5 +1,6 @@
 import itertools
 import math
+import threading
 from functools import partial
 
 import arviz
@@ -187,8 +188,16 @@ def test_the_gap_of_the_bound_is_half_chi_squared_over_the_samples(widening, shi
 # Draws and memory
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("decodes", [1, 2, 5, L - 1, L, L + 1, 3 * L + 2, 5 * L, 10**6])
-def test_every_example_gets_exactly_its_draws_within_the_memory(monkeypatch, decodes):
+def test_every_example_gets_exactly_its_draws_within_the_memory(monkeypatch, threads, decodes):
+    threads(1)  # so that all is done in order
     monkeypatch.setattr(importance, "decode_bytes", lambda *_: 10)
     vae, t, _ = wide_proposal()
     encoded, decoded = [], []
@@ -202,6 +211,31 @@ def test_every_example_gets_exactly_its_draws_within_the_memory(monkeypatch, dec
         assert max(draws * size for draws, size, _ in shapes) <= decodes
     if decodes >= B * L:
         assert decoded == [[(L, B, P)]]  # and no more chunks than needed
+
+
+@pytest.mark.parametrize("memory", [1, 700, 9_000, 2**25])
+def test_any_number_of_threads_gives_the_same_estimates(threads, memory):
+    vae, t, _ = wide_proposal()
+    working, estimates = set(), []
+    vae.decoder.register_forward_pre_hook(lambda *_: working.add(threading.get_ident()))
+    for count in (1, 2, 5):
+        threads(count)
+        torch.manual_seed(6)
+        estimates.append(log_marginal_likelihood(vae, numbers(), t, 13, memory))
+        assert torch.get_num_threads() == count
+    assert torch.equal(estimates[0], estimates[1])
+    assert torch.equal(estimates[0], estimates[2])
+    assert len(working) > 1
+
+
+def test_an_error_in_a_thread_is_raised_and_leaves_torch_its_threads(threads):
+    threads(3)
+    vae, t, _ = wide_proposal()
+    calls = itertools.count()
+    vae.decoder.register_forward_pre_hook(lambda *_: 1 / (next(calls) < 9) and None)
+    with pytest.raises(ZeroDivisionError):
+        log_marginal_likelihood(vae, numbers(), t, 13, 700)
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 2, 5, L, L + 7])
@@ -224,7 +258,8 @@ def test_log_weights_are_those_of_their_draws_in_chunks_of_any_size(chunk):
 
 @pytest.mark.parametrize("prior", [lambda: StandardNormal((P,)), lambda: Mixture(300)])
 @pytest.mark.parametrize("samples", [41, 2003])
-def test_no_more_memory_is_taken_than_given(prior, samples):
+def test_no_more_memory_is_taken_than_given(threads, prior, samples):
+    threads(1)
     vae, memory = network_vae(prior()), 3 * 2**20
     x = torch.randn(11, 1)
     target = torch.zeros(11, 300)

@@ -114,6 +114,27 @@ def test_bivariate_gaussians_integrate_to_one(family, options, event_shape):
     assert torch.trapezoid(torch.trapezoid(density, grid), grid).item() == pytest.approx(1, abs=1e-10)
 
 
+@pytest.mark.parametrize("event_shape", [(1,), (5,), (16,), (3, 5), (4, 6), (13, 17)])
+@pytest.mark.parametrize("spread", [1.0, 30.0, 300.0])  # at 300 a product of eight likelihoods underflows
+def test_bernoulli_without_gradients_is_the_sum_over_its_terms(event_shape, spread):
+    family = Bernoulli(event_shape)
+    logits = spread * random_numbers(family, L, B)
+    value = (random_numbers(family, B, seed=1) > 0).double()
+    expected = -np.logaddexp(0, (1 - 2 * value) * logits).sum(-1)
+    with torch.no_grad():
+        log_prob = family(logits).log_prob(value.unflatten(-1, event_shape))
+    assert_close(log_prob, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_bernoulli_without_gradients_is_as_good_in_float32_as_the_sum_of_its_terms():
+    family = Bernoulli((28, 28))
+    logits, value = 4 * random_numbers(family, L, B), (random_numbers(family, B, seed=1) > 0).double()
+    exact = -np.logaddexp(0, (1 - 2 * value) * logits).sum(-1)  # about -1,300 nats
+    with torch.no_grad():
+        log_prob = family(logits.float()).log_prob(value.float().unflatten(-1, (28, 28)))
+    assert_close(log_prob.double(), exact, rtol=1e-6, atol=0)
+
+
 def test_bernoulli_sums_to_one():
     family = Bernoulli((1, 3))
     outcomes = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)), dtype=torch.float64).unflatten(-1, (1, 3))

@@ -7,7 +7,10 @@ arxiv.org/abs/1509.00519, eq. 8),
 """
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -49,17 +52,66 @@ def log_weights(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int | 
         ValueError: `samples` is not a whole number of at least 1, or the target's shape does not fit.
     """
     check_whole("samples", samples, 1)
+    return _join(part() for part in _parts(vae, x, target, samples, chunk or samples))
+
+
+def weigh(vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int = MEMORY) -> Iterator[LogWeights]:
+    """The log-weights of all examples in order, as many examples at a time as the memory lets be decoded at once.
+
+    Args:
+        memory: about how many bytes one chunk may take; on a CPU each of torch's threads has one.
+
+    Raises:
+        ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape does not fit.
+    """
+    decodes = max(1, check_whole("memory", memory, 1) // decode_bytes(vae, x[:1], target[:1]))
+    rows, chunk = max(1, decodes // check_whole("samples", samples, 1)), min(samples, decodes)
+    batches = zip(x.split(rows), target.split(rows), strict=True)
+    parts = _side_by_side((part for batch in batches for part in _parts(vae, *batch, samples, chunk)), x.device)
+    for _ in x.split(rows):
+        yield _join(next(parts) for _ in range(0, samples, chunk))
+
+
+@torch.no_grad()
+def _parts(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int) -> Iterator[Callable[[], LogWeights]]:
+    """Draws z ~ q(z|x), a chunk at a time; each part decodes and scores its chunk."""
     q, prior = vae.encode(x), vae.prior()
-    parts = []
-    for start in range(0, samples, chunk or samples):
-        z = _draw(q, min(chunk or samples, samples - start))  # (chunk, B, p)
-        parts.append((vae.log_likelihood(z, target), q.log_prob(z) - prior.log_prob(z)))
-    return LogWeights(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    for start in range(0, samples, chunk):
+        yield partial(_score_draws, vae, q, prior, _draw(q, min(chunk, samples - start)), target)
+
+
+@torch.no_grad()
+def _score_draws(vae: VAE, q: Distribution, prior: Distribution, z: Tensor, target: Tensor) -> LogWeights:
+    return LogWeights(vae.log_likelihood(z, target), q.log_prob(z) - prior.log_prob(z))
 
 
 def _draw(q: Distribution, samples: int) -> Tensor:
     """z ~ q -> (samples, B, p); by rsample where there is one, which draws in half of the time."""
     return q.rsample((samples,)) if q.has_rsample else q.sample((samples,))
+
+
+def _join(parts: Iterable[LogWeights]) -> LogWeights:
+    return LogWeights(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def _side_by_side(jobs: Iterable[Callable[[], LogWeights]], device: torch.device) -> Iterator[LogWeights]:
+    """The jobs' results in order; on a CPU each of torch's threads has its own, faster than all of them at one."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield from (job() for job in jobs)
+        return
+    waiting: deque[Future[LogWeights]] = deque()
+    torch.set_num_threads(1)  # of this thread, and of those that start now
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def log_marginal_likelihood(
@@ -74,27 +126,13 @@ def log_marginal_likelihood(
         x: (B, *x), what the encoder sees.
         target: (B, *t), what the decoder is scored on; None where x reconstructs itself.
         samples: L, draws of z per example.
-        memory: about how many bytes one chunk may take.
+        memory: about how many bytes one chunk may take; on a CPU each of torch's threads has one.
 
     Raises:
         ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape does not fit.
     """
     target = x if target is None else target
-    check_whole("samples", samples, 1)
-    parts = [
-        log_mean(log_weights(vae, *rows, samples, chunk).log_w) for rows, chunk in plan(vae, x, target, samples, memory)
-    ]
-    return torch.cat(parts)
-
-
-def plan(
-    vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int = MEMORY
-) -> Iterator[tuple[tuple[Tensor, Tensor], int]]:
-    """Splits (x, target) so that one chunk of decoded draws fits the memory; -> ((x, target) rows, draws per chunk)."""
-    decodes = max(1, check_whole("memory", memory, 1) // decode_bytes(vae, x[:1], target[:1]))
-    rows = max(1, decodes // samples)
-    for part in zip(x.split(rows), target.split(rows), strict=True):
-        yield part, min(samples, decodes)
+    return torch.cat([log_mean(weights.log_w) for weights in weigh(vae, x, target, samples, memory)])
 
 
 def decode_bytes(vae: VAE, x: Tensor, target: Tensor) -> int:
@@ -103,8 +141,7 @@ def decode_bytes(vae: VAE, x: Tensor, target: Tensor) -> int:
     with torch.no_grad():
         q, prior = vae.encode(x), vae.prior()
         with _Meter() as meter:
-            z = _draw(q, 1)
-            vae.log_likelihood(z, target), q.log_prob(z), prior.log_prob(z)
+            _score_draws(vae, q, prior, _draw(q, 1), target)
     return max(1, meter.bytes)
 
 

@@ -9,12 +9,12 @@ from torch.distributions import Distribution, kl_divergence
 from vaelab.checks import check_whole
 from vaelab.evaluation.importance import (
     MEMORY,
+    LogWeights,
     effective_sample_size,
     iw_bound,
     log_mean,
-    log_weights,
     pareto_k,
-    plan,
+    weigh,
 )
 from vaelab.evaluation.linear import exact_log_marginal
 from vaelab.vae import VAE
@@ -45,7 +45,7 @@ def score(
         vae: the model.
         batches: (x, target) batches, of any sizes.
         samples: L, draws of z per example.
-        memory: about how many bytes one chunk of decoded draws may take.
+        memory: about how many bytes one chunk of decoded draws may take; on a CPU each of torch's threads has one.
         progress: called with the number of examples just done.
 
     Raises:
@@ -66,19 +66,20 @@ def _score_batch(
 ) -> dict[str, Tensor]:
     terms: dict[str, Tensor] = {}
     done = 0
-    for rows, chunk in plan(vae, x, target, samples, memory):
-        for name, values in _score_rows(vae, *rows, samples, chunk).items():
+    for weights in weigh(vae, x, target, samples, memory):
+        rows = slice(done, done + weights.log_w.shape[1])
+        for name, values in _score_rows(vae, x[rows], weights).items():
             # Written in place: thousands of small tensors kept between large ones would let the heap grow for good.
-            terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[done : done + len(values)] = values
-        done += len(rows[0])
-        progress(len(rows[0]))
+            terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[rows] = values
+        progress(rows.stop - rows.start)
+        done = rows.stop
     exact = exact_log_marginal(vae, target)  # once per batch: its k³ would dwarf a row's draws
     return terms if exact is None else terms | {"exact_nll": -exact.double().cpu()}
 
 
-def _score_rows(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int) -> dict[str, Tensor]:
-    weights = log_weights(vae, x, target, samples, chunk)
+def _score_rows(vae: VAE, x: Tensor, weights: LogWeights) -> dict[str, Tensor]:
     log_w = weights.log_w.double()  # (L, B)
+    samples = len(log_w)
     log_likelihood = weights.log_likelihood.double().mean(0)
     kl = closed_form_kl(vae.encode(x), vae.prior())
     kl = weights.log_ratio.double().mean(0) if kl is None else kl.double()

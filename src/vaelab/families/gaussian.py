@@ -24,6 +24,20 @@ from vaelab.families.family import Family, Support
 from vaelab.families.reshaped import Reshaped
 
 
+class DiagonalNormal(Independent):
+    """N(t; μ, diag σ²) over a whole event: torch's independent normals with half of the passes over memory.
+
+    log N = −½ Σ ((t−μ)/σ)² − Σ log σ − k/2·log 2π
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(…, *event_shape) -> (…), nats."""
+        event = tuple(range(-len(self.event_shape), 0))
+        loc, scale = self.base_dist.loc, self.base_dist.scale
+        squares = ((value - loc) / scale).square().sum(event)
+        return -0.5 * squares - (scale.log() + 0.5 * math.log(2 * math.pi)).sum(event)
+
+
 class IdentityGaussian(Family):
     """N(t; μ, std²·I) with a fixed std; std = 1 is the tutorial's identity covariance.
 
@@ -43,7 +57,7 @@ class IdentityGaussian(Family):
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, k) means -> N(μ, std²·I), batch_shape (…)."""
         loc = parameters.unflatten(-1, self.event_shape)
-        return _independent_normal(loc, torch.full_like(loc, self.std), self.event_shape)
+        return _diagonal_normal(loc, torch.full_like(loc, self.std), self.event_shape)
 
 
 class _LearnedScale(Family):
@@ -84,7 +98,7 @@ class IsotropicGaussian(_LearnedScale):
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, k) means -> N(μ, σ²·I), batch_shape (…)."""
         loc = parameters.unflatten(-1, self.event_shape)
-        return _independent_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+        return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
 
 
 class SharedDiagonalGaussian(_LearnedScale):
@@ -101,7 +115,7 @@ class SharedDiagonalGaussian(_LearnedScale):
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, k) means -> N(μ, diag ξ), batch_shape (…)."""
         loc = parameters.unflatten(-1, self.event_shape)
-        return _independent_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+        return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
 
 
 class DiagonalGaussian(_LearnedScale):
@@ -117,7 +131,7 @@ class DiagonalGaussian(_LearnedScale):
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, 2k) numbers, the means and then h -> N(μ, diag ξ), batch_shape (…)."""
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
-        return _independent_normal(loc, self._std(h), self.event_shape)
+        return _diagonal_normal(loc, self._std(h), self.event_shape)
 
 
 class FullGaussian(_LearnedScale):
@@ -148,5 +162,5 @@ class FullGaussian(_LearnedScale):
         return normal if len(self.event_shape) == 1 else Reshaped(normal, self.event_shape)
 
 
-def _independent_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> Distribution:
-    return Independent(Normal(loc, scale, validate_args=False), len(event_shape), validate_args=False)
+def _diagonal_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> Distribution:
+    return DiagonalNormal(Normal(loc, scale, validate_args=False), len(event_shape), validate_args=False)

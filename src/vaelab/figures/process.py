@@ -23,8 +23,16 @@ import numpy as np
 from vaelab.figures.latents import KLBars
 from vaelab.figures.picture import Picture
 
-NICENESS = 3  # where the system has no policy for idle time
-START = "import sys; sys.path[:] = sys.argv[1:]; from vaelab.figures.process import serve; serve()"
+START = """
+import os, sys
+if hasattr(os, "SCHED_IDLE"):  # first of all: beside two threads of matrix products even a nice process costs a tenth
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+elif hasattr(os, "nice"):
+    os.nice(3)
+sys.path[:] = sys.argv[1:]
+from vaelab.figures.process import serve
+serve()
+"""
 
 
 class Drawn(NamedTuple):
@@ -122,20 +130,11 @@ class DrawingProcess:
 def serve() -> None:
     """The other end: draws what its standard input asks for, until that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
-    _yield_to_others()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not end up between the answers
     _warm_up()
     _answer(sys.stdin.buffer, answers)
     os._exit(0)  # someone waits for the end of this process, and tidying up takes longer than a picture
-
-
-def _yield_to_others() -> None:
-    """Takes idle time alone: beside two threads of matrix products even a nice process costs training a tenth."""
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif hasattr(os, "nice"):
-        os.nice(NICENESS)
 
 
 def _warm_up() -> None:

@@ -35,18 +35,22 @@ class Surface(Picture):
         residual = self.mean - self.truth
         most = max(float(np.abs(residual).max()), 1e-9)
         heights = {"cmap": SEQUENTIAL, "vmin": float(self.truth.min()), "vmax": float(self.truth.max())}
-        figure, axes = panels(
-            2, 2, 1.9, 1.9, left=0.6, right=BAR + 0.1, across=BAR + 0.2, down=0.45, sharex=True, sharey=True
-        )
+        figure, axes = panels(2, 2, 1.9, 1.9, left=0.6, right=BAR + 0.1, across=BAR + 0.2, down=0.45)
         for panel, values, title, label, colours in (
-            (axes[0, 0], self.truth, "True", self.name, heights),
-            (axes[0, 1], self.mean, "Modelled", f"mean of p({self.name} | z)", heights),
+            (axes[0, 0], self.truth, "True", "", heights),  # by the colours beside it
+            (axes[0, 1], self.mean, "Modelled, mean of p(t | z)", self.name, heights),
             (axes[1, 0], residual, "Residual", "modelled − true", {"cmap": DIVERGING, "vmin": -most, "vmax": most}),
             (axes[1, 1], self.std, "Standard deviation", f"std of p({self.name} | z)", {"cmap": "cividis", "vmin": 0}),
         ):
             mesh = panel.pcolormesh(self.x, self.y, values, shading="nearest", **colours)
             panel.locator_params(nbins=4)
-            add_bar(figure, panel, mesh, label)
-            panel.set(title=title, xlabel="x", ylabel="y", aspect="equal")
-            panel.label_outer()
+            panel.set(title=title, aspect="equal")
+            if label:
+                add_bar(figure, panel, mesh, label)
+        for upper, lower in axes.T:  # all have the same axes
+            upper.set_xticks([])
+            lower.set_xlabel("x")
+        for left, right in axes:
+            right.set_yticks([])
+            left.set_ylabel("y")
         return figure

@@ -6,5 +6,14 @@ from vaelab.training.module import VAEModule
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.scores import score_best
+from vaelab.training.threads import worthwhile_threads
 
-__all__ = ["LastCheckpoint", "Pictures", "Progress", "VAEModule", "quiet_lightning", "score_best"]
+__all__ = [
+    "LastCheckpoint",
+    "Pictures",
+    "Progress",
+    "VAEModule",
+    "quiet_lightning",
+    "score_best",
+    "worthwhile_threads",
+]

@@ -63,7 +63,8 @@ def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor) -> None:
     """The graph tab: from x (1, *x) to its reconstruction."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the tracer's, about shapes that become constants
-        writer.add_graph(Reconstruct(vae), x)
+        traced = torch.jit.trace(Reconstruct(vae), x, check_trace=False)  # SummaryWriter would trace it three times
+        writer.add_graph(traced, x)
 
 
 @torch.no_grad()

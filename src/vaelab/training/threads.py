@@ -1,0 +1,19 @@
+"""How many CPU threads a model is worth."""
+
+import torch
+from torch import nn
+
+DEFAULT = torch.get_num_threads()  # before anything changes it
+ENOUGH = 5e6  # multiply-adds of one minibatch, forward; below, two threads are no faster than one on any of nine sizes
+
+
+def worthwhile_threads(model: nn.Module, batch_size: int) -> int:
+    """1 where a minibatch is too small to share, else torch's default.
+
+    A second thread that only waits burns a core, which other runs and the drawing of pictures could use.
+
+    Args:
+        model: every parameter counts as one multiply-add per example.
+        batch_size: examples per minibatch.
+    """
+    return 1 if batch_size * sum(parameter.numel() for parameter in model.parameters()) < ENOUGH else DEFAULT
