@@ -29,11 +29,12 @@ class Module(VAEModule):
         super().__init__(*arguments, **options)
         self.rows = self.replayed = 0
 
-    def _step(self, batch, known):
+    def _step(self, *arguments):
         self.rows += 1
         before = self.eager_steps
-        super()._step(batch, known)
+        loss = super()._step(*arguments)
         self.replayed += self.eager_steps == before
+        return loss
 
 
 class PerStep(Module):
@@ -219,6 +220,25 @@ class Hooked(Module):
 
 def test_an_overridden_hook_is_called_at_each_step(tmp_path):
     module = build(Hooked)
+    fit(tmp_path, module, False)
+    assert module.calls == 2 * STEPS
+    assert module.rows == 0
+
+
+class Own(Module):
+    """Has a training step of its own."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.calls = 0
+
+    def training_step(self, batch, batch_idx):
+        self.calls += 1
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_training_step_of_ones_own_takes_each_step(tmp_path):
+    module = build(Own)
     fit(tmp_path, module, False)
     assert module.calls == 2 * STEPS
     assert module.rows == 0

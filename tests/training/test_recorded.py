@@ -17,7 +17,7 @@ from vaelab.families import (
     SharedDiagonalGaussian,
 )
 from vaelab.networks import MLP
-from vaelab.objectives import ELBO, ELBOMonteCarlo
+from vaelab.objectives import ELBO, ELBOMonteCarlo, Terms
 from vaelab.priors import LearnedPrior, StandardNormal
 from vaelab.training.recorded import Recorded, gradient, is_pure, signature
 
@@ -73,6 +73,22 @@ def test_a_recording_is_the_gradient_of_every_likelihood_and_objective(likelihoo
 def test_learned_priors_and_full_posteriors(posterior, prior_family):
     vae, x = build(posterior=posterior, prior=lambda shape: LearnedPrior(prior_family(shape))), batch()
     assert_the_same(vae, ELBO(), x, x, Recorded(vae, ELBO(), x, x))
+
+
+def linear(vae, x, target):
+    """An objective whose gradient is the same whatever the data and the parameters."""
+    each = 3 * vae.encoder.network.layers[0].weight.sum() + 0 * x.flatten(1).sum(-1)
+    return Terms(each, each, each, each)
+
+
+def test_a_gradient_that_never_changes_may_be_written_to():
+    vae, x = build(), batch(8)  # so that the mean over it is exact
+    recorded = Recorded(vae, linear, x, x)
+    for _ in range(2):
+        first, *others = recorded(x, x).gradients
+        assert torch.equal(first, torch.full((7, 6), 3.0))
+        assert others == [None] * len(others)
+        first.mul_(5)  # as clipping does
 
 
 def test_frozen_parameters_have_no_gradient():

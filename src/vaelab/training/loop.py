@@ -12,12 +12,13 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
+from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
-from torch.optim import LBFGS
+from torch.optim import LBFGS, Optimizer
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 STEPS = (
@@ -26,6 +27,12 @@ STEPS = (
 )
 OVERRIDES = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "backward")
 PATIENT = (LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar)  # they do nothing between events
+
+
+def install(loop: Any) -> None:
+    """Makes Lightning's epoch loop an `EpochLoop`; it keeps what it holds."""
+    if type(loop) is _TrainingEpochLoop and type(loop.automatic_optimization) is _AutomaticOptimization:
+        loop.__class__, loop.automatic_optimization.__class__ = EpochLoop, Optimization
 
 
 class EpochLoop(_TrainingEpochLoop):
@@ -76,6 +83,21 @@ class EpochLoop(_TrainingEpochLoop):
             self.update_lr_schedulers("step", update_plateau_schedulers=False)
             self.update_lr_schedulers("step", update_plateau_schedulers=True)
         self._batches_that_stepped += 1
+
+
+class Optimization(_AutomaticOptimization):
+    """`_AutomaticOptimization` for the minibatches at which something happens, with the same gradient as the others."""
+
+    def run(self, optimizer: Optimizer, batch_idx: int, kwargs: Any) -> Any:
+        """One step; -> its loss, as callbacks get it."""
+        if not _nobody_listens(self.trainer):
+            return super().run(optimizer, batch_idx, kwargs)
+        module: Any = self.trainer.lightning_module
+        loss = next(module.step_quietly([kwargs["batch"]]))
+        module.write_point_if_due(batch_idx)
+        for progress in (self.optim_progress.optimizer.step, self.optim_progress.optimizer.zero_grad):
+            progress.increment_by(1)
+        return {"loss": loss}
 
 
 def _nobody_listens(trainer: Any) -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn import Parameter
@@ -14,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vaelab.objectives import Terms
-from vaelab.training.loop import EpochLoop
+from vaelab.training.loop import install
 from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, signature
 from vaelab.vae import VAE
 
@@ -52,10 +51,9 @@ class VAEModule(LightningModule):
         self.recorded: dict[tuple[object, ...], Recorded] = {}  # by what each one holds for
 
     def setup(self, stage: str) -> None:
-        """Lets the trainer step in rows: its loop keeps what it holds, and advances as `EpochLoop` does."""
-        loop = self.trainer.fit_loop.epoch_loop
-        if stage == "fit" and type(loop) is _TrainingEpochLoop:
-            loop.__class__ = EpochLoop
+        """Lets the trainer step in rows, unless a subclass has steps of its own."""
+        if stage == "fit" and type(self).training_step is VAEModule.training_step:
+            install(self.trainer.fit_loop.epoch_loop)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the schedule where there is one."""
@@ -66,31 +64,32 @@ class VAEModule(LightningModule):
         """The loss, averaged over the batch."""
         terms = self.objective(self.vae, *batch)
         self.means["train"].add(terms._fields, torch.stack(terms).detach().sum(-1), len(batch[0]))
-        log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it late
-        if self.trainer.is_last_batch or (batch_idx + 1) % (log_every * self.trainer.accumulate_grad_batches) == 0:
-            self._write_point("train", self.global_step)
+        self.write_point_if_due(batch_idx)
         return terms.loss.mean()
 
-    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
-        """One optimiser step per batch, as `training_step` and Lightning take it; yields after each."""
+    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+        """One optimiser step per batch, as `training_step` and Lightning take it; yields each loss."""
         known = signature(self.vae, self.objective) if is_pure(self.vae, self.objective) else None
+        parameters = list(self.vae.parameters())
         for batch in batches:
-            self._step(batch, known)
-            yield
+            yield self._step(batch, known, parameters)
 
-    def _step(self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None) -> None:
+    def _step(
+        self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None, parameters: list[Parameter]
+    ) -> Tensor:
         (optimizer,) = self.trainer.optimizers
 
         def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
             found = self._gradient(known, *batch)
             self.means["train"].add(found.names, found.sums, len(batch[0]))
-            for parameter, value in zip(self.vae.parameters(), found.gradients, strict=True):
+            for parameter, value in zip(parameters, found.gradients, strict=True):
                 parameter.grad = value
             if self.trainer.gradient_clip_val:
                 self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
             return found.loss
 
-        optimizer.step(closure)
+        loss: Any = optimizer.step(closure)
+        return loss
 
     def _gradient(self, known: tuple[object, ...] | None, x: Tensor, target: Tensor) -> Gradient:
         """Replays a recording where there is one, or makes one where it will pay."""
@@ -101,6 +100,12 @@ class VAEModule(LightningModule):
             return recorded(x, target)
         self.eager_steps += 1
         return gradient(self.vae, self.objective, x, target)
+
+    def write_point_if_due(self, batch_idx: int) -> None:
+        """Writes `train/*` where the minibatch just seen ends an epoch or is a `log_every_n_steps`-th."""
+        log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it late
+        if self.trainer.is_last_batch or (batch_idx + 1) % (log_every * self.trainer.accumulate_grad_batches) == 0:
+            self._write_point("train", self.global_step)
 
     def _write_point(self, split: str, step: int) -> None:
         """Writes what a split's means are since its last point, for the curves and for callbacks.

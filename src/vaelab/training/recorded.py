@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.graph import CodeGen
+from torch.fx.node import map_arg
 
 from vaelab.objectives import Terms
 from vaelab.vae import VAE
@@ -27,11 +29,24 @@ PURE = (  # modules that are functions of their parameters and input, and of not
     "torch.nn.modules.flatten",
     "torch.nn.modules.linear",
 )
-DIRECT = (  # called through torch.NAME, which costs half of what torch.ops.aten.NAME does
-    *("add", "addmm", "bmm", "cat", "clone", "div", "exp", "log", "mean", "mm", "mul", "neg", "ones_like", "pow"),
-    *("select", "sigmoid", "sqrt", "squeeze", "stack", "sub", "sum", "t", "tanh", "transpose", "unsqueeze"),
-)
+DIRECT = {  # called through torch.NAME or torch.Tensor.NAME: half of what torch.ops.aten.NAME costs
+    **{
+        name: getattr(torch, name)
+        for name in (
+            *("add", "addmm", "bmm", "cat", "clone", "div", "empty", "exp", "log", "mean", "mm", "mul", "neg", "pow"),
+            *("select", "sigmoid", "sqrt", "squeeze", "stack", "sub", "sum", "t", "tanh", "transpose", "unsqueeze"),
+        )
+    },
+    **{name: getattr(torch.Tensor, name) for name in ("expand", "normal_", "view")},
+}
 aten = torch.ops.aten
+UNITS: dict[Any, int] = {
+    aten.mul.Tensor: 1,
+    aten.div.Tensor: 1,
+    aten.div.Scalar: 1,
+    aten.pow.Tensor_Scalar: 1,
+    aten.sub.Tensor: 0,
+}
 
 
 class Gradient(NamedTuple):
@@ -125,22 +140,55 @@ def _kind(x: Tensor, target: Tensor) -> tuple[object, ...]:
 
 
 def _tidy(module: GraphModule) -> GraphModule:
-    """Takes out what changes no number, and calls the rest by the shorter way."""
+    """Takes out what changes no number, computes constants once, and calls the rest by the shorter way."""
     graph = module.graph
+    constants = _constants(module)
     for node in graph.nodes:
-        if node.op == "call_function" and isinstance(same := _idle(node), Node):
+        same = _idle(node, constants) if node.op == "call_function" and node not in constants else None
+        if isinstance(same, Node):
             node.replace_all_uses_with(same)
+    graph.eliminate_dead_code()
+    for node in [node for node in graph.nodes if node in constants]:
+        setattr(module, name := f"constant_{node.name}", constants[node])
+        with graph.inserting_before(node):
+            constant = graph.create_node("get_attr", name)
+            handed_out = graph.call_function(torch.clone, (constant,))  # whoever gets it may write to it
+        node.replace_all_uses_with(constant, lambda user: user.op != "output")
+        node.replace_all_uses_with(handed_out)
     graph.eliminate_dead_code()
     graph.set_codegen(CodeGen())  # takes the inputs one by one
     for node in graph.nodes:
-        name = getattr(node.target, "_opname", None)
-        if name in DIRECT:
-            node.target = getattr(torch, name)
+        if isinstance(node.target, OpOverload):
+            node.target = DIRECT.get(node.target._opname, node.target)
     module.recompile()
     return module
 
 
-def _idle(node: Node) -> Any:
+def _constants(module: GraphModule) -> dict[Node, Tensor]:
+    """What depends on no parameter, no data and no draw."""
+    found: dict[Node, Tensor] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            found[node] = getattr(module, node.target)
+        elif node.target is aten.ones_like.default:  # of its argument's shape alone
+            like = node.meta["val"]
+            found[node] = torch.ones(like.shape, dtype=like.dtype, device=like.device)
+        elif node.op == "call_function" and node.all_input_nodes and found.keys() >= set(node.all_input_nodes):
+            if any(_draws_or_writes(user) for user in (node, *node.users)):
+                continue
+            arguments, options = map_arg((node.args, node.kwargs), found.__getitem__)
+            found[node] = node.target(*arguments, **options)
+    return found
+
+
+def _draws_or_writes(node: Node) -> bool:
+    target = node.target
+    return isinstance(target, OpOverload) and (
+        torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable
+    )
+
+
+def _idle(node: Node, constants: dict[Node, Tensor]) -> Any:
     """The argument that a node hands on unchanged; None where it does something."""
     first: Any
     second: Any
@@ -149,11 +197,14 @@ def _idle(node: Node) -> Any:
         return first
     if node.target is aten.t.default and getattr(first, "target", None) is aten.t.default:
         return first.args[0]
-    by_one = node.target in (aten.mul.Tensor, aten.div.Tensor, aten.div.Scalar, aten.pow.Tensor_Scalar)
-    by_one = by_one and not isinstance(second, Node) and second == 1
-    if by_one or node.target in (aten.view.default, aten.expand.default):
-        return first if _kind_of(first) == _kind_of(node) else None
-    return None
+    same = node.target in (aten.view.default, aten.expand.default) or _is(UNITS.get(node.target), second, constants)
+    return first if same and _kind_of(first) == _kind_of(node) else None
+
+
+def _is(unit: int | None, value: Any, constants: dict[Node, Tensor]) -> bool:
+    """Whether a number, or every number of a constant, is the unit."""
+    value = constants.get(value) if isinstance(value, Node) else value
+    return unit is not None and value is not None and bool((torch.as_tensor(value) == unit).all())
 
 
 def _kind_of(node: Node) -> tuple[object, ...]:

@@ -1,0 +1,144 @@
+"""Measures: python -m benchmarks speed | growth | process | memory."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import MNIST, Case, cases, growth
+from benchmarks.race import Quartiles, available, machine, per_step, race, ratio
+from benchmarks.turns import ROOT
+
+COLUMNS = (
+    f"{'':10}{'ms/step':>9}{'steps/s':>9}{'of matmul':>11}{'peak MB':>9}   {'times the bare loop':26}with validation"
+)
+
+
+def speed(asked: argparse.Namespace) -> dict[str, Any]:
+    """Every contender on each case, side by side."""
+    names = asked.only or available()
+    found: dict[str, Any] = {}
+    for name, case in cases(asked.data_root).items():
+        if asked.cases and name not in asked.cases:
+            continue
+        size = 3 if name == "sine" else 784
+        flops = 2 * case.multiply_adds(size)
+        for repeat in range(asked.repeats):
+            taken = race(case, names, asked.turns, asked.out)
+            rate = statistics.median(turn["flops"] for turn in taken["matmul"])
+            print(f"\n{name}, repeat {repeat + 1}: {flops / 1e6:.3g} MFLOP a step, matmul {rate / 1e9:.0f} GFLOP/s")
+            print(COLUMNS)
+            rows = {contender: row(taken, contender, flops, rate) for contender in names}
+            found.setdefault(name, []).append({"matmul_flops": rate, "flops_per_step": flops, "loops": rows})
+    return found
+
+
+def row(taken: dict[str, list[dict[str, Any]]], name: str, flops: float, rate: float) -> dict[str, Any]:
+    """Prints and returns what one contender took."""
+    seconds = statistics.median(per_step(taken[name], "train"))
+    peak = max(turn["peak_bytes"] for turn in taken[name])
+    train, whole = (ratio(taken, name, "bare", key) for key in ("train", "whole"))
+    share = flops / seconds / rate
+    print(
+        f"{name:10}{seconds * 1e3:9.3f}{1 / seconds:9.0f}{share:10.0%} {peak / 1e6:9.0f}   {train!s:26}{whole or '-'}",
+        flush=True,
+    )
+    return {
+        "seconds_per_step": seconds,
+        "steps_per_second": 1 / seconds,
+        "share_of_matmul": share,
+        "peak_bytes": peak,
+        "times_bare": vars(train),
+        "times_bare_with_validation": whole and vars(whole),
+    }
+
+
+def grow(asked: argparse.Namespace) -> dict[str, Any]:
+    """Cost of a step against batch size, width, latents and data, as numbers and as a plot."""
+    found: dict[str, Any] = {}
+    for key, sizes in growth(asked.data_root).items():
+        for size, case in sizes:
+            taken = race(case, ("bare", "train.py"), asked.turns, asked.out)
+            times = {name: Quartiles.of(per_step(taken[name], "train")) for name in ("bare", "train.py")}
+            print(f"{key:16}{size:9,}   " + "   ".join(f"{name} {q.median * 1e3:7.3f} ms" for name, q in times.items()))
+            sys.stdout.flush()
+            found.setdefault(key, []).append({"size": size, **{name: vars(q) for name, q in times.items()}})
+    plot(found, asked.out / "growth.png")
+    return found
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """Milliseconds per step against each size, both axes logarithmic."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    axes = figure.subplots(2, 2).flat
+    for axis, (key, points) in zip(axes, found.items(), strict=True):
+        sizes = [point["size"] for point in points]
+        for name, colour, marker in (("bare", "#717581", "o"), ("train.py", "#3f90da", "s")):
+            middle, low, high = ([1e3 * point[name][part] for point in points] for part in ("median", "low", "high"))
+            axis.fill_between(sizes, low, high, color=colour, alpha=0.25, linewidth=0)
+            axis.plot(sizes, middle, color=colour, marker=marker, label=name)
+        axis.set(xscale="log", yscale="log", xlabel=key, ylabel="ms per step")
+        axis.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    print(f"\nwritten {path}")
+
+
+def process(asked: argparse.Namespace) -> dict[str, Any]:
+    """Whole processes, from start to the printed table: `train.py` beside the bare loop, 10 epochs of MNIST."""
+    if asked.data_root is None:
+        sys.exit("error: process needs --data-root, because the bare loop downloads nothing; give the folder of MNIST")
+    ratios = []
+    for repeat in range(asked.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            own = timed(
+                "train.py", *MNIST, f"data.root={asked.data_root}", "trainer.max_epochs=10", f"hydra.run.dir={folder}"
+            )
+        bare = timed("-m", "benchmarks.bare_process", asked.data_root, "10")
+        ratios.append(own / bare)
+        print(f"repeat {repeat + 1}: train.py {own:.1f} s, bare loop {bare:.1f} s, ratio {own / bare:.2f}", flush=True)
+    return {"ratios": ratios}
+
+
+def timed(*command: str) -> float:
+    """Seconds that a Python process takes."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def memory(asked: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of `train.py` over 200 epochs: what the second hundred adds."""
+    case = Case("sine", cases(None)["sine"].overrides, 10)
+    taken = race(case, ("train.py",), 20, asked.out)["train.py"]
+    peaks = [turn["peak_bytes"] / 1e6 for turn in taken]
+    print(f"peak MB after 10, 20, … 200 epochs: {', '.join(f'{peak:.1f}' for peak in peaks)}")
+    return {"peak_megabytes": peaks}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", choices=["speed", "growth", "process", "memory"])
+    parser.add_argument("--data-root", help="folder of the MNIST files; downloads them unless given")
+    parser.add_argument("--cases", nargs="+", help="sine, mnist, burda; all unless given")
+    parser.add_argument("--only", nargs="+", help="contenders; all that are installed unless given")
+    parser.add_argument("--turns", type=int, default=11, help="turns of each contender (default 11)")
+    parser.add_argument("--repeats", type=int, default=3, help="how often all is started anew (default 3)")
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for JSON, plot and logs")
+    asked = parser.parse_args()
+    asked.out = asked.out.absolute()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    found = {"speed": speed, "growth": grow, "process": process, "memory": memory}[asked.what](asked)
+    path = asked.out / f"{asked.what}.json"
+    path.write_text(json.dumps({"machine": machine(), asked.what: found}, indent=1))
+    print(f"written {path}")
+
+
+if __name__ == "__main__":
+    main()

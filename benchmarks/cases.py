@@ -1,0 +1,97 @@
+"""What is trained: the overrides that `python train.py` gets, and the sizes that the other loops need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import hydra
+
+from train import CONF, build
+
+MNIST = ("model=bernoulli", "data=mnist")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network, data set and batch size.
+
+    Attributes:
+        name: what the tables call it.
+        overrides: of `train.py`, beside the place of the data.
+        epochs: how many make one turn, long enough to time.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    epochs: int = 1
+
+    @cached_property
+    def config(self) -> Any:
+        """What Hydra makes of the overrides."""
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            return hydra.compose("train", list(self.overrides))
+
+    def build(self) -> tuple[Any, Any]:
+        """-> the VAEModule and the data module that `train.py` would train, set up."""
+        return build(self.config)
+
+    def multiply_adds(self, x_size: int) -> int:
+        """Of one step's matrix products, for x and target of `x_size` numbers.
+
+        Each weight takes one forward and two backward, but for the first layer of the encoder, whose input needs no
+        gradient.
+        """
+        hidden, latent_dim = self.config.network.hidden, self.config.latent_dim
+        outputs = x_size if is_binary(self.config) else 2 * x_size
+        encoder, decoder = _pairs(x_size, *hidden, 2 * latent_dim), _pairs(latent_dim, *hidden, outputs)
+        weights = sum(map(prod, encoder + decoder))
+        return self.config.data.batch_size * (3 * weights - prod(encoder[0]))
+
+
+def is_binary(config: Any) -> bool:
+    """Whether the likelihood is a Bernoulli; the other one that is measured is a Gaussian."""
+    return config.model._target_.endswith("Bernoulli")
+
+
+def _pairs(*sizes: int) -> list[tuple[int, int]]:
+    return list(pairwise(sizes))
+
+
+SINE = Case(
+    "sine", ("model=gaussian", "data=sine_surface", "network.hidden=[32]", "latent_dim=2", "data.batch_size=100"), 10
+)
+
+
+def cases(root: str | None) -> dict[str, Case]:
+    """sin(x+y) 3-32-2, MNIST 784-500-20, and Burda et al.'s 784-200-200-50; `root` is the folder of the MNIST files."""
+    place = () if root is None else (f"data.root={root}",)
+    mnist = Case("mnist", (*MNIST, *place, "network.hidden=[500]", "latent_dim=20", "data.batch_size=128"))
+    burda = Case("burda", (*MNIST, *place, "network.hidden=[200,200]", "latent_dim=50", "data.batch_size=100"))
+    return {case.name: case for case in (SINE, mnist, burda)}
+
+
+def growth(root: str | None) -> dict[str, Sequence[tuple[int, Case]]]:
+    """What grows -> (its size, the case) for each size; each turn is of 200 steps."""
+    place = () if root is None else (f"data.root={root}",)
+    sizes = {
+        "data.batch_size": (16, 32, 64, 128, 256, 512, 1024),
+        "network.hidden": (25, 50, 100, 200, 400, 800),
+        "latent_dim": (2, 5, 10, 20, 50, 100, 200),
+    }
+    start = {"data.batch_size": 128, "network.hidden": 200, "latent_dim": 20}
+
+    def case(**changed: int) -> Case:
+        choices = {key: changed.get(key.split(".")[-1], value) for key, value in start.items()}
+        hidden = choices.pop("network.hidden")
+        keys = [f"{key}={value}" for key, value in choices.items()]
+        return Case("growth", (*MNIST, *place, *keys, f"network.hidden=[{hidden}]", "trainer.limit_train_batches=200"))
+
+    grown = {key: [(size, case(**{key.split(".")[-1]: size})) for size in values] for key, values in sizes.items()}
+    rows = [1_000, 10_000, 100_000, 1_000_000]
+    grown["data.train_size"] = [
+        (size, Case("growth", (*SINE.overrides, f"data.train_size={size}"), max(1, 20_000 // size))) for size in rows
+    ]
+    return grown

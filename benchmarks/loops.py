@@ -1,0 +1,189 @@
+"""The loops that vaelab is measured beside, each training the same VAE on the same data: python -m benchmarks.loops.
+
+bare        PyTorch written for speed: fused Adam, data in memory, nothing but the mathematics
+plain       PyTorch as people write it: a DataLoader over items, plain Adam, a number printed from every step
+lightning   vaelab's model in a LightningModule as people write it: `training_step` and `self.log` for each minibatch
+pythae      Pythae's trainer
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.cases import Case, is_binary
+from benchmarks.model import HandWritten, bare_epochs, elbo, network
+from benchmarks.turns import Turn, Turns
+from vaelab.data import DataModule
+
+
+def bare(case: Case) -> Iterator[tuple[int, float]]:
+    """An epoch at a time; -> (steps, seconds of training), validation coming after that."""
+    data, train, val = load(case)
+    redraw = data.redraw or (lambda x: x)  # fresh binary pixels, by the fastest way that is known
+    optimizer = case.config.optimizer
+    for steps, seconds, line in bare_epochs(
+        hand_written(case, train), train, val, redraw, data.batch_size, optimizer.lr
+    ):
+        print(line, flush=True)
+        yield steps, seconds
+
+
+def plain(case: Case) -> Iterator[tuple[int, float]]:
+    """As `bare`."""
+    _, train, val = load(case)
+    vae = hand_written(case, train)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=case.config.optimizer.lr)
+    loader = DataLoader(TensorDataset(train), batch_size=case.config.data.batch_size, shuffle=True)
+    while True:
+        start, total = time.perf_counter(), 0.0
+        for (x,) in loader:
+            x = torch.bernoulli(x.float() / 255) if vae.binary else x
+            log_likelihood, kl = vae(x)
+            loss = (kl - log_likelihood).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        seconds = time.perf_counter() - start
+        print(f"train {-total / len(loader):.3f} val {elbo(vae, val):.3f}", flush=True)
+        yield len(loader), seconds
+
+
+def load(case: Case) -> tuple[DataModule, Tensor, Tensor]:
+    """-> the data module, and its training and validation examples, flat."""
+    _, data = case.build()
+    return data, data.train.flatten(1), data.val.flatten(1)
+
+
+def hand_written(case: Case, x: Tensor) -> HandWritten:
+    """The VAE of a case for x (n, k)."""
+    config = case.config
+    return HandWritten(x.shape[1], config.network.hidden, config.latent_dim, is_binary(config))
+
+
+def lightning(case: Case, turns: Turns, folder: str) -> None:
+    """Runs until nobody asks for another turn."""
+    from lightning.pytorch import LightningModule, Trainer
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    module, data = case.build()
+
+    class Ordinary(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.vae = module.vae
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.Adam(self.parameters(), lr=case.config.optimizer.lr)
+
+        def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+            return self.step("train", *batch)
+
+        def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+            return self.step("val", *batch)
+
+        def step(self, split: str, x: Tensor, target: Tensor) -> Tensor:
+            for name, term in (terms := module.objective(self.vae, x, target))._asdict().items():
+                self.log(f"{split}/{name}", term.mean(), batch_size=len(x), prog_bar=name == "elbo")
+            return terms.loss.mean()
+
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=-1,
+        logger=TensorBoardLogger(folder),
+        callbacks=[ModelCheckpoint(folder, monitor="val/elbo", mode="max", save_last=True), turns],
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+    )
+    trainer.fit(Ordinary(), train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
+
+
+def pythae(case: Case, turn: Turn, folder: str) -> None:
+    """Runs until nobody asks for another turn; Pythae has neither a likelihood with a learned variance nor fresh pixels."""
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    _, train, _ = load(case)
+    vae, x_size, latent_dim = hand_written(case, train), train.shape[1], case.config.latent_dim
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = vae.encoder
+
+        def forward(self, x: Tensor) -> ModelOutput:
+            mean, log_variance = self.network(x).chunk(2, -1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network(latent_dim, *case.config.network.hidden, x_size)
+
+        def forward(self, z: Tensor) -> ModelOutput:
+            output = self.network(z)
+            return ModelOutput(reconstruction=output.sigmoid() if vae.binary else output)
+
+    class Timed(BaseTrainer):
+        def train_step(self, epoch: int) -> Any:
+            if (epoch - 1) % case.epochs == 0:
+                turn.wait()
+                self.seconds = 0.0
+            start = time.perf_counter()
+            result = super().train_step(epoch)
+            self.seconds += time.perf_counter() - start
+            if epoch % case.epochs == 0:
+                turn.report(steps=case.epochs * len(self.train_loader), train=self.seconds)
+            return result
+
+    x = torch.bernoulli(train.float() / 255) if vae.binary else train
+    loss = "bce" if vae.binary else "mse"
+    model = VAE(VAEConfig(input_dim=(x_size,), latent_dim=latent_dim, reconstruction_loss=loss), Encoder(), Decoder())
+    config = BaseTrainerConfig(
+        output_dir=folder,
+        num_epochs=10**6,
+        per_device_train_batch_size=case.config.data.batch_size,
+        learning_rate=case.config.optimizer.lr,
+        no_cuda=True,
+    )
+    Timed(model=model, train_dataset=BaseDataset(x, torch.zeros(len(x))), training_config=config).train()
+
+
+def take_turns(case: Case, epochs: Callable[[Case], Iterator[tuple[int, float]]], turn: Turn) -> None:
+    """Runs a loop an epoch at a time until nobody asks for another turn."""
+    loop = epochs(case)
+    while True:
+        turn.wait()
+        start = time.perf_counter()
+        steps, seconds = map(sum, zip(*(next(loop) for _ in range(case.epochs)), strict=True))
+        turn.report(steps=steps, train=seconds, whole=time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("loop", choices=["bare", "plain", "lightning", "pythae"])
+    parser.add_argument("epochs", type=int)
+    parser.add_argument("folder")
+    parser.add_argument("overrides", nargs="*")
+    asked = parser.parse_args()
+    case = Case(asked.loop, tuple(asked.overrides), asked.epochs)
+    torch.manual_seed(0)
+    if asked.loop == "lightning":
+        lightning(case, Turns(asked.epochs), asked.folder)
+    elif asked.loop == "pythae":
+        pythae(case, Turn(), asked.folder)
+    else:
+        take_turns(case, {"bare": bare, "plain": plain}[asked.loop], Turn())
+
+
+if __name__ == "__main__":
+    main()

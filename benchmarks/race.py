@@ -1,0 +1,101 @@
+"""Contenders take turns on one case, and each turn is held against the bare loop's turn beside it."""
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.cases import Case
+from benchmarks.turns import Contender
+
+LOOPS = ("bare", "plain", "lightning", "pythae")
+WARM_UP = 1200  # steps that are not counted: vaelab records its gradient after 500
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """Median and quartiles over turns."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Quartiles":
+        low, median, high = np.percentile(values, [25, 50, 75])
+        return cls(float(median), float(low), float(high))
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def available() -> tuple[str, ...]:
+    """The contenders whose packages are installed, the bare loop first."""
+    return ("bare", "train.py", *(loop for loop in LOOPS[1:] if loop != "pythae" or find_spec("pythae")))
+
+
+def race(case: Case, names: Sequence[str], turns: int, log: Path) -> dict[str, list[dict[str, Any]]]:
+    """-> for each contender its turns: steps, seconds of `train` and of the `whole` turn, and peak_bytes.
+
+    The machine's rate of matrix products comes as the contender `matmul`, with its `flops` per second.
+    """
+    taken: dict[str, list[dict[str, Any]]] = {name: [] for name in (*names, "matmul")}
+    with ExitStack() as stack:
+        contenders = {}
+        for name in names:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            contenders[name] = Contender(_command(name, case, folder), log / f"{case.name}-{name}.log")
+            stack.callback(contenders[name].end)
+            steps = 0
+            while steps < WARM_UP:
+                steps += contenders[name].take_turn()["steps"]
+        for turn in range(turns):
+            taken["matmul"].append({"flops": matmul_rate()})
+            for place in range(len(names)):  # each turn another one goes first
+                name = names[(turn + place) % len(names)]
+                time.sleep(0.02)  # the threads of the one before spin on for a while
+                taken[name].append(contenders[name].take_turn())
+    return taken
+
+
+def _command(name: str, case: Case, folder: str) -> list[str]:
+    if name != "train.py":
+        return ["-m", "benchmarks.loops", name, str(case.epochs), folder, *case.overrides]
+    turns = ["+callbacks.turns._target_=benchmarks.turns.Turns", f"+callbacks.turns.epochs={case.epochs}"]
+    return ["train.py", *case.overrides, *turns, "trainer.max_epochs=-1", f"hydra.run.dir={folder}"]
+
+
+def matmul_rate(size: int = 1536, repeats: int = 3) -> float:
+    """Floating-point operations per second of float32 square matrix products, the best of some."""
+    a, b = torch.randn(2, size, size)
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def per_step(turns: Sequence[dict[str, Any]], key: str) -> list[float]:
+    """Seconds per optimiser step of each turn."""
+    return [turn[key] / turn["steps"] for turn in turns if key in turn]
+
+
+def ratio(taken: dict[str, list[dict[str, Any]]], name: str, other: str, key: str) -> Quartiles | None:
+    """How many times as long a step of one contender takes as one of the other in the same turn; None if not timed."""
+    pairs = zip(per_step(taken[name], key), per_step(taken[other], key), strict=False)
+    ratios = [own / others for own, others in pairs]
+    return Quartiles.of(ratios) if ratios else None
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
