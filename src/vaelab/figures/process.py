@@ -10,6 +10,7 @@ none behind.
 import os
 import pickle
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from vaelab.figures.latents import KLBars
+from vaelab.figures.images import ImageReconstructions
+from vaelab.figures.latents import KLBars, LatentScatter
 from vaelab.figures.picture import Picture
 
 START = """
@@ -138,9 +140,16 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Imports and caches what drawing needs while nothing waits; an error comes again with the first picture."""
+    """Imports and caches what drawing needs until someone waits; an error comes again with the first picture."""
+    numbers = np.linspace(0, 1, 50, dtype=np.float32).reshape(2, 5, 5)
     with suppress(Exception):
-        KLBars(np.ones(2, np.float32)).render()
+        for picture in (
+            KLBars(numbers[0, 0]),
+            LatentScatter(numbers[0, :, :2], np.arange(2), 2, numbers[0, 0]),
+            ImageReconstructions(numbers, numbers, numbers),
+        ):
+            if not select.select([sys.stdin], [], [], 0)[0]:
+                picture.render()
 
 
 def _answer(questions: IO[bytes], answers: IO[bytes]) -> None:
