@@ -112,7 +112,9 @@ def train(cfg: DictConfig) -> float:
     quiet_lightning()
     seed_everything(cfg.seed, verbose=False)
     module, data = build(cfg)
-    torch.set_num_threads(cfg.get("threads") or worthwhile_threads(module, data.batch_size))
+    torch.set_num_threads(
+        cfg.get("threads") or worthwhile_threads(module, data.batch_size, cfg.objective.get("samples", 1))
+    )
     module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
     callbacks = instantiate(cfg.get("callbacks")) or {}
     if not cfg.trainer.get("enable_progress_bar", True):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import MNIST, Case, cases, growth
+from benchmarks.cases import MNIST, SINE, cases, growth
 from benchmarks.race import Quartiles, available, machine, per_step, race, ratio
 from benchmarks.turns import ROOT
 
@@ -21,7 +21,7 @@ COLUMNS = (
 
 def speed(asked: argparse.Namespace) -> dict[str, Any]:
     """Every contender on each case, side by side."""
-    names = asked.only or available()
+    names = ("bare", *(name for name in asked.only or available() if name != "bare"))
     found: dict[str, Any] = {}
     for name, case in cases(asked.data_root).items():
         if asked.cases and name not in asked.cases:
@@ -109,27 +109,35 @@ def process(asked: argparse.Namespace) -> dict[str, Any]:
 def timed(*command: str) -> float:
     """Seconds that a Python process takes."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"error: {command[0]} failed: {done.stderr.strip().splitlines()[-1]}")
     return time.perf_counter() - start
 
 
 def memory(asked: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of `train.py` over 200 epochs: what the second hundred adds."""
-    case = Case("sine", cases(None)["sine"].overrides, 10)
-    taken = race(case, ("train.py",), 20, asked.out)["train.py"]
+    """Peak memory of `train.py` over 200 epochs."""
+    taken = race(SINE, ("train.py",), 200 // SINE.epochs, asked.out, warm_up=0)["train.py"]
     peaks = [turn["peak_bytes"] / 1e6 for turn in taken]
-    print(f"peak MB after 10, 20, … 200 epochs: {', '.join(f'{peak:.1f}' for peak in peaks)}")
+    print(f"peak MB, every {SINE.epochs} epochs up to 200: {', '.join(f'{peak:.1f}' for peak in peaks)}")
     return {"peak_megabytes": peaks}
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", choices=["speed", "growth", "process", "memory"])
     parser.add_argument("--data-root", help="folder of the MNIST files; downloads them unless given")
-    parser.add_argument("--cases", nargs="+", help="sine, mnist, burda; all unless given")
-    parser.add_argument("--only", nargs="+", help="contenders; all that are installed unless given")
-    parser.add_argument("--turns", type=int, default=11, help="turns of each contender (default 11)")
-    parser.add_argument("--repeats", type=int, default=3, help="how often all is started anew (default 3)")
+    parser.add_argument("--cases", nargs="+", choices=list(cases(None)), help="all unless given")
+    parser.add_argument("--only", nargs="+", choices=available(), help="loops beside bare; all unless given")
+    parser.add_argument("--turns", type=positive, default=11, help="turns of each contender (default 11)")
+    parser.add_argument("--repeats", type=positive, default=3, help="how often all is started anew (default 3)")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for JSON, plot and logs")
     asked = parser.parse_args()
     asked.out = asked.out.absolute()

@@ -74,7 +74,7 @@ def cases(root: str | None) -> dict[str, Case]:
 
 
 def growth(root: str | None) -> dict[str, Sequence[tuple[int, Case]]]:
-    """What grows -> (its size, the case) for each size; each turn is of 200 steps."""
+    """What grows -> (its size, the case) for each size."""
     place = () if root is None else (f"data.root={root}",)
     sizes = {
         "data.batch_size": (16, 32, 64, 128, 256, 512, 1024),
@@ -87,7 +87,7 @@ def growth(root: str | None) -> dict[str, Sequence[tuple[int, Case]]]:
         choices = {key: changed.get(key.split(".")[-1], value) for key, value in start.items()}
         hidden = choices.pop("network.hidden")
         keys = [f"{key}={value}" for key, value in choices.items()]
-        return Case("growth", (*MNIST, *place, *keys, f"network.hidden=[{hidden}]", "trainer.limit_train_batches=200"))
+        return Case("growth", (*MNIST, *place, *keys, f"network.hidden=[{hidden}]"))
 
     grown = {key: [(size, case(**{key.split(".")[-1]: size})) for size in values] for key, values in sizes.items()}
     rows = [1_000, 10_000, 100_000, 1_000_000]

@@ -105,7 +105,7 @@ def lightning(case: Case, turns: Turns, folder: str) -> None:
 
 
 def pythae(case: Case, turn: Turn, folder: str) -> None:
-    """Runs until nobody asks for another turn; Pythae has neither a likelihood with a learned variance nor fresh pixels."""
+    """Runs until nobody asks for another turn; Pythae has neither fresh pixels nor a learned variance of p(x|z)."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput

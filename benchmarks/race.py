@@ -42,7 +42,9 @@ def available() -> tuple[str, ...]:
     return ("bare", "train.py", *(loop for loop in LOOPS[1:] if loop != "pythae" or find_spec("pythae")))
 
 
-def race(case: Case, names: Sequence[str], turns: int, log: Path) -> dict[str, list[dict[str, Any]]]:
+def race(
+    case: Case, names: Sequence[str], turns: int, log: Path, warm_up: int = WARM_UP
+) -> dict[str, list[dict[str, Any]]]:
     """-> for each contender its turns: steps, seconds of `train` and of the `whole` turn, and peak_bytes.
 
     The machine's rate of matrix products comes as the contender `matmul`, with its `flops` per second.
@@ -55,7 +57,7 @@ def race(case: Case, names: Sequence[str], turns: int, log: Path) -> dict[str, l
             contenders[name] = Contender(_command(name, case, folder), log / f"{case.name}-{name}.log")
             stack.callback(contenders[name].end)
             steps = 0
-            while steps < WARM_UP:
+            while steps < warm_up:
                 steps += contenders[name].take_turn()["steps"]
         for turn in range(turns):
             taken["matmul"].append({"flops": matmul_rate()})
@@ -70,7 +72,14 @@ def _command(name: str, case: Case, folder: str) -> list[str]:
     if name != "train.py":
         return ["-m", "benchmarks.loops", name, str(case.epochs), folder, *case.overrides]
     turns = ["+callbacks.turns._target_=benchmarks.turns.Turns", f"+callbacks.turns.epochs={case.epochs}"]
-    return ["train.py", *case.overrides, *turns, "trainer.max_epochs=-1", f"hydra.run.dir={folder}"]
+    return [
+        "train.py",
+        *case.overrides,
+        *turns,
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=-1",
+        f"hydra.run.dir={folder}",
+    ]
 
 
 def matmul_rate(size: int = 1536, repeats: int = 3) -> float:

@@ -12,6 +12,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for the runs in processes of their own: t
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """The longest module first, so that several workers end together."""
+    items.sort(key=lambda item: item.module.__name__ != "test_runs")
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)

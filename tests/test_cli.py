@@ -22,6 +22,8 @@ from vaelab import tables
 from vaelab.cli import main
 from vaelab.data import read_chunks
 
+pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
+
 POINT_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
 SURFACE = ("data=sine_surface", "data.noise_std=0.1", *TINY)
 

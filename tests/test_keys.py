@@ -12,6 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from runner import ROOT, SHORT, TINY, compose_config
 from train import NEEDED, OPTIONAL, train
 
+pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
+
 HYDRA_KEYS = {"_target_", "_partial_"}
 SILENT = {  # change what is drawn or written, not what is computed
     "callbacks.progress.refresh_rate",
@@ -41,7 +43,7 @@ def leaves(option):
     group = option.split("=")[0]
     for path, node in nodes(config[group], group):
         if node._target_.startswith("vaelab."):
-            for key in set(node) - HYDRA_KEYS:
+            for key in sorted(set(node) - HYDRA_KEYS):
                 if not isinstance(node._get_node(key), DictConfig) and f"{path}.{key}" not in SILENT:
                     yield option, f"{path}.{key}"
 

@@ -12,6 +12,8 @@ from runner import ROOT, SHORT, TINY, compose_config, run_train
 from train import build, train
 from vaelab.families import FullGaussian
 
+pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
+
 POINTS = (*SHORT, *TINY)
 
 

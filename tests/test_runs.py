@@ -18,6 +18,8 @@ from idx_files import random_images, write_idx_images, write_small_mnist
 from runner import ROOT, run_train
 from train import build
 
+pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
+
 TERMS = ("elbo", "log_likelihood", "kl", "loss")
 SIZES = ("data.train_size=250", "data.val_size=70", "data.test_size=90")
 MNIST = ("model=bernoulli", "data=mnist", "data.val_size=13", "network.hidden=[9]", "latent_dim=3")

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from vaelab.families import DiagonalNormal, Family
+from vaelab.families import Family
+from vaelab.families.gaussian import DiagonalNormal
 
 
 class StandardNormal(nn.Module):

@@ -216,21 +216,45 @@ def test_every_example_gets_exactly_its_draws_within_the_memory(monkeypatch, thr
 @pytest.mark.parametrize("memory", [1, 700, 9_000, 2**25])
 def test_any_number_of_threads_gives_the_same_estimates(threads, memory):
     vae, t, _ = wide_proposal()
+    vae.eval()
     working, estimates = set(), []
     vae.decoder.register_forward_pre_hook(lambda *_: working.add(threading.get_ident()))
     for count in (1, 2, 5):
         threads(count)
         torch.manual_seed(6)
+        working.clear()
         estimates.append(log_marginal_likelihood(vae, numbers(), t, 13, memory))
         assert torch.get_num_threads() == count
+        assert (working - {threading.get_ident()} != set()) == (count > 1)
     assert torch.equal(estimates[0], estimates[1])
     assert torch.equal(estimates[0], estimates[2])
-    assert len(working) > 1
+
+
+def test_a_decoder_that_draws_is_left_to_one_thread(threads):
+    threads(2)
+    torch.manual_seed(6)
+    vae = network_vae(StandardNormal((P,)))
+    vae.decoder.network.layers.append(nn.Dropout(0.5))
+    estimates = []
+    for _ in range(3):
+        torch.manual_seed(6)
+        estimates.append(log_marginal_likelihood(vae, torch.ones(7, 1), torch.ones(7, 300), 501, 2**16))
+    assert torch.equal(estimates[0], estimates[1])
+    assert torch.equal(estimates[0], estimates[2])
+
+
+def test_autocast_holds_in_every_thread(threads):
+    threads(2)
+    vae = network_vae(StandardNormal((P,))).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        estimate = log_marginal_likelihood(vae, torch.ones(7, 1), torch.ones(7, 300), 501, 2**16)
+    assert_close(estimate, log_marginal_likelihood(vae, torch.ones(7, 1), torch.ones(7, 300), 501), rtol=0.01, atol=0)
 
 
 def test_an_error_in_a_thread_is_raised_and_leaves_torch_its_threads(threads):
     threads(3)
     vae, t, _ = wide_proposal()
+    vae.eval()
     calls = itertools.count()
     vae.decoder.register_forward_pre_hook(lambda *_: 1 / (next(calls) < 9) and None)
     with pytest.raises(ZeroDivisionError):

@@ -135,6 +135,15 @@ def test_bernoulli_without_gradients_is_as_good_in_float32_as_the_sum_of_its_ter
     assert_close(log_prob.double(), exact, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_bernoulli_in_half_precision_is_the_same_with_gradients_and_without(dtype):
+    logits, value = torch.full((784,), 8.0, dtype=dtype), torch.ones(784, dtype=dtype)
+    log_prob = Bernoulli((784,))(logits).log_prob(value)
+    with torch.no_grad():
+        assert torch.equal(Bernoulli((784,))(logits).log_prob(value), log_prob)
+    assert log_prob.item() == pytest.approx(-784 * math.log1p(math.exp(-8)), rel=0.01)
+
+
 def test_bernoulli_sums_to_one():
     family = Bernoulli((1, 3))
     outcomes = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)), dtype=torch.float64).unflatten(-1, (1, 3))

@@ -244,6 +244,15 @@ def test_a_training_step_of_ones_own_takes_each_step(tmp_path):
     assert module.rows == 0
 
 
+def test_a_trainer_that_is_used_again_asks_again(tmp_path):
+    trainer = fit(tmp_path, build(), False)
+    module, data = build(Own), Sine(surface=True, batch_size=10, **SIZES)
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(module, data)
+    assert module.calls == STEPS
+    assert module.rows == 0
+
+
 @pytest.mark.parametrize("options", [{"precision": "bf16-mixed"}, {"detect_anomaly": True}, {"profiler": "simple"}])
 def test_what_asks_for_more_than_plain_steps_gets_lightnings(options, tmp_path):
     module = build()

@@ -29,6 +29,8 @@ from vaelab.priors import StandardNormal
 from vaelab.training import Pictures, VAEModule
 from vaelab.training.pictures import gather
 
+pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
+
 ALWAYS = {"reconstructions", "latents", "kl_per_dimension", "prior_samples"}
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
@@ -255,6 +257,7 @@ CTRL_C = """
 import sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 from training.test_pictures import Meddle, Pictures, fit
+
 pictures = Pictures(every_n_epochs=1)
 def wait():
     print(*(process.process.pid for process in pictures.processes), flush=True)

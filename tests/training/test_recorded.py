@@ -91,6 +91,33 @@ def test_a_gradient_that_never_changes_may_be_written_to():
         first.mul_(5)  # as clipping does
 
 
+class Twice(nn.Module):
+    """Its gradients come transposed, expanded, and one tensor for two parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(12, 3))
+        self.bias, self.more, self.each = (nn.Parameter(torch.randn(12)) for _ in range(3))
+
+    def forward(self, z):
+        return torch.einsum("...i,oi->...o", z, self.weight) + self.bias + self.more + self.each.sum()
+
+
+def test_gradients_are_laid_out_and_kept_apart_as_backward_leaves_them():
+    whole, x = build(), batch()
+    vae = VAE(whole.encoder, Conditional(Twice(), DiagonalGaussian((3, 2))), whole.prior)
+    torch.manual_seed(1)
+    ELBO()(vae, x, x).loss.mean().backward()
+    recorded = Recorded(vae, ELBO(), x, x)
+    for found in (gradient, lambda *_: recorded(x, x)):
+        torch.manual_seed(1)
+        values = found(vae, ELBO(), x, x).gradients
+        assert len({value.data_ptr() for value in values}) == len(values)
+        for parameter, value in zip(vae.parameters(), values, strict=True):
+            assert value.stride() == parameter.stride()
+            assert torch.equal(value, parameter.grad)
+
+
 def test_frozen_parameters_have_no_gradient():
     vae, x = build(), batch()
     before = signature(vae, ELBO())
@@ -130,6 +157,13 @@ def test_the_signature_changes_with_all_that_a_recording_fixes():
     assert signature(vae, ELBO(beta=0.5)) != same
     assert signature(vae.eval(), ELBO()) != same
     vae.train()
+    vae.decoder.family.min_std = 0.5
+    assert signature(vae, ELBO()) != same
+    vae.decoder.family.min_std = 0.01
+    assert signature(vae, ELBO()) == same
+    vae.prior.zeros.fill_(2)
+    assert signature(vae, ELBO()) != same
+    same = signature(vae, ELBO())
     vae.encoder.network.layers[0].weight = nn.Parameter(torch.zeros(7, 6))
     assert signature(vae, ELBO()) != same
 

@@ -67,9 +67,10 @@ def weigh(vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int = MEMOR
     decodes = max(1, check_whole("memory", memory, 1) // decode_bytes(vae, x[:1], target[:1]))
     rows, chunk = max(1, decodes // check_whole("samples", samples, 1)), min(samples, decodes)
     batches = zip(x.split(rows), target.split(rows), strict=True)
-    parts = _side_by_side((part for batch in batches for part in _parts(vae, *batch, samples, chunk)), x.device)
+    parts = (part for batch in batches for part in _parts(vae, *batch, samples, chunk))
+    found = _side_by_side(parts) if _may_share(vae, x.device) else (part() for part in parts)
     for _ in x.split(rows):
-        yield _join(next(parts) for _ in range(0, samples, chunk))
+        yield _join(next(found) for _ in range(0, samples, chunk))
 
 
 @torch.no_grad()
@@ -94,12 +95,15 @@ def _join(parts: Iterable[LogWeights]) -> LogWeights:
     return LogWeights(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-def _side_by_side(jobs: Iterable[Callable[[], LogWeights]], device: torch.device) -> Iterator[LogWeights]:
-    """The jobs' results in order; on a CPU each of torch's threads has its own, faster than all of them at one."""
+def _may_share(vae: VAE, device: torch.device) -> bool:
+    """Whether threads may decode side by side: on a CPU, outside autocast, where decoding draws and changes nothing."""
+    pure = not any(module.training for module in vae.modules())
+    return device.type == "cpu" and torch.get_num_threads() > 1 and pure and not torch.is_autocast_enabled("cpu")
+
+
+def _side_by_side(jobs: Iterable[Callable[[], LogWeights]]) -> Iterator[LogWeights]:
+    """The jobs' results in order; each of torch's threads has its own, faster than all of them at one."""
     threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield from (job() for job in jobs)
-        return
     waiting: deque[Future[LogWeights]] = deque()
     torch.set_num_threads(1)  # of this thread, and of those that start now
     try:

@@ -5,7 +5,6 @@ from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.family import Family, Support
 from vaelab.families.gaussian import (
     DiagonalGaussian,
-    DiagonalNormal,
     FullGaussian,
     IdentityGaussian,
     IsotropicGaussian,
@@ -15,7 +14,6 @@ from vaelab.families.gaussian import (
 __all__ = [
     "Bernoulli",
     "DiagonalGaussian",
-    "DiagonalNormal",
     "Family",
     "FullGaussian",
     "IdentityGaussian",

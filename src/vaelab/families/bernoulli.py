@@ -23,14 +23,14 @@ class JointBernoulli(Independent):
     """Independent `LogitBernoulli`s over a whole event; without gradients, half of the time of the sum of their terms.
 
     Σ_m log p(t_m) = Σ_groups log Π_m sigmoid((2t_m−1)·l_m): one logarithm for up to 8 values, the same sum up to
-    rounding. Where a product would underflow, and for gradients, the terms are summed one by one.
+    rounding. Where a product would underflow, for gradients and in half precision the terms are summed one by one.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, *event_shape) -> (…), nats."""
-        if torch.is_grad_enabled():
-            return super().log_prob(value)
         signed = (2 * value - 1) * self.base_dist.logits
+        if torch.is_grad_enabled() or signed.dtype not in (torch.float32, torch.float64):  # 1 − 10⁻³ is 1 in bfloat16
+            return super().log_prob(value)
         signed = signed.flatten(-len(self.event_shape))
         factors = next(n for n in range(8, 0, -1) if signed.shape[-1] % n == 0)
         products = signed.sigmoid_().unflatten(-1, (factors, -1)).prod(-2)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+TICKS = 5  # at most so many spaces between them: ticks take longer than what is drawn
 BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
 STYLE: Any = {
     "font.size": 10.5,
@@ -103,14 +104,17 @@ def panels(
     places = {"left": left / w, "right": 1 - right / w, "top": 1 - top / h, "bottom": bottom / h}
     places |= {"wspace": across / width, "hspace": down / height}
     figure = Figure(figsize=(w, h))
-    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=places, **options)
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places, **options)
+    for panel in axes.flat:
+        panel.locator_params(nbins=TICKS)
+    return figure, axes
 
 
 def add_bar(figure: "Figure", panel: "Axes", colours: "ScalarMappable", label: str) -> None:
     """A colour bar to the right of a panel, in `BAR` inches."""
     box, (w, _) = panel.get_position(), figure.get_size_inches()
     place = (box.x1 + 0.08 / w, box.y0, 0.11 / w, box.height)
-    figure.colorbar(colours, cax=figure.add_axes(place), label=label)
+    figure.colorbar(colours, cax=figure.add_axes(place), label=label).ax.locator_params(axis="y", nbins=TICKS)
 
 
 def grid_of(count: int, across: int = 2) -> tuple[int, int]:

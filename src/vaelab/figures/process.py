@@ -27,10 +27,10 @@ from vaelab.figures.picture import Picture
 
 START = """
 import os, sys
-if hasattr(os, "SCHED_IDLE"):  # first of all: beside two threads of matrix products even a nice process costs a tenth
+try:  # first of all: beside two threads of matrix products even a nice process costs a tenth
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-elif hasattr(os, "nice"):
-    os.nice(3)
+except (AttributeError, OSError):  # there is no such policy, or it is not allowed
+    getattr(os, "nice", int)(3)
 sys.path[:] = sys.argv[1:]
 from vaelab.figures.process import serve
 serve()

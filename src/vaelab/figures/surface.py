@@ -43,7 +43,6 @@ class Surface(Picture):
             (axes[1, 1], self.std, "Standard deviation", f"std of p({self.name} | z)", {"cmap": "cividis", "vmin": 0}),
         ):
             mesh = panel.pcolormesh(self.x, self.y, values, shading="nearest", **colours)
-            panel.locator_params(nbins=4)
             panel.set(title=title, aspect="equal")
             if label:
                 add_bar(figure, panel, mesh, label)

@@ -3,7 +3,8 @@
 What Lightning does around a minibatch, its hooks, counters and transfers, costs more than the arithmetic of a small
 VAE, and between two points of the curves nobody looks. So those minibatches are stepped without it, and the ones at
 which something happens go the ordinary way. `global_step`, schedules, checkpoints, validation, clipping and limits are
-what they are with one minibatch at a time, and so are the weights, bit for bit.
+what they are with one minibatch at a time, and so are the weights, bit for bit. What goes by the clock (`max_time`,
+`train_time_interval`) looks at it where something happens, at the latest after `log_every_n_steps`.
 """
 
 from math import inf
@@ -26,7 +27,7 @@ STEPS = (
     "on_before_optimizer_step",
 )
 OVERRIDES = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "backward")
-PATIENT = (LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar)  # they do nothing between events
+PATIENT = (LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar)  # they ask for no minibatch between events
 
 
 def install(loop: Any) -> None:
@@ -76,9 +77,9 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _count(self) -> None:
         """What Lightning counts in a minibatch, and the schedules that it steps after one."""
-        optimizer = self.automatic_optimization.optim_progress.optimizer
-        for progress in (optimizer.step, optimizer.zero_grad, self.batch_progress):
-            progress.increment_by(1)
+        optimization: Any = self.automatic_optimization
+        optimization.count()
+        self.batch_progress.increment_by(1)
         if self.trainer.lr_scheduler_configs:
             self.update_lr_schedulers("step", update_plateau_schedulers=False)
             self.update_lr_schedulers("step", update_plateau_schedulers=True)
@@ -86,24 +87,29 @@ class EpochLoop(_TrainingEpochLoop):
 
 
 class Optimization(_AutomaticOptimization):
-    """`_AutomaticOptimization` for the minibatches at which something happens, with the same gradient as the others."""
+    """`_AutomaticOptimization` for the minibatches at which something happens, stepped as the others are."""
 
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: Any) -> Any:
-        """One step; -> its loss, as callbacks get it."""
+        """One step; -> nothing, which is for callbacks that are not there."""
         if not _nobody_listens(self.trainer):
             return super().run(optimizer, batch_idx, kwargs)
         module: Any = self.trainer.lightning_module
-        loss = next(module.step_quietly([kwargs["batch"]]))
+        next(module.step_quietly([kwargs["batch"]]))
         module.write_point_if_due(batch_idx)
+        self.count()
+        return {}
+
+    def count(self) -> None:
+        """Counts one step."""
         for progress in (self.optim_progress.optimizer.step, self.optim_progress.optimizer.zero_grad):
             progress.increment_by(1)
-        return {"loss": loss}
 
 
 def _nobody_listens(trainer: Any) -> bool:
     """Whether nobody asks for the minibatches between two events, and nothing asks for more than plain steps."""
     return (
-        trainer.num_training_batches != inf
+        getattr(trainer.lightning_module, "takes_plain_steps", False)
+        and trainer.num_training_batches != inf
         and trainer.accumulate_grad_batches == 1
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.precision_plugin) is Precision

@@ -51,9 +51,15 @@ class VAEModule(LightningModule):
         self.recorded: dict[tuple[object, ...], Recorded] = {}  # by what each one holds for
 
     def setup(self, stage: str) -> None:
-        """Lets the trainer step in rows, unless a subclass has steps of its own."""
-        if stage == "fit" and type(self).training_step is VAEModule.training_step:
+        """Lets the trainer step in rows."""
+        if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
+
+    @property
+    def takes_plain_steps(self) -> bool:
+        """Whether a step is the one defined here, and Lightning's to take."""
+        own = getattr(self.training_step, "__func__", None)  # not a subclass's, and not compiled
+        return own is VAEModule.training_step and self.automatic_optimization
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the schedule where there is one."""
@@ -67,16 +73,17 @@ class VAEModule(LightningModule):
         self.write_point_if_due(batch_idx)
         return terms.loss.mean()
 
-    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
-        """One optimiser step per batch, as `training_step` and Lightning take it; yields each loss."""
+    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+        """One optimiser step per batch, as `training_step` and Lightning take it; yields after each."""
         known = signature(self.vae, self.objective) if is_pure(self.vae, self.objective) else None
         parameters = list(self.vae.parameters())
         for batch in batches:
-            yield self._step(batch, known, parameters)
+            self._step(batch, known, parameters)
+            yield
 
     def _step(
         self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None, parameters: list[Parameter]
-    ) -> Tensor:
+    ) -> None:
         (optimizer,) = self.trainer.optimizers
 
         def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
@@ -88,8 +95,7 @@ class VAEModule(LightningModule):
                 self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
             return found.loss
 
-        loss: Any = optimizer.step(closure)
-        return loss
+        optimizer.step(closure)
 
     def _gradient(self, known: tuple[object, ...] | None, x: Tensor, target: Tensor) -> Gradient:
         """Replays a recording where there is one, or makes one where it will pay."""

@@ -5,7 +5,7 @@ of it changes from step to step. So it runs once, under torch's tracer, and what
 then on: the same operations in the same order on the same numbers, with fresh draws of z.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -65,14 +65,31 @@ class Gradient(NamedTuple):
     gradients: list[Tensor | None]
 
 
+@torch.enable_grad()
 def gradient(vae: VAE, objective: Objective, x: Tensor, target: Tensor) -> Gradient:
     """x (B, *x), target (B, *t) -> the gradient of the mean loss."""
     terms = objective(vae, x, target)
     loss = terms.loss.mean()
     learned = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    found = iter(torch.autograd.grad(loss, learned, allow_unused=True))
+    found = _apart(learned, torch.autograd.grad(loss, learned, allow_unused=True))
     gradients = [next(found) if parameter.requires_grad else None for parameter in vae.parameters()]
     return Gradient(terms._fields, loss.detach(), torch.stack(terms).detach().sum(-1), gradients)
+
+
+def _apart(parameters: Sequence[Tensor], values: tuple[Tensor | None, ...]) -> Iterator[Tensor | None]:
+    """Gradients as `backward` leaves them: each in memory of its own, laid out as its parameter is.
+
+    Fused optimisers read them in the parameter's order, and clipping writes to them.
+    """
+    seen = set()
+    for parameter, value in zip(parameters, values, strict=True):
+        if value is None:
+            yield None
+            continue
+        place = value.untyped_storage().data_ptr()
+        alike = value.stride() == parameter.stride() and place not in seen
+        seen.add(place)
+        yield value if alike else torch.empty_like(parameter).copy_(value)
 
 
 def is_pure(vae: VAE, objective: Objective) -> bool:
@@ -88,8 +105,14 @@ def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
     return (
         objective,
         *((id(parameter), parameter.requires_grad, parameter.device) for parameter in vae.parameters()),
-        *((id(module), module.training) for module in vae.modules()),
+        *((id(buffer), buffer._version, buffer.device) for buffer in vae.buffers()),
+        *((id(module), *_settings(module)) for module in vae.modules()),
     )
+
+
+def _settings(module: nn.Module) -> Iterator[object]:
+    """What a module's formula reads beside its tensors, such as `training` or the floor of a σ."""
+    return (value for value in vars(module).values() if isinstance(value, bool | int | float | str | tuple))
 
 
 class Recorded:
@@ -145,16 +168,17 @@ def _tidy(module: GraphModule) -> GraphModule:
     constants = _constants(module)
     for node in graph.nodes:
         same = _idle(node, constants) if node.op == "call_function" and node not in constants else None
-        if isinstance(same, Node):
-            node.replace_all_uses_with(same)
+        if isinstance(same, Node):  # but x·1 that is handed out stays a tensor of its own
+            node.replace_all_uses_with(same, lambda user, node=node: user.op != "output" or node.target not in UNITS)
     graph.eliminate_dead_code()
     for node in [node for node in graph.nodes if node in constants]:
         setattr(module, name := f"constant_{node.name}", constants[node])
         with graph.inserting_before(node):
-            constant = graph.create_node("get_attr", name)
-            handed_out = graph.call_function(torch.clone, (constant,))  # whoever gets it may write to it
-        node.replace_all_uses_with(constant, lambda user: user.op != "output")
-        node.replace_all_uses_with(handed_out)
+            node.replace_all_uses_with(graph.create_node("get_attr", name))
+    output = graph.output_node()
+    for constant in [node for node in output.all_input_nodes if node.op == "get_attr"]:
+        with graph.inserting_before(output):  # whoever gets it may write to it
+            output.replace_input_with(constant, graph.call_function(torch.clone, (constant,)))
     graph.eliminate_dead_code()
     graph.set_codegen(CodeGen())  # takes the inputs one by one
     for node in graph.nodes:
@@ -170,12 +194,12 @@ def _constants(module: GraphModule) -> dict[Node, Tensor]:
     for node in module.graph.nodes:
         if node.op == "get_attr":
             found[node] = getattr(module, node.target)
+        elif any(_draws_or_writes(user) for user in (node, *node.users)):
+            continue
         elif node.target is aten.ones_like.default:  # of its argument's shape alone
             like = node.meta["val"]
             found[node] = torch.ones(like.shape, dtype=like.dtype, device=like.device)
         elif node.op == "call_function" and node.all_input_nodes and found.keys() >= set(node.all_input_nodes):
-            if any(_draws_or_writes(user) for user in (node, *node.users)):
-                continue
             arguments, options = map_arg((node.args, node.kwargs), found.__getitem__)
             found[node] = node.target(*arguments, **options)
     return found

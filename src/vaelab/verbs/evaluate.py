@@ -29,7 +29,7 @@ def evaluate_run(
         run: what `load_run` returned.
         split: train, val or test.
         samples: importance samples per example.
-        memory: about how many bytes one chunk of decoded samples may take.
+        memory: about how many bytes one chunk of decoded samples may take; on a CPU each of torch's threads has one.
         seed: of every draw.
         overrides: keys of the run's data config to change, such as `root`.
     """
