@@ -98,6 +98,26 @@ def is_picture(path):
 # In processes of their own
 
 
+@pytest.mark.parametrize("name", [*POINT_MODELS, "bernoulli"])
+def test_every_verb_runs_on_every_model(name, runs, tmp_path):
+    written = {
+        "encode": ("test", "-o", tmp_path / "z.npz"),
+        "reconstruct": ("test", "-o", tmp_path / "r.csv"),
+        "sample": ("-n", "7", "-o", tmp_path / "s.parquet"),
+        "traverse": ("-o", tmp_path / "t.png"),
+        "evaluate": ("--samples", "60"),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        finished = pool.map(lambda verb: vaelab_command(verb, runs[name], *written[verb]), written)
+    for verb, process in zip(written, finished, strict=True):
+        assert process.returncode == 0, (verb, process.stderr)
+        assert "Traceback" not in process.stderr
+    for table in ("z.npz", "r.csv", "s.parquet"):
+        assert all(np.isfinite(column).all() for column in columns(tmp_path / table).values())
+    assert is_picture(tmp_path / "t.png")
+    assert json.loads((runs[name] / "evaluation.json").read_text())["samples"] == 60
+
+
 def test_every_verb_as_users_type_it(runs, tmp_path):
     verbs = [
         ("evaluate", runs["gaussian_full"], runs["bernoulli"], "--samples", "60"),
