@@ -46,7 +46,8 @@ class Case:
         """
         hidden, latent_dim = self.config.network.hidden, self.config.latent_dim
         outputs = x_size if is_binary(self.config) else 2 * x_size
-        encoder, decoder = _pairs(x_size, *hidden, 2 * latent_dim), _pairs(latent_dim, *hidden, outputs)
+        encoder = list(pairwise((x_size, *hidden, 2 * latent_dim)))
+        decoder = list(pairwise((latent_dim, *hidden, outputs)))
         weights = sum(map(prod, encoder + decoder))
         return self.config.data.batch_size * (3 * weights - prod(encoder[0]))
 
@@ -54,10 +55,6 @@ class Case:
 def is_binary(config: Any) -> bool:
     """Whether the likelihood is a Bernoulli; the other one that is measured is a Gaussian."""
     return config.model._target_.endswith("Bernoulli")
-
-
-def _pairs(*sizes: int) -> list[tuple[int, int]]:
-    return list(pairwise(sizes))
 
 
 SINE = Case(

@@ -40,7 +40,7 @@ def parser() -> Parser:
     evaluate = verb("evaluate", "how good is it: log p by importance sampling, bounds, use of the latents", "+")
     evaluate.add_argument("--samples", type=int, default=5000, help="importance samples per example (default 5000)")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
-    evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of a chunk of samples; a thread has one")
+    evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
 
     encode = verb("encode", "what are the latents of these data: mean and std of q(z|x)")
     encode.add_argument("data", metavar="DATA", help="what to encode")

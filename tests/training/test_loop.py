@@ -23,11 +23,11 @@ SIZES = {"train_size": 366, "val_size": 23, "test_size": 5}
 
 
 class Module(VAEModule):
-    """Counts how its steps were taken."""
+    """Counts how its steps were taken, and the calls of what a subclass overrides."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.rows = self.replayed = 0
+        self.rows = self.replayed = self.calls = 0
 
     def _step(self, *arguments):
         self.rows += 1
@@ -210,10 +210,6 @@ def test_whoever_listens_to_minibatches_hears_each(tmp_path):
 class Hooked(Module):
     """Overrides a hook of the step."""
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.calls = 0
-
     def on_before_optimizer_step(self, optimizer):
         self.calls += 1
 
@@ -227,10 +223,6 @@ def test_an_overridden_hook_is_called_at_each_step(tmp_path):
 
 class Own(Module):
     """Has a training step of its own."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.calls = 0
 
     def training_step(self, batch, batch_idx):
         self.calls += 1

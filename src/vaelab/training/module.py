@@ -109,8 +109,11 @@ class VAEModule(LightningModule):
 
     def write_point_if_due(self, batch_idx: int) -> None:
         """Writes `train/*` where the minibatch just seen ends an epoch or is a `log_every_n_steps`-th."""
-        log_every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it late
-        if self.trainer.is_last_batch or (batch_idx + 1) % (log_every * self.trainer.accumulate_grad_batches) == 0:
+        trainer: Any = self.trainer
+        if (
+            trainer.is_last_batch
+            or (batch_idx + 1) % (trainer.log_every_n_steps * trainer.accumulate_grad_batches) == 0
+        ):
             self._write_point("train", self.global_step)
 
     def _write_point(self, split: str, step: int) -> None:
