@@ -1,5 +1,6 @@
 """Train a VAE, then score it: python train.py [GROUP=OPTION] [key=value] [-m]."""
 
+import gc
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
-OPTIONAL = ("scheduler", "callbacks", "logger", "threads")
+OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision")
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "latent_dim",
     "seed",
@@ -26,6 +27,7 @@ HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "data.batch_size",
     "trainer.max_epochs",
 )
+PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 CONF = Path(__file__).parent / "conf"
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
@@ -50,7 +52,8 @@ def build(cfg: DictConfig):
         network=make(cfg.network),
     )
     vae.decoder.start_at(data.mean())
-    return VAEModule(vae, make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))), data
+    parts = make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))
+    return VAEModule(vae, *parts, compile=cfg.get("compile", False)), data
 
 
 def recipe(cfg: DictConfig) -> dict:
@@ -81,7 +84,7 @@ def summarise(cfg: DictConfig, metrics: dict[str, float], trainer) -> None:
 
 def check(cfg: DictConfig) -> None:
     """Raises a ValueError for what no constructor could explain."""
-    from vaelab.checks import check_number, check_seed, check_whole
+    from vaelab.checks import check_choice, check_number, check_seed, check_whole
 
     if unknown := [key for key in cfg if key not in NEEDED + OPTIONAL]:
         keys = ", ".join(NEEDED + OPTIONAL)
@@ -92,6 +95,7 @@ def check(cfg: DictConfig) -> None:
     check_seed("seed", cfg.seed)
     if cfg.get("threads") is not None:
         check_whole("threads", cfg.threads, 1)
+    check_choice("matmul_precision", cfg.get("matmul_precision", PRECISIONS[0]), PRECISIONS)
     if "lr" in cfg.optimizer:
         check_number("optimizer.lr", cfg.optimizer.lr, 0)
     for key, minimum in {"max_epochs": -1, "max_steps": -1, "log_every_n_steps": 1}.items():
@@ -109,12 +113,15 @@ def train(cfg: DictConfig) -> float:
     from vaelab.runs import format_summary, write_metrics
     from vaelab.training import quiet_lightning, score_best, worthwhile_threads
 
+    gc.enable()
+    gc.freeze()  # thousands of modules are imported, and stay
     quiet_lightning()
     seed_everything(cfg.seed, verbose=False)
     module, data = build(cfg)
     torch.set_num_threads(
         cfg.get("threads") or worthwhile_threads(module, data.batch_size, cfg.objective.get("samples", 1))
     )
+    torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
     module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
     callbacks = instantiate(cfg.get("callbacks")) or {}
     if not cfg.trainer.get("enable_progress_bar", True):
@@ -166,6 +173,7 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    gc.disable()  # until all is imported: none of it is garbage, and to look for some takes a second
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         if {"--help", "-h"} & set(sys.argv):

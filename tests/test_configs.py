@@ -120,6 +120,9 @@ def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
         ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 does not fit"),
         ("trainer.devices=2", "trainer.devices=2 does not fit, because a run uses one device"),
         ("seed=-1", "seed=-1 does not fit"),
+        ("threads=0", "threads=0 does not fit"),
+        ("compile=maybe", "compile='maybe' does not fit, because it must be true or false"),
+        ("matmul_precision=low", "matmul_precision=low is not known; use one of highest, high, medium"),
         ("~model", "model is missing"),
         ("data.surface=maybe", "data.surface='maybe' does not fit, because it must be true or false"),
         ("network.activation=[tanh]", "network.activation=.* is not known; use one of tanh, relu"),
@@ -129,6 +132,19 @@ def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
 def test_values_that_do_not_fit_are_named(typed, answer, tmp_path):
     with pytest.raises(Exception, match=answer):
         train(compose_config(tmp_path, *SHORT, *TINY, typed))
+
+
+def test_threads_and_the_precision_of_products_are_those_of_the_config(tmp_path):
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        for chosen, exactness in ((2, "medium"), (1, "highest")):
+            keys = [f"threads={chosen}", f"matmul_precision={exactness}"]
+            train(compose_config(tmp_path / exactness, *SHORT, *TINY, *keys))
+            assert torch.get_num_threads() == chosen
+            assert torch.get_float32_matmul_precision() == exactness
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
 
 
 def test_fast_dev_run_takes_one_step_and_scores_it(tmp_path):

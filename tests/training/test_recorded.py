@@ -19,7 +19,7 @@ from vaelab.families import (
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO, ELBOMonteCarlo, Terms
 from vaelab.priors import LearnedPrior, StandardNormal
-from vaelab.training.recorded import Recorded, gradient, is_pure, signature
+from vaelab.training.recorded import Recorded, gradient, is_pure, kind, signature
 
 LIKELIHOODS = [Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian]
 OBJECTIVES = [
@@ -73,6 +73,51 @@ def test_a_recording_is_the_gradient_of_every_likelihood_and_objective(likelihoo
 def test_learned_priors_and_full_posteriors(posterior, prior_family):
     vae, x = build(posterior=posterior, prior=lambda shape: LearnedPrior(prior_family(shape))), batch()
     assert_the_same(vae, ELBO(), x, x, Recorded(vae, ELBO(), x, x))
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    vae, x = build(Bernoulli), batch()
+    return vae, Recorded(vae, ELBO(samples=3, beta=0.7), x, x, compiled=True)
+
+
+def test_a_compiled_recording_draws_the_same_and_rounds_otherwise(compiled):
+    vae, recorded = compiled
+    for _ in range(2):
+        x = batch()
+        torch.manual_seed(1)
+        expected = gradient(vae, ELBO(samples=3, beta=0.7), x, x)
+        after = torch.rand(3)
+        torch.manual_seed(1)
+        found = recorded(x, x)
+        assert torch.equal(torch.rand(3), after)
+        assert found.names == expected.names
+        torch.testing.assert_close(found[1:], expected[1:], rtol=1e-5, atol=1e-6)
+        for parameter, value in zip(vae.parameters(), found.gradients, strict=True):
+            assert value.stride() == parameter.stride()
+            with torch.no_grad():
+                parameter += 0.1 * torch.randn_like(parameter)
+
+
+def test_a_model_of_the_same_shape_is_compiled_from_what_is_known(compiled):
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    vae, x = build(Bernoulli), batch()
+    recorded = Recorded(vae, ELBO(samples=3, beta=0.7), x, x, compiled=True)
+    assert counters["inductor"]["fxgraph_cache_hit"] == 1
+    assert counters["inductor"]["fxgraph_cache_miss"] == 0
+    recorded(other := batch(), other)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_without_a_compiler_it_says_what_to_do():
+    vae, x = build(IdentityGaussian, hidden=(6, 4)), batch(5)
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("/nonsense/c++",), "force_disable_caches": True}),
+        pytest.raises(ValueError, match=r"compile=true failed .*; install a C\+\+ compiler"),
+    ):
+        Recorded(vae, ELBO(), x, x, compiled=True)
 
 
 def linear(vae, x, target):
@@ -138,16 +183,13 @@ def test_recording_draws_nothing_and_leaves_no_gradient():
     assert all(parameter.grad is None and parameter.requires_grad for parameter in vae.parameters())
 
 
-def test_it_fits_batches_of_its_own_kind_alone():
+def test_the_kind_of_a_batch_is_its_shape_its_dtype_and_whether_it_reconstructs_itself():
     x, target = batch(), batch()
-    alone, pair = Recorded(build(), ELBO(), x, x), Recorded(build(), ELBO(), x, target)
-    assert alone.fits(target, target)
-    assert pair.fits(target, x)
-    assert not alone.fits(x, target)
-    assert not pair.fits(x, x)
-    assert not alone.fits(batch(7), batch(7))
-    double = x.double()
-    assert not alone.fits(double, double)
+    assert kind(x, x) == kind(target, target)
+    assert kind(x, target) == kind(target, x)
+    assert kind(x, x) != kind(x, target)
+    assert kind(x, x) != kind(batch(7), batch(7))
+    assert kind(x, x) != kind(x.double(), x.double())
 
 
 def test_the_signature_changes_with_all_that_a_recording_fixes():

@@ -10,8 +10,8 @@ class Batches:
     """Iterates over (x, target) batches; a data loader without workers, items or collation.
 
     Args:
-        x: (n, *x).
-        target: (n, *t), or None where x reconstructs itself: then `target is x` in every batch.
+        x: (n, *x), on the device on which batches are drawn.
+        target: (n, *t) on the same device, or None where x reconstructs itself: then `target is x` in every batch.
         batch_size: examples per batch; the last batch of a pass holds what is left.
         shuffle: whether each pass draws a new order from torch's global generator.
         prepare: applied to each batch of x as it is drawn, such as a fresh binarisation.
@@ -37,7 +37,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         n = len(self.x)
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
-        for rows in order.split(self.batch_size):
+        for rows in order.to(self.x.device).split(self.batch_size):
             x = self.x.index_select(0, rows)  # a fifth of the time of self.x[rows]
             if self.prepare is not None:
                 x = self.prepare(x)

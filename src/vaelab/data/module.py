@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
@@ -47,15 +48,27 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Shuffled (x, target) batches; x passes through `redraw`."""
-        return Batches(*_pair(self.train), self.batch_size, shuffle=True, prepare=self.redraw)
+        return Batches(*self._on_device("train"), self.batch_size, shuffle=True, prepare=self.redraw)
 
     def val_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""
-        return self.batches("val")
+        return Batches(*self._on_device("val"), self.eval_batch_size)
 
     def test_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""
-        return self.batches("test")
+        return Batches(*self._on_device("test"), self.eval_batch_size)
+
+    def _on_device(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """`examples`, on the trainer's GPU where half of its free memory holds them: no batch is copied there then."""
+        held = self.examples(split)
+        device = self.trainer.strategy.root_device if self.trainer else None
+        if device is None or device.type != "cuda":
+            return held
+        size = sum(tensor.nbytes for tensor in held if tensor is not None)
+        if size > torch.cuda.mem_get_info(device)[0] / 2:
+            return held
+        x, target = held
+        return x.to(device), None if target is None else target.to(device)
 
     def batches(self, split: str, batch_size: int | None = None) -> Batches:
         """(x, target) batches of a split, the same in every pass and every run: what evaluation sees.

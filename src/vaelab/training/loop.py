@@ -73,7 +73,7 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         strategy = self.trainer.strategy
-        return batch if strategy.root_device.type == "cpu" else strategy.batch_to_device(batch)
+        return batch if batch[0].device == strategy.root_device else strategy.batch_to_device(batch)
 
     def _count(self) -> None:
         """What Lightning counts in a minibatch, and the schedules that it steps after one."""

@@ -1,5 +1,6 @@
 """Lightning glue: a VAE and an objective as a LightningModule."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,12 +13,17 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from vaelab.checks import check_flag
 from vaelab.objectives import Terms
+from vaelab.training.captured import Captured, Take, is_capturable, settings
 from vaelab.training.loop import install
-from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, signature
+from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
 from vaelab.vae import VAE
 
 RECORD_AFTER = 500  # eager steps: recording costs about half a second, and a short run would not win it back
+CAPTURE_AFTER = 3  # steps, in which the GPU's libraries set themselves up
+
+Key = tuple[object, ...]
 
 
 class VAEModule(LightningModule):
@@ -32,6 +38,8 @@ class VAEModule(LightningModule):
         objective: (vae, x, target) -> per-example terms, such as `ELBO()`.
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
         scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
+        compile: on a CPU, machine code by torch's compiler for the gradient; on a GPU, the whole step as a CUDA graph.
+            Equal to the other way up to rounding. What is not known to be pure is stepped as ever.
     """
 
     def __init__(
@@ -40,15 +48,18 @@ class VAEModule(LightningModule):
         objective: Objective,
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.vae = vae
         self.objective = objective
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.compile_steps = check_flag("compile", compile)
         self.means = {split: Means() for split in ("train", "val")}
-        self.eager_steps = 0
-        self.recorded: dict[tuple[object, ...], Recorded] = {}  # by what each one holds for
+        self.eager_steps: Counter[Key] = Counter()
+        self.recorded: dict[Key, Recorded] = {}  # by what each one holds for
+        self.captured: dict[Key, Captured] = {}
 
     def setup(self, stage: str) -> None:
         """Lets the trainer step in rows."""
@@ -85,26 +96,48 @@ class VAEModule(LightningModule):
         self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None, parameters: list[Parameter]
     ) -> None:
         (optimizer,) = self.trainer.optimizers
+        trainer, key = self.trainer, known and (known, kind(*batch))
 
-        def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
-            found = self._gradient(known, *batch)
-            self.means["train"].add(found.names, found.sums, len(batch[0]))
-            for parameter, value in zip(parameters, found.gradients, strict=True):
-                parameter.grad = value
-            if self.trainer.gradient_clip_val:
-                self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
-            return found.loss
+        def take(x: Tensor, target: Tensor) -> list[Gradient]:
+            def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
+                found.append(self._gradient(key, x, target))
+                for parameter, value in zip(parameters, found[-1].gradients, strict=True):
+                    parameter.grad = value
+                if trainer.gradient_clip_val:
+                    self.clip_gradients(optimizer, None, trainer.gradient_clip_algorithm)
+                return found[-1].loss
 
-        optimizer.step(closure)
+            found: list[Gradient] = []
+            optimizer.step(closure)
+            return found
 
-    def _gradient(self, known: tuple[object, ...] | None, x: Tensor, target: Tensor) -> Gradient:
+        for each in self._captured(key, optimizer, take, *batch) or take(*batch):
+            self.means["train"].add(each.names, each.sums, len(batch[0]))
+
+    def _captured(self, key: Key | None, optimizer: Optimizer, take: Take, *batch: Tensor) -> list[Gradient] | None:
+        """Takes the step by a CUDA graph, made where it was taken before; -> None where there is none."""
+        if not (key and self.compile_steps and batch[0].is_cuda and is_capturable(optimizer)):
+            return None
+        clipping = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
+        key = (key, clipping, optimizer, settings(optimizer))
+        if key not in self.captured:
+            self.eager_steps[key] += 1
+            if self.eager_steps[key] <= CAPTURE_AFTER:
+                return None
+            self.captured[key] = Captured(take, optimizer, *batch)
+        return self.captured[key](*batch)
+
+    def _gradient(self, key: Key | None, x: Tensor, target: Tensor) -> Gradient:
         """Replays a recording where there is one, or makes one where it will pay."""
-        recorded = self.recorded.get(known) if known else None
-        if known and recorded is None and self.eager_steps >= RECORD_AFTER:
-            recorded = self.recorded[known] = Recorded(self.vae, self.objective, x, target)
-        if recorded is not None and recorded.fits(x, target):
+        if key is None:
+            return gradient(self.vae, self.objective, x, target)
+        recorded = self.recorded.get(key)
+        if recorded is None and (self.compile_steps or self.eager_steps[key] >= RECORD_AFTER):
+            compiled = self.compile_steps and not x.is_cuda
+            recorded = self.recorded[key] = Recorded(self.vae, self.objective, x, target, compiled)
+        if recorded is not None:
             return recorded(x, target)
-        self.eager_steps += 1
+        self.eager_steps[key] += 1
         return gradient(self.vae, self.objective, x, target)
 
     def write_point_if_due(self, batch_idx: int) -> None:

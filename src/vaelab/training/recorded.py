@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -118,18 +119,22 @@ def _settings(module: nn.Module) -> Iterator[object]:
 class Recorded:
     """`gradient` of one VAE and one objective, for batches like one example.
 
-    It reads the parameters as they are when it is called. All else that it depends on is in `signature`, and `fits`.
+    It reads the parameters as they are when it is called. All else that it depends on is in `signature` and `kind`.
 
     Args:
         vae: what is trained; `is_pure(vae, objective)` must hold.
         objective: (vae, x, target) -> per-example terms.
         x: (B, *x), of an example batch.
         target: (B, *t), of an example batch.
+        compiled: whether torch's compiler makes machine code of the operations, now. It fuses them, so that results are
+            those of `gradient` up to rounding; the draws of z are the same.
+
+    Raises:
+        ValueError: the compiler does not work here.
     """
 
-    def __init__(self, vae: VAE, objective: Objective, x: Tensor, target: Tensor) -> None:
+    def __init__(self, vae: VAE, objective: Objective, x: Tensor, target: Tensor, compiled: bool = False) -> None:
         self.parameters = list(vae.parameters())
-        self.kind = _kind(x, target)
         self.names: tuple[str, ...] = ()
         names = [name for name, _ in vae.named_parameters()]
 
@@ -141,25 +146,35 @@ class Recorded:
 
         inputs = [parameter.detach().requires_grad_(parameter.requires_grad) for parameter in self.parameters]
         with torch.random.fork_rng([x.device] if x.is_cuda else []):  # the tracer draws, and its draws must not count
-            self.replay = _tidy(make_fx(traced)(inputs, *_distinct(x, target))).forward
+            self.replay = _tidy(make_fx(traced)(inputs, *distinct(x, target))).forward
+            if compiled:
+                self._compile(x, target)
 
-    def fits(self, x: Tensor, target: Tensor) -> bool:
-        """Whether a batch is like the one that was recorded."""
-        return self.kind == _kind(x, target)
+    def _compile(self, x: Tensor, target: Tensor) -> None:
+        self.replay = torch.compile(self.replay, dynamic=False, options={"fallback_random": True})
+        try:
+            self(x, target)
+        except TorchDynamoException as error:
+            cause = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"compile=true failed ({cause}); install a C++ compiler such as g++, or use compile=false"
+            ) from error
 
     def __call__(self, x: Tensor, target: Tensor) -> Gradient:
         """As `gradient`."""
         with torch.no_grad():
-            loss, sums, *gradients = self.replay(*self.parameters, *_distinct(x, target))
+            loss, sums, *gradients = self.replay(*self.parameters, *distinct(x, target))
         return Gradient(self.names, loss, sums, gradients)
 
 
-def _distinct(x: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+def distinct(x: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    """The tensors of a batch, each once."""
     return (x,) if target is x else (x, target)
 
 
-def _kind(x: Tensor, target: Tensor) -> tuple[object, ...]:
-    return tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in _distinct(x, target))
+def kind(x: Tensor, target: Tensor) -> tuple[object, ...]:
+    """What a recording holds of its batch: another kind takes another recording."""
+    return tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in distinct(x, target))
 
 
 def _tidy(module: GraphModule) -> GraphModule:
