@@ -1,18 +1,21 @@
-"""Measures: python -m benchmarks speed | growth | process | memory."""
+"""Measures: python -m benchmarks speed | growth | process | memory | evaluation | compile."""
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import MNIST, SINE, cases, growth
-from benchmarks.race import Quartiles, available, machine, per_step, race, ratio
+from benchmarks.race import Quartiles, available, machine, matmul_rate, per_step, race, ratio
 from benchmarks.turns import ROOT
+from vaelab.evaluation import log_marginal_likelihood
 
 COLUMNS = (
     f"{'':10}{'ms/step':>9}{'steps/s':>9}{'of matmul':>11}{'peak MB':>9}   {'times the bare loop':26}with validation"
@@ -61,13 +64,14 @@ def row(taken: dict[str, list[dict[str, Any]]], name: str, flops: float, rate: f
 def grow(asked: argparse.Namespace) -> dict[str, Any]:
     """Cost of a step against batch size, width, latents and data, as numbers and as a plot."""
     found: dict[str, Any] = {}
-    for key, sizes in growth(asked.data_root).items():
-        for size, case in sizes:
-            taken = race(case, ("bare", "train.py"), asked.turns, asked.out)
-            times = {name: Quartiles.of(per_step(taken[name], "train")) for name in ("bare", "train.py")}
-            print(f"{key:16}{size:9,}   " + "   ".join(f"{name} {q.median * 1e3:7.3f} ms" for name, q in times.items()))
-            sys.stdout.flush()
-            found.setdefault(key, []).append({"size": size, **{name: vars(q) for name, q in times.items()}})
+    with tempfile.TemporaryDirectory() as folder:
+        for key, sizes in growth(Path(folder)).items():
+            for size, case in sizes:
+                taken = race(case, ("bare", "train.py"), asked.turns, asked.out)
+                times = {name: Quartiles.of(per_step(taken[name], "train")) for name in ("bare", "train.py")}
+                line = "   ".join(f"{name} {q.median * 1e3:7.3f} ms" for name, q in times.items())
+                print(f"{key:16}{size:9,}   {line}", flush=True)
+                found.setdefault(key, []).append({"size": size, **{name: vars(q) for name, q in times.items()}})
     plot(found, asked.out / "growth.png")
     return found
 
@@ -123,6 +127,46 @@ def memory(asked: argparse.Namespace) -> dict[str, Any]:
     return {"peak_megabytes": peaks}
 
 
+def evaluation(asked: argparse.Namespace) -> dict[str, Any]:
+    """log p by importance sampling on Burda et al.'s network: how near its decoding comes to the rate of products."""
+    case = cases(asked.data_root)["burda"]
+    module, data = case.build()
+    vae, x, samples = module.vae.eval(), data.test[:40], 5_000
+    per_decode = 2 * sum(map(prod, case.layers(784)[1]))
+    rates, shares = [], []
+    for turn in range(asked.turns + 1):
+        rate, start = matmul_rate(), time.perf_counter()
+        log_marginal_likelihood(vae, x, samples=samples)
+        seconds = time.perf_counter() - start
+        if turn:  # the first one warms up
+            rates.append(rate)
+            shares.append(per_decode * len(x) * samples / seconds / ((rate + matmul_rate()) / 2))
+    share = Quartiles.of(shares)
+    print(f"decoder's products at {share} of the matmul rate, {statistics.median(rates) / 1e9:.0f} GFLOP/s")
+    return {"share_of_matmul": vars(share), "matmul_flops": statistics.median(rates), "flops_per_decode": per_decode}
+
+
+def compiling(asked: argparse.Namespace) -> dict[str, Any]:
+    """What compile=true costs, with an empty cache and with a full one, and after how many steps it has paid."""
+    found: dict[str, Any] = {}
+    for name, case in cases(asked.data_root).items():
+        with tempfile.TemporaryDirectory() as cache:
+            for state in ("empty", "full"):
+                command = [sys.executable, "-m", "benchmarks.compiling", *case.overrides]
+                environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+                done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+                if done.returncode:
+                    sys.exit(f"error: compiling {name} failed: {done.stderr.strip().splitlines()[-1]}")
+                took = json.loads(done.stdout)
+                saved = took["recorded"] - took["compiled"]
+                steps = f"{took['seconds'] / saved:,.0f} steps" if saved > 0 else "never"
+                gradient = f"gradient {took['recorded'] * 1e3:.2f} -> {took['compiled'] * 1e3:.2f} ms"
+                line = f"{name:6} cache {state:6} compiling {took['seconds']:5.1f} s, {gradient}, pays after {steps}"
+                print(line, flush=True)
+                found.setdefault(name, {})[state] = took
+    return found
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isdigit() or not int(text):
@@ -130,9 +174,19 @@ def positive(text: str) -> int:
     return int(text)
 
 
+MEASURES = {
+    "speed": speed,
+    "growth": grow,
+    "process": process,
+    "memory": memory,
+    "evaluation": evaluation,
+    "compile": compiling,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["speed", "growth", "process", "memory"])
+    parser.add_argument("what", choices=list(MEASURES))
     parser.add_argument("--data-root", help="folder of the MNIST files; downloads them unless given")
     parser.add_argument("--cases", nargs="+", choices=list(cases(None)), help="all unless given")
     parser.add_argument("--only", nargs="+", choices=available(), help="loops beside bare; all unless given")
@@ -142,7 +196,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out = asked.out.absolute()
     asked.out.mkdir(parents=True, exist_ok=True)
-    found = {"speed": speed, "growth": grow, "process": process, "memory": memory}[asked.what](asked)
+    found = MEASURES[asked.what](asked)
     path = asked.out / f"{asked.what}.json"
     path.write_text(json.dumps({"machine": machine(), asked.what: found}, indent=1))
     print(f"written {path}")

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 
 from train import CONF, build
 
+ROWS = 25_600  # that the cost of a step is measured on where something grows
 MNIST = ("model=bernoulli", "data=mnist")
 
 
@@ -38,16 +41,19 @@ class Case:
         """-> the VAEModule and the data module that `train.py` would train, set up."""
         return build(self.config)
 
+    def layers(self, x_size: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """(inputs, outputs) of each layer of the encoder and of the decoder, for x and target of `x_size` numbers."""
+        hidden, latent_dim = self.config.network.hidden, self.config.latent_dim
+        outputs = x_size if is_binary(self.config) else 2 * x_size
+        return list(pairwise((x_size, *hidden, 2 * latent_dim))), list(pairwise((latent_dim, *hidden, outputs)))
+
     def multiply_adds(self, x_size: int) -> int:
-        """Of one step's matrix products, for x and target of `x_size` numbers.
+        """Of one step's matrix products.
 
         Each weight takes one forward and two backward, but for the first layer of the encoder, whose input needs no
         gradient.
         """
-        hidden, latent_dim = self.config.network.hidden, self.config.latent_dim
-        outputs = x_size if is_binary(self.config) else 2 * x_size
-        encoder = list(pairwise((x_size, *hidden, 2 * latent_dim)))
-        decoder = list(pairwise((latent_dim, *hidden, outputs)))
+        encoder, decoder = self.layers(x_size)
         weights = sum(map(prod, encoder + decoder))
         return self.config.data.batch_size * (3 * weights - prod(encoder[0]))
 
@@ -70,25 +76,26 @@ def cases(root: str | None) -> dict[str, Case]:
     return {case.name: case for case in (SINE, mnist, burda)}
 
 
-def growth(root: str | None) -> dict[str, Sequence[tuple[int, Case]]]:
-    """What grows -> (its size, the case) for each size."""
-    place = () if root is None else (f"data.root={root}",)
+def growth(folder: Path) -> dict[str, Sequence[tuple[int, Case]]]:
+    """What grows -> (its size, the case) for each size; writes the rows that all but the last are trained on."""
+    rows = np.random.default_rng(0).integers(2, size=(ROWS + 200, 784), dtype=np.uint8)
+    np.save(folder / "rows.npy", rows)
+    data = ("model=bernoulli", "data=array", f"data.path={folder / 'rows.npy'}", "data.val_size=100")
     sizes = {
         "data.batch_size": (16, 32, 64, 128, 256, 512, 1024),
         "network.hidden": (25, 50, 100, 200, 400, 800),
-        "latent_dim": (2, 5, 10, 20, 50, 100, 200),
+        "latent_dim": (2, 10, 50, 200),
     }
     start = {"data.batch_size": 128, "network.hidden": 200, "latent_dim": 20}
 
-    def case(**changed: int) -> Case:
-        choices = {key: changed.get(key.split(".")[-1], value) for key, value in start.items()}
-        hidden = choices.pop("network.hidden")
-        keys = [f"{key}={value}" for key, value in choices.items()]
-        return Case("growth", (*MNIST, *place, *keys, f"network.hidden=[{hidden}]"))
+    def case(key: str, size: int) -> Case:
+        choices = start | {key: size}
+        choices["network.hidden"] = f"[{choices['network.hidden']}]"
+        return Case("growth", (*data, "data.test_size=100", *(f"{name}={value}" for name, value in choices.items())))
 
-    grown = {key: [(size, case(**{key.split(".")[-1]: size})) for size in values] for key, values in sizes.items()}
-    rows = [1_000, 10_000, 100_000, 1_000_000]
+    grown = {key: [(size, case(key, size)) for size in values] for key, values in sizes.items()}
     grown["data.train_size"] = [
-        (size, Case("growth", (*SINE.overrides, f"data.train_size={size}"), max(1, 20_000 // size))) for size in rows
+        (size, Case("growth", (*SINE.overrides, f"data.train_size={size}"), max(1, 20_000 // size)))
+        for size in (1_000, 10_000, 100_000, 1_000_000)
     ]
     return grown

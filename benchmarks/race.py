@@ -39,7 +39,7 @@ class Quartiles:
 
 def available() -> tuple[str, ...]:
     """The contenders whose packages are installed, the bare loop first."""
-    return ("bare", "train.py", *(loop for loop in LOOPS[1:] if loop != "pythae" or find_spec("pythae")))
+    return ("bare", "train.py", "compiled", *(loop for loop in LOOPS[1:] if loop != "pythae" or find_spec("pythae")))
 
 
 def race(
@@ -69,13 +69,14 @@ def race(
 
 
 def _command(name: str, case: Case, folder: str) -> list[str]:
-    if name != "train.py":
+    if name in LOOPS:
         return ["-m", "benchmarks.loops", name, str(case.epochs), folder, *case.overrides]
     turns = ["+callbacks.turns._target_=benchmarks.turns.Turns", f"+callbacks.turns.epochs={case.epochs}"]
     return [
         "train.py",
         *case.overrides,
         *turns,
+        f"compile={name == 'compiled'}",
         "trainer.accelerator=cpu",
         "trainer.max_epochs=-1",
         f"hydra.run.dir={folder}",

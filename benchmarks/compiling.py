@@ -1,0 +1,41 @@
+"""What compiling one gradient takes and saves, as JSON: python -m benchmarks.compiling OVERRIDE…"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from benchmarks.cases import Case
+from vaelab.training import worthwhile_threads
+from vaelab.training.recorded import Recorded
+
+TURNS, CALLS = 21, 20
+
+
+def main() -> None:
+    module, data = Case("compiling", tuple(sys.argv[1:])).build()
+    torch.set_num_threads(worthwhile_threads(module, data.batch_size))
+    x, target = next(iter(data.train_dataloader()))
+    start = time.perf_counter()
+    recorded = Recorded(module.vae, module.objective, x, target)
+    middle = time.perf_counter()
+    compiled = Recorded(module.vae, module.objective, x, target, compiled=True)
+    seconds = time.perf_counter() - middle - (middle - start)
+    turns = [(per_call(recorded, x, target), per_call(compiled, x, target)) for _ in range(TURNS)]
+    taken = [median(column) for column in zip(*turns, strict=True)]
+    print(json.dumps({"seconds": seconds, "recorded": taken[0], "compiled": taken[1]}))
+
+
+def per_call(take: Callable[..., object], *batch: torch.Tensor) -> float:
+    """Seconds."""
+    start = time.perf_counter()
+    for _ in range(CALLS):
+        take(*batch)
+    return (time.perf_counter() - start) / CALLS
+
+
+if __name__ == "__main__":
+    main()
