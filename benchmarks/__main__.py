@@ -67,7 +67,7 @@ def grow(asked: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for key, sizes in growth(Path(folder)).items():
             for size, case in sizes:
-                taken = race(case, ("bare", "train.py"), asked.turns, asked.out)
+                taken = race(case, ("bare", "train.py"), asked.turns, asked.out, warm_up=600)
                 times = {name: Quartiles.of(per_step(taken[name], "train")) for name in ("bare", "train.py")}
                 line = "   ".join(f"{name} {q.median * 1e3:7.3f} ms" for name, q in times.items())
                 print(f"{key:16}{size:9,}   {line}", flush=True)
