@@ -59,8 +59,8 @@ class DataModule(LightningDataModule):
         return Batches(*self._on_device("test"), self.eval_batch_size)
 
     def _on_device(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """`examples`, on the trainer's GPU where half of its free memory holds them: no batch is copied there then."""
-        held = self.examples(split)
+        """What a split serves from, on the trainer's GPU where half of its free memory holds it: no batch is copied."""
+        held = _pair(getattr(self, split))
         device = self.trainer.strategy.root_device if self.trainer else None
         if device is None or device.type != "cuda":
             return held
