@@ -1,10 +1,12 @@
-"""Train a VAE, then score it: python train.py [GROUP=OPTION] [key=value] [-m]."""
+"""Train a VAE, then score it: python train.py [GROUP=OPTION] [key=value] [-m] | resume=RUN."""
 
 import gc
 import logging
 import math
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -15,7 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
-OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision")
+OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
+GROUPS = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
+MAY_CHANGE = ("trainer.max_epochs", "trainer.max_time", "trainer.enable_progress_bar")  # where a run goes on
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "latent_dim",
     "seed",
@@ -65,15 +69,13 @@ def recipe(cfg: DictConfig) -> dict:
     return config
 
 
-def summarise(cfg: DictConfig, metrics: dict[str, float], trainer) -> None:
+def summarise(config: dict, metrics: dict[str, float], trainer) -> None:
     """Fills TensorBoard's hyper-parameters tab; every run writes the same keys, so that runs compare."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    choices = HydraConfig.get().runtime.choices
-    groups = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
-    hparams = {group: str(choices.get(group)) for group in groups}
+    hparams = dict(config["choices"])
     for key in HPARAMS:
-        value = OmegaConf.select(cfg, key)
+        value = OmegaConf.select(OmegaConf.create(config), key)
         hparams[key] = float(value) if type(value) in (int, float) else str(value)
     final = {f"final/{tag}": value for tag, value in metrics.items()}
     for logger in trainer.loggers:
@@ -91,6 +93,8 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"{', '.join(unknown)} is not a key, so nothing would read it; the keys are {keys}")
     if missing := [key for key in NEEDED if cfg.get(key) is None]:
         raise ValueError(f"{', '.join(missing)} is missing, and no run can do without it; give it a value")
+    if cfg.get("resume") is not None:
+        raise ValueError("resume does not fit here, because one run goes on as it was; use python train.py resume=RUN")
     check_whole("latent_dim", cfg.latent_dim, 1)
     check_seed("seed", cfg.seed)
     if cfg.get("threads") is not None:
@@ -104,43 +108,107 @@ def check(cfg: DictConfig) -> None:
 
 
 def train(cfg: DictConfig) -> float:
-    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
+    """A new run in Hydra's folder; -> the validation ELBO in nats, NaN without one."""
+    from vaelab.runs import check_unused, locked
+
     check(cfg)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with locked(folder):
+        check_unused(folder)
+        return run(cfg, folder, {group: str(HydraConfig.get().runtime.choices.get(group)) for group in GROUPS})
+
+
+def resume(arguments: dict[str, str]) -> None:
+    """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
+    from vaelab.runs import check_trusted, locked, newest_checkpoint
+
+    folder = Path(arguments.pop("resume")).expanduser().resolve()
+    allow = tuple(filter(None, arguments.pop("allow", "").strip("[]").split(",")))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} does not exist, so there is no run to go on with; name a run's folder")
+    if unknown := [key for key in arguments if key not in MAY_CHANGE]:
+        raise ValueError(
+            f"{unknown[0]} does not fit, because a run goes on as it was; only {', '.join(MAY_CHANGE)} may change, so "
+            "train a new run"
+        )
+    with locked(folder):
+        checkpoint, content = newest_checkpoint(folder)
+        config = content["hyper_parameters"]
+        check_trusted(config, folder, allow)
+        changes = OmegaConf.from_dotlist([f"{key}={value}" for key, value in arguments.items()])
+        cfg = OmegaConf.merge(
+            OmegaConf.create({key: config[key] for key in config if key in NEEDED + OPTIONAL}), changes
+        )
+        check(cfg)
+        epochs = cfg.trainer.max_epochs or -1
+        if (folder / "metrics.json").is_file():
+            if "trainer.max_epochs" not in arguments or 0 <= epochs <= content["epoch"]:
+                print(
+                    f"{folder} is finished, after {content['epoch']} epochs; a larger trainer.max_epochs goes further"
+                )
+                return
+            if "T_max" in (cfg.get("scheduler") or {}):
+                raise ValueError(
+                    f"trainer.max_epochs={epochs} does not fit, because the learning rate came to its end with "
+                    f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
+                )
+            (folder / "metrics.json").unlink()
+        run(cfg, folder, config["choices"], checkpoint, content)
+
+
+def run(
+    cfg: DictConfig, folder: Path, choices: dict, checkpoint: Path | None = None, content: dict | None = None
+) -> float:
+    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
     import torch
     from hydra.utils import instantiate
     from lightning.pytorch import seed_everything
 
-    from vaelab.runs import format_summary, write_metrics
-    from vaelab.training import quiet_lightning, score_best, worthwhile_threads
+    from vaelab.runs import check_data, format_summary, write_environment, write_metrics
+    from vaelab.training import CheckpointIO, quiet_lightning, rewind, score_best, stopping, worthwhile_threads
 
     gc.enable()
     gc.freeze()  # thousands of modules are imported, and stay
     quiet_lightning()
-    seed_everything(cfg.seed, verbose=False)
-    module, data = build(cfg)
-    torch.set_num_threads(
-        cfg.get("threads") or worthwhile_threads(module, data.batch_size, cfg.objective.get("samples", 1))
-    )
-    torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
-    module.save_hyperparameters(recipe(cfg) | {"x_shape": list(data.x_shape), "target_shape": list(data.target_shape)})
-    callbacks = instantiate(cfg.get("callbacks")) or {}
-    if not cfg.trainer.get("enable_progress_bar", True):
-        callbacks.pop("progress", None)
-    trainer = instantiate(
-        cfg.trainer,
-        logger=instantiate(cfg.get("logger")) or False,
-        callbacks=[callback for callback in callbacks.values() if callback is not None],
-        _convert_="all",
-    )
-    if trainer.world_size > 1:
-        raise ValueError(f"trainer.devices={cfg.trainer.devices} does not fit, because a run uses one device; use 1")
-    trainer.fit(module, data)
-    metrics = score_best(trainer, module, data)
-    if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
-        raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    write_metrics(folder, metrics)
-    summarise(cfg, metrics, trainer)
+    with stopping.listening():
+        seed_everything(cfg.seed, verbose=False)
+        module, data = build(cfg)
+        threads = cfg.get("threads") or worthwhile_threads(module, data.batch_size, cfg.objective.get("samples", 1))
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
+        config = recipe(cfg) | {
+            "threads": threads,
+            "x_shape": list(data.x_shape),
+            "target_shape": list(data.target_shape),
+            "fingerprint": data.fingerprint(),
+            "choices": choices,
+            "folder": str(folder),
+        }
+        module.save_hyperparameters(config)
+        callbacks = instantiate(cfg.get("callbacks")) or {}
+        if not cfg.trainer.get("enable_progress_bar", True):
+            callbacks.pop("progress", None)
+        trainer = instantiate(
+            cfg.trainer,
+            logger=instantiate(cfg.get("logger")) or False,
+            callbacks=[callback for callback in callbacks.values() if callback is not None],
+            plugins=[CheckpointIO(), *instantiate(cfg.trainer.get("plugins") or [])],
+            _convert_="all",
+        )
+        if trainer.world_size > 1:
+            raise ValueError(
+                f"trainer.devices={cfg.trainer.devices} does not fit, because a run uses one device; use 1"
+            )
+        if content is not None:
+            check_data(content, config)
+            rewind(folder, content["position"]["curves"])
+        write_environment(folder, sys.argv, threads)
+        trainer.fit(module, data, ckpt_path=checkpoint)
+        metrics = score_best(trainer, module, data)
+        if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
+            raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
+        summarise(config, metrics, trainer)
+        write_metrics(folder, metrics)
     print(format_summary(folder, metrics))
     return metrics.get("val/elbo", math.nan)
 
@@ -164,11 +232,38 @@ def main(cfg: DictConfig) -> float:
     except Exception as error:
         if TRACEBACK:
             raise
-        from vaelab.errors import one_sentence
-
-        log.error("error: %s", one_sentence(error, HydraConfig.get().overrides.task))
+        end(error, HydraConfig.get().runtime.output_dir, HydraConfig.get().overrides.task)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # Hydra goes on with the next job
+        sys.exit(1)
+
+
+def end(error: Exception, folder: str, given: Sequence[str] = ()) -> None:
+    """Says in one sentence why a run ends early; where a signal ended it, the process ends as that signal asks."""
+    from vaelab.errors import one_sentence
+    from vaelab.training import Stopped
+
+    if isinstance(error, Stopped):
+        saved = (Path(folder) / "checkpoints" / "last.ckpt").is_file()
+        goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
+        log.error("%s; %s", error, goes_on)
+        sys.exit(128 + error.signal)
+    log.error("error: %s", one_sentence(error, given))
+
+
+def go_on(arguments: dict[str, str]) -> None:
+    """`resume`, with what it says in the run's train.log too."""
+    folder = Path(arguments["resume"]).expanduser()
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if (folder / "checkpoints").is_dir():
+        handlers.append(logging.FileHandler(folder / "train.log", delay=True))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
+    try:
+        resume(arguments)
+    except Exception as error:
+        if TRACEBACK:
+            raise
+        end(error, str(folder))
         sys.exit(1)
 
 
@@ -176,10 +271,20 @@ if __name__ == "__main__":
     gc.disable()  # until all is imported: none of it is garbage, and to look for some takes a second
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
+        given = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
         if {"--help", "-h"} & set(sys.argv):
             show_help([argument for argument in sys.argv[1:] if not argument.startswith("-")])
+        elif "resume" in given and not {"-m", "--multirun"} & set(sys.argv):
+            go_on(given)
         else:
+            if "hydra.run.dir" in given:  # before Hydra writes its own files there
+                from vaelab.runs import check_unused
+
+                check_unused(Path(given["hydra.run.dir"]).expanduser())
             main()
+    except KeyboardInterrupt:
+        log.error("stopped by SIGINT before training began; start it again")
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if TRACEBACK:
             raise

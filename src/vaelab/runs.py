@@ -1,22 +1,43 @@
 """A run's folder on disk: written by train.py, read by everything that uses a trained model."""
 
 import json
+import logging
+import platform
 import shlex
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
-from vaelab.files import write_whole
+from vaelab.checkpoint import read_checkpoint
+from vaelab.files import second_name, write_whole
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
     from vaelab.data import DataModule
+
+WRITES = ("dirpath", "save_dir", "default_root_dir")  # keys of folders that a run writes to
+TRUSTED = (  # constructors of others that a run's config may name
+    *(f"lightning.pytorch.callbacks.{name}" for name in ("EarlyStopping", "LearningRateMonitor", "ModelCheckpoint")),
+    *(f"lightning.pytorch.loggers.{name}" for name in ("CSVLogger", "TensorBoardLogger")),
+    "lightning.pytorch.Trainer",
+    *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "LBFGS")),
+    *(
+        f"torch.optim.lr_scheduler.{name}"
+        for name in ("CosineAnnealingLR", "ExponentialLR", "LinearLR", "MultiStepLR", "OneCycleLR", "StepLR")
+    ),
+)
+log = logging.getLogger(__name__)
 
 WHAT_A_RUN_HOLDS = "a run's folder holds checkpoints/best.ckpt or checkpoints/last.ckpt"
 
@@ -205,19 +226,134 @@ def checkpoint_in(folder: Path) -> Path:
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what the broken part of the file leads to
-        raise ValueError(
-            f"{checkpoint} cannot be read as a checkpoint ({type(error).__name__}: {str(error).splitlines()[0]}); use "
-            "another of the run's checkpoints, or train it again"
-        ) from error
-    config = content.get("hyper_parameters") if isinstance(content, dict) else None
+    content = read_checkpoint(checkpoint)
+    config = content.get("hyper_parameters")
     if not isinstance(config, dict) or "x_shape" not in config or "state_dict" not in content:
         raise ValueError(
             f"{checkpoint} carries no config of vaelab, so no model can be built from it; train the run again"
         )
     return content
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest checkpoint of a run that is whole, and what it holds; a broken one is named in a warning.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: none is whole, or none can be gone on from.
+    """
+    path, previous = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
+    if not path.is_file() and not previous.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no checkpoints/last.ckpt, so there is nothing to go on from; name a run's folder, or start "
+            "it again"
+        )
+    try:
+        content = _read(path)
+    except (FileNotFoundError, ValueError) as error:
+        if not previous.is_file():
+            raise
+        content = _read(previous)
+        log.warning("%s; going on from %s", str(error).split(";")[0], previous)
+        second_name(previous, path)
+    if "position" not in content:
+        raise ValueError(f"{path} was written by another version of vaelab, and cannot be gone on from; train it again")
+    return path, content
+
+
+def check_trusted(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
+    """Looks through a config that comes from a file before anything in it is called.
+
+    Raises:
+        ValueError: it names a constructor that is neither vaelab's, nor on the list, nor allowed; or a folder outside
+            the run's own to write to; or it holds an interpolation, which a checkpoint never does.
+    """
+    if isinstance(config, list):
+        for value in config:
+            check_trusted(value, folder, allow)
+    if isinstance(config, str) and "${" in config:
+        raise ValueError(f"the run's config holds {config[:60]}, which no run writes, so nothing of it is used")
+    if not isinstance(config, dict):
+        return
+    for key, value in config.items():
+        if key in WRITES and value is not None and not _is_inside(value, folder):
+            raise ValueError(f"the run's config writes to {value}, which is outside {folder}, so nothing of it is used")
+        if key == "_target_" and value not in TRUSTED:
+            _constructor(value, allow, object)
+        check_trusted(value, folder, allow)
+
+
+def _is_inside(path: Any, folder: Path) -> bool:
+    return Path(str(path)).resolve().is_relative_to(folder.resolve())
+
+
+def check_unused(folder: Path) -> None:
+    """Raises a ValueError where a folder holds a run, which a new one would write over."""
+    if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
+        raise ValueError(
+            f"{folder} holds a run already; python train.py resume={folder} goes on with it, and another hydra.run.dir "
+            "starts a new one"
+        )
+
+
+def check_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises a ValueError where the data are not those that a checkpoint was trained on."""
+    if content["hyper_parameters"].get("fingerprint") != config["fingerprint"]:
+        raise ValueError(
+            "the data are not those that the run was trained on, because their files have changed; put the old ones "
+            "back, or train a new run"
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run's folder: nobody else trains in it until this ends, or the process does.
+
+    Raises:
+        ValueError: somebody does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(
+            f"{folder} is in use by another process; wait for it, or choose another hydra.run.dir"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_environment(folder: Path, command: Sequence[str], threads: int) -> None:
+    """Adds to `environment.json` what started or went on with a run: versions, command, git revision, machine."""
+    path = folder / "environment.json"
+    before = json.loads(path.read_text()) if path.is_file() else []
+    packages = ("vaelab", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
+    entry = {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(command),
+        "git": _git_revision(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "machine": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "threads": threads,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+    write_whole(path, (json.dumps([*before, entry], indent=2) + "\n").encode())
+
+
+def _git_revision() -> str | None:
+    """Of the source, with `+` where it has been changed; None outside a git checkout."""
+    try:
+        here = Path(__file__).parent
+        command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
+        found = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

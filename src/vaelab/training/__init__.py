@@ -1,19 +1,25 @@
 """Lightning glue and nothing else."""
 
 from vaelab.training.chatter import quiet_lightning
-from vaelab.training.checkpoints import LastCheckpoint
+from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
+from vaelab.training.curves import rewind
 from vaelab.training.module import VAEModule
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.scores import score_best
+from vaelab.training.stopping import Stopped, stopping
 from vaelab.training.threads import worthwhile_threads
 
 __all__ = [
+    "CheckpointIO",
     "LastCheckpoint",
     "Pictures",
     "Progress",
+    "Stopped",
     "VAEModule",
     "quiet_lightning",
+    "rewind",
     "score_best",
+    "stopping",
     "worthwhile_threads",
 ]

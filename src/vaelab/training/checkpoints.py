@@ -1,53 +1,159 @@
-"""When a run's last checkpoint is written."""
+"""The checkpoint from which a run goes on as if it had never been interrupted."""
 
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from vaelab.checks import check_number
+from vaelab.checkpoint import read_checkpoint, write_checkpoint
+from vaelab.checks import check_number, check_whole
+from vaelab.files import second_name
+from vaelab.training.curves import flush, sizes
+from vaelab.training.diverged import Diverged
+from vaelab.training.stopping import stopping
 
 
-class LastCheckpoint(ModelCheckpoint):
-    """A checkpoint at the end of an epoch, at most one every so often, and always one at the end of training.
+class LastCheckpoint(Checkpoint):
+    """`last.ckpt`, written before the first minibatch, between two, and at the end; `previous.ckpt` is the one before.
 
-    Writing a file takes as long as several steps of a small model, whose epochs last a tenth of a second.
+    Beside what Lightning keeps (weights, optimiser, schedules, counters, callbacks, the place in the shuffled data) it
+    holds `position`: the state of torch's random generators, what the curves have not been told yet, and how long their
+    files are. It is written where every minibatch is either over or not begun.
 
     Args:
-        seconds: at least this long between two, except for that at the end; a killed run loses no more than it and one
-            epoch.
-        dirpath: its folder.
+        seconds: at least this long between two; a killed run loses no more than that. None leaves it to the steps.
+        every_n_steps: optimiser steps between two; None leaves it to the clock.
+        dirpath: its folder; None means `checkpoints` in the logger's folder.
         filename: its name, without `.ckpt`.
-        enable_version_counter: False overwrites what an earlier run left there.
 
     Raises:
-        ValueError: `seconds` is not a number of at least 0.
+        ValueError: a number makes no sense.
     """
 
     def __init__(
         self,
-        seconds: float = 2.0,
+        seconds: float | None = 2.0,
+        every_n_steps: int | None = None,
         dirpath: str | Path | None = None,
         filename: str = "last",
-        enable_version_counter: bool = False,
     ) -> None:
-        super().__init__(dirpath, filename, save_on_train_epoch_end=True, enable_version_counter=enable_version_counter)
-        self.seconds = check_number("callbacks.last.seconds", seconds, 0)
+        self.seconds = float("inf") if seconds is None else check_number("callbacks.last.seconds", seconds, 0)
+        if every_n_steps is not None:
+            check_whole("callbacks.last.every_n_steps", every_n_steps, 1)
+        self.every_n_steps = every_n_steps
+        self.dirpath = dirpath
+        self.filename = filename
+        self.path = Path()
+        self.folder: int | None = None  # a descriptor, since the first checkpoint
         self.written = -float("inf")  # when, by the monotonic clock
-        self.due = False
+        self.step = -1  # of the last one
+        self.is_writing = False
+        self.position: dict[str, Any] | None = None  # of the checkpoint that the run goes on from
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes where it has been long enough, or the end is in sight."""
-        over = trainer.should_stop or trainer.fit_loop.epoch_progress.current.ready == trainer.max_epochs
-        self.due = not over and time.monotonic() - self.written < self.seconds
-        if not self.due:
-            super().on_train_epoch_end(trainer, pl_module)
-            self.written = time.monotonic()
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the folder; the first one is due before the first minibatch."""
+        folder = self.dirpath or Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
+        self.path = Path(folder) / f"{self.filename}.ckpt"
+        self.written = -float("inf")
+
+    def is_due(self, trainer: Trainer) -> bool:
+        """Whether one should be written before the next minibatch."""
+        by_clock = stopping.asked is not None or time.monotonic() - self.written >= self.seconds
+        if not by_clock and self.every_n_steps is None:  # nearly always, and before each minibatch
+            return False
+        since = trainer.global_step - self.step
+        return since > 0 and (by_clock or since >= (self.every_n_steps or 0) or self.step < 0)
+
+    def write(self, trainer: Trainer) -> None:
+        """Writes it.
+
+        Raises:
+            OSError: it cannot be written, or the run's folder is gone.
+        """
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it late
+            return
+        self._check_folder()
+        second_name(self.path, self.path.with_name("previous.ckpt"))
+        self.is_writing = True
+        try:
+            trainer.save_checkpoint(self.path, weights_only=False)
+        finally:
+            self.is_writing = False
+        self.step, self.written = trainer.global_step, time.monotonic()
+
+    def _check_folder(self) -> None:
+        """It must be the folder that the run began in, not one that another file has made anew since."""
+        if self.folder is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder = os.open(self.path.parent, os.O_RDONLY)  # while it is open its number is given to no other
+        elif not self.path.parent.is_dir() or not os.path.samestat(os.fstat(self.folder), self.path.parent.stat()):
+            raise FileNotFoundError(f"{self.path.parent} was removed, so the run cannot be saved there; start it again")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Adds the position, where it is this checkpoint that is written."""
+        if self.is_writing:
+            flush(trainer)
+            checkpoint["position"] = {
+                "random": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                "means": pl_module.means["train"].state_dict(),
+                "validated": {tag: v.clone() for tag, v in trainer.callback_metrics.items() if tag.startswith("val/")},
+                "should_stop": trainer.should_stop,
+                "curves": sizes(Path(trainer.log_dir)) if trainer.log_dir else {},
+            }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Keeps the position until the first minibatch."""
+        self.position = checkpoint.get("position")
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint):  # it saves this and does not load it
+                callback.current_score = checkpoint["callbacks"].get(callback.state_key, {}).get("current_score")
+        trainer.should_stop = self.position is not None and self.position["should_stop"]
+
+    def go_on(self, trainer: Trainer, pl_module: Any) -> bool:
+        """Takes up the position, once; -> whether there was one."""
+        if self.position is None:
+            return False
+        position, self.position = self.position, None
+        torch.set_rng_state(position["random"])
+        if position["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(position["cuda"])
+        pl_module.means["train"].load_state_dict(position["means"])
+        trainer.callback_metrics.update(position["validated"])  # for whoever looks at them before the next validation
+        self.step, self.written = trainer.global_step, time.monotonic()
+        return True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes what an epoch before the end left out."""
-        if self.due:
-            self.due = False
-            super().on_train_epoch_end(trainer, pl_module)
-        super().on_train_end(trainer, pl_module)
+        """Writes the last one of the run."""
+        self.write(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lets the folder go."""
+        if self.folder is not None:
+            os.close(self.folder)
+            self.folder = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Keeps the batch on which a number was no longer finite, as `bad_batch.pt` beside the checkpoints."""
+        if isinstance(exception, Diverged) and exception.batch is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            x, target = exception.batch
+            with suppress(OSError):
+                write_checkpoint(self.path.with_name("bad_batch.pt"), {"x": x, "target": target})
+
+
+class CheckpointIO(TorchCheckpointIO):
+    """Files that are whole or as they were, whose checksums are looked at, and that are read as data."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Writes it."""
+        write_checkpoint(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Reads it; `weights_only` is always true."""
+        return read_checkpoint(Path(path), map_location)

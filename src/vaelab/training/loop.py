@@ -21,13 +21,22 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
+from vaelab.training.checkpoints import LastCheckpoint
+from vaelab.training.stopping import stopping
+
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 STEPS = (
     *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward", "on_after_backward"),
     "on_before_optimizer_step",
 )
 OVERRIDES = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "backward")
-PATIENT = (LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar)  # they ask for no minibatch between events
+PATIENT = (
+    LastCheckpoint,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    Timer,
+    TQDMProgressBar,
+)  # they ask for no minibatch between events
 
 
 def install(loop: Any) -> None:
@@ -45,12 +54,34 @@ class EpochLoop(_TrainingEpochLoop):
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Steps up to the next event, and lets Lightning run the minibatch at which it happens."""
-        if not self.restarting and isinstance(data_fetcher, _PrefetchDataFetcher) and _nobody_listens(self.trainer):
-            module: Any = self.trainer.lightning_module
-            batches = (self._to_device(next(data_fetcher)[0]) for _ in range(self._steps_to_event() - 1))
-            for _ in module.step_quietly(batches):
-                self._count()
-        super().advance(data_fetcher)
+        savers = [callback for callback in self.trainer.callbacks if isinstance(callback, LastCheckpoint)]
+        with stopping.patient():
+            self._go_on(savers)
+            self._save_if_due(savers)
+            if not self.restarting and isinstance(data_fetcher, _PrefetchDataFetcher) and _nobody_listens(self.trainer):
+                module: Any = self.trainer.lightning_module
+                batches = (self._to_device(next(data_fetcher)[0]) for _ in range(self._steps_to_event() - 1))
+                for _ in module.step_quietly(batches):
+                    self._count()
+                    self._save_if_due(savers)
+            super().advance(data_fetcher)
+
+    def _go_on(self, savers: list[LastCheckpoint]) -> None:
+        """Takes up the position of a checkpoint, after which nothing is left for Lightning to restart."""
+        trainer: Any = self.trainer
+        for saver in savers:
+            if saver.go_on(trainer, trainer.lightning_module):
+                trainer.fit_loop._restarting = self._restarting = self.val_loop.restarting = False
+
+    def _save_if_due(self, savers: list[LastCheckpoint]) -> None:
+        """Between two minibatches: a checkpoint where one is due, and the end where a signal asks for it."""
+        for saver in savers:
+            if saver.is_due(self.trainer):
+                if (self.batch_idx + 1) % self.trainer.accumulate_grad_batches:
+                    return  # gradients are held that no checkpoint knows of
+                saver.write(self.trainer)
+        if stopping.asked is not None:
+            stopping.stop()
 
     def _steps_to_event(self) -> int:
         """How many minibatches until the next one at which something happens, that one included."""

@@ -1,7 +1,8 @@
 """Lightning glue: a VAE and an objective as a LightningModule."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +17,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from vaelab.checks import check_flag
 from vaelab.objectives import Terms
 from vaelab.training.captured import Captured, Take, is_capturable, settings
+from vaelab.training.diverged import Diverged, cure, diverged, not_finite
 from vaelab.training.loop import install
 from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
+from vaelab.training.stopping import stopping
 from vaelab.vae import VAE
 
 RECORD_AFTER = 500  # eager steps: recording costs about half a second, and a short run would not win it back
@@ -80,9 +83,16 @@ class VAEModule(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss, averaged over the batch."""
         terms = self.objective(self.vae, *batch)
-        self.means["train"].add(terms._fields, torch.stack(terms).detach().sum(-1), len(batch[0]))
+        loss, sums = terms.loss.mean(), torch.stack(terms).detach().sum(-1)
+        if not self.trainer._detect_anomaly:  # which names the operation in `backward`
+            self._check_finite(terms._fields, loss.detach(), sums, batch)
+        self.means["train"].add(terms._fields, sums, len(batch[0]))
         self.write_point_if_due(batch_idx)
-        return terms.loss.mean()
+        return loss
+
+    def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: tuple[Tensor, Tensor]) -> None:
+        if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU that would wait for the step
+            raise diverged(self.vae, self.global_step, names, sums, batch)
 
     def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
         """One optimiser step per batch, as `training_step` and Lightning take it; yields after each."""
@@ -101,6 +111,7 @@ class VAEModule(LightningModule):
         def take(x: Tensor, target: Tensor) -> list[Gradient]:
             def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
                 found.append(self._gradient(key, x, target))
+                self._check_finite(found[-1].names, found[-1].loss, found[-1].sums, (x, target))
                 for parameter, value in zip(parameters, found[-1].gradients, strict=True):
                     parameter.grad = value
                 if trainer.gradient_clip_val:
@@ -154,20 +165,30 @@ class VAEModule(LightningModule):
 
         Past self.log, which costs a small model more than the rest of a step, and drops the end of a short epoch.
         """
-        means = {f"{split}/{name}": mean for name, mean in self.means[split].take().items()}
+        taken = self.means[split].take()
+        means = {f"{split}/{name}": mean for name, mean in taken.items()}
+        values = {tag: mean.item() for tag, mean in means.items()}
+        if not all(map(math.isfinite, values.values())):
+            raise diverged(self.vae, self.global_step, list(taken), torch.stack(list(taken.values())))
         for logger in self.loggers:
-            logger.log_metrics({tag: mean.item() for tag, mean in means.items()}, step)
+            logger.log_metrics(values, step)
         self.trainer.callback_metrics.update(means)
 
-    def on_train_end(self) -> None:
+    def on_train_epoch_end(self) -> None:
         """Writes what is left where training ends within an epoch (`max_steps`)."""
         if self.means["train"].count:
             self._write_point("train", self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Writes the last `val/*` beside the weights, under `metrics`; in best.ckpt they are those of its weights."""
+        if bad := not_finite(self.vae):
+            raise Diverged(f"{bad} is not finite after step {self.global_step}, so it is not saved; {cure()}")
         metrics = self.trainer.callback_metrics
         checkpoint["metrics"] = {tag: value.item() for tag, value in metrics.items() if tag.startswith("val/")}
+
+    def on_train_start(self) -> None:
+        """Takes the signals back from Lightning, which would end the run without a checkpoint."""
+        stopping.listen()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Adds to `val/*`."""
@@ -216,6 +237,14 @@ class Means:
         means = dict(zip(self.names, torch.as_tensor(self.sums / self.count), strict=True))
         self.sums, self.count = 0.0, 0
         return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been added since the last point."""
+        return {"names": list(self.names), "sums": self.sums, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.names, self.sums, self.count = tuple(state["names"]), state["sums"], state["count"]
 
 
 @contextmanager

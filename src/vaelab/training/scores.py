@@ -1,8 +1,11 @@
 """The final numbers of a run."""
 
-import torch
+from pathlib import Path
+
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from vaelab.checkpoint import read_checkpoint
 
 
 def score_best(trainer: Trainer, module: LightningModule, data: LightningDataModule) -> dict[str, float]:
@@ -16,6 +19,6 @@ def score_best(trainer: Trainer, module: LightningModule, data: LightningDataMod
     checkpoints = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint))
     best = next((callback.best_model_path for callback in checkpoints if callback.monitor == "val/elbo"), "")
     if best:
-        validated = torch.load(best, map_location="cpu", weights_only=True)["metrics"]
+        validated = read_checkpoint(Path(best))["metrics"]
     (tested,) = trainer.test(module, data, ckpt_path=best or None, verbose=False)
     return {**validated, **tested}
