@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from string import Template
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
 GROUPS = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
-MAY_CHANGE = ("trainer.max_epochs", "trainer.max_time", "trainer.enable_progress_bar")  # where a run goes on
+MAY_CHANGE = ("trainer.max_epochs", "trainer.enable_progress_bar", "data.root", "data.path")  # where a run goes on
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "latent_dim",
     "seed",
@@ -109,9 +110,13 @@ def check(cfg: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> float:
     """A new run in Hydra's folder; -> the validation ELBO in nats, NaN without one."""
+    check(cfg)
+    if OmegaConf.select(cfg, "callbacks.pictures") and "lightning" not in sys.modules:
+        from vaelab.figures import DrawingProcess, spare
+
+        spare += [DrawingProcess() for _ in range(2)]
     from vaelab.runs import check_unused, locked
 
-    check(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     with locked(folder):
         check_unused(folder)
@@ -122,38 +127,48 @@ def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
     from vaelab.runs import check_trusted, locked, newest_checkpoint
 
-    folder = Path(arguments.pop("resume")).expanduser().resolve()
-    allow = tuple(filter(None, arguments.pop("allow", "").strip("[]").split(",")))
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist, so there is no run to go on with; name a run's folder")
+    named = arguments.pop("resume")
+    folder = Path(named).expanduser().resolve()
+    if folder.is_file():
+        raise ValueError(f"{named} is a file, and a run goes on from its newest checkpoint; name the run's folder")
+    if not named or not folder.is_dir():
+        raise FileNotFoundError(f"resume={named} does not exist, so there is no run to go on with; name a run's folder")
+    allow = tuple(filter(None, arguments.pop("allow", "").strip("[]").replace(" ", "").split(",")))
     if unknown := [key for key in arguments if key not in MAY_CHANGE]:
         raise ValueError(
             f"{unknown[0]} does not fit, because a run goes on as it was; only {', '.join(MAY_CHANGE)} may change, so "
             "train a new run"
         )
+    if not any(folder.glob("checkpoints/*.ckpt")):
+        raise FileNotFoundError(f"{folder} holds no checkpoint, so there is nothing to go on from; name a run's folder")
     with locked(folder):
         checkpoint, content = newest_checkpoint(folder)
         config = content["hyper_parameters"]
-        check_trusted(config, folder, allow)
+        check_trusted(content, folder, allow)
         changes = OmegaConf.from_dotlist([f"{key}={value}" for key, value in arguments.items()])
         cfg = OmegaConf.merge(
             OmegaConf.create({key: config[key] for key in config if key in NEEDED + OPTIONAL}), changes
         )
         check(cfg)
-        epochs = cfg.trainer.max_epochs or -1
+        before, epochs = config["trainer"]["max_epochs"], cfg.trainer.max_epochs
         if (folder / "metrics.json").is_file():
-            if "trainer.max_epochs" not in arguments or 0 <= epochs <= content["epoch"]:
-                print(
-                    f"{folder} is finished, after {content['epoch']} epochs; a larger trainer.max_epochs goes further"
-                )
+            over = content["position"]["should_stop"] or epochs is None or 0 <= epochs <= content["epoch"]
+            if over or epochs == before:
+                print(f"{folder} is finished, after {content['epoch']} epochs; {further(content)}")
                 return
-            if "T_max" in (cfg.get("scheduler") or {}):
-                raise ValueError(
-                    f"trainer.max_epochs={epochs} does not fit, because the learning rate came to its end with "
-                    f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
-                )
-            (folder / "metrics.json").unlink()
+        if "T_max" in (cfg.get("scheduler") or {}) and epochs != before:
+            raise ValueError(
+                f"trainer.max_epochs={epochs} does not fit, because the learning rate comes to its end at "
+                f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
+            )
         run(cfg, folder, config["choices"], checkpoint, content)
+
+
+def further(content: dict) -> str:
+    """What can be done about a run that is finished."""
+    if content["position"]["should_stop"]:
+        return "early stopping or trainer.max_time ended it, so train a new run"
+    return "a larger trainer.max_epochs goes further"
 
 
 def run(
@@ -165,7 +180,8 @@ def run(
     from lightning.pytorch import seed_everything
 
     from vaelab.runs import check_data, format_summary, write_environment, write_metrics
-    from vaelab.training import CheckpointIO, quiet_lightning, rewind, score_best, stopping, worthwhile_threads
+    from vaelab.stopping import stopping
+    from vaelab.training import CheckpointIO, quiet_lightning, rewind, score_best, worthwhile_threads
 
     gc.enable()
     gc.freeze()  # thousands of modules are imported, and stay
@@ -202,9 +218,12 @@ def run(
         if content is not None:
             check_data(content, config)
             rewind(folder, content["position"]["curves"])
+            (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs
         write_environment(folder, sys.argv, threads)
         trainer.fit(module, data, ckpt_path=checkpoint)
+        stopping.stop()
         metrics = score_best(trainer, module, data)
+        stopping.stop()
         if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
             raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
         summarise(config, metrics, trainer)
@@ -227,60 +246,76 @@ def show_help(overrides: list[str]) -> None:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
+    from vaelab.stopping import Stopped
+
     try:
         return train(cfg)
+    except Stopped as stopped:
+        say_how_to_go_on(stopped, Path(HydraConfig.get().runtime.output_dir))
     except Exception as error:
         if TRACEBACK:
             raise
-        end(error, HydraConfig.get().runtime.output_dir, HydraConfig.get().overrides.task)
+        say(error, HydraConfig.get().overrides.task)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # Hydra goes on with the next job
         sys.exit(1)
 
 
-def end(error: Exception, folder: str, given: Sequence[str] = ()) -> None:
-    """Says in one sentence why a run ends early; where a signal ended it, the process ends as that signal asks."""
+def say(error: Exception, given: Sequence[str] = ()) -> None:
+    """Why a run ends, in one sentence."""
     from vaelab.errors import one_sentence
-    from vaelab.training import Stopped
 
-    if isinstance(error, Stopped):
-        saved = (Path(folder) / "checkpoints" / "last.ckpt").is_file()
-        goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
-        log.error("%s; %s", error, goes_on)
-        sys.exit(128 + error.signal)
     log.error("error: %s", one_sentence(error, given))
 
 
-def go_on(arguments: dict[str, str]) -> None:
+def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
+    """Ends the process as the signal asks."""
+    saved = any(folder.glob("checkpoints/*.ckpt"))
+    goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
+    log.error("%s; %s", stopped, goes_on)
+    sys.exit(128 + stopped.signal)
+
+
+def go_on(arguments: list[str]) -> None:
     """`resume`, with what it says in the run's train.log too."""
-    folder = Path(arguments["resume"]).expanduser()
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if (folder / "checkpoints").is_dir():
-        handlers.append(logging.FileHandler(folder / "train.log", delay=True))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
+    from vaelab.stopping import Stopped
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[logging.StreamHandler()])
+    if unread := [argument for argument in arguments if "=" not in argument]:
+        sys.exit(f"error: {unread[0]} does not fit, because a run goes on as it was; leave it out")
+    given = dict(argument.split("=", 1) for argument in arguments)
+    folder = Path(given["resume"]).expanduser()
+    if (train_log := folder / "train.log").is_file() and not train_log.is_symlink() and os.access(train_log, os.W_OK):
+        logging.getLogger().addHandler(logging.FileHandler(train_log))
     try:
-        resume(arguments)
+        resume(given)
+    except Stopped as stopped:
+        say_how_to_go_on(stopped, folder.resolve())
     except Exception as error:
         if TRACEBACK:
             raise
-        end(error, str(folder))
+        say(error)
         sys.exit(1)
 
 
 if __name__ == "__main__":
     gc.disable()  # until all is imported: none of it is garbage, and to look for some takes a second
+    logging.raiseExceptions = False  # a disk that is full has its sentence; that it cannot be logged is no news
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    arguments = sys.argv[1:]
     try:
-        given = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-        if {"--help", "-h"} & set(sys.argv):
-            show_help([argument for argument in sys.argv[1:] if not argument.startswith("-")])
-        elif "resume" in given and not {"-m", "--multirun"} & set(sys.argv):
-            go_on(given)
+        if {"--help", "-h"} & set(arguments):
+            show_help([argument for argument in arguments if not argument.startswith("-")])
+        elif any(argument.startswith("resume=") for argument in arguments) and not {"-m", "--multirun"} & set(
+            arguments
+        ):
+            go_on(arguments)
         else:
-            if "hydra.run.dir" in given:  # before Hydra writes its own files there
-                from vaelab.runs import check_unused
+            for argument in arguments:
+                if argument.startswith("hydra.run.dir="):  # before Hydra writes its own files there
+                    from vaelab.runs import check_unused
 
-                check_unused(Path(given["hydra.run.dir"]).expanduser())
+                    check_unused(Path(argument.split("=", 1)[1]).expanduser())
             main()
     except KeyboardInterrupt:
         log.error("stopped by SIGINT before training began; start it again")

@@ -17,6 +17,7 @@ from benchmarks.cases import Case
 from benchmarks.turns import Contender
 
 LOOPS = ("bare", "plain", "lightning", "pythae")
+SAVE_EVERY = 500  # steps between two checkpoints
 WARM_UP = 1200  # steps that are not counted: vaelab records its gradient after 500
 
 
@@ -77,6 +78,8 @@ def _command(name: str, case: Case, folder: str) -> list[str]:
         *case.overrides,
         *turns,
         f"compile={name == 'compiled'}",
+        "callbacks.last.seconds=null",  # the clock goes on while a contender waits for its turn
+        f"callbacks.last.every_n_steps={SAVE_EVERY}",
         "trainer.accelerator=cpu",
         "trainer.max_epochs=-1",
         f"hydra.run.dir={folder}",

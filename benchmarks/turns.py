@@ -37,8 +37,8 @@ class Turn:
 class Turns(Callback):
     """Makes a Lightning run take turns of some epochs; it has no hook for a minibatch.
 
-    A turn's `train` is the seconds from the start of an epoch to its validation; `whole` is all of its seconds, with
-    validation, checkpoints and curves.
+    A turn's `train` is the seconds from the start of an epoch to its validation, with the `last.ckpt` and the points of
+    the curves that fall into it; `whole` is all of its seconds, with validation and `best.ckpt`.
     """
 
     def __init__(self, epochs: int = 1) -> None:

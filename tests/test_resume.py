@@ -1,6 +1,8 @@
 """A run that was interrupted at any moment, and gone on with, leaves what the uninterrupted one leaves."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -102,24 +104,24 @@ def go_on(folder, **changes):
     resume({"resume": str(folder), **changes})
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "death",
-    [
-        (VAEModule, "training_step", 2),
-        *((VAEModule, "_check_finite", call) for call in (1, 5, 12, 13, 14, 20)),
-        (VAEModule, "validation_step", 2),
-        (VAEModule, "on_validation_epoch_end", 2),
-        (ModelCheckpoint, "_save_checkpoint", 2),
-        (LastCheckpoint, "write", 3),
-        (LastCheckpoint, "on_train_end", 1),
-        (VAEModule, "test_step", 1),
-    ],
-    ids=lambda death: f"{death[1]} {death[2]}",
-)
+EVERYWHERE = [
+    *((VAEModule, "_check_finite", call) for call in (1, 5, 12, 13, 14, 20)),
+    (VAEModule, "validation_step", 2),
+    (VAEModule, "on_validation_epoch_end", 2),
+    (ModelCheckpoint, "_save_checkpoint", 2),
+    (LastCheckpoint, "write", 3),
+    (LastCheckpoint, "on_train_end", 1),
+    (VAEModule, "test_step", 1),
+]
+HERE_AND_THERE = [EVERYWHERE[index] for index in (1, 3, 7, 10)]
+DEATHS = [(kind, death) for kind in KINDS for death in (HERE_AND_THERE if KINDS[kind] else EVERYWHERE)]
+
+
+@pytest.mark.parametrize(("kind", "death"), DEATHS, ids=[f"{kind}, {death[1]} {death[2]}" for kind, death in DEATHS])
 def test_it_ends_as_if_nothing_had_been(kind, death, references, tmp_path):
     if not interrupted(tmp_path, [*RUN, *KINDS[kind]], *death):
-        assert death[1] in ("training_step", "validation_step", "on_validation_epoch_end", "_save_checkpoint")
+        assert kind == "max_steps"
+        assert death[1] == "_save_checkpoint"
         return  # the run of this kind never gets there
     go_on(tmp_path)
     assert differences(references(kind), remains(tmp_path)) == []
@@ -197,8 +199,9 @@ def refused(answer, folder, **changes):
 def test_what_cannot_go_on_is_said(tmp_path):
     refused("does not exist, so there is no run to go on with", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
-    refused("has no checkpoints/last.ckpt, so there is nothing to go on from", tmp_path)
+    refused("holds no checkpoint, so there is nothing to go on from", tmp_path)
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
+    refused("is a file, and a run goes on from its newest", tmp_path / "checkpoints" / "last.ckpt")
     refused("optimizer.lr does not fit, because a run goes on as it was", tmp_path, **{"optimizer.lr": "1"})
     refused("trainer.max_epochs='soon' does not fit", tmp_path, **{"trainer.max_epochs": "soon"})
     for name in ("last", "previous"):
@@ -214,6 +217,35 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     with pytest.raises(ValueError, match=r"holds a run already; python train.py resume=.* goes on with it"):
         train(compose_config(tmp_path, *RUN))
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_a_full_disk_ends_a_run_that_goes_on_later(references, tmp_path, monkeypatch):
+    sync, calls = os.fsync, iter(range(1, 1000))
+
+    def full(descriptor):
+        if next(calls) > 9:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"ckpt cannot be written \(No space left on device\)"):
+            train(compose_config(tmp_path, *RUN))
+    go_on(tmp_path)
+    assert differences(references("as it is"), remains(tmp_path)) == []
+
+
+def test_a_folder_that_is_removed_is_missed(tmp_path, monkeypatch):
+    step, calls = VAEModule._step, iter(range(1, 1000))
+
+    def remove(module, *arguments):
+        if next(calls) == 17:
+            shutil.rmtree(tmp_path / "run" / "checkpoints")
+        return step(module, *arguments)
+
+    monkeypatch.setattr(VAEModule, "_step", remove)
+    with pytest.raises(FileNotFoundError, match="checkpoints was removed, so the run cannot be saved there"):
+        train(compose_config(tmp_path / "run", *RUN))
 
 
 def test_two_processes_in_one_folder(tmp_path):
@@ -260,13 +292,31 @@ def change(folder, edit):
         ),
         (lambda c: c["logger"].update(save_dir=c["folder"] + "/../.."), "which is outside"),
         (lambda c: c["model"].update(min_std="${oc.env:HOME}"), "holds .*oc.env:HOME}, which no run writes"),
+        (lambda c: c["network"].update(hidden=({"_target_": "torch.hub.load"},)), "which no run writes"),
+        (lambda c: c["callbacks"]["best"].update(filename="../../elsewhere"), "is no plain name"),
+        (lambda c: c["logger"].update(version="/tmp/elsewhere"), "is no plain name"),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_a_strangers_config_runs_nothing(edit, answer, tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     change(tmp_path, edit)
     refused(answer, tmp_path)
+
+
+def test_a_strangers_callbacks_remove_nothing(tmp_path):
+    assert interrupted(tmp_path / "run", RUN, VAEModule, "_check_finite", 29)
+    victim = tmp_path / "victim.ckpt"
+    for name in ("last", "previous"):
+        path = tmp_path / "run" / "checkpoints" / f"{name}.ckpt"
+        content = torch.load(path, weights_only=True)
+        state = next(value for key, value in content["callbacks"].items() if key.startswith("ModelCheckpoint"))
+        state["kth_best_model_path"] = f"{tmp_path}/run/checkpoints/../../victim.ckpt"
+        path.unlink()
+        torch.save(content, path)
+    victim.write_text("mine")
+    refused("which is outside", tmp_path / "run")
+    assert victim.read_text() == "mine"
 
 
 def wait_for(condition, seconds=60.0):

@@ -36,6 +36,7 @@ def second_name(path: Path, name: Path) -> None:
     """Gives what a file holds now a second name, under which it stays when the file is written anew."""
     part = name.with_name(f".{name.name}.{os.getpid()}.part")
     with suppress(OSError):  # where there is no such file, or the disk knows no second names
+        part.unlink(missing_ok=True)  # of a process that was killed
         os.link(path, part)
         part.replace(name)
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from vaelab.data import DataModule
 
 WRITES = ("dirpath", "save_dir", "default_root_dir")  # keys of folders that a run writes to
+NAMES = ("filename", "name", "version", "sub_dir")  # keys of what they call it there
 TRUSTED = (  # constructors of others that a run's config may name
     *(f"lightning.pytorch.callbacks.{name}" for name in ("EarlyStopping", "LearningRateMonitor", "ModelCheckpoint")),
-    *(f"lightning.pytorch.loggers.{name}" for name in ("CSVLogger", "TensorBoardLogger")),
+    "lightning.pytorch.loggers.TensorBoardLogger",
     "lightning.pytorch.Trainer",
     *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "LBFGS")),
     *(
@@ -261,30 +264,51 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
     return path, content
 
 
-def check_trusted(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Looks through a config that comes from a file before anything in it is called.
+def check_trusted(content: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
+    """Looks through a checkpoint that comes from anywhere before a run goes on from it.
 
     Raises:
-        ValueError: it names a constructor that is neither vaelab's, nor on the list, nor allowed; or a folder outside
-            the run's own to write to; or it holds an interpolation, which a checkpoint never does.
+        ValueError: its config names a constructor that is neither vaelab's, nor on the list, nor allowed; its config or
+            its callbacks name a file outside the run's own folder; or it holds what no run writes.
     """
-    if isinstance(config, list):
+    _check_config(content["hyper_parameters"], folder, allow)
+    for path in _strings(content.get("callbacks")):
+        if path.startswith(os.sep):
+            _check_inside(path, folder)
+
+
+def _check_config(config: Any, folder: Path, allow: tuple[str, ...], key: str = "") -> None:
+    if type(config) is dict and all(type(name) is str for name in config):
+        for name, value in config.items():
+            if name == "_target_" and value not in TRUSTED:
+                _constructor(value, allow, object)
+            _check_config(value, folder, allow, name)
+    elif type(config) is list:
         for value in config:
-            check_trusted(value, folder, allow)
-    if isinstance(config, str) and "${" in config:
-        raise ValueError(f"the run's config holds {config[:60]}, which no run writes, so nothing of it is used")
-    if not isinstance(config, dict):
-        return
-    for key, value in config.items():
-        if key in WRITES and value is not None and not _is_inside(value, folder):
-            raise ValueError(f"the run's config writes to {value}, which is outside {folder}, so nothing of it is used")
-        if key == "_target_" and value not in TRUSTED:
-            _constructor(value, allow, object)
-        check_trusted(value, folder, allow)
+            _check_config(value, folder, allow, key)
+    elif type(config) not in (str, int, float, bool, type(None)) or "${" in str(config):
+        raise ValueError(f"the run's config holds {str(config)[:60]}, which no run writes, so nothing of it is used")
+    elif key in WRITES and config is not None:
+        _check_inside(config, folder)
+    elif key in NAMES and {os.sep, ".."} & set(re.split(rf"({os.sep}|\.\.)", re.sub(r"{[^}]*}", "", str(config)))):
+        raise ValueError(f"the run's config has {key}={config}, which is no plain name, so nothing of it is used")
 
 
-def _is_inside(path: Any, folder: Path) -> bool:
-    return Path(str(path)).resolve().is_relative_to(folder.resolve())
+def _check_inside(path: Any, folder: Path) -> None:
+    if not Path(str(path)).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"the run's checkpoint writes to {path}, which is outside {folder}, so nothing of it is used")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in plain containers, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _strings(list(value))
+        yield from _strings(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
 
 
 def check_unused(folder: Path) -> None:
@@ -300,8 +324,8 @@ def check_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises a ValueError where the data are not those that a checkpoint was trained on."""
     if content["hyper_parameters"].get("fingerprint") != config["fingerprint"]:
         raise ValueError(
-            "the data are not those that the run was trained on, because their files have changed; put the old ones "
-            "back, or train a new run"
+            "the data are not those that the run was trained on, so it would not go on as it was; put the old ones "
+            "back, say where they are with data.root or data.path, or train a new run"
         )
 
 
@@ -312,15 +336,20 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: somebody does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise ValueError(
             f"{folder} is in use by another process; wait for it, or choose another hydra.run.dir"
         ) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder} cannot be written to ({reason}); choose another hydra.run.dir") from error
     try:
+        for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
+            part.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
@@ -329,7 +358,10 @@ def locked(folder: Path) -> Iterator[None]:
 def write_environment(folder: Path, command: Sequence[str], threads: int) -> None:
     """Adds to `environment.json` what started or went on with a run: versions, command, git revision, machine."""
     path = folder / "environment.json"
-    before = json.loads(path.read_text()) if path.is_file() else []
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):  # there is none yet, or someone has edited it
+        before = []
     packages = ("vaelab", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
     entry = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -342,18 +374,22 @@ def write_environment(folder: Path, command: Sequence[str], threads: int) -> Non
         "threads": threads,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-    write_whole(path, (json.dumps([*before, entry], indent=2) + "\n").encode())
+    write_whole(path, (json.dumps([*(before if isinstance(before, list) else []), entry], indent=2) + "\n").encode())
 
 
 def _git_revision() -> str | None:
     """Of the source, with `+` where it has been changed; None outside a git checkout."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+
     try:
-        here = Path(__file__).parent
-        command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
-        found = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # not the repository of whoever installed vaelab in it
+        return git("describe", "--always", "--abbrev=40", "--dirty=+")
+    except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

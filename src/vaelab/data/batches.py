@@ -32,6 +32,7 @@ class Batches:
         self.shuffle = shuffle
         self.prepare = prepare
 
+        self.full = min(batch_size, len(x))  # examples of every batch but the last
         self.start: Tensor | None = None  # torch's random state before the order of this pass was drawn
         self.drawn = 0  # batches of this pass
         self.resumes = False  # whether the next pass goes on where a checkpoint was

@@ -4,6 +4,7 @@ A reader below yields arrays (m, *row); `read_chunks` turns them into tensors, a
 """
 
 import csv
+import errno
 import math
 import re
 import tempfile
@@ -24,6 +25,7 @@ Array = np.ndarray
 Shape = tuple[int, ...]
 
 CHUNK_BYTES = 1 << 24  # of one chunk, unless a single row is larger
+HEADER_BYTES = 10_000  # of a .npy file; NumPy refuses longer ones too
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 KINDS = ".npy, .npz, .csv, .parquet, an IDX file of images (raw or .gz), or a folder of images"
 
@@ -95,7 +97,7 @@ def _tensors(path: Path, arrays: Iterator[Array]) -> Iterator[Tensor]:
     except UnreadableFile:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # which a wrong place in it gives
             raise  # the system's own words, such as permission denied
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnreadableFile(
@@ -169,6 +171,10 @@ def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]
 def _read_npy_header(path: Path, file: BinaryIO) -> tuple[Shape, bool, np.dtype]:
     """Shape, whether it is stored by columns, and type."""
     version = np.lib.format.read_magic(file)
+    field = file.read(2 if version == (1, 0) else 4)
+    if (length := int.from_bytes(field, "little")) > HEADER_BYTES:  # NumPy would make room for it before it looks
+        raise UnreadableFile(f"{path} promises a header of {length} bytes, which no array has; write it again")
+    file.seek(-len(field), 1)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, by_columns, dtype = read(file)
     _check_numbers(path, dtype)

@@ -7,7 +7,7 @@ from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions
 from vaelab.figures.latents import KLBars, LatentScatter
 from vaelab.figures.picture import Picture
 from vaelab.figures.points import PointDraws, PointManifold, PointReconstructions, PointTraversals
-from vaelab.figures.process import DrawingProcess, Drawn
+from vaelab.figures.process import DrawingProcess, Drawn, spare
 from vaelab.figures.surface import Surface
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "PointReconstructions",
     "PointTraversals",
     "Surface",
+    "spare",
 ]

@@ -129,6 +129,9 @@ class DrawingProcess:
                 self.drawn.put(Drawn(*pickle.load(pipe)))
 
 
+spare: list[DrawingProcess] = []  # started ahead, so that their imports run beside those of Lightning
+
+
 def serve() -> None:
     """The other end: draws what its standard input asks for, until that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe

@@ -7,7 +7,6 @@ from vaelab.training.module import VAEModule
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.scores import score_best
-from vaelab.training.stopping import Stopped, stopping
 from vaelab.training.threads import worthwhile_threads
 
 __all__ = [
@@ -15,11 +14,9 @@ __all__ = [
     "LastCheckpoint",
     "Pictures",
     "Progress",
-    "Stopped",
     "VAEModule",
     "quiet_lightning",
     "rewind",
     "score_best",
-    "stopping",
     "worthwhile_threads",
 ]

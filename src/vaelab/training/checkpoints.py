@@ -14,9 +14,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from vaelab.checkpoint import read_checkpoint, write_checkpoint
 from vaelab.checks import check_number, check_whole
 from vaelab.files import second_name
+from vaelab.stopping import stopping
 from vaelab.training.curves import flush, sizes
 from vaelab.training.diverged import Diverged
-from vaelab.training.stopping import stopping
 
 
 class LastCheckpoint(Checkpoint):
@@ -78,6 +78,7 @@ class LastCheckpoint(Checkpoint):
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it late
             return
+        stopping.wait()
         self._check_folder()
         second_name(self.path, self.path.with_name("previous.ckpt"))
         self.is_writing = True
@@ -103,9 +104,9 @@ class LastCheckpoint(Checkpoint):
                 "random": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
                 "means": pl_module.means["train"].state_dict(),
-                "validated": {tag: v.clone() for tag, v in trainer.callback_metrics.items() if tag.startswith("val/")},
+                "metrics": {tag: value.cpu() for tag, value in trainer.callback_metrics.items()},
                 "should_stop": trainer.should_stop,
-                "curves": sizes(Path(trainer.log_dir)) if trainer.log_dir else {},
+                "curves": sizes(self.path.parent.parent),
             }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -122,16 +123,17 @@ class LastCheckpoint(Checkpoint):
             return False
         position, self.position = self.position, None
         torch.set_rng_state(position["random"])
-        if position["cuda"] and torch.cuda.is_available():
+        if len(position["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all(position["cuda"])
-        pl_module.means["train"].load_state_dict(position["means"])
-        trainer.callback_metrics.update(position["validated"])  # for whoever looks at them before the next validation
+        pl_module.means["train"].load_state_dict(position["means"], pl_module.device)
+        trainer.callback_metrics.update(position["metrics"])  # for whoever looks at them before the next point
         self.step, self.written = trainer.global_step, time.monotonic()
         return True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the last one of the run."""
         self.write(trainer)
+        stopping.stop()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Lets the folder go."""
@@ -157,3 +159,8 @@ class CheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """Reads it; `weights_only` is always true."""
         return read_checkpoint(Path(path), map_location)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Removes one file; whatever a checkpoint's state names, never a folder."""
+        if Path(path).suffix == ".ckpt" and Path(path).is_file():
+            Path(path).unlink()

@@ -17,8 +17,8 @@ def flush(trainer: Trainer) -> None:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each event file of a folder, by name."""
-    return {path.name: path.stat().st_size for path in folder.glob(FILES)}
+    """Bytes of each event file in a run's folder, by its path there."""
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob(FILES)}
 
 
 def rewind(folder: Path, known: dict[str, int]) -> None:
@@ -26,8 +26,10 @@ def rewind(folder: Path, known: dict[str, int]) -> None:
 
     What came after will come again: each step is in the curves once.
     """
-    for path in folder.glob(FILES):
-        if (size := known.get(path.name)) is None:
+    for path in folder.rglob(FILES):
+        if path.is_symlink() or not path.is_file():
+            continue  # no run makes such a one
+        if (size := known.get(str(path.relative_to(folder)))) is None:
             path.unlink()
         elif path.stat().st_size > size:
             os.truncate(path, size)

@@ -21,8 +21,8 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
+from vaelab.stopping import stopping
 from vaelab.training.checkpoints import LastCheckpoint
-from vaelab.training.stopping import stopping
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 STEPS = (

@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from vaelab.checks import check_flag
 from vaelab.objectives import Terms
+from vaelab.stopping import stopping
 from vaelab.training.captured import Captured, Take, is_capturable, settings
 from vaelab.training.diverged import Diverged, cure, diverged, not_finite
 from vaelab.training.loop import install
 from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
-from vaelab.training.stopping import stopping
 from vaelab.vae import VAE
 
 RECORD_AFTER = 500  # eager steps: recording costs about half a second, and a short run would not win it back
@@ -41,8 +41,9 @@ class VAEModule(LightningModule):
         objective: (vae, x, target) -> per-example terms, such as `ELBO()`.
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
         scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
-        compile: on a CPU, machine code by torch's compiler for the gradient; on a GPU, the whole step as a CUDA graph.
-            Equal to the other way up to rounding. What is not known to be pure is stepped as ever.
+        compile: on a CPU, machine code by torch's compiler for the gradient of full batches, from the first on; on a
+            GPU, the whole step as a CUDA graph. Equal to the other way up to rounding. What is not known to be pure is
+            stepped as ever.
     """
 
     def __init__(
@@ -143,8 +144,10 @@ class VAEModule(LightningModule):
         if key is None:
             return gradient(self.vae, self.objective, x, target)
         recorded = self.recorded.get(key)
-        if recorded is None and (self.compile_steps or self.eager_steps[key] >= RECORD_AFTER):
-            compiled = self.compile_steps and not x.is_cuda
+        compiled = (
+            self.compile_steps and not x.is_cuda and len(x) == getattr(self.trainer.train_dataloader, "full", len(x))
+        )
+        if recorded is None and (compiled or self.eager_steps[key] >= RECORD_AFTER):
             recorded = self.recorded[key] = Recorded(self.vae, self.objective, x, target, compiled)
         if recorded is not None:
             return recorded(x, target)
@@ -242,9 +245,11 @@ class Means:
         """What has been added since the last point."""
         return {"names": list(self.names), "sums": self.sums, "count": self.count}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Goes on from there."""
         self.names, self.sums, self.count = tuple(state["names"]), state["sums"], state["count"]
+        if isinstance(self.sums, Tensor):
+            self.sums = self.sums.to(device)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaelab.checks import check_number, check_whole
 from vaelab.evaluation import views
-from vaelab.figures import DrawingProcess, Picture
+from vaelab.figures import DrawingProcess, Picture, spare
 from vaelab.files import write_whole
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
@@ -96,7 +96,7 @@ class Pictures(Callback):
             return
         with self._guarded("pictures are left out"):
             for _ in range(min(PROCESSES, os.cpu_count() or 1)):
-                self.processes.append(DrawingProcess())
+                self.processes.append(spare.pop() if spare else DrawingProcess())
         with self._guarded("the custom-scalars layout is left out"):
             for writer in writers(trainer):
                 add_layout(writer)
@@ -123,7 +123,9 @@ class Pictures(Callback):
                 self._write_tabs(trainer, vae, self.examples)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Waits for the last pictures."""
+        """Waits for the last pictures; where a run goes on that had ended without them, they are drawn now."""
+        if self.processes and self.last_step < 0 < trainer.global_step:
+            self.on_train_end(trainer, pl_module)
         deadline = time.monotonic() + self.timeout
         for process in self.processes:
             process.finish(max(deadline - time.monotonic(), 0))

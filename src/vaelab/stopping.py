@@ -1,17 +1,18 @@
 """Ctrl-C and SIGTERM: at once, or, while weights are changing, between two minibatches."""
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 PATIENCE = 3.0  # seconds that a minibatch gets to end
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):
-    """A signal ended the run.
+class Stopped(BaseException):
+    """A signal ended the run; no `except Exception` takes it for an error.
 
     Attributes:
         signal: which.
@@ -31,21 +32,24 @@ class Stopping:
 
     def __init__(self) -> None:
         self.asked: int | None = None
-        self.is_patient = False
-        self.is_listening = False
+        self.is_patient = self.is_listening = False
+        self.reminder: threading.Timer | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes the signals; afterwards they are whose they were."""
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        self.asked, self.is_patient, self.is_listening = None, False, True
+        self.asked, self.is_patient = None, False
+        self.is_listening = threading.current_thread() is threading.main_thread()  # others get no signals
         self.listen()
         try:
             yield
         finally:
-            self.is_listening = False
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            self.wait()
+            if self.is_listening:
+                self.is_listening = False
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     def listen(self) -> None:
         """Takes the signals back from whoever took them since."""
@@ -62,6 +66,11 @@ class Stopping:
         finally:
             self.is_patient = False
 
+    def wait(self) -> None:
+        """Gives whoever is patient all the time in the world, as to write a checkpoint."""
+        if self.reminder is not None:
+            self.reminder.cancel()
+
     def stop(self) -> None:
         """Ends the run where a signal has asked for it.
 
@@ -69,15 +78,16 @@ class Stopping:
             Stopped: one has.
         """
         if self.asked is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.wait()
             raise Stopped(self.asked)
 
-    def _handle(self, number: int, frame: FrameType | None) -> Any:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = self.asked is not None, self.asked or number
         if again or not self.is_patient:
             self.stop()
-        signal.signal(signal.SIGALRM, lambda *_: self.stop())
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        self.reminder = threading.Timer(PATIENCE, os.kill, (os.getpid(), signal.SIGINT))
+        self.reminder.daemon = True
+        self.reminder.start()
 
 
 stopping = Stopping()  # signals are the process's, and so is this
