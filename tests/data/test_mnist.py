@@ -336,3 +336,11 @@ def test_the_canonical_files_are_those_of_the_hash_table(tmp_path):
     data.setup()
     assert [len(getattr(data, split)) for split in SPLITS] == [n_train - val_size, val_size, n_test]
     assert data.x_shape == (1, *size)
+
+
+def test_the_pixels_that_are_served_in_training_have_the_mean_of_the_grey_ones(small_mnist):
+    data = MNIST(small_mnist, val_size=13, batch_size=47)
+    data.setup()
+    passes = 2_000
+    served = sum(x.sum(0) for _ in range(passes) for x, _ in data.train_dataloader()) / (47 * passes)
+    assert torch.allclose(served, data.mean(), atol=5 * 0.5 / (47 * passes) ** 0.5)
