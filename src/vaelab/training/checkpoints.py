@@ -112,10 +112,12 @@ class LastCheckpoint(Checkpoint):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Keeps the position until the first minibatch."""
         self.position = checkpoint.get("position")
+        if self.position is None:
+            return
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):  # it saves this and does not load it
                 callback.current_score = checkpoint["callbacks"].get(callback.state_key, {}).get("current_score")
-        trainer.should_stop = self.position is not None and self.position["should_stop"]
+        trainer.should_stop = self.position["should_stop"]
 
     def go_on(self, trainer: Trainer, pl_module: Any) -> bool:
         """Takes up the position, once; -> whether there was one."""
