@@ -115,7 +115,7 @@ def train(cfg: DictConfig) -> float:
         from vaelab.figures import DrawingProcess, spare
 
         spare += [DrawingProcess() for _ in range(2)]
-    from vaelab.runs import check_unused, locked
+    from vaelab.runs.folder import check_unused, locked
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     with locked(folder):
@@ -125,7 +125,9 @@ def train(cfg: DictConfig) -> float:
 
 def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
-    from vaelab.runs import check_trusted, locked, newest_checkpoint
+    from vaelab.runs.folder import locked
+    from vaelab.runs.load import newest_checkpoint
+    from vaelab.runs.trust import check_trusted
 
     named = arguments.pop("resume")
     folder = Path(named).expanduser().resolve()
@@ -179,7 +181,9 @@ def run(
     from hydra.utils import instantiate
     from lightning.pytorch import seed_everything
 
-    from vaelab.runs import check_data, format_summary, write_environment, write_metrics
+    from vaelab.runs.environment import write_environment
+    from vaelab.runs.folder import format_summary, write_metrics
+    from vaelab.runs.load import check_data
     from vaelab.stopping import stopping
     from vaelab.training import CheckpointIO, quiet_lightning, rewind, score_best, worthwhile_threads
 
@@ -313,7 +317,7 @@ if __name__ == "__main__":
         else:
             for argument in arguments:
                 if argument.startswith("hydra.run.dir="):  # before Hydra writes its own files there
-                    from vaelab.runs import check_unused
+                    from vaelab.runs.folder import check_unused
 
                     check_unused(Path(argument.split("=", 1)[1]).expanduser())
             main()

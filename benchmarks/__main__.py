@@ -88,7 +88,10 @@ def plot(found: dict[str, Any], path: Path) -> None:
             middle, low, high = ([1e3 * point[name][part] for point in points] for part in ("median", "low", "high"))
             axis.fill_between(sizes, low, high, color=colour, alpha=0.25, linewidth=0)
             axis.plot(sizes, middle, color=colour, marker=marker, label=name)
-        axis.set(xscale="log", yscale="log", xlabel=key, ylabel="ms per step")
+        axis.set(xscale="log", yscale="log", xlabel=key, ylabel="ms per step", ylim=(0.5, 50))
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
+        axis.set_xticks([], minor=True)
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.legend(frameon=False)
     figure.savefig(path, dpi=120)
     print(f"\nwritten {path}")
@@ -107,6 +110,7 @@ def process(asked: argparse.Namespace) -> dict[str, Any]:
         bare = timed("-m", "benchmarks.bare_process", asked.data_root, "10")
         ratios.append(own / bare)
         print(f"repeat {repeat + 1}: train.py {own:.1f} s, bare loop {bare:.1f} s, ratio {own / bare:.2f}", flush=True)
+    print(f"ratio {Quartiles.of(ratios)}")
     return {"ratios": ratios}
 
 

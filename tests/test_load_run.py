@@ -159,9 +159,9 @@ def test_pickled_code_does_not_run(run_folder, tmp_path):
         "os.system",
         "builtins.eval",
         "torch.load",
-        "vaelab.runs.shlex.quote",  # another's function, reached through vaelab
-        "vaelab.runs.Path",
-        "vaelab.runs.load_run",
+        "vaelab.runs.folder.shlex.quote",  # another's function, reached through vaelab
+        "vaelab.runs.load.Path",
+        "vaelab.runs.load.load_run",
         "vaelab.nowhere.Thing",
         "vaelab",
         "",

@@ -249,7 +249,7 @@ def test_a_folder_that_is_removed_is_missed(tmp_path, monkeypatch):
 
 
 def test_two_processes_in_one_folder(tmp_path):
-    from vaelab.runs import locked
+    from vaelab.runs.folder import locked
 
     with locked(tmp_path), pytest.raises(ValueError, match="is in use by another process"):
         train(compose_config(tmp_path, *RUN))

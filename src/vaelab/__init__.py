@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs"}
+_HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs.load"}
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
 __all__ = ["VAE", "Conditional", "load_run"]
 

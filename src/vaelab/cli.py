@@ -106,7 +106,7 @@ def run_verb(options: argparse.Namespace) -> None:
         return
     import torch
 
-    from vaelab.runs import load_run
+    from vaelab.runs.load import load_run
     from vaelab.tables import check_table_path
     from vaelab.verbs import latents
 
@@ -129,7 +129,7 @@ def run_verb(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from vaelab.runs import load_run
+    from vaelab.runs.load import load_run
     from vaelab.verbs.evaluate import evaluate_run, format_reports, write_report
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]

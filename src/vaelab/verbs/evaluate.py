@@ -8,7 +8,8 @@ import torch
 from tqdm import tqdm
 
 from vaelab.evaluation import evaluate, incomparable, warnings
-from vaelab.runs import Run, checkpoint_in, write_json
+from vaelab.runs.folder import write_json
+from vaelab.runs.load import Run, checkpoint_in
 
 CAPTION = "nats per example, ± standard error over the examples; ess and pareto_k are medians"
 PLACES = ("root", "path")  # where the data lie says nothing about the numbers

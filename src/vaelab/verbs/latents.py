@@ -12,7 +12,7 @@ from torch import Tensor
 from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
 from vaelab.evaluation.importance import decode_bytes
-from vaelab.runs import Run
+from vaelab.runs.load import Run
 from vaelab.tables import write_table
 
 ROWS = 1_000  # examples that pass the networks at once, at most

@@ -1,0 +1,88 @@
+"""A run's folder: who may write in it, and the numbers that are written last."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vaelab.files import write_whole
+
+
+def check_unused(folder: Path) -> None:
+    """Raises a ValueError where a folder holds a run, which a new one would write over."""
+    if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
+        raise ValueError(
+            f"{folder} holds a run already; python train.py resume={folder} goes on with it, and another hydra.run.dir "
+            "starts a new one"
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run's folder: nobody else trains in it until this ends, or the process does.
+
+    Raises:
+        ValueError: somebody does.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(
+            f"{folder} is in use by another process; wait for it, or choose another hydra.run.dir"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder} cannot be written to ({reason}); choose another hydra.run.dir") from error
+    try:
+        for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
+            part.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process trains in a folder."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire()
+    except (Timeout, OSError) as error:
+        return isinstance(error, Timeout)
+    lock.release()
+    return False
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes a file that is either whole or as it was."""
+    write_whole(path, (json.dumps(dict(values), indent=2) + "\n").encode())
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
+    """Writes `metrics.json`: flat, its keys the names of the curves, its values in nats per example."""
+    write_json(folder / "metrics.json", metrics)
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """{"val/elbo": …} -> a table with a row per term and a column per split."""
+    splits = list(dict.fromkeys(tag.split("/")[0] for tag in metrics))
+    terms = list(dict.fromkeys(tag.split("/")[1] for tag in metrics))
+    rows = [["nats per example", *splits]]
+    rows += [[term, *(f"{metrics[f'{split}/{term}']:.3f}" for split in splits)] for term in terms]
+    return "\n".join(f"{name:<18}" + "".join(f"{cell:>12}" for cell in cells) for name, *cells in rows)
+
+
+def format_summary(folder: Path, metrics: Mapping[str, float]) -> str:
+    """What a run prints at its end: its numbers, its folder, and how to see its curves."""
+    folder = folder.resolve()
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` or `multirun`: all curves at once
+    return f"\n{format_metrics(metrics)}\n\nrun     {folder}\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"

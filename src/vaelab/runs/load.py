@@ -1,0 +1,208 @@
+"""A trained VAE, from a run's folder or from one of its checkpoints."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vaelab.checkpoint import read_checkpoint
+from vaelab.files import second_name
+from vaelab.runs.trust import constructor, instantiate
+from vaelab.vae import VAE
+
+if TYPE_CHECKING:
+    from vaelab.data import DataModule
+
+log = logging.getLogger(__name__)
+
+WHAT_A_RUN_HOLDS = "a run's folder holds checkpoints/best.ckpt or checkpoints/last.ckpt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained VAE and what it was made from.
+
+    Attributes:
+        folder: where the run lies.
+        checkpoint: the weights that were read.
+        config: the run's config, every value filled in.
+        vae: the trained VAE, in eval mode.
+        x_shape: the shape of what the encoder sees.
+        target_shape: the shape of what the decoder is scored on.
+        allow: the packages beside vaelab that the config may take constructors from.
+    """
+
+    folder: Path
+    checkpoint: Path
+    config: dict[str, Any]
+    vae: VAE
+    x_shape: tuple[int, ...]
+    target_shape: tuple[int, ...]
+    allow: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """`metrics.json`: the final numbers of training, in nats per example; empty where there are none."""
+        path = self.folder / "metrics.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def ready_datamodule(self, overrides: Mapping[str, Any]) -> "DataModule":
+        """The run's data module with its data.
+
+        Raises:
+            FileNotFoundError: the data are not where the run found them.
+            ValueError: as `datamodule`, or as the data module itself.
+        """
+        module = self.datamodule(**overrides)
+        try:
+            module.prepare_data()
+            module.setup()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"the data of {self.folder} are not found ({error}); where they have moved, say so with "
+                "--data root=FOLDER (IDX images) or --data path=FILE (rows)"
+            ) from error
+        return module
+
+    def datamodule(self, **overrides: Any) -> "DataModule":
+        """The run's data module, as yet without data: `setup()` reads or draws them.
+
+        Args:
+            overrides: keys of the data config to change, such as `root` where the files have moved.
+
+        Raises:
+            ValueError: there is no such key, or its value makes no sense.
+        """
+        from vaelab.data import DataModule
+
+        config = self.config["data"]
+        keys = [key for key in config if key != "_target_"]
+        if unknown := [key for key in overrides if key not in keys]:
+            raise ValueError(f"{unknown[0]} is no key of the run's data; its keys are {', '.join(keys)}")
+        model = constructor(self.config["model"]["_target_"], self.allow, nn.Module)
+        return instantiate(config | overrides, self.allow, DataModule, support=model.support)
+
+
+def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Sequence[str] = ()) -> Run:
+    """Rebuilds a trained VAE from a run's folder (its best weights, or else its last) or from one of its checkpoints.
+
+    A checkpoint is data: it is read with `weights_only=True`, and its config may name constructors of vaelab alone.
+
+    Args:
+        folder_or_checkpoint: such as `outputs/2026-11-22/16-56-34`, or a .ckpt file.
+        device: where the VAE goes, such as `cuda`.
+        allow: packages of your own whose constructors the config may name, such as `["mypackage"]`.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+        ValueError: the file is no checkpoint of vaelab, or its config names another constructor.
+    """
+    path = Path(folder_or_checkpoint).expanduser()
+    checkpoint = path if path.is_file() else checkpoint_in(path)
+    content = _read(checkpoint)
+    config = content["hyper_parameters"]
+    try:
+        x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
+        vae = build_vae(config, x_shape, target_shape, tuple(allow))
+    except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"{checkpoint} carries a config that no model can be built from ({reason})") from error
+    weights = {name.removeprefix("vae."): value for name, value in content["state_dict"].items()}
+    try:
+        vae.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{checkpoint} holds weights that do not fit its own config ({' '.join(str(error).split())}); it was made "
+            "by another version of vaelab or of your own classes, so train the run again"
+        ) from error
+    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    vae = vae.to(_device(device)).eval()
+    return Run(folder, checkpoint, config, vae, x_shape, target_shape, tuple(allow))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        probe = torch.zeros(1, device=name, dtype=torch.float64)  # log p is summed in float64
+        probe.item()
+        return probe.device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device={name} cannot be used here ({str(error).splitlines()[0]}); use cpu") from error
+
+
+def build_vae(
+    config: Mapping[str, Any], x_shape: tuple[int, ...], target_shape: tuple[int, ...], allow: tuple[str, ...] = ()
+) -> VAE:
+    """The VAE that a run's config describes, with fresh weights."""
+    return VAE.build(
+        x_shape,
+        posterior=instantiate(config["posterior"], allow),
+        likelihood=instantiate(config["model"], allow, event_shape=target_shape),
+        prior=instantiate(config["prior"], allow),
+        network=instantiate(config["network"], allow),
+    )
+
+
+def checkpoint_in(folder: Path) -> Path:
+    """The best weights of a run, or else its last.
+
+    Raises:
+        FileNotFoundError: it has neither.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        if (path := folder / "checkpoints" / name).is_file():
+            return path
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder} does not exist, so there is no run to load; {WHAT_A_RUN_HOLDS}")
+    inside = sorted(path.parent.parent.name for path in folder.glob("*/checkpoints/*.ckpt"))
+    jobs = f"; it holds the runs {', '.join(dict.fromkeys(inside))}, so name one of them" if inside else ""
+    raise FileNotFoundError(f"{folder} is no run, because {WHAT_A_RUN_HOLDS}{jobs}")
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    content = read_checkpoint(checkpoint)
+    config = content.get("hyper_parameters")
+    if not isinstance(config, dict) or "x_shape" not in config or "state_dict" not in content:
+        raise ValueError(
+            f"{checkpoint} carries no config of vaelab, so no model can be built from it; train the run again"
+        )
+    return content
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest checkpoint of a run that is whole, and what it holds; a broken one is named in a warning.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: none is whole, or none can be gone on from.
+    """
+    path, previous = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
+    if not path.is_file() and not previous.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no checkpoints/last.ckpt, so there is nothing to go on from; name a run's folder, or start "
+            "it again"
+        )
+    try:
+        content = _read(path)
+    except (FileNotFoundError, ValueError) as error:
+        if not previous.is_file():
+            raise
+        content = _read(previous)
+        log.warning("%s; going on from %s", str(error).split(";")[0], previous)
+        second_name(previous, path)
+    if "position" not in content:
+        raise ValueError(f"{path} was written by another version of vaelab, and cannot be gone on from; train it again")
+    return path, content
+
+
+def check_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raises a ValueError where the data are not those that a checkpoint was trained on."""
+    if content["hyper_parameters"].get("fingerprint") != config["fingerprint"]:
+        raise ValueError(
+            "the data are not those that the run was trained on, so it would not go on as it was; put the old ones "
+            "back, say where they are with data.root or data.path, or train a new run"
+        )
