@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -33,7 +34,8 @@ HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "trainer.max_epochs",
 )
 PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
-CONF = Path(__file__).parent / "conf"
+SCRIPT = Path(__file__).resolve()
+CONF = SCRIPT.parent / "conf"
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
 
@@ -110,23 +112,64 @@ def check(cfg: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> float:
     """A new run in Hydra's folder; -> the validation ELBO in nats, NaN without one."""
-    check(cfg)
-    if OmegaConf.select(cfg, "callbacks.pictures") and "lightning" not in sys.modules:
-        from vaelab.figures import DrawingProcess, spare
+    from vaelab.runs.environment import git_revision
+    from vaelab.runs.folder import check_unused, locked, sweep_up
+    from vaelab.runs.state import State, read_state, recorded
 
-        spare += [DrawingProcess() for _ in range(2)]
-    from vaelab.runs.folder import check_unused, locked
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    chosen = HydraConfig.get()
+    folder, given = Path(chosen.runtime.output_dir), tuple(chosen.overrides.task)
     with locked(folder):
+        sweep_up(folder)
         check_unused(folder)
-        return run(cfg, folder, {group: str(HydraConfig.get().runtime.choices.get(group)) for group in GROUPS})
+        before = read_state(folder)
+        state = State("running", "", given, hash_of(cfg), git_revision(), before.seconds if before else 0.0)
+        with recorded(folder, state, given):
+            check(cfg)
+            if OmegaConf.select(cfg, "callbacks.pictures") and "lightning" not in sys.modules:
+                from vaelab.figures import DrawingProcess, spare
+
+                spare += [DrawingProcess() for _ in range(2)]
+            return run(cfg, folder, {group: str(chosen.runtime.choices.get(group)) for group in GROUPS})
+
+
+def cell(cfg: DictConfig) -> float:
+    """One run of a sweep, in a process of its own; -> its validation ELBO in nats, NaN where it failed."""
+    from vaelab.sweeps.cells import Cell, packages, run_cell, score, stop_asked
+
+    chosen = HydraConfig.get()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: the sweep is told alone
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path(chosen.runtime.output_dir)
+    own = Cell(folder, tuple(chosen.overrides.task), hash_of(cfg))
+    sources = [f"--config-dir={at.path}" for at in chosen.runtime.config_sources if at.provider == "command-line"]
+    alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
+    changes = [] if alone else ["trainer.enable_progress_bar=false"]  # several bars would share a terminal
+    sweep = Path(chosen.sweep.dir)
+    state = run_cell(
+        [str(SCRIPT), *sources, f"--config-name={chosen.job.config_name}"],
+        own,
+        packages(OmegaConf.to_container(cfg)),
+        changes,
+        lambda: stop_asked(sweep),
+    )
+    number = score(own) if state.state == "done" else math.nan
+    shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
+    print(f"{state.state:8} {folder.name}  {shown}  ({state.seconds:.1f} s)", flush=True)
+    return number
+
+
+def hash_of(cfg: DictConfig) -> str:
+    """Of what a config says about the numbers of a run."""
+    from vaelab.sweeps.cells import config_hash
+
+    return config_hash(OmegaConf.to_container(cfg))
 
 
 def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
-    from vaelab.runs.folder import locked
+    from vaelab.runs.folder import locked, sweep_up
     from vaelab.runs.load import newest_checkpoint
+    from vaelab.runs.state import State, read_state, recorded, write_state
     from vaelab.runs.trust import check_trusted
 
     named = arguments.pop("resume")
@@ -144,6 +187,7 @@ def resume(arguments: dict[str, str]) -> None:
     if not any(folder.glob("checkpoints/*.ckpt")):
         raise FileNotFoundError(f"{folder} holds no checkpoint, so there is nothing to go on from; name a run's folder")
     with locked(folder):
+        sweep_up(folder)
         checkpoint, content = newest_checkpoint(folder)
         config = content["hyper_parameters"]
         check_trusted(content, folder, allow)
@@ -156,14 +200,17 @@ def resume(arguments: dict[str, str]) -> None:
         if (folder / "metrics.json").is_file():
             over = content["position"]["should_stop"] or epochs is None or 0 <= epochs <= content["epoch"]
             if over or epochs == before:
-                print(f"{folder} is finished, after {content['epoch']} epochs; {further(content)}")
+                if (state := read_state(folder)) and state.state != "done":  # it was killed at the very end
+                    write_state(folder, replace(state, state="done", reason=""))
+                print(f"{folder} is finished, after {content['epoch']} epoch(s); {further(content)}")
                 return
         if "T_max" in (cfg.get("scheduler") or {}) and epochs != before:
             raise ValueError(
                 f"trainer.max_epochs={epochs} does not fit, because the learning rate comes to its end at "
                 f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
             )
-        run(cfg, folder, config["choices"], checkpoint, content)
+        with recorded(folder, read_state(folder) or State("running")):
+            run(cfg, folder, config["choices"], checkpoint, content)
 
 
 def further(content: dict) -> str:
@@ -182,7 +229,7 @@ def run(
     from lightning.pytorch import seed_everything
 
     from vaelab.runs.environment import write_environment
-    from vaelab.runs.folder import format_summary, write_metrics
+    from vaelab.runs.folder import format_summary, write_json, write_metrics
     from vaelab.runs.load import check_data
     from vaelab.stopping import stopping
     from vaelab.training import CheckpointIO, quiet_lightning, rewind, score_best, worthwhile_threads
@@ -204,6 +251,7 @@ def run(
             "choices": choices,
             "folder": str(folder),
         }
+        write_json(folder / "data.json", data.describe())
         module.save_hyperparameters(config)
         callbacks = instantiate(cfg.get("callbacks")) or {}
         if not cfg.trainer.get("enable_progress_bar", True):
@@ -253,7 +301,7 @@ def main(cfg: DictConfig) -> float:
     from vaelab.stopping import Stopped
 
     try:
-        return train(cfg)
+        return cell(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else train(cfg)
     except Stopped as stopped:
         say_how_to_go_on(stopped, Path(HydraConfig.get().runtime.output_dir))
     except Exception as error:
@@ -310,9 +358,7 @@ if __name__ == "__main__":
     try:
         if {"--help", "-h"} & set(arguments):
             show_help([argument for argument in arguments if not argument.startswith("-")])
-        elif any(argument.startswith("resume=") for argument in arguments) and not {"-m", "--multirun"} & set(
-            arguments
-        ):
+        elif any(argument.startswith("resume=") for argument in arguments):
             go_on(arguments)
         else:
             for argument in arguments:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,7 +156,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     capsys.readouterr()
     go_on(tmp_path)
-    assert f"{tmp_path} is finished, after 4 epochs" in capsys.readouterr().out
+    assert f"{tmp_path} is finished, after 4 epoch(s)" in capsys.readouterr().out
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     assert after.keys() == before.keys()
     assert all(after[path] == before[path] for path in before if path.name != ".lock")
@@ -233,6 +234,25 @@ def test_a_full_disk_ends_a_run_that_goes_on_later(references, tmp_path, monkeyp
             train(compose_config(tmp_path, *RUN))
     go_on(tmp_path)
     assert differences(references("as it is"), remains(tmp_path)) == []
+
+
+def test_a_disk_that_cannot_be_written_to_is_said(tmp_path, monkeypatch):
+    def refuse(path, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"cannot be written to \(Read-only file system\); choose another hydra.run.dir"):
+        train(compose_config(tmp_path / "run", *RUN))
+
+
+def test_the_same_command_gives_the_same_bits(references, tmp_path):
+    train(compose_config(tmp_path / "again", *RUN))
+    assert differences(references("as it is"), remains(tmp_path / "again")) == []
+    train(compose_config(tmp_path / "other", *RUN, "seed=1"))
+    assert any(
+        "weights" in each or "state_dict" in each
+        for each in differences(references("as it is"), remains(tmp_path / "other"))
+    )
 
 
 def test_a_folder_that_is_removed_is_missed(tmp_path, monkeypatch):

@@ -33,6 +33,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load looks at no checksum
+            if any(record.file_size > record.compress_size for record in archive.infolist()):
+                raise ValueError("it holds more than its size, and no checkpoint is compressed")
             if broken := archive.testzip():
                 raise ValueError(f"the checksum of {broken} does not fit")
         content = torch.load(path, map_location=map_location, weights_only=True)

@@ -1,8 +1,11 @@
 """Rows from files: exact, in order and in bounded chunks; one sentence where there are no rows of numbers."""
 
+import gzip
 import io
+import math
 import os
 import re
+import struct
 import tracemalloc
 import zipfile
 
@@ -16,6 +19,7 @@ from torch.testing import assert_close
 
 import vaelab.data.files
 from idx_files import random_images, write_bytes, write_idx_images
+from vaelab.checkpoint import read_checkpoint
 from vaelab.data import read_chunks
 
 NUMBERS = np.random.default_rng(0).normal(size=(23, 5)).astype(np.float32)
@@ -242,7 +246,8 @@ def test_a_header_that_promises_too_much_allocates_nothing(tmp_path, suffix, sha
     path = write_npy_like(tmp_path / f"a{suffix}", npy_header(shape) + NUMBERS.tobytes())
     tracemalloc.start()
     try:
-        with refusal(path, f"promises shape {shape}", "holds less"):
+        packed = suffix == ".npz" and math.prod(shape) > 10**9
+        with refusal(path, f"promises shape {shape}", "times its own" if packed else "holds less"):
             list(read_chunks(path))
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:
@@ -420,3 +425,38 @@ def test_numbered_columns_are_a_header(tmp_path):
     assert torch.cat(list(read_chunks(tmp_path / "numbered.csv"))).tolist() == [[5, 6, 7], [8, 9, 10]]
     (tmp_path / "row.csv").write_text("0\n1\n")
     assert torch.cat(list(read_chunks(tmp_path / "row.csv"))).tolist() == [[0], [1]]
+
+
+ZEROS = 10**8  # bytes, which compress to a thousandth
+
+
+@pytest.mark.parametrize("kind", ["npz", "gz", "parquet", "png", "csv", "ckpt"])
+def test_what_grows_beyond_its_file_is_refused(kind, tmp_path):
+    """Of all that they hold: a file of a stranger does not fill the memory."""
+    path = tmp_path / f"rows.{kind}"
+    if kind == "npz":
+        np.savez_compressed(path, x=np.zeros((ZEROS // 80, 10)))
+    elif kind == "gz":
+        path.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 1, ZEROS // 1000, 1000) + bytes(ZEROS)))
+    elif kind == "parquet":
+        parquet.write_table(pyarrow.table({"a": np.zeros(ZEROS // 8)}), path)
+    elif kind == "png":
+        path.mkdir()
+        Image.new("1", (ZEROS // 10_000, 10_000)).save(path / "0.png")
+    elif kind == "csv":
+        path.write_text("1," * 70_000 + "1\n")
+    else:
+        torch.save({"w": torch.zeros(ZEROS // 4)}, tmp_path / "whole")
+        with zipfile.ZipFile(tmp_path / "whole") as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for record in whole.infolist():
+                packed.writestr(record.filename, whole.read(record))
+    tracemalloc.start()
+    try:
+        answer = {"csv": "70,001 numbers in a line", "ckpt": "it holds more than its size"}.get(
+            kind, "above 200 times its own"
+        )
+        with pytest.raises(ValueError, match=answer):
+            read_checkpoint(path) if kind == "ckpt" else list(read_chunks(path))
+        assert tracemalloc.get_traced_memory()[1] < ZEROS / 10
+    finally:
+        tracemalloc.stop()

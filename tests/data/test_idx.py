@@ -192,7 +192,8 @@ def test_a_file_without_pixels_is_refused(tmp_path, suffix, promised):
 def test_a_header_that_promises_too_much_is_refused_at_once(tmp_path, suffix, promised):
     path = write_idx_images(tmp_path / f"images{suffix}", random_images(6, 5, 7), promised=promised)
     start = time.perf_counter()
-    assert _peak_of_a_refusal(path, f"{promised[0]} images of {promised[1]}x{promised[2]}", "only 210") < 3 * MIB
+    held = "times its own" if suffix == ".gz" and promised[0] > 60_000 else "only 210"
+    assert _peak_of_a_refusal(path, f"{promised[0]} images of {promised[1]}x{promised[2]}", held) < 3 * MIB
     assert time.perf_counter() - start < 1  # seconds
 
 

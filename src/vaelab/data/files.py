@@ -8,6 +8,7 @@ import errno
 import math
 import re
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -19,12 +20,13 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import check_whole
-from vaelab.data.idx import IMAGES, UnreadableFile, read_up_to, stream_images
+from vaelab.data.idx import IMAGES, UnreadableFile, check_growth, read_up_to, stream_images
 
 Array = np.ndarray
 Shape = tuple[int, ...]
 
 CHUNK_BYTES = 1 << 24  # of one chunk, unless a single row is larger
+WIDEST = 1 << 16  # numbers in a line of a .csv; each takes its reader a column of its own
 HEADER_BYTES = 10_000  # of a .npy file; NumPy refuses longer ones too
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 KINDS = ".npy, .npz, .csv, .parquet, an IDX file of images (raw or .gz), or a folder of images"
@@ -154,6 +156,8 @@ def _read_npz(path: Path, rows: int | None) -> Iterator[Array]:
 def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]:
     """An array in NumPy's format (numpy.org/doc/stable/reference/generated/numpy.lib.format.html), by rows."""
     shape, by_columns, dtype = _read_npy_header(path, file)
+    if path.suffix.lower() == ".npz":
+        check_growth(path, math.prod(shape) * dtype.itemsize, f"shape {shape} of {dtype}")
     row = shape[1:] or (1,)
     at_once = _rows_at_once(rows, math.prod(row) * dtype.itemsize)
     if by_columns and len(shape) > 1:
@@ -232,6 +236,10 @@ def _csv_layout(path: Path) -> tuple[int, int]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for index, line in enumerate(iter(lambda: file.readline(CHUNK_BYTES), "")):
             if line.strip():
+                if (width := line.count(",") + 1) > WIDEST:
+                    raise UnreadableFile(
+                        f"{path} holds {width:,} numbers in a line, above {WIDEST:,}; write it as .npy"
+                    )
                 cells = next(csv.reader([line]))
                 numbered = len(cells) > 1 and cells == [str(column) for column in range(len(cells))]
                 return index + (numbered or not all(map(_is_number, cells))), len(cells)
@@ -283,6 +291,9 @@ def _read_parquet(path: Path, rows: int | None) -> Iterator[Array]:
         names = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
         if not names:
             raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
+        groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
+        numbers = sum(g.column(index).num_values for g in groups for index in range(g.num_columns))
+        check_growth(path, 8 * numbers, f"{numbers} numbers")
         first = next(_parquet_tables(path, file, names, 1), None)
         if first is None:
             return
@@ -352,7 +363,11 @@ def _read_picture(path: Path) -> Array:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_growth` has a sentence for it
+            picture = Image.open(path)
+        with picture:
+            check_growth(path, picture.width * picture.height, f"{picture.height}x{picture.width} pixels")
             if picture.mode[0] in "IF":
                 raise UnreadableFile(f"{path} has pixels of more than 8 bits, which would be cut off; save it with 8")
             return np.asarray(picture.convert("L"))

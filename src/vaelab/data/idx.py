@@ -18,6 +18,7 @@ from torch import Tensor
 IMAGES = 0x00000803
 LABELS = 0x00000801
 CHUNK = 1 << 20
+SMALL, GROWTH = 1 << 26, 200  # bytes that any file may grow to, and times its own size
 
 
 class UnreadableFile(ValueError):
@@ -61,6 +62,8 @@ def stream_images(path: Path, rows: int | None = None) -> Iterator[Tensor]:
         what = f"{n} images of {height}x{width} pixels"
         if not n * height * width:
             raise UnreadableFile(f"{path} promises {what}, so there is nothing in it; put images in its place")
+        if path.suffix == ".gz":
+            check_growth(path, n * height * width, what)
         at_once = min(rows or n, max(1, CHUNK // (height * width)))
         for done in range(0, n, at_once):
             count = min(at_once, n - done)
@@ -78,6 +81,15 @@ def read_labels(path: Path) -> Tensor:
         (n,) = _read_header(file, path, LABELS, "labels", 8)
         labels = _read_promised(file, path, 0, n, n, 1, f"{n} labels")
     return torch.tensor(list(labels))
+
+
+def check_growth(path: Path, promised: int, what: str) -> None:
+    """Raises `UnreadableFile` where a compressed file would fill the memory with what it hardly holds."""
+    if promised > max(SMALL, GROWTH * (size := path.stat().st_size)):
+        raise UnreadableFile(
+            f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, as no real data do; fetch "
+            "it again, or write it without compression"
+        )
 
 
 def read_up_to(file: BinaryIO, limit: int) -> bytearray:

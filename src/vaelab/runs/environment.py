@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def write_environment(folder: Path, command: Sequence[str], threads: int) -> Non
     write_whole(path, (json.dumps([*(before if isinstance(before, list) else []), entry], indent=2) + "\n").encode())
 
 
+@cache
 def git_revision() -> str | None:
     """Of the source, with `+` where it has been changed; None outside a git checkout."""
 

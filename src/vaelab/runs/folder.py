@@ -22,7 +22,7 @@ def check_unused(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a run's folder: nobody else trains in it until this ends, or the process does.
 
     Raises:
@@ -33,18 +33,20 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise ValueError(
-            f"{folder} is in use by another process; wait for it, or choose another hydra.run.dir"
-        ) from error
+        raise ValueError(f"{folder} is in use by another process; wait for it, or choose another {key}") from error
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(f"{folder} cannot be written to ({reason}); choose another hydra.run.dir") from error
+        raise OSError(f"{folder} cannot be written to ({reason}); choose another {key}") from error
     try:
-        for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
-            part.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
+
+
+def sweep_up(folder: Path) -> None:
+    """Removes what a process left that was killed while it wrote into a run's folder."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def in_use(folder: Path) -> bool:

@@ -1,0 +1,37 @@
+"""What a multirun ends with: hydra.callbacks.summary."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class Summary(Callback):
+    """Compares the cells of a sweep, and ends the process with what became of them.
+
+    The exit code is 0 where all are done, the number of failed cells (at most 100), or 128 and the number of the signal
+    that stopped the sweep.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Writes and prints the summary."""
+        from vaelab.errors import one_sentence
+        from vaelab.sweeps.cells import STOP
+        from vaelab.sweeps.summary import summarise
+
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            failed, text = summarise([folder], folder)
+            print(f"\n{text}")
+            stop = folder / STOP
+            if stop.exists():
+                number = int(stop.read_text())
+                stop.unlink()
+                print(f"stopped; the same command with hydra.sweep.dir={folder} goes on", file=sys.stderr)
+                sys.exit(128 + number)
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {one_sentence(error)}")
+        if failed:
+            sys.exit(min(failed, 100))

@@ -1,0 +1,98 @@
+"""What every kind of sweep does with its combinations."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf import OmegaConf, open_dict, read_write
+
+
+class Sweep:
+    """A sweep's folder and its cells, between a sweeper and a launcher of Hydra.
+
+    Args:
+        config: of the multirun.
+        context: Hydra's.
+        launcher: Hydra's; it is given the cells that are not done.
+    """
+
+    def __init__(self, config: Any, context: Any, launcher: Any) -> None:
+        from vaelab.runs.environment import git_revision
+
+        self.config, self.context, self.launcher = config, context, launcher
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.revision = git_revision()
+        self.launched = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Holds the folder, and takes Ctrl-C and SIGTERM: the cells look whether one has come."""
+        from vaelab.runs.folder import locked
+        from vaelab.sweeps.cells import STOP
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if (self.folder / STOP).exists():  # again: at once
+                raise KeyboardInterrupt
+            (self.folder / STOP).write_text(str(number))
+
+        with locked(self.folder, "hydra.sweep.dir"):
+            (self.folder / STOP).unlink(missing_ok=True)
+            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has come."""
+        from vaelab.sweeps.cells import STOP
+
+        return (self.folder / STOP).exists()
+
+    def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str]) -> list[Any]:
+        """Combinations -> their cells, named by `keys`; those that are new lie there as pending afterwards."""
+        from vaelab.sweeps.cells import cell_name, claim, config_hash
+
+        found = []
+        for index, overrides in enumerate(batch):
+            cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            with read_write(cfg), open_dict(cfg):
+                cfg.hydra.job.num, cfg.hydra.job.id = index, str(index)
+            own = any(each.startswith("hydra.sweep.subdir=") for each in self.config.hydra.overrides.hydra)
+            task: Any = OmegaConf.to_container(cfg.hydra.overrides.task)
+            name = str(cfg.hydra.sweep.subdir) if own else cell_name(task, keys)
+            with open_dict(cfg):
+                del cfg.hydra
+            plain: Any = OmegaConf.to_container(cfg)
+            found.append(claim(self.folder, name, task, config_hash(plain), self.revision))
+        return found
+
+    def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
+        """Has the launcher run what is not done; -> what each cell's run returned, NaN where it failed."""
+        from vaelab.sweeps.cells import score
+
+        todo = [
+            [
+                *overrides,
+                f"hydra.sweep.subdir={_quoted(cell.folder.relative_to(self.folder))}",
+                "hydra.output_subdir=null",
+            ]
+            for cell, overrides in zip(cells, batch, strict=True)
+            if not cell.done
+        ]
+        if todo and not self.stopped:
+            self.launcher.launch(todo, initial_job_idx=self.launched)
+            self.launched += len(todo)
+        return [score(cell) for cell in cells]
+
+
+def _quoted(text: object) -> str:
+    """As Hydra's override grammar reads it back."""
+    escaped = str(text).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,76 @@
+"""How far a run is: `state.json` in its folder, whole at any moment."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from vaelab.errors import one_sentence
+from vaelab.files import write_whole
+from vaelab.stopping import Stopped
+
+STATES = ("pending", "running", "done", "failed")
+
+
+@dataclass(frozen=True)
+class State:
+    """What `state.json` holds.
+
+    Attributes:
+        state: pending (not begun, or stopped), running, done or failed.
+        reason: why it failed, or what stopped it; empty otherwise.
+        overrides: what the command line chose.
+        config: a hash of its config.
+        revision: git's, of the source; None outside a checkout.
+        seconds: spent in it, over all the times that it went on.
+    """
+
+    state: str
+    reason: str = ""
+    overrides: tuple[str, ...] = ()
+    config: str = ""
+    revision: str | None = None
+    seconds: float = 0.0
+
+
+def read_state(folder: Path) -> State | None:
+    """How far the run in a folder is; None where nothing says so."""
+    try:
+        found = json.loads((folder / "state.json").read_text())
+        state = State(**found)
+        state = replace(state, overrides=tuple(map(str, state.overrides)), seconds=float(state.seconds))
+    except (OSError, ValueError, TypeError):
+        return None
+    return state if state.state in STATES else None
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Writes it; who looks finds the old one or the new one."""
+    write_whole(folder / "state.json", (json.dumps(asdict(state), indent=2) + "\n").encode())
+
+
+@contextmanager
+def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[None]:
+    """Keeps the state of the run inside.
+
+    Args:
+        folder: the run's.
+        state: what is known of it beside `state`, `reason` and `seconds`, to which this time is added.
+        given: overrides, named where an error does not say which value is at fault.
+    """
+    began = time.monotonic()
+
+    def ends(how: str, reason: str = "") -> State:
+        return replace(state, state=how, reason=reason, seconds=round(state.seconds + time.monotonic() - began, 2))
+
+    write_state(folder, replace(state, state="running", reason=""))
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        with suppress(OSError):  # where the disk is full the error itself says so
+            write_state(folder, ends("pending", str(error)) if stopped else ends("failed", one_sentence(error, given)))
+        raise
+    write_state(folder, ends("done"))

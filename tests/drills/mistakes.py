@@ -1,0 +1,236 @@
+"""Types mistakes, and shows what each ends with: python -m tests.drills.mistakes -o docs/mistakes.md.
+
+Every line is a command in a process of its own, in a folder of made files. A mistake must end with one sentence, no
+traceback and an exit code that is not 0, and leave every file as it was.
+"""
+
+import argparse
+import hashlib
+import pickle
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tests.idx_files import random_images, write_idx_images, write_small_mnist
+from tests.runner import ROOT
+
+SHORT = "trainer.max_epochs=1 data.train_size=30 data.val_size=7 data.test_size=11 ~callbacks.pictures"
+ARRAY = "data=array data.val_size=5 data.test_size=5 trainer.max_epochs=1 ~callbacks.pictures"
+IMAGES = "model=bernoulli data=mnist data.val_size=7 trainer.max_epochs=1 ~callbacks.pictures"
+
+TRAIN = {  # `python train.py …`
+    "names": [
+        "model=nonsense",
+        "latent_dmi=3",
+        "network.hiden=[3]",
+        "model.nonsense=3",
+        "experiment=nonsense",
+        "latent_dim=2,3",
+        "resume=run latent_dim=3",
+        "-m resume=run",
+    ],
+    "values": [
+        "latent_dim=0",
+        "latent_dim=1.5",
+        "seed=-1",
+        "threads=0",
+        "optimizer.lr=fast",
+        "optimizer.lr=-1",
+        "optimizer.betas=[a,b]",
+        "data.batch_size=0",
+        "data.train_size=0",
+        "data.noise_std=-1",
+        "data.domain=[3,1]",
+        "network.hidden=[0]",
+        "network.activation=nonsense",
+        "objective.samples=0",
+        "objective.beta=-1",
+        "objective.gradient=nonsense",
+        "model.min_std=-1",
+        "trainer.max_epochs=many",
+        "trainer.devices=2 trainer.accelerator=cpu",
+        "trainer.accelerator=nonsense",
+        "callbacks.last.seconds=-1",
+        "callbacks.pictures.every_n_epochs=0",
+        "compile=perhaps",
+        "matmul_precision=low",
+    ],
+    "combinations": [
+        "model=bernoulli data=sine",
+        f"optimizer.lr=1e15 {SHORT} data.train_size=1000",
+        f"data.noise_std=1e30 {SHORT}",
+        f"hydra.run.dir=run {SHORT}",
+        f"hydra.run.dir=rows.npy {SHORT}",
+    ],
+    "data": [
+        f"{IMAGES} data.root=nowhere",
+        f"{IMAGES} data.root=truncated",
+        f"{IMAGES} data.root=magic",
+        f"{IMAGES} data.root=promise",
+        f"{IMAGES} data.root=cut",
+        f"{IMAGES} data.root=images data.val_size=100",
+        f"{ARRAY} data.path=nowhere.npy",
+        f"{ARRAY} data.path=words.npy",
+        f"{ARRAY} data.path=objects.npy",
+        f"{ARRAY} data.path=nan.npy",
+        f"{ARRAY} data.path=promise.npy",
+        f"{ARRAY} data.path=bomb.npz",
+        f"{ARRAY} data.path=ragged.csv",
+        f"{ARRAY} data.path=rows.txt",
+        f"{ARRAY} data.path=few.npy",
+        f"{ARRAY} data.path=rows.npy model=bernoulli",
+    ],
+    "runs": [
+        "resume=nowhere",
+        "resume=empty",
+        "resume=torn",
+        "resume=run/checkpoints/last.ckpt",
+        "resume=hostile",
+        "resume=elsewhere",
+        "resume=run allow=",
+        "resume=run trainer.max_epochs=soon",
+    ],
+}
+VAELAB = [  # `vaelab …`
+    "evaluate nowhere",
+    "evaluate empty",
+    "evaluate torn",
+    "evaluate pickled",
+    "evaluate hostile",
+    "evaluate run --samples 0",
+    "evaluate run --data nonsense=3",
+    "encode run rows.npy -o z.csv",
+    "encode run wide.npy -o z.xlsx",
+    "encode run wide.npy -o nowhere/z.csv",
+    "encode run nan3.npy -o z.csv",
+    "encode run pictures -o z.csv",
+    "encode run test -o z.csv --device nonsense",
+    "sample run -n -1 -o s.png",
+    "traverse run --latents 3 -o t.png",
+    "nonsense run",
+]
+SPECIAL, ESCAPED = r"([|<>*_])", r"\\\1"  # of Markdown
+HEAD = """# What mistakes end with
+
+`python -m tests.drills.mistakes -o docs/mistakes.md` made this table: {count} commands, each in a process of its own.
+
+"""
+FINE = {"resume=run allow="}  # a finished run says so, which is no error
+
+
+def prepare(place: Path) -> None:
+    """Makes the files that the mistakes are about."""
+    images = random_images(40, 5, 7)
+    for name, damage in {
+        "images": {},
+        "truncated": {"keep": 100},
+        "magic": {"magic": 0x801},
+        "promise": {"promised": (2**32 - 1,) * 3},
+    }.items():
+        (place / name).mkdir()
+        write_idx_images(place / name / "train-images-idx3-ubyte", images, **damage)
+        write_idx_images(place / name / "t10k-images-idx3-ubyte", images)
+    write_small_mnist(place / "cut", train=60, test=20, rows=5, columns=7, gz=True)
+    whole = (place / "cut" / "train-images-idx3-ubyte.gz").read_bytes()
+    (place / "cut" / "train-images-idx3-ubyte.gz").write_bytes(whole[:60])
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    np.save(place / "rows.npy", rows)
+    np.save(place / "wide.npy", np.zeros((4, 3)))
+    np.save(place / "few.npy", rows[:7])
+    np.save(place / "words.npy", rows.astype(str))
+    np.save(place / "objects.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
+    np.save(place / "nan.npy", np.where(np.arange(160).reshape(40, 4) == 7, np.nan, 0.0))
+    np.save(place / "nan3.npy", np.where(np.arange(9).reshape(3, 3) == 7, np.nan, 0.0))
+    promise = bytearray((place / "rows.npy").read_bytes())
+    (place / "promise.npy").write_bytes(promise.replace(b"(40, 4), }      ", b"(4000000000, 4)}"))
+    with zipfile.ZipFile(place / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**10, 4)})
+        file.write(bytes(1 << 24))
+    (place / "ragged.csv").write_text("1,2,3\n4,5\n")
+    (place / "rows.txt").write_text("1 2 3\n")
+    (place / "empty").mkdir()
+    (place / "pictures").mkdir()
+    (place / "pictures" / "0.png").write_text("no picture")
+    command = [sys.executable, str(ROOT / "train.py"), *SHORT.split(), "hydra.run.dir=run"]
+    subprocess.run(command, cwd=place, check=True, capture_output=True)
+    for name in ("torn", "pickled", "hostile", "elsewhere"):
+        shutil.copytree(place / "run", place / name)
+        (place / name / "metrics.json").unlink()
+    for path in (place / "torn" / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(path.read_bytes()[:-2000])
+    for path in (place / "pickled" / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(pickle.dumps(shutil.rmtree))
+    for name in ("hostile", "elsewhere"):
+        for path in (place / name / "checkpoints").glob("*.ckpt"):
+            content = torch.load(path, weights_only=True)
+            if name == "hostile":
+                content["hyper_parameters"]["network"]["_target_"] = "os.system"
+            else:
+                content["hyper_parameters"]["callbacks"]["best"]["dirpath"] = "/tmp/elsewhere"
+            torch.save(content, path)
+
+
+def digest(place: Path) -> dict[str, str]:
+    """Every file of note that is there: name -> its hash."""
+    files = (path for path in sorted(place.rglob("*")) if path.is_file())
+    kept = (path for path in files if path.name not in (".lock", "train.log") and "outputs" not in path.parts)
+    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def ending(place: Path, command: list[str]) -> tuple[int, list[str]]:
+    """-> exit code, and the lines that a command prints, with the folder left out of them."""
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=180, check=False)
+    said = (done.stderr.strip() or done.stdout.strip()).replace(f"{place}/", "").replace(str(ROOT), ".")
+    return done.returncode, said.splitlines()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.drills.mistakes", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, help="a file for the table")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mistakes-") as folder:
+        place = Path(folder)
+        prepare(place)
+        before = digest(place)
+        typed = [(f"python train.py {line}", line) for lines in TRAIN.values() for line in lines]
+        commands = [
+            [sys.executable, str(ROOT / "train.py"), *shlex.split(line), *_folder(line, f"outputs/{index}")]
+            for index, (_, line) in enumerate(typed)
+        ]
+        vaelab = str(Path(sys.executable).with_name("vaelab"))
+        typed += [(f"vaelab {line}", line) for line in VAELAB]
+        commands += [[vaelab, *shlex.split(line)] for line in VAELAB]
+        with ThreadPoolExecutor(2) as pool:
+            endings = list(pool.map(lambda command: ending(place, command), commands))
+        after = digest(place)
+    names = sorted(before.keys() | after.keys())
+    bad = [f"{name} is not what it was" for name in names if before.get(name) != after.get(name)]
+    rows = []
+    for (shown, line), (code, said) in zip(typed, endings, strict=True):
+        if len(said) != 1 or (code == 0) != (line in FINE) or any("Traceback" in part for part in said):
+            bad.append(f"{shown}: exit code {code}, {said}")
+        rows.append(f"| `{shown}` | {code} | {re.sub(SPECIAL, ESCAPED, ' '.join(said))} |")
+    table = "\n".join(["| typed | exit code | printed |", "|---|---|---|", *rows])
+    print(table)
+    if asked.output:
+        asked.output.write_text(HEAD.format(count=len(rows)) + table + "\n")
+    print(f"\n{len(rows)} mistakes, {len(bad)} that end otherwise", *bad, sep="\n")
+    sys.exit(bool(bad))
+
+
+def _folder(line: str, otherwise: str) -> list[str]:
+    """Where a run goes that the line gives no folder: those that start in the same second would share one."""
+    return [] if re.search(r"resume=|hydra\.run\.dir=|-m", line) else [f"hydra.run.dir={otherwise}"]
+
+
+if __name__ == "__main__":
+    main()
