@@ -291,12 +291,12 @@ def _read_parquet(path: Path, rows: int | None) -> Iterator[Array]:
         names = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
         if not names:
             raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
-        groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
-        numbers = sum(g.column(index).num_values for g in groups for index in range(g.num_columns))
-        check_growth(path, 8 * numbers, f"{numbers} numbers")
+        n = file.metadata.num_rows
+        check_growth(path, 8 * n * len(names), f"{n} rows of {len(names)} columns")
         first = next(_parquet_tables(path, file, names, 1), None)
         if first is None:
             return
+        check_growth(path, n * first.nbytes, f"{n} rows of {first.shape[1]} numbers")
         for table in _parquet_tables(path, file, names, _rows_at_once(rows, first.nbytes)):
             if table.shape[1] != first.shape[1]:
                 raise UnreadableFile(
