@@ -152,6 +152,8 @@ def cell(cfg: DictConfig) -> float:
         changes,
         lambda: stop_asked(sweep),
     )
+    if state is None:
+        return math.nan
     number = score(own) if state.state == "done" else math.nan
     shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
     print(f"{state.state:8} {folder.name}  {shown}  ({state.seconds:.1f} s)", flush=True)

@@ -15,6 +15,7 @@ EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/
 DATA  train, val or test, or a file: .npy .npz .csv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
 SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
+COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
 LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
@@ -62,6 +63,11 @@ def parser() -> Parser:
     traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
     traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
 
+    compare = verbs.add_parser("compare", help=COMPARE, description=f"{COMPARE}.", formatter_class=_Plain)
+    compare.set_defaults(verb="compare", seed=0)
+    compare.add_argument("run", metavar="DIR", type=Path, nargs="+", help="a run's folder, or that of a sweep")
+    compare.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="for summary.csv, summary.md and plots")
+
     for added in (encode, reconstruct, sample, traverse):
         added.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="where to write")
     for added in (evaluate, encode, reconstruct, sample, traverse):
@@ -103,6 +109,11 @@ def run_verb(options: argparse.Namespace) -> None:
     overrides = dict(_key_and_value(override) for override in getattr(options, "overrides", ()))
     if options.verb == "evaluate":
         _evaluate(options, overrides)
+        return
+    if options.verb == "compare":
+        from vaelab.sweeps.summary import summarise
+
+        print(summarise(options.run, options.output)[1])
         return
     import torch
 

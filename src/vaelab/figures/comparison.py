@@ -1,6 +1,8 @@
 """Pictures of many runs: a score over what varies, and the rate–distortion plane."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,41 +45,37 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class ScoreOver(Picture):
-    """A score over what varies, a line per configuration: mean and standard error over seeds, every run as a dot.
+    """A score over what varies, a line per configuration: mean ± standard error over seeds, every run as a dot.
 
     Args:
         panels: a panel for each kind of number; densities and probabilities share no axis.
         name: of what varies.
         score: the name of the score.
+        legend: what the lines differ in.
         ticks: names of the places 0, 1, … along what varies, where it is no number.
     """
 
     panels: tuple[Panel, ...]
     name: str
     score: str
+    legend: str = ""
     ticks: tuple[str, ...] = ()
 
     def _draw(self) -> "Figure":
-        longest = max(len(panel.lines) for panel in self.panels)
-        figure, axes = panels(1, len(self.panels), 4.6, 3.2, bottom=0.75 + 0.2 * longest, top=0.55)
-        for axis, panel in zip(axes[0], self.panels, strict=True):
-            for index, line in enumerate(panel.lines):
-                style: Any = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[index % len(MARKS)]}
-                places = np.unique(line.x)
-                groups = [line.y[line.x == place] for place in places]
-                means = np.array([group.mean() for group in groups])
-                errors = np.array(
-                    [group.std(ddof=1) / np.sqrt(len(group)) if len(group) > 1 else 0.0 for group in groups]
-                )
+        figure, axes = _panels_with_legends(self.panels)
+        for axis, panel in zip(axes, self.panels, strict=True):
+            for line, style in _styled(panel):
+                places, groups = _by_place(line, line.y)
+                means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
                 axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
-                axis.plot(places, means, LINES[index // len(PALETTE) % len(LINES)], **style, ms=5, label=line.label)
+                axis.plot(places, means, **style, label=line.label)
                 axis.plot(line.x, line.y, ".", color=style["color"], ms=4, alpha=0.6)
             if self.ticks:
                 axis.set_xticks(range(len(self.ticks)), self.ticks, rotation=20 if len(self.ticks) > 3 else 0)
             else:
                 _ticks_at(axis, np.unique(np.concatenate([line.x for line in panel.lines])))
-            axis.set(xlabel=self.name, ylabel=f"{self.score}, nats per example", title=panel.title)
-            _legend_below(axis, panel)
+            axis.set(xlabel=self.name, ylabel=f"{self.score}, nats per example")
+            _finish(axis, panel, self.legend)
         return figure
 
 
@@ -86,25 +84,65 @@ class RateDistortion(Picture):
     """Every run in the rate–distortion plane (Alemi et al. 2018, fig. 1; arxiv.org/abs/1711.00464), nats.
 
     On a dashed line rate + distortion, which is −ELBO, is the same; lower left is better.
+
+    Args:
+        panels: a panel for each kind of number.
+        legend: what the marks differ in.
+        names: of the places along what varies, written beside the runs: place -> name.
     """
 
     panels: tuple[Panel, ...]
+    legend: str = ""
+    names: tuple[tuple[float, str], ...] = ()
 
     def _draw(self) -> "Figure":
-        longest = max(len(panel.lines) for panel in self.panels)
-        figure, axes = panels(1, len(self.panels), 4.6, 3.4, bottom=0.75 + 0.2 * longest, top=0.55)
-        for axis, panel in zip(axes[0], self.panels, strict=True):
-            for index, line in enumerate(panel.lines):
-                style: Any = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[index % len(MARKS)]}
-                axis.plot(line.rate, line.distortion, ls="", ms=5, alpha=0.8, label=line.label, **style)
-            axis.margins(0.08)
+        figure, axes = _panels_with_legends(self.panels)
+        for axis, panel in zip(axes, self.panels, strict=True):
+            for line, style in _styled(panel):
+                axis.plot(line.rate, line.distortion, **style | {"ls": ""}, alpha=0.8, label=line.label)
+                for place, name in self.names:
+                    if (here := line.x == place).any():
+                        at = line.rate[here].mean(), line.distortion[here].mean()
+                        axis.annotate(name, at, (4, 4), textcoords="offset points", fontsize=8, color=style["color"])
+            axis.margins(0.1)
             (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
             for total in np.linspace(left + low, right + high, 9)[1:-1]:
                 axis.axline((left, total - left), slope=-1, color=GREY, lw=0.6, ls="--", zorder=0)
+            axis.plot([], [], color=GREY, lw=0.6, ls="--", label="equal ELBO")
             axis.set(xlim=(left, right), ylim=(low, high), xlabel="rate: KL(q(z|x) ‖ p(z)), nats")
-            axis.set(ylabel="distortion: −E log p(t|z), nats", title=panel.title)
-            _legend_below(axis, panel)
+            axis.set(ylabel="distortion: −E log p(t|z), nats")
+            _finish(axis, panel, self.legend)
         return figure
+
+
+def _panels_with_legends(shown: tuple[Panel, ...]) -> tuple["Figure", Any]:
+    longest = max(len(panel.lines) for panel in shown)
+    figure, axes = panels(1, len(shown), 4.6, 3.2, left=0.9, bottom=1.15 + 0.2 * longest, top=0.6)
+    return figure, axes[0]
+
+
+def _styled(panel: Panel) -> Iterator[tuple[Line, dict[str, Any]]]:
+    """Each line with a colour, a mark and a dash of its own."""
+    for index, line in enumerate(panel.lines):
+        yield (
+            line,
+            {
+                "color": PALETTE[index % len(PALETTE)],
+                "marker": MARKS[index % len(MARKS)],
+                "ls": LINES[index // len(PALETTE) % len(LINES)],
+                "ms": 5,
+            },
+        )
+
+
+def _by_place(line: Line, values: Array) -> tuple[Array, list[Array]]:
+    places = np.unique(line.x)
+    return places, [values[line.x == place] for place in places]
+
+
+def _mean_and_error(values: Array) -> tuple[float, float]:
+    """Mean and standard error, 0 of a single value."""
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def _ticks_at(axis: Any, places: Array) -> None:
@@ -116,7 +154,9 @@ def _ticks_at(axis: Any, places: Array) -> None:
         axis.set_xticks([], minor=True)
 
 
-def _legend_below(axis: Any, panel: Panel) -> None:
+def _finish(axis: Any, panel: Panel, legend: str) -> None:
+    """Title above, legend below."""
+    axis.set_title("\n".join(wrap(panel.title, 52)))
     height = axis.get_position().height * axis.figure.get_size_inches()[1]
-    if len(panel.lines) > 1:
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.55 / height), ncols=1)
+    if len(axis.get_legend_handles_labels()[1]) > 1:
+        axis.legend(title=legend, loc="upper center", bbox_to_anchor=(0.5, -0.55 / height))

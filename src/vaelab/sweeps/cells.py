@@ -114,8 +114,8 @@ def packages(config: Any) -> list[str]:
 
 def run_cell(
     command: Sequence[str], cell: Cell, allow: Sequence[str], changes: Sequence[str], asked: Callable[[], int | None]
-) -> State:
-    """Runs a cell as `python train.py` would, or goes on with it where it ended; -> how it ended.
+) -> State | None:
+    """Runs a cell as `python train.py` would, or goes on with it where it ended; -> how it ended, None if not begun.
 
     Args:
         command: train.py, and where it finds its config files.
@@ -124,6 +124,8 @@ def run_cell(
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
         asked: -> the signal by which a sweep shall end, or None.
     """
+    if asked() is not None:
+        return None
     deadline = time.monotonic() + PATIENCE
     while in_use(cell.folder):  # by the run of a sweep that was killed, which is ending
         if time.monotonic() > deadline:
@@ -136,7 +138,7 @@ def run_cell(
         quoted = str(cell.folder).replace("\\", "\\\\").replace("'", "\\'")
         arguments = [*cell.overrides, *changes, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
         arguments = [*command[1:], *arguments]
-    code = run_script(Path(command[0]), arguments, asked)
+    code = run_script([command[0], *arguments], asked)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,9 +257,11 @@ def pictures(rows: Sequence[Row]) -> dict[str, Any]:
         return float(value) if numeric else names.index(value)
 
     shown = tuple(_panel(group, across, place) for group in groups)
+    legend = ", ".join(key for key in keys if key != across)
+    places = {configuration.values.get(across, "") for group in groups for configuration in group.configurations}
     return {
-        "rate_distortion": RateDistortion(shown),
-        f"elbo_over_{across.replace('.', '_')}": ScoreOver(shown, across, SCORE, tuple(names)),
+        "rate_distortion": RateDistortion(shown, legend, tuple((place(value), value) for value in sorted(places))),
+        f"elbo_over_{across.replace('.', '_')}": ScoreOver(shown, across, SCORE, legend, tuple(names)),
     }
 
 
@@ -315,5 +318,25 @@ def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
         files = {"summary.csv": as_csv(rows).encode(), "summary.md": as_markdown(rows, list(drawn)).encode(), **drawn}
         for name, contents in files.items():
             write_whole(output / name, contents)
+        _show_in_tensorboard(output, drawn)
         text += "\n\n" + "  ".join(["written", *(str(output / name) for name in files)])
     return sum(row.state == "failed" for row in rows), text
+
+
+def _show_in_tensorboard(folder: Path, drawn: Mapping[str, bytes]) -> None:
+    """The plots as images of a run of their own, in place of those of an earlier summary."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    for old in folder.glob("events.out.tfevents.*.comparison"):
+        old.unlink()
+    if not drawn:
+        return
+    writer = EventFileWriter(str(folder), filename_suffix=".comparison")
+    for name, png in drawn.items():
+        width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of a PNG's first chunk
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        value = Summary.Value(tag=f"comparison/{Path(name).stem}", image=image)
+        writer.add_event(Event(wall_time=time.time(), step=0, summary=Summary(value=[value])))
+    writer.close()

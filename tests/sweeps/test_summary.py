@@ -1,0 +1,135 @@
+"""Tables and plots of many runs, from folders made by hand."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vaelab.cli import main
+from vaelab.runs.state import State, write_state
+from vaelab.sweeps.summary import as_csv, as_markdown, groups_of, read_rows, summarise
+
+SCORES = {  # model -> latent_dim -> seed -> val/elbo
+    "gaussian": {2: {1: -3.0, 2: -3.4, 3: -2.9}, 10: {1: -2.0, 2: -2.3, 3: -2.2}},
+    "gaussian_full": {2: {1: -2.9, 2: -3.2, 3: -2.6}, 10: {1: -2.1, 2: -2.2, 3: -2.5}},
+    "bernoulli": {2: {1: -150.0, 2: -151.0, 3: -152.5}, 10: {1: -100.0, 2: -101.0}},
+}
+
+
+def write_run(folder, score, overrides, measure="density"):
+    folder.mkdir(parents=True)
+    numbers = {f"{split}/{term}": score for split in ("val", "test") for term in ("elbo", "log_likelihood")}
+    (folder / "metrics.json").write_text(json.dumps(numbers | {"val/kl": 0.5, "test/kl": 0.5}))
+    (folder / "data.json").write_text(json.dumps({"measure": measure, "per": "image", "data": "MNIST"}))
+    write_state(folder, State("done", "", overrides, "hash", None, 12.5))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A run of each score; one that failed, and one that was killed while it ran."""
+    for model, by_size in SCORES.items():
+        measure = "probability" if model == "bernoulli" else "density"
+        for size, by_seed in by_size.items():
+            for seed, score in by_seed.items():
+                name = f"model={model},latent_dim={size},seed={seed}"
+                write_run(tmp_path / name, score, (*name.split(","), "data=mnist", "data.root=/x"), measure)
+    for state, reason in {"failed": "the loss of step 2 | is not finite", "running": ""}.items():
+        (tmp_path / state).mkdir()
+        seed = {"failed": 3, "running": 4}[state]
+        overrides = ("model=bernoulli", "latent_dim=10", f"seed={seed}", "data=mnist")
+        write_state(tmp_path / state, State(state, reason, overrides))
+    return tmp_path
+
+
+def test_configurations_are_ranked_where_they_compare_alone(sweep):
+    density, mass = groups_of(read_rows([sweep]))
+    assert density.title == "log-density per image of MNIST"
+    assert mass.title == "log-probability per image of MNIST"
+    ranks = [tuple(configuration.values.values()) for configuration in density.configurations]
+    means = {(m, str(size)): np.mean(list(s.values())) for m in SCORES for size, s in SCORES[m].items()}
+    assert ranks == sorted((key for key in means if key[0] != "bernoulli"), key=lambda key: -means[key])
+    assert [c.values["latent_dim"] for c in mass.configurations] == ["10", "2"]
+
+
+def test_the_table_holds_means_errors_and_differences(sweep):
+    failed, text = summarise([sweep], None)
+    assert failed == 1
+    values = list(SCORES["gaussian"][10].values())
+    row = re.search(r"^gaussian +10 .*$", text, re.M)[0]
+    assert f"{np.mean(values):.3f} ± {stats.sem(values):.3f}" in row
+    assert row.endswith("best")
+    lag = np.mean([SCORES["gaussian"][2][seed] - SCORES["gaussian"][10][seed] for seed in (1, 2, 3)])
+    assert re.search(rf"^gaussian +2 .*{lag:.3f} \[-1\.100, -0\.700\]$", text, re.M)
+    assert "17 runs" not in text
+    assert f"{len(read_rows([sweep]))} runs: 1 pending, 17 done, 1 failed" in text
+    assert re.search(r"^bernoulli +10 +3 +failed +the loss of step 2 \| is not finite$", text, re.M)
+    assert re.search(r"^bernoulli +10 +4 +pending +ended without a word$", text, re.M)
+
+
+def test_the_csv_has_a_line_per_run(sweep):
+    rows = list(csv.DictReader(io.StringIO(as_csv(read_rows([sweep])))))
+    assert len(rows) == 19
+    one = next(row for row in rows if row["run"] == "model=gaussian,latent_dim=2,seed=3")
+    assert (one["model"], one["latent_dim"], one["seed"], one["state"]) == ("gaussian", "2", "3", "done")
+    assert float(one["val/elbo"]) == SCORES["gaussian"][2][3]
+    assert (one["seconds"], one["measure"]) == ("12.5", "density")
+    assert "data.root" not in one
+    failed = next(row for row in rows if row["state"] == "failed")
+    assert failed["reason"] == "the loss of step 2 | is not finite"
+    assert failed["val/elbo"] == ""
+
+
+def test_the_page_shows_tables_and_plots(sweep):
+    page = as_markdown(read_rows([sweep]), ["a.png"])
+    assert page.count("\n## ") == 3
+    assert r"the loss of step 2 \| is not finite" in page
+    widths = {line.replace(r"\|", "").count("|") for line in page.splitlines() if line.startswith("| gaussian ")}
+    assert len(widths) == 1
+    assert "![a.png](a.png)" in page
+
+
+def test_what_is_written_can_be_looked_at(sweep, tmp_path, capsys):
+    main(["compare", str(sweep), "-o", str(tmp_path / "out")])
+    assert "written" in capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"summary.csv", "summary.md", "rate_distortion.png", "elbo_over_latent_dim.png"}
+    main(["compare", str(sweep), "-o", str(tmp_path / "out")])  # again: in place of the first
+    events = EventAccumulator(str(tmp_path / "out"))
+    events.Reload()
+    assert sorted(events.Tags()["images"]) == ["comparison/elbo_over_latent_dim", "comparison/rate_distortion"]
+    for tag in events.Tags()["images"]:
+        (image,) = events.Images(tag)
+        png = (tmp_path / "out" / f"{tag.split('/')[1]}.png").read_bytes()
+        assert image.encoded_image_string == png
+        assert image.width > image.height / 2
+
+
+def test_runs_without_a_state_compare_by_their_folders(tmp_path):
+    for name, score in {"one": -2.0, "two": -1.0}.items():
+        write_run(tmp_path / name, score, ())
+        (tmp_path / name / "state.json").unlink()
+    text = summarise([tmp_path / "one", tmp_path / "two"], None)[1]
+    assert re.search(r"^two +1 +-1\.000.*best$", text, re.M)
+    assert re.search(r"^one +1 +-2\.000.* -1\.000$", text, re.M)
+
+
+@pytest.mark.parametrize(("name", "answer"), [("nowhere", "does not exist"), ("empty", "holds no run")])
+def test_what_holds_no_run_is_said(name, answer, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as exit:
+        main(["compare", str(tmp_path / name)])
+    assert answer in str(exit.value)
+
+
+def test_a_sweep_where_nothing_is_done_has_a_summary(tmp_path):
+    (tmp_path / "cell").mkdir()
+    write_state(tmp_path / "cell", State("failed", "why", ("seed=1",)))
+    failed, text = summarise([tmp_path], tmp_path)
+    assert failed == 1
+    assert "1 runs: 1 failed" in text
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["summary.csv", "summary.md"]
