@@ -121,8 +121,7 @@ def train(cfg: DictConfig) -> float:
     with locked(folder):
         sweep_up(folder)
         check_unused(folder)
-        before = read_state(folder)
-        state = State("running", "", given, hash_of(cfg), git_revision(), before.seconds if before else 0.0)
+        state = read_state(folder) or State("running", "", given, hash_of(cfg), git_revision())  # a sweep's is known
         with recorded(folder, state, given):
             check(cfg)
             if OmegaConf.select(cfg, "callbacks.pictures") and "lightning" not in sys.modules:
@@ -139,6 +138,8 @@ def cell(cfg: DictConfig) -> float:
     chosen = HydraConfig.get()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: the sweep is told alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not TRACEBACK:
+        os.environ.pop("HYDRA_FULL_ERROR", None)  # set below, for Hydra alone
     folder = Path(chosen.runtime.output_dir)
     own = Cell(folder, tuple(chosen.overrides.task), hash_of(cfg))
     sources = [f"--config-dir={at.path}" for at in chosen.runtime.config_sources if at.provider == "command-line"]

@@ -7,14 +7,16 @@ import torch
 
 from idx_files import write_small_mnist
 
+LONGEST = ("test_resume", "test_runs", "test_sweeps", "test_cli")
+
 os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
 os.environ["OMP_NUM_THREADS"] = "1"  # for the runs in processes of their own: the models are tiny, and two run at once
 torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):
-    """The longest module first, so that several workers end together."""
-    items.sort(key=lambda item: item.module.__name__ != "test_runs")
+    """The longest modules first, so that several workers end together."""
+    items.sort(key=lambda item: item.module.__name__ not in LONGEST)
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from runner import ROOT, SHORT, TINY, compose_config
 from train import NEEDED, OPTIONAL, train
 
-pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
-
 HYDRA_KEYS = {"_target_", "_partial_"}
 SILENT = {  # change what is drawn or written, not what is computed
     "callbacks.progress.refresh_rate",

@@ -8,11 +8,9 @@ import torch
 from torch.testing import assert_close
 
 import vaelab
-from runner import ROOT, SHORT, TINY, compose_config, run_train
+from runner import ROOT, SHORT, TINY, compose_config
 from train import build, train
 from vaelab.families import FullGaussian
-
-pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
 
 POINTS = (*SHORT, *TINY)
 
@@ -98,16 +96,16 @@ def test_a_relative_path_of_the_data_is_found_from_any_folder(small_mnist, tmp_p
     vaelab.load_run(tmp_path).datamodule().setup()
 
 
-def test_jobs_of_a_multirun_and_single_checkpoints_load_too(tmp_path):
-    process = run_train(tmp_path, "-m", "latent_dim=1,3", *POINTS, "hydra.sweep.dir=sweep")
-    assert process.returncode == 0, process.stderr
-    for job, latent_dim in (("0", 1), ("1", 3)):
-        assert vaelab.load_run(tmp_path / "sweep" / job).vae.prior().event_shape == (latent_dim,)
-    last = tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt"
-    assert vaelab.load_run(last).folder == tmp_path / "sweep" / "1"
+def test_cells_of_a_sweep_and_single_checkpoints_load_too(tmp_path):
+    for size in (1, 3):
+        train_in(tmp_path / "sweep" / f"latent_dim={size}", *POINTS, f"latent_dim={size}")
+        run = vaelab.load_run(tmp_path / "sweep" / f"latent_dim={size}")
+        assert run.vae.prior().event_shape == (size,)
+    last = tmp_path / "sweep" / "latent_dim=3" / "checkpoints" / "last.ckpt"
+    assert vaelab.load_run(last).folder == tmp_path / "sweep" / "latent_dim=3"
     moved = shutil.copy(last, tmp_path / "elsewhere.ckpt")
     assert vaelab.load_run(moved).vae.prior().event_shape == (3,)
-    with pytest.raises(FileNotFoundError, match=r"sweep is no run.*it holds the runs 0, 1, so name one of them"):
+    with pytest.raises(FileNotFoundError, match=r"sweep is no run.*holds the runs latent_dim=1, latent_dim=3, so name"):
         vaelab.load_run(tmp_path / "sweep")
 
 

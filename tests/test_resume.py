@@ -20,8 +20,6 @@ from train import resume, train
 from vaelab.training import LastCheckpoint, VAEModule
 from vaelab.training import module as module_module
 
-pytestmark = pytest.mark.xdist_group(__name__)
-
 STEPS = 13  # in an epoch, the last of 5 examples
 RUN = (
     *("model=gaussian", "data=sine_surface", "data.train_size=101", "data.val_size=23", "data.test_size=9"),

@@ -18,8 +18,6 @@ from idx_files import random_images, write_idx_images, write_small_mnist
 from runner import ROOT, run_train
 from train import build
 
-pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
-
 TERMS = ("elbo", "log_likelihood", "kl", "loss")
 SIZES = ("data.train_size=250", "data.val_size=70", "data.test_size=90")
 MNIST = ("model=bernoulli", "data=mnist", "data.val_size=13", "network.hidden=[9]", "latent_dim=3")
@@ -51,7 +49,6 @@ def runs(tmp_path_factory):
     commands = {
         "default": [*SIZES, "trainer.max_epochs=3"],
         "images": [*MNIST, f"data.root={mnist}", "trainer.max_epochs=2", "data.batch_size=16"],
-        "sweep": ["-m", "model=gaussian_identity,gaussian", "latent_dim=1,3", *SIZES, "trainer.max_epochs=1"],
     }
     folders = {name: tmp_path_factory.mktemp(name) for name in commands}
     with ThreadPoolExecutor(2) as pool:
@@ -136,22 +133,6 @@ def test_checkpoints_hold_plain_values_alone(runs):
             path = only_run(runs[name][0]) / "checkpoints" / f"{file}.ckpt"
             checkpoint = torch.load(path, weights_only=True)
             assert checkpoint["metrics"].keys() == {f"val/{term}" for term in TERMS}
-
-
-def test_a_multirun_leaves_a_run_per_combination(runs):
-    cwd, process = runs["sweep"]
-    assert process.returncode == 0, process.stderr
-    folders = sorted(cwd.glob("multirun/*/*/[0-9]"))
-    choices = set()
-    for folder in folders:
-        assert "val/elbo" in curves(folder)
-        assert json.loads((folder / "metrics.json").read_text())["test/elbo"] < 0
-        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        choices.add((config.model._target_.split(".")[-1], config.latent_dim))
-    kinds = ("IdentityGaussian", "DiagonalGaussian")
-    assert choices == {(kind, size) for kind in kinds for size in (1, 3)}
-    assert len(folders) == 4
-    assert "tensorboard --logdir multirun" in process.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])

@@ -29,8 +29,6 @@ from vaelab.priors import StandardNormal
 from vaelab.training import Pictures, VAEModule
 from vaelab.training.pictures import gather
 
-pytestmark = pytest.mark.xdist_group(__name__)  # whose fixture is made once
-
 ALWAYS = {"reconstructions", "latents", "kl_per_dimension", "prior_samples"}
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
