@@ -142,7 +142,8 @@ def test_a_cell_that_fails_is_reported_and_the_others_run_on(launcher, tmp_path,
     assert process.returncode == 5, process.stderr
     rows = table(tmp_path / "sweep")
     found = {
-        (row["callbacks.trouble.kind"], float(row["optimizer.lr"])): (row["state"], row["reason"]) for row in rows.values()
+        (row["callbacks.trouble.kind"], float(row["optimizer.lr"])): (row["state"], row["reason"])
+        for row in rows.values()
     }
     assert found.pop(("none", 1e-3)) == ("done", "")
     assert {state for state, _ in found.values()} == {"failed"}
