@@ -169,3 +169,7 @@ def _key_and_value(override: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ from vaelab.training.curves import rewind
 from vaelab.training.module import VAEModule
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
+from vaelab.training.pruning import PruneTrial
 from vaelab.training.scores import score_best
 from vaelab.training.threads import worthwhile_threads
 
@@ -14,6 +15,7 @@ __all__ = [
     "LastCheckpoint",
     "Pictures",
     "Progress",
+    "PruneTrial",
     "VAEModule",
     "quiet_lightning",
     "rewind",

@@ -1,0 +1,66 @@
+"""A picture of a search over keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaelab.figures.picture import BLUE, GREY, Picture, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Search(Picture):
+    """The score of every trial with the best so far, and how much each key matters.
+
+    Args:
+        trials, scores, best: (n,): number, score and the best score so far.
+        metric: the name of the score.
+        names: of m keys.
+        importances: (m,).
+    """
+
+    trials: Array
+    scores: Array
+    best: Array
+    metric: str
+    names: tuple[str, ...]
+    importances: Array
+
+    @classmethod
+    def of(
+        cls,
+        trials: Sequence[int],
+        scores: Sequence[float],
+        minimise: bool,
+        metric: str,
+        names: tuple[str, ...],
+        importances: Sequence[float],
+    ) -> "Search":
+        """From numbers in the order of the trials."""
+        so_far = (np.minimum if minimise else np.maximum).accumulate(scores)
+        return cls(np.array(trials), np.array(scores), so_far, metric, names, np.array(importances))
+
+    def _draw(self) -> "Figure":
+        longest = max(map(len, self.names), default=0)
+        figure, (axes,) = panels(1, 2 if self.names else 1, 4.2, 3.0, left=0.9, across=0.6 + 0.09 * longest)
+        axes[0].plot(self.trials, self.scores, ".", color=GREY, label="a trial")
+        axes[0].step(self.trials, self.best, where="post", color=BLUE, label="best so far")
+        low, high = (
+            np.percentile(self.scores, [10, 100])
+            if self.best[-1] == self.scores.max()
+            else np.percentile(self.scores, [0, 90])
+        )
+        margin = 0.1 * (high - low) or 1.0
+        axes[0].set(xlabel="trial", ylabel=f"{self.metric}, nats per example", ylim=(low - margin, high + margin))
+        axes[0].legend()
+        if self.names:
+            order = np.argsort(self.importances)
+            axes[1].barh([self.names[index] for index in order], self.importances[order], color=BLUE)
+            axes[1].set(xlabel="share of what makes a trial good", xlim=(0, 1))
+        return figure

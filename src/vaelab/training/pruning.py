@@ -1,0 +1,42 @@
+"""Ends a run of a search that is not worth going on with."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+PRUNED = "pruned"  # the attribute of a trial that tells after which epoch it was stopped
+
+
+class PruneTrial(Callback):
+    """Reports the score after each validation, and stops the run where the pruner says so.
+
+    Args:
+        storage: of the Optuna study, such as `sqlite:///sweep/study.db`.
+        trial: its number.
+        metric: what is reported, a key of `trainer.callback_metrics`.
+        pruner: an `optuna.pruners.BasePruner`.
+    """
+
+    def __init__(self, storage: str, trial: int, metric: str, pruner: Any) -> None:
+        self.storage, self.trial, self.metric, self.pruner = storage, trial, metric, pruner
+        self.asked: Any = None
+        self.reported: set[int] = set()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds the trial."""
+        import optuna
+
+        study = optuna.load_study(study_name="sweep", storage=self.storage, pruner=self.pruner)
+        trial = study.trials[self.trial]
+        self.asked, self.reported = optuna.Trial(study, trial._trial_id), set(trial.intermediate_values)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Asks."""
+        if trainer.sanity_checking or self.metric not in trainer.callback_metrics:
+            return
+        epoch = trainer.current_epoch
+        if epoch not in self.reported:  # by this run, before it was cut off
+            self.asked.report(trainer.callback_metrics[self.metric].item(), epoch)
+        if self.asked.should_prune():
+            self.asked.set_user_attr(PRUNED, epoch)
+            trainer.should_stop = True
