@@ -132,4 +132,5 @@ def test_nothing_waits_for_a_number_or_copies_a_batch(watched):
 
 def test_a_step_takes_few_operations_and_few_calls(watched):
     assert sum(watched(Operations()).mode.counts.values()) / STEPS < 130
-    assert watched().calls / STEPS < 240  # of Python functions, with those of the epoch; the optimiser has most of them
+    # Of Python functions, with those of the epoch: 235, most of them the optimiser's, 241 beside torch's compiler.
+    assert watched().calls / STEPS < 245
