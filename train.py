@@ -235,11 +235,12 @@ def run(
     from vaelab.runs.folder import format_summary, write_json, write_metrics
     from vaelab.runs.load import check_data
     from vaelab.stopping import stopping
-    from vaelab.training import CheckpointIO, quiet_lightning, rewind, score_best, worthwhile_threads
+    from vaelab.training import CheckpointIO, keep_memory, quiet_lightning, rewind, score_best, worthwhile_threads
 
     gc.enable()
     gc.freeze()  # thousands of modules are imported, and stay
     quiet_lightning()
+    keep_memory()
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
         module, data = build(cfg)

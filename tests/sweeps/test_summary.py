@@ -33,7 +33,7 @@ def write_run(folder, score, overrides, measure="density"):
 def sweep(tmp_path):
     """A run of each score; one that failed, and one that was killed while it ran."""
     for model, by_size in SCORES.items():
-        measure = "probability" if model == "bernoulli" else "density"
+        measure = "mass" if model == "bernoulli" else "density"
         for size, by_seed in by_size.items():
             for seed, score in by_seed.items():
                 name = f"model={model},latent_dim={size},seed={seed}"

@@ -64,7 +64,7 @@ class ScoreOver(Picture):
     def _draw(self) -> "Figure":
         figure, axes = _panels_with_legends(self.panels)
         for axis, panel in zip(axes, self.panels, strict=True):
-            for line, style in _styled(panel):
+            for line, style in _styled(panel, self.panels):
                 places, groups = _by_place(line, line.y)
                 means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
                 axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
@@ -98,7 +98,7 @@ class RateDistortion(Picture):
     def _draw(self) -> "Figure":
         figure, axes = _panels_with_legends(self.panels)
         for axis, panel in zip(axes, self.panels, strict=True):
-            for line, style in _styled(panel):
+            for line, style in _styled(panel, self.panels):
                 axis.plot(line.rate, line.distortion, **style | {"ls": ""}, alpha=0.8, label=line.label)
                 for place, name in self.names:
                     if (here := line.x == place).any():
@@ -121,18 +121,13 @@ def _panels_with_legends(shown: tuple[Panel, ...]) -> tuple["Figure", Any]:
     return figure, axes[0]
 
 
-def _styled(panel: Panel) -> Iterator[tuple[Line, dict[str, Any]]]:
-    """Each line with a colour, a mark and a dash of its own."""
-    for index, line in enumerate(panel.lines):
-        yield (
-            line,
-            {
-                "color": PALETTE[index % len(PALETTE)],
-                "marker": MARKS[index % len(MARKS)],
-                "ls": LINES[index // len(PALETTE) % len(LINES)],
-                "ms": 5,
-            },
-        )
+def _styled(panel: Panel, shown: tuple[Panel, ...]) -> Iterator[tuple[Line, dict[str, Any]]]:
+    """Each line with a colour, a mark and a dash, which are its label's in every panel."""
+    labels = list(dict.fromkeys(line.label for each in shown for line in each.lines))
+    for line in panel.lines:
+        index = labels.index(line.label)
+        colour, mark = PALETTE[index % len(PALETTE)], MARKS[index % len(MARKS)]
+        yield line, {"color": colour, "marker": mark, "ls": LINES[index // len(PALETTE) % len(LINES)], "ms": 5}
 
 
 def _by_place(line: Line, values: Array) -> tuple[Array, list[Array]]:
@@ -158,5 +153,5 @@ def _finish(axis: Any, panel: Panel, legend: str) -> None:
     """Title above, legend below."""
     axis.set_title("\n".join(wrap(panel.title, 52)))
     height = axis.get_position().height * axis.figure.get_size_inches()[1]
-    if len(axis.get_legend_handles_labels()[1]) > 1:
+    if any(axis.get_legend_handles_labels()[1]):
         axis.legend(title=legend, loc="upper center", bbox_to_anchor=(0.5, -0.55 / height))

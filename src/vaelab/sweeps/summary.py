@@ -68,7 +68,7 @@ class Group:
     @property
     def title(self) -> str:
         """What the scores are."""
-        kind = "log-probability" if self.means.get("measure") == "probability" else "log-density"
+        kind = "log-density" if self.means.get("measure", "density") == "density" else "log-probability"
         per, data = self.means.get("per", "example"), self.means.get("data", "unknown data")
         return f"{kind} per {per} of {data}"
 
@@ -260,7 +260,9 @@ def pictures(rows: Sequence[Row]) -> dict[str, Any]:
     legend = ", ".join(key for key in keys if key != across)
     places = {configuration.values.get(across, "") for group in groups for configuration in group.configurations}
     return {
-        "rate_distortion": RateDistortion(shown, legend, tuple((place(value), value) for value in sorted(places))),
+        "rate_distortion": RateDistortion(
+            shown, f"{legend} (numbers: {across})".strip(), tuple((place(value), value) for value in sorted(places))
+        ),
         f"elbo_over_{across.replace('.', '_')}": ScoreOver(shown, across, SCORE, legend, tuple(names)),
     }
 

@@ -3,6 +3,7 @@
 from vaelab.training.chatter import quiet_lightning
 from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
 from vaelab.training.curves import rewind
+from vaelab.training.memory import keep_memory
 from vaelab.training.module import VAEModule
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
@@ -17,6 +18,7 @@ __all__ = [
     "Progress",
     "PruneTrial",
     "VAEModule",
+    "keep_memory",
     "quiet_lightning",
     "rewind",
     "score_best",
