@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 
 ROOT = Path(__file__).parents[1]
 TINY = ("data.train_size=30", "data.val_size=7", "data.test_size=11")
-SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "~callbacks.pictures")
+SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "callbacks.pictures=null")
 
 
 def compose_config(folder: Path, *overrides: str) -> DictConfig:

@@ -35,7 +35,7 @@ def test_the_list_of_options_is_not_empty():
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_trains(option, small_mnist, tmp_path):
     overrides = [option, *TINY]
-    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda"):
+    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
     if option == "experiment=factor_analysis":
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]

@@ -34,7 +34,7 @@ def test_it_draws_in_order_and_says_what_failed():
     process.draw("good", KLBars(np.ones(3)))
     process.draw("bad", KLBars(np.array([np.inf] * 70)))
     process.draw("printed", Slow(0.0))
-    good, bad, printed = finish(process, 30)
+    good, bad, printed = finish(process, 120)
     assert (good.key, bad.key, printed.key) == ("good", "bad", "printed")
     assert Image.open(io.BytesIO(good.png)).format == "PNG"
     assert bad.png == b""
@@ -69,7 +69,7 @@ def test_a_killed_process_is_noticed_at_once():
     process.draw("slow", Slow())
     process.process.kill()
     started = time.perf_counter()
-    assert finish(process, 30) == []
+    assert finish(process, 120) == []
     assert time.perf_counter() - started < 5
     assert not process.timed_out
     assert process.waiting == 1
@@ -83,7 +83,7 @@ def test_it_leaves_ctrl_c_to_its_parent_and_ends_with_its_input():
     assert first[0].key == "first"
     process.process.send_signal(signal.SIGINT)
     process.draw("second", KLBars(np.ones(3)))
-    assert [drawn.key for drawn in finish(process, 30)] == ["second"]
+    assert [drawn.key for drawn in finish(process, 120)] == ["second"]
     assert process.process.returncode == 0
 
 
@@ -100,4 +100,4 @@ def test_it_takes_idle_time_alone_until_someone_waits():
     assert priority == idle if idle else priority > 0
     process.hurry()
     assert idle is None or os.sched_getscheduler(process.process.pid) == os.SCHED_OTHER
-    assert [drawn.key for drawn in finish(process, 30)] == ["picture"]
+    assert [drawn.key for drawn in finish(process, 120)] == ["picture"]

@@ -105,6 +105,18 @@ def test_a_script_is_stopped_when_that_is_asked(tmp_path):
     assert time.monotonic() - began < 30
 
 
+def test_a_script_listens_to_ctrl_c_though_who_runs_it_does_not(tmp_path):
+    path, begun = tmp_path / "script.py", tmp_path / "begun"
+    path.write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(60)")
+    ask = (
+        "import pathlib, signal; from vaelab.sweeps.process import run_script; "
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        f"print(run_script([{str(path)!r}], lambda: signal.SIGINT if pathlib.Path({str(begun)!r}).exists() else None))"
+    )
+    process = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=50, check=True)
+    assert (process.stdout, process.stderr) == ("130\n", "")
+
+
 def test_nobody_trains_on_after_a_sweep_that_was_killed(tmp_path):
     path, alive = tmp_path / "script.py", tmp_path / "alive"
     path.write_text(f"import time\nwhile True:\n    open({str(alive)!r}, 'a').write('.')\n    time.sleep(0.02)")

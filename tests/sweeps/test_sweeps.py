@@ -1,10 +1,7 @@
 """Whole sweeps, as users start them."""
 
-import csv
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -15,33 +12,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from runner import ROOT, SHORT, TINY, run_train
-from vaelab.runs.folder import locked
+from sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.state import read_state
 
 GRID = ("-m", "model=gaussian_identity,gaussian", "latent_dim=1,3", "seed=1,2", *TINY, *SHORT)
 CELLS = {
     f"model={m},latent_dim={d},seed={s}" for m in ("gaussian_identity", "gaussian") for d in (1, 3) for s in (1, 2)
 }
-LAUNCHERS = {
-    "basic": (),
-    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-    "submitit_local": ("hydra/launcher=submitit_local",),
-}
-
-
-def sweep(cwd, *arguments, timeout=400):
-    return run_train(cwd, *arguments, "hydra.sweep.dir=sweep", timeout=timeout)
-
-
-def states(folder):
-    """cell -> its state, of those that there are."""
-    return {path.parent.name: read_state(path.parent).state for path in folder.glob("*/state.json")}
-
-
-def table(folder):
-    """cell -> what a summary says of it, but for the time it took."""
-    with (folder / "summary.csv").open() as file:
-        return {row.pop("run"): {key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)}
 
 
 @pytest.fixture(scope="module")
@@ -132,61 +109,3 @@ def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path):
     assert process.returncode == 0, process.stderr
     assert all(path.stat().st_mtime_ns == changed for path, changed in finished.items())
     assert table(tmp_path / "sweep") == table(undisturbed[0])
-
-
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_cell_that_fails_is_reported_and_the_others_run_on(launcher, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    trouble = ("+callbacks.trouble._target_=trouble.Trouble", "+callbacks.trouble.kind=none,kill,raise")
-    process = sweep(tmp_path, "-m", *trouble, "optimizer.lr=1e-3,1e15", *TINY, *SHORT, *LAUNCHERS[launcher])
-    assert process.returncode == 5, process.stderr
-    rows = table(tmp_path / "sweep")
-    found = {
-        (row["callbacks.trouble.kind"], float(row["optimizer.lr"])): (row["state"], row["reason"])
-        for row in rows.values()
-    }
-    assert found.pop(("none", 1e-3)) == ("done", "")
-    assert {state for state, _ in found.values()} == {"failed"}
-    assert found["kill", 1e-3][1].startswith("killed by SIGKILL, as the system does where memory runs out")
-    assert found["raise", 1e-3][1].startswith("RuntimeError (trouble)")
-    assert "of step 2 is not finite" in found["none", 1e15][1]
-    assert "6 runs: 1 done, 5 failed" in process.stdout
-    assert "Traceback" not in process.stderr
-
-
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_ctrl_c_stops_a_sweep_that_goes_on_later(launcher, tmp_path):
-    grid = ("-m", "latent_dim=1,2,3", *TINY, *SHORT, "trainer.max_epochs=400", *LAUNCHERS[launcher])
-    command = [sys.executable, str(ROOT / "train.py"), *grid, "hydra.sweep.dir=sweep"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 60
-    while not any(tmp_path.glob("sweep/*/checkpoints/last.ckpt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    asked = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of them
-    printed, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert time.monotonic() - asked < 10
-    assert said.strip().splitlines()[-1] == "stopped; the same command with hydra.sweep.dir=sweep goes on"
-    assert "3 runs: " in printed
-    assert "failed" not in states(tmp_path / "sweep").values()
-    assert "pending" in states(tmp_path / "sweep").values()
-    after = sweep(tmp_path, *grid)
-    assert after.returncode == 0, after.stderr
-    assert set(states(tmp_path / "sweep").values()) == {"done"}
-    names = list(tmp_path.glob("sweep/*/environment.json"))
-    assert max(len(json.loads(path.read_text())) for path in names) == 2  # it went on
-
-
-def test_two_sweeps_in_one_folder(tmp_path):
-    (tmp_path / "sweep").mkdir()
-    with locked(tmp_path / "sweep"):
-        process = sweep(tmp_path, *GRID)
-    assert process.returncode == 1
-    assert process.stderr.strip().endswith(
-        "is in use by another process; wait for it, or choose another hydra.sweep.dir"
-    )
-    assert not states(tmp_path / "sweep")

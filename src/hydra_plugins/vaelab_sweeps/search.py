@@ -99,6 +99,7 @@ class OptunaSweeper(Sweeper):
         """Runs some trials, and tells the study what became of them."""
         from optuna.trial import TrialState
 
+        from vaelab import cli
         from vaelab.sweeps.search import evaluate, is_pruned, mark_pruned, readable
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
@@ -113,7 +114,7 @@ class OptunaSweeper(Sweeper):
                 mark_pruned(study, number, cell)
                 study.tell(number, state=TrialState.PRUNED)
             else:
-                study.tell(number, evaluate(cell, self.metric, self.samples))
+                study.tell(number, evaluate(cell, self.metric, self.samples, cli.__file__))
 
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""

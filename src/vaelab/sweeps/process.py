@@ -135,6 +135,7 @@ def _become(command: list[str]) -> None:
 
     code = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a launcher's process ignores it, and passes that on
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.argv = command
         sys.path.insert(0, os.path.dirname(command[0]))
@@ -144,6 +145,8 @@ def _become(command: list[str]) -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
     except BaseException:
         import traceback
 

@@ -33,8 +33,14 @@ def mark_pruned(study: Any, number: int, cell: Cell) -> None:
         write_state(cell.folder, replace(state, reason=f"pruned after epoch {study.trials[number].user_attrs[PRUNED]}"))
 
 
-def evaluate(cell: Cell, metric: str, samples: int) -> float:
+def evaluate(cell: Cell, metric: str, samples: int, vaelab: str) -> float:
     """A finished cell's metric, nats per example; `val/nll` is evaluated unless it has been.
+
+    Args:
+        cell: done.
+        metric: a key of metrics.json, or `val/nll`.
+        samples: of the importance-weighted estimate of `val/nll`.
+        vaelab: the file of the command line.
 
     Raises:
         ValueError: the run has no such number.
@@ -42,11 +48,7 @@ def evaluate(cell: Cell, metric: str, samples: int) -> float:
     if metric == "val/nll":
         report = cell.folder / "evaluation_val.json"
         if not report.is_file():
-            from vaelab import cli
-
-            run_script(
-                [cli.__file__, "evaluate", str(cell.folder), "--split", "val", f"--samples={samples}"], lambda: None
-            )
+            run_script([vaelab, "evaluate", str(cell.folder), "--split", "val", f"--samples={samples}"], lambda: None)
         try:
             return float(json.loads(report.read_text())["nll"])
         except (OSError, ValueError, KeyError) as error:
