@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,14 @@ HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
 PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
+PARENT = os.getppid()
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
+
+
+def rank() -> int:
+    """Which of the processes of a run this is (`trainer=ddp`); the first, 0, starts the others and writes the files."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
 
 
 def build(cfg: DictConfig):
@@ -70,6 +77,23 @@ def recipe(cfg: DictConfig) -> dict:
         if config["data"].get(key):
             config["data"][key] = str(Path(config["data"][key]).expanduser().absolute())
     return config
+
+
+def check_parallel(cfg: DictConfig, trainer) -> None:
+    """Raises a ValueError for processes that could not share a run."""
+    from lightning.pytorch.strategies import DDPStrategy
+
+    if rank() and trainer.world_size == 1:
+        raise ValueError(
+            f"RANK or LOCAL_RANK is {rank()} in the environment, but this run has one process; unset it, or use "
+            "trainer=ddp"
+        )
+    if trainer.world_size == 1:
+        return
+    if not isinstance(trainer.strategy, DDPStrategy) or trainer.strategy._start_method != "popen":
+        raise ValueError(f"trainer.strategy={cfg.trainer.strategy} does not fit several processes; use trainer=ddp")
+    if cfg.get("compile"):
+        raise ValueError("compile=true does not fit several processes, whose steps are Lightning's; use compile=false")
 
 
 def summarise(config: dict, metrics: dict[str, float], trainer) -> None:
@@ -118,6 +142,9 @@ def train(cfg: DictConfig) -> float:
 
     chosen = HydraConfig.get()
     folder, given = Path(chosen.runtime.output_dir), tuple(chosen.overrides.task)
+    choices = {group: str(chosen.runtime.choices.get(group)) for group in GROUPS}
+    if rank():
+        return run(cfg, folder, choices)
     with locked(folder):
         sweep_up(folder)
         check_unused(folder)
@@ -128,7 +155,7 @@ def train(cfg: DictConfig) -> float:
                 from vaelab.figures import DrawingProcess, spare
 
                 spare += [DrawingProcess() for _ in range(2)]
-            return run(cfg, folder, {group: str(chosen.runtime.choices.get(group)) for group in GROUPS})
+            return run(cfg, folder, choices)
 
 
 def cell(cfg: DictConfig) -> float:
@@ -189,7 +216,7 @@ def resume(arguments: dict[str, str]) -> None:
         )
     if not any(folder.glob("checkpoints/*.ckpt")):
         raise FileNotFoundError(f"{folder} holds no checkpoint, so there is nothing to go on from; name a run's folder")
-    with locked(folder):
+    with nullcontext() if rank() else locked(folder):
         sweep_up(folder)
         checkpoint, content = newest_checkpoint(folder)
         config = content["hyper_parameters"]
@@ -212,7 +239,7 @@ def resume(arguments: dict[str, str]) -> None:
                 f"trainer.max_epochs={epochs} does not fit, because the learning rate comes to its end at "
                 f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
             )
-        with recorded(folder, read_state(folder) or State("running")):
+        with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")):
             run(cfg, folder, config["choices"], checkpoint, content)
 
 
@@ -235,7 +262,15 @@ def run(
     from vaelab.runs.folder import format_summary, write_json, write_metrics
     from vaelab.runs.load import check_data
     from vaelab.stopping import stopping
-    from vaelab.training import CheckpointIO, keep_memory, quiet_lightning, rewind, score_best, worthwhile_threads
+    from vaelab.training import (
+        CheckpointIO,
+        companions,
+        keep_memory,
+        quiet_lightning,
+        rewind,
+        score_best,
+        worthwhile_threads,
+    )
 
     gc.enable()
     gc.freeze()  # thousands of modules are imported, and stay
@@ -243,20 +278,8 @@ def run(
     keep_memory()
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
+        os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed once more where several processes start
         module, data = build(cfg)
-        threads = cfg.get("threads") or worthwhile_threads(module, data.batch_size, cfg.objective.get("samples", 1))
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
-        config = recipe(cfg) | {
-            "threads": threads,
-            "x_shape": list(data.x_shape),
-            "target_shape": list(data.target_shape),
-            "fingerprint": data.fingerprint(),
-            "choices": choices,
-            "folder": str(folder),
-        }
-        write_json(folder / "data.json", data.describe())
-        module.save_hyperparameters(config)
         callbacks = instantiate(cfg.get("callbacks")) or {}
         if not cfg.trainer.get("enable_progress_bar", True):
             callbacks.pop("progress", None)
@@ -267,19 +290,38 @@ def run(
             plugins=[CheckpointIO(), *instantiate(cfg.trainer.get("plugins") or [])],
             _convert_="all",
         )
-        if trainer.world_size > 1:
-            raise ValueError(
-                f"trainer.devices={cfg.trainer.devices} does not fit, because a run uses one device; use 1"
-            )
+        check_parallel(cfg, trainer)
+        threads = cfg.get("threads") or worthwhile_threads(
+            module, data.batch_size, cfg.objective.get("samples", 1), trainer.num_devices
+        )
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
+        config = recipe(cfg) | {
+            "threads": threads,
+            "x_shape": list(data.x_shape),
+            "target_shape": list(data.target_shape),
+            "fingerprint": data.fingerprint(),
+            "choices": choices,
+            "folder": str(folder),
+        }
+        module.save_hyperparameters(config)
         if content is not None:
             check_data(content, config)
+        if not rank():
+            write_json(folder / "data.json", data.describe())
+            write_environment(folder, sys.argv, threads)
+        if content is not None and not rank():
             rewind(folder, content["position"]["curves"])
             (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs
-        write_environment(folder, sys.argv, threads)
-        trainer.fit(module, data, ckpt_path=checkpoint)
-        stopping.stop()
-        metrics = score_best(trainer, module, data)
-        stopping.stop()
+        if not TRACEBACK:
+            os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
+        with companions(trainer):
+            trainer.fit(module, data, ckpt_path=checkpoint)
+            stopping.stop()
+            metrics = score_best(trainer, module, data)
+            stopping.stop()
+        if rank():
+            return math.nan
         if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
             raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
         summarise(config, metrics, trainer)
@@ -318,14 +360,26 @@ def main(cfg: DictConfig) -> float:
 
 
 def say(error: Exception, given: Sequence[str] = ()) -> None:
-    """Why a run ends, in one sentence."""
+    """Why a run ends, in one sentence; of its processes, the first says what all of them know."""
     from vaelab.errors import one_sentence
 
+    if rank() and is_known_to_the_first(error):
+        sys.exit(0)
     log.error("error: %s", one_sentence(error, given))
+
+
+def is_known_to_the_first(error: Exception) -> bool:
+    """Whether the first process of this run ends too, and by itself."""
+    from vaelab.stopping import stopping
+    from vaelab.training.diverged import Diverged
+
+    return isinstance(error, Diverged) or stopping.asked is not None or os.getppid() != PARENT
 
 
 def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
     """Ends the process as the signal asks."""
+    if rank():
+        sys.exit(0)  # the first says it
     saved = any(folder.glob("checkpoints/*.ckpt"))
     goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
     log.error("%s; %s", stopped, goes_on)
@@ -366,13 +420,14 @@ if __name__ == "__main__":
             go_on(arguments)
         else:
             for argument in arguments:
-                if argument.startswith("hydra.run.dir="):  # before Hydra writes its own files there
+                if argument.startswith("hydra.run.dir=") and not rank():  # before Hydra writes its own files there
                     from vaelab.runs.folder import check_unused
 
                     check_unused(Path(argument.split("=", 1)[1]).expanduser())
             main()
     except KeyboardInterrupt:
-        log.error("stopped by SIGINT before training began; start it again")
+        if not rank():
+            log.error("stopped by SIGINT before training began; start it again")
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if TRACEBACK:

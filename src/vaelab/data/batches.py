@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 
 class Batches:
@@ -16,6 +16,8 @@ class Batches:
         batch_size: examples per batch; the last batch of a pass holds what is left.
         shuffle: whether each pass draws a new order from torch's global generator.
         prepare: applied to each batch of x as it is drawn, such as a fresh binarisation.
+        share: (i, k): of each batch, prepared, row i and every k-th after it, where k processes share one run; the
+            first row, which then counts nothing, where a batch has none for this process.
     """
 
     def __init__(
@@ -25,12 +27,14 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         prepare: Callable[[Tensor], Tensor] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.x = x
         self.target = target
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.prepare = prepare
+        self.share = share
 
         self.full = min(batch_size, len(x))  # examples of every batch but the last
         self.start: Tensor | None = None  # torch's random state before the order of this pass was drawn
@@ -40,6 +44,10 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
 
+    def examples(self, index: int) -> int:
+        """Rows of the batch of this index, over all processes."""
+        return min(self.batch_size, len(self.x) - index * self.batch_size)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if not self.resumes:
             self.start, self.drawn = None, 0
@@ -47,11 +55,18 @@ class Batches:
         return self._pass()
 
     def _pass(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for rows in self._order().to(self.x.device).split(self.batch_size)[self.drawn :]:
+        order = [self._order()]
+        if self.share[1] > 1:
+            distributed.broadcast_object_list(order)  # the same even where something drew a number of its own
+        for rows in order[0].to(self.x.device).split(self.batch_size)[self.drawn :]:
             x = self.x.index_select(0, rows)  # a fifth of the time of self.x[rows]
             if self.prepare is not None:
                 x = self.prepare(x)
             self.drawn += 1
+            if self.share != (0, 1):
+                i, k = self.share
+                own = slice(i, None, k) if i < len(x) else slice(1)
+                x, rows = x[own], rows[own]
             yield x, x if self.target is None else self.target.index_select(0, rows)
 
     def _order(self) -> Tensor:

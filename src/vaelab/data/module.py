@@ -48,8 +48,9 @@ class DataModule(LightningDataModule):
         """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""
 
     def train_dataloader(self) -> Batches:
-        """Shuffled (x, target) batches; x passes through `redraw`."""
-        return Batches(*self._on_device("train"), self.batch_size, shuffle=True, prepare=self.redraw)
+        """Shuffled (x, target) batches; x passes through `redraw`. Of several processes each gets its rows of each."""
+        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Batches(*self._on_device("train"), self.batch_size, True, self.redraw, share)
 
     def val_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""

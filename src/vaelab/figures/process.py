@@ -109,6 +109,7 @@ class DrawingProcess:
 
     def kill(self) -> None:
         """Ends the process now."""
+        self.hurry()  # to give back its memory takes time too, which a busy machine would not give it
         self.process.kill()
         self.process.wait()
         self.asked.put(None)

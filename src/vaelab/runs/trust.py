@@ -15,6 +15,7 @@ NAMES = ("filename", "name", "version", "sub_dir")  # keys of what they call it 
 TRUSTED = (  # constructors of others that a run's config may name
     *(f"lightning.pytorch.callbacks.{name}" for name in ("EarlyStopping", "LearningRateMonitor", "ModelCheckpoint")),
     "lightning.pytorch.loggers.TensorBoardLogger",
+    "lightning.pytorch.plugins.environments.LightningEnvironment",
     "lightning.pytorch.Trainer",
     *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "LBFGS")),
     *(

@@ -5,6 +5,7 @@ from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
 from vaelab.training.curves import rewind
 from vaelab.training.memory import keep_memory
 from vaelab.training.module import VAEModule
+from vaelab.training.parallel import companions
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.pruning import PruneTrial
@@ -18,6 +19,7 @@ __all__ = [
     "Progress",
     "PruneTrial",
     "VAEModule",
+    "companions",
     "keep_memory",
     "quiet_lightning",
     "rewind",

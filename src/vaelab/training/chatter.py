@@ -10,20 +10,25 @@ CHATTER = (
     "💡 Tip",
     "`Trainer.fit` stopped",
     "Restoring states",
+    "Restored all states",
+    "Initializing distributed",
+    "-----",  # around which processes there are
     "Loaded model weights",
 )
 IRRELEVANT = (
     ".*LeafSpec",  # a deprecation inside Lightning
     "The number of training batches",  # VAEModule ends every epoch with a point
     ".*could not find the monitored key",  # a run without validation has no best.ckpt
+    "Checkpoint directory .* exists and is not empty",  # where a run goes on
 )
 
 
 def quiet_lightning() -> None:
     """Lets through, once, only what a user can act on; everything still reaches the root logger's handlers."""
-    logging.getLogger("lightning.pytorch").handlers.clear()  # the root logger prints it already
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(_says_something)  # added once, however many runs a sweep has
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).handlers.clear()  # the root logger prints it already
+    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed"):
+        logging.getLogger(f"lightning.{name}").addFilter(_says_something)  # added once, however many runs a sweep has
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message=message)
 

@@ -79,8 +79,9 @@ class LastCheckpoint(Checkpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it late
             return
         stopping.wait()
-        self._check_folder()
-        second_name(self.path, self.path.with_name("previous.ckpt"))
+        if trainer.is_global_zero:
+            self._check_folder()
+            second_name(self.path, self.path.with_name("previous.ckpt"))
         self.is_writing = True
         try:
             trainer.save_checkpoint(self.path, weights_only=False)
@@ -99,6 +100,10 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Adds the position, where it is this checkpoint that is written."""
         if self.is_writing:
+            if trainer.world_size > 1:
+                pl_module.means["train"].add_up()
+                if not trainer.is_global_zero:
+                    pl_module.means["train"].drop()
             flush(trainer)
             checkpoint["position"] = {
                 "random": torch.get_rng_state(),
@@ -128,6 +133,8 @@ class LastCheckpoint(Checkpoint):
         if len(position["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all(position["cuda"])
         pl_module.means["train"].load_state_dict(position["means"], pl_module.device)
+        if not trainer.is_global_zero:
+            pl_module.means["train"].drop()
         trainer.callback_metrics.update(position["metrics"])  # for whoever looks at them before the next point
         self.step, self.written = trainer.global_step, time.monotonic()
         return True

@@ -12,8 +12,9 @@ FILES = "events.out.tfevents.*"
 
 def flush(trainer: Trainer) -> None:
     """Puts every point so far into its file."""
-    for writer in writers(trainer):
-        writer.flush()
+    if trainer.is_global_zero:
+        for writer in writers(trainer):
+            writer.flush()
 
 
 def sizes(folder: Path) -> dict[str, int]:

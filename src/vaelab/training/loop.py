@@ -23,6 +23,7 @@ from torch.optim import LBFGS, Optimizer
 
 from vaelab.stopping import stopping
 from vaelab.training.checkpoints import LastCheckpoint
+from vaelab.training.parallel import agree
 
 TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 STEPS = (
@@ -75,8 +76,11 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _save_if_due(self, savers: list[LastCheckpoint]) -> None:
         """Between two minibatches: a checkpoint where one is due, and the end where a signal asks for it."""
-        for saver in savers:
-            if saver.is_due(self.trainer):
+        due = [saver.is_due(self.trainer) for saver in savers]
+        if self.trainer.world_size > 1:
+            due = agree(due, self.trainer.strategy.root_device)
+        for saver, is_due in zip(savers, due, strict=True):
+            if is_due:
                 if (self.batch_idx + 1) % self.trainer.accumulate_grad_batches:
                     return  # gradients are held that no checkpoint knows of
                 saver.write(self.trainer)

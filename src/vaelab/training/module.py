@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from vaelab.stopping import stopping
 from vaelab.training.captured import Captured, Take, is_capturable, settings
 from vaelab.training.diverged import Diverged, cure, diverged, not_finite
 from vaelab.training.loop import install
+from vaelab.training.parallel import Share, add_up
 from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
 from vaelab.vae import VAE
 
@@ -82,16 +83,32 @@ class VAEModule(LightningModule):
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss, averaged over the batch."""
-        terms = self.objective(self.vae, *batch)
-        loss, sums = terms.loss.mean(), torch.stack(terms).detach().sum(-1)
+        """The loss, averaged over the batch; where several processes share one, this process's part of that."""
+        share = self._share(batch_idx, len(batch[0]))
+        with share or nullcontext():
+            terms = self.objective(self.vae, *batch)
+        if share:
+            terms = share.counted(terms)
+        loss = share.mean(terms.loss) if share else terms.loss.mean()
+        sums = torch.stack(terms).detach().sum(-1)
         if not self.trainer._detect_anomaly:  # which names the operation in `backward`
             self._check_finite(terms._fields, loss.detach(), sums, batch)
-        self.means["train"].add(terms._fields, sums, len(batch[0]))
+        self.means["train"].add(terms._fields, sums, len(terms.loss))
         self.write_point_if_due(batch_idx)
         return loss
 
+    def _share(self, batch_idx: int, rows: int) -> Share | None:
+        trainer = self.trainer
+        if trainer.world_size == 1:
+            return None
+        examples = getattr(trainer.train_dataloader, "examples", None)  # other loaders' parts are all of one size
+        return Share(
+            trainer.global_rank, trainer.world_size, examples(batch_idx) if examples else rows * trainer.world_size
+        )
+
     def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: tuple[Tensor, Tensor]) -> None:
+        if self.trainer.world_size > 1:  # all must end at once: at the next point
+            return
         if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU that would wait for the step
             raise diverged(self.vae, self.global_step, names, sums, batch)
 
@@ -168,6 +185,8 @@ class VAEModule(LightningModule):
 
         Past self.log, which costs a small model more than the rest of a step, and drops the end of a short epoch.
         """
+        if split == "train" and self.trainer.world_size > 1:
+            self.means[split].add_up()
         taken = self.means[split].take()
         means = {f"{split}/{name}": mean for name, mean in taken.items()}
         values = {tag: mean.item() for tag, mean in means.items()}
@@ -218,7 +237,7 @@ class VAEModule(LightningModule):
 
     def _log(self, split: str, terms: Terms) -> None:
         means = {f"{split}/{name}": term.mean() for name, term in terms._asdict().items()}
-        self.log_dict(means, batch_size=len(terms.loss))
+        self.log_dict(means, batch_size=len(terms.loss), sync_dist=self.trainer.world_size > 1)
 
 
 class Means:
@@ -234,6 +253,16 @@ class Means:
         self.names = names
         self.sums = self.sums + sums
         self.count += examples
+
+    def add_up(self) -> None:
+        """Adds what the other processes hold; all of them hold it then."""
+        sums = torch.as_tensor(self.sums)
+        *totals, count = add_up(torch.cat([sums.reshape(-1), sums.new_tensor([self.count])]))
+        self.sums, self.count = torch.stack(totals).reshape(sums.shape), int(count)
+
+    def drop(self) -> None:
+        """Forgets it, where another process keeps it."""
+        self.sums, self.count = self.sums * 0.0, 0
 
     def take(self) -> dict[str, Tensor]:
         """The mean of each term, (), nats; what follows starts anew."""

@@ -24,6 +24,8 @@ class PruneTrial(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the trial."""
+        if not trainer.is_global_zero:
+            return
         import optuna
 
         study = optuna.load_study(study_name="sweep", storage=self.storage, pruner=self.pruner)
@@ -34,9 +36,13 @@ class PruneTrial(Callback):
         """Asks."""
         if trainer.sanity_checking or self.metric not in trainer.callback_metrics:
             return
+        if trainer.strategy.broadcast(trainer.is_global_zero and self._is_pruned(trainer)):
+            trainer.should_stop = True
+
+    def _is_pruned(self, trainer: Trainer) -> bool:
         epoch = trainer.current_epoch
         if epoch not in self.reported:  # by this run, before it was cut off
             self.asked.report(trainer.callback_metrics[self.metric].item(), epoch)
-        if self.asked.should_prune():
+        if pruned := bool(self.asked.should_prune()):
             self.asked.set_user_attr(PRUNED, epoch)
-            trainer.should_stop = True
+        return pruned

@@ -1,0 +1,91 @@
+"""One run on several processes (DDP): their shares of a minibatch, and what they must agree on.
+
+Each process sees every world-th row of a minibatch and adds to its loss what those rows add to the mean. So the weights
+are those of one process with the whole minibatch, up to the order of summation: seeds are equal, and so are draws.
+"""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, distributed
+from torch.overrides import TorchFunctionMode
+
+from vaelab.objectives import Terms
+from vaelab.stopping import stopping
+
+
+class Share(TorchFunctionMode):
+    """A process's part of a minibatch; inside, what is drawn for its rows is what one process would draw for them.
+
+    That holds for normal draws with the batch as their second dimension, (L, B, p), as in all of vaelab's posteriors.
+    Other draws are valid, but not those of one process.
+
+    Args:
+        rank: of the process.
+        world: the number of processes.
+        examples: n, the rows of the minibatch in all of them.
+    """
+
+    def __init__(self, rank: int, world: int, examples: int) -> None:
+        super().__init__()
+        self.rank, self.world, self.examples = rank, world, examples
+
+    def counted(self, terms: Terms) -> Terms:
+        """(rows,) -> (rows,), or (0,) of the row that stands in where a minibatch has none for this process."""
+        return terms if self.rank < self.examples else Terms(*(term[:0] for term in terms))
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """(rows,) -> (), what averages over the processes to the mean over the minibatch."""
+        return loss.sum() * (self.world / self.examples)
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        own = range(self.rank, self.examples, self.world) or range(1)
+        if function not in (torch.normal, Tensor.normal_) or args[0].shape[1:2] != (len(own),):
+            return function(*args, **(kwargs or {}))
+        drawn = args[0].new_empty(len(args[0]), self.examples, *args[0].shape[2:])
+        if function is Tensor.normal_:
+            return args[0].copy_(drawn.normal_(*args[1:], **(kwargs or {}))[:, own])
+        mean, std = args
+        return mean + std * drawn.normal_()[:, own]
+
+
+def add_up(numbers: Tensor) -> Tensor:
+    """The sum over the processes, of the same shape."""
+    distributed.all_reduce(numbers)
+    return numbers
+
+
+def agree(decisions: Sequence[bool], device: torch.device) -> list[bool]:
+    """What any process wants, all do; a signal that one has got, all have got."""
+    told = torch.tensor([stopping.asked or 0, *decisions], device=device)
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    asked, *agreed = told.tolist()
+    stopping.asked = asked or None
+    return list(map(bool, agreed))
+
+
+@contextmanager
+def companions(trainer: Trainer) -> Iterator[None]:
+    """Ends the processes that the first one has started for its run, when that ends inside.
+
+    Raises:
+        ChildProcessError: one of them ended before.
+    """
+    launcher = trainer.strategy.launcher
+    try:
+        yield
+    except RuntimeError as error:  # the connection's
+        for process in getattr(launcher, "procs", []):
+            if (code := process.poll()) is not None:
+                raise ChildProcessError(
+                    f"one of the run's {trainer.world_size} processes ended with exit code {code}, so the others cannot "
+                    "go on; see what it said, or the memory left"
+                ) from error
+        raise
+    finally:
+        for process in getattr(launcher, "procs", []):
+            process.send_signal(signal.SIGTERM)
