@@ -57,7 +57,7 @@ TRAIN = {  # `python train.py …`
         "objective.gradient=nonsense",
         "model.min_std=-1",
         "trainer.max_epochs=many",
-        "trainer.devices=2 trainer.accelerator=cpu",
+        "trainer=ddp trainer.strategy=ddp_spawn trainer.accelerator=cpu",
         "trainer.accelerator=nonsense",
         "callbacks.last.seconds=-1",
         "callbacks.pictures.every_n_epochs=0",

@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -62,6 +64,22 @@ def test_it_waits_no_longer_than_it_was_told():
     assert process.timed_out
     assert process.waiting == 1
     assert process.process.returncode is not None
+
+
+def test_it_ends_at_once_on_a_busy_machine():
+    process = DrawingProcess()
+    process.draw("first", KLBars(np.ones(3)))
+    while not process.drawn.qsize():
+        time.sleep(0.05)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    try:
+        started = time.perf_counter()
+        process.kill()
+        assert time.perf_counter() - started < 2
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
 
 
 def test_a_killed_process_is_noticed_at_once():

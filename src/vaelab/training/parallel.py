@@ -4,7 +4,6 @@ Each process sees every world-th row of a minibatch and adds to its loss what th
 are those of one process with the whole minibatch, up to the order of summation: seeds are equal, and so are draws.
 """
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -78,14 +77,15 @@ def companions(trainer: Trainer) -> Iterator[None]:
     launcher = trainer.strategy.launcher
     try:
         yield
-    except RuntimeError as error:  # the connection's
         for process in getattr(launcher, "procs", []):
-            if (code := process.poll()) is not None:
-                raise ChildProcessError(
-                    f"one of the run's {trainer.world_size} processes ended with exit code {code}, so the others cannot "
-                    "go on; see what it said, or the memory left"
-                ) from error
+            process.wait()
+    except BaseException as error:
+        codes = [process.poll() for process in getattr(launcher, "procs", [])]
+        for process in getattr(launcher, "procs", []):
+            process.kill()  # it has nothing that anybody waits for
+        if isinstance(error, RuntimeError) and (code := next(filter(None, codes), None)):  # the connection's
+            raise ChildProcessError(
+                f"one of the run's {trainer.world_size} processes ended with exit code {code}, so the others cannot go "
+                "on; see what it said, or the memory left"
+            ) from error
         raise
-    finally:
-        for process in getattr(launcher, "procs", []):
-            process.send_signal(signal.SIGTERM)

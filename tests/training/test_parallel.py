@@ -1,0 +1,257 @@
+"""Several processes share one run: the numbers are those of one process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
+
+from runner import ROOT, run_train
+from vaelab.data.batches import Batches
+from vaelab.objectives import Terms
+from vaelab.runs.state import read_state
+from vaelab.training.parallel import Share
+
+ODD = (  # the last of 5 minibatches has one row: the other processes have none
+    *("data.train_size=101", "data.val_size=23", "data.test_size=17", "data.batch_size=25", "network.hidden=[16]"),
+    *("trainer.accelerator=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=3", "callbacks.pictures=null"),
+)
+
+
+@pytest.mark.parametrize("examples", [1, 2, 5, 7])
+@pytest.mark.parametrize("make", ["rsample", "sample"])
+@pytest.mark.parametrize("family", ["diagonal", "full"])
+def test_draws_are_the_rows_that_one_process_would_draw(family, make, examples):
+    loc, scale = torch.randn(examples, 3), torch.rand(examples, 3) + 0.1
+
+    def posterior(rows):
+        if family == "full":
+            return MultivariateNormal(loc[rows], scale_tril=torch.diag_embed(scale[rows]))
+        return Independent(Normal(loc[rows], scale[rows]), 1)
+
+    torch.manual_seed(1)
+    whole = getattr(posterior(slice(None)), make)((4,))
+    following = torch.rand(1)
+    for rank in range(3):
+        torch.manual_seed(1)
+        with Share(rank, 3, examples):
+            rows = slice(rank, None, 3) if rank < examples else slice(1)
+            drawn = getattr(posterior(rows), make)((4,))
+        if rank < examples:
+            torch.testing.assert_close(drawn, whole[:, rank::3])
+        assert drawn.shape == (4, len(loc[rows]), 3)
+        assert torch.equal(torch.rand(1), following)
+
+
+def test_other_draws_are_left_alone():
+    torch.manual_seed(1)
+    before = Gamma(torch.ones(2, 3), 1.0).sample((4,)), torch.randn(4, 6), torch.randn(5)
+    torch.manual_seed(1)
+    with Share(1, 2, 5):
+        after = Gamma(torch.ones(2, 3), 1.0).sample((4,)), torch.empty(4, 6).normal_(), torch.empty(5).normal_()
+    assert all(map(torch.equal, before, after))
+
+
+@pytest.mark.parametrize("examples", [1, 2, 5, 7])
+def test_the_parts_of_a_loss_average_to_its_mean(examples):
+    loss, parts, counted = torch.randn(examples, dtype=torch.float64), [], 0
+    for rank in range(3):
+        share, rows = Share(rank, 3, examples), slice(rank, None, 3) if rank < examples else slice(1)
+        terms = share.counted(Terms(*[loss[rows]] * 4))
+        parts.append(share.mean(terms.loss))
+        counted += len(terms.loss)
+    assert counted == examples
+    torch.testing.assert_close(torch.stack(parts).mean(), loss.mean())
+
+
+def test_batches_are_shared_row_by_row(monkeypatch):
+    monkeypatch.setattr("torch.distributed.broadcast_object_list", lambda order: None)
+    x, target = torch.arange(26.0).reshape(13, 2), torch.arange(13)
+
+    def passes(share):
+        torch.manual_seed(3)
+        batches = Batches(x, target, 6, shuffle=True, prepare=lambda x: x + torch.rand(x.shape), share=share)
+        return [[*zip(*batch, strict=True)] for batch in batches], [batches.examples(i) for i in range(len(batches))]
+
+    (whole, sizes), shares = passes((0, 1)), [passes((rank, 3))[0] for rank in range(3)]
+    assert sizes == [6, 6, 1]
+    for i, batch in enumerate(whole):
+        for row, (values, label) in enumerate(batch):
+            own = shares[row % 3][i][row // 3]
+            assert torch.equal(own[0], values)
+            assert own[1] == label
+    assert [len(share[2]) for share in shares] == [1, 1, 1]  # a stand-in where there is none
+
+
+def run(cwd, name, *arguments):
+    process = run_train(cwd, *ODD, *arguments, f"hydra.run.dir={name}")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    return cwd / name
+
+
+def weights(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def curves(folder):
+    """tag -> [(step, value)], of all event files."""
+    found = {}
+    for path in sorted(folder.glob("events.*")):
+        events = EventAccumulator(str(path))
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend((e.step, e.value) for e in events.Scalars(tag))
+    return found
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ("trainer.devices=2",),
+        (
+            *(
+                "trainer.devices=3",
+                "model=gaussian_full",
+                "posterior=full",
+                "prior=learned_full",
+                "objective.samples=3",
+            ),
+            *("objective.gradient=score_function_baseline", "trainer.gradient_clip_val=0.5", "scheduler=cosine"),
+        ),
+    ],
+    ids=["two", "three"],
+)
+def test_the_result_is_that_of_one_process(choices, tmp_path):
+    one = run(tmp_path, "one", *choices, "trainer.devices=1")
+    several = run(tmp_path, "several", "trainer=ddp", *choices)
+    expected = weights(one)
+    for name, tensor in weights(several).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+    points = curves(several)
+    for tag, values in curves(one).items():
+        assert [step for step, _ in points[tag]] == [step for step, _ in values]
+        assert [value for _, value in points[tag]] == pytest.approx([value for _, value in values], rel=1e-4, abs=1e-5)
+    assert {path.name for path in several.iterdir() if not path.name.startswith("events")} == {
+        path.name for path in one.iterdir() if not path.name.startswith("events")
+    }
+
+
+LONG = ("trainer.max_epochs=60", "trainer=ddp", "callbacks.last.seconds=0.2")
+
+
+def start(cwd, name, *arguments):
+    """A run of two processes that has trained for a while."""
+    command = [sys.executable, str(ROOT / "train.py"), *ODD, *LONG, *arguments, f"hydra.run.dir={name}"]
+    process = subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not (cwd / name / "checkpoints" / "previous.ckpt").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    return process
+
+
+def companions(folder):
+    """Who else trains in a folder."""
+    named = f'hydra.run.dir="{folder}"'.encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if named in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
+def test_a_run_that_is_stopped_or_killed_goes_on_with_the_same_numbers(tmp_path):
+    undisturbed = run(tmp_path, "undisturbed", *LONG)
+    for name, number, group, code in (
+        ("interrupted", signal.SIGINT, True, 130),
+        ("told", signal.SIGTERM, False, 143),
+        ("killed", signal.SIGKILL, False, -9),
+    ):
+        process = start(tmp_path, name)
+        assert len(companions(name)) == 1
+        (os.killpg if group else os.kill)(process.pid, number)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == code
+        stopped = f"stopped by {number.name}; python train.py resume={tmp_path / name} goes on\n"
+        assert said == ("" if number == signal.SIGKILL else stopped)
+        deadline = time.monotonic() + 20
+        while companions(name):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        after = run_train(tmp_path, f"resume={name}")
+        assert after.returncode == 0, after.stderr
+        assert (tmp_path / name / "metrics.json").read_text() == (undisturbed / "metrics.json").read_text()
+        expected = weights(undisturbed)
+        assert all(torch.equal(tensor, expected[key]) for key, tensor in weights(tmp_path / name).items())
+        points = curves(tmp_path / name)
+        for tag, values in curves(undisturbed).items():  # what processes have seen is added up in another order
+            assert [point[0] for point in points[tag]] == [point[0] for point in values]
+            assert [point[1] for point in points[tag]] == pytest.approx([point[1] for point in values], rel=1e-5)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
+def test_a_process_that_dies_ends_the_run(tmp_path):
+    process = start(tmp_path, "run")
+    for companion in companions("run"):
+        os.kill(companion, signal.SIGKILL)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said == (
+        "error: one of the run's 2 processes ended with exit code -9, so the others cannot go on; see what it said, or "
+        "the memory left\n"
+    )
+    assert read_state(tmp_path / "run").state == "failed"
+
+
+def test_a_run_that_diverges_says_so_once(tmp_path):
+    process = run_train(tmp_path, *ODD, "trainer=ddp", "optimizer=sgd", "optimizer.lr=1e15", "hydra.run.dir=run")
+    assert process.returncode == 1
+    assert len(process.stderr.splitlines()) == 1
+    assert "finite" in process.stderr
+    assert read_state(tmp_path / "run").state == "failed"
+
+
+def test_a_cell_of_a_sweep_may_be_one(tmp_path):
+    alone = run(tmp_path, "alone", "latent_dim=1")
+    process = run_train(tmp_path, "-m", *ODD, "latent_dim=1,3", "trainer=ddp", "hydra.sweep.dir=sweep")
+    assert process.returncode == 0, process.stderr
+    assert {path.parent.name for path in tmp_path.glob("sweep/*/metrics.json")} == {"latent_dim=1", "latent_dim=3"}
+    metrics = json.loads((tmp_path / "sweep" / "latent_dim=1" / "metrics.json").read_text())
+    assert metrics == pytest.approx(json.loads((alone / "metrics.json").read_text()), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("typed", "environment", "answer"),
+    [
+        (("trainer=ddp", "compile=true"), {}, "compile=true does not fit several processes"),
+        (
+            ("trainer=ddp", "trainer.strategy=ddp_spawn"),
+            {},
+            "trainer.strategy=ddp_spawn does not fit several processes",
+        ),
+        ((), {"LOCAL_RANK": "1"}, "RANK or LOCAL_RANK is 1 in the environment, but this run has one process; unset it"),
+    ],
+)
+def test_what_does_not_fit_is_refused(typed, environment, answer, tmp_path, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    process = run_train(tmp_path, *ODD, *typed, "hydra.run.dir=run")
+    assert process.returncode == 1
+    assert answer in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "run" / "metrics.json").exists()
