@@ -7,7 +7,7 @@ import torch
 
 from idx_files import write_small_mnist
 
-LONGEST = ("test_resume", "test_runs", "test_sweeps", "test_cli", "test_trouble")
+LONGEST = ("test_resume", "test_runs", "test_sweeps", "test_cli", "test_trouble", "test_parallel")
 
 os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
 os.environ["OMP_NUM_THREADS"] = "1"  # for the runs in processes of their own: the models are tiny, and two run at once
