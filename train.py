@@ -150,6 +150,7 @@ def train(cfg: DictConfig) -> float:
         check_unused(folder)
         state = read_state(folder) or State("running", "", given, hash_of(cfg), git_revision())  # a sweep's is known
         with recorded(folder, state, given):
+            (folder / f"{chosen.job.name}.log").touch()  # empty where nothing is said
             check(cfg)
             if OmegaConf.select(cfg, "callbacks.pictures") and "lightning" not in sys.modules:
                 from vaelab.figures import DrawingProcess, spare

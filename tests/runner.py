@@ -19,6 +19,7 @@ def compose_config(folder: Path, *overrides: str) -> DictConfig:
         cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
     with open_dict(cfg):
         cfg.hydra.runtime.output_dir = str(folder)
+        cfg.hydra.job.name = "train"
     HydraConfig.instance().set_config(cfg)
     with open_dict(cfg):
         del cfg.hydra

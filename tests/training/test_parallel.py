@@ -146,7 +146,7 @@ def test_the_result_is_that_of_one_process(choices, tmp_path):
 
 
 LONG = (
-    *("trainer=ddp", "data.train_size=1001", "trainer.max_epochs=15", "trainer.log_every_n_steps=20"),
+    *("trainer=ddp", "data.train_size=1001", "trainer.max_epochs=8", "trainer.log_every_n_steps=20"),
     "callbacks.last.seconds=0.2",
 )
 

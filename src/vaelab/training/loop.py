@@ -58,7 +58,7 @@ class EpochLoop(_TrainingEpochLoop):
         savers = [callback for callback in self.trainer.callbacks if isinstance(callback, LastCheckpoint)]
         with stopping.patient():
             self._go_on(savers)
-            self._save_if_due(savers)
+            self._save_if_due(savers, shared=self.trainer.world_size > 1)
             if not self.restarting and isinstance(data_fetcher, _PrefetchDataFetcher) and _nobody_listens(self.trainer):
                 module: Any = self.trainer.lightning_module
                 batches = (self._to_device(next(data_fetcher)[0]) for _ in range(self._steps_to_event() - 1))
@@ -74,10 +74,10 @@ class EpochLoop(_TrainingEpochLoop):
             if saver.go_on(trainer, trainer.lightning_module):
                 trainer.fit_loop._restarting = self._restarting = self.val_loop.restarting = False
 
-    def _save_if_due(self, savers: list[LastCheckpoint]) -> None:
+    def _save_if_due(self, savers: list[LastCheckpoint], shared: bool = False) -> None:
         """Between two minibatches: a checkpoint where one is due, and the end where a signal asks for it."""
         due = [saver.is_due(self.trainer) for saver in savers]
-        if self.trainer.world_size > 1:
+        if shared:  # of a run on several processes
             due = agree(due, self.trainer.strategy.root_device)
         for saver, is_due in zip(savers, due, strict=True):
             if is_due:

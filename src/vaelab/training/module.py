@@ -91,7 +91,8 @@ class VAEModule(LightningModule):
             terms = share.counted(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
         sums = torch.stack(terms).detach().sum(-1)
-        if not self.trainer._detect_anomaly:  # which names the operation in `backward`
+        # What shares a minibatch must end at once, at the next point; `detect_anomaly` names the operation in `backward`.
+        if not share and not self.trainer._detect_anomaly:
             self._check_finite(terms._fields, loss.detach(), sums, batch)
         self.means["train"].add(terms._fields, sums, len(terms.loss))
         self.write_point_if_due(batch_idx)
@@ -107,8 +108,6 @@ class VAEModule(LightningModule):
         )
 
     def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: tuple[Tensor, Tensor]) -> None:
-        if self.trainer.world_size > 1:  # all must end at once: at the next point
-            return
         if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU that would wait for the step
             raise diverged(self.vae, self.global_step, names, sums, batch)
 

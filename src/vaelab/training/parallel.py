@@ -4,6 +4,7 @@ Each process sees every world-th row of a minibatch and adds to its loss what th
 are those of one process with the whole minibatch, up to the order of summation: seeds are equal, and so are draws.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -80,12 +81,24 @@ def companions(trainer: Trainer) -> Iterator[None]:
         for process in getattr(launcher, "procs", []):
             process.wait()
     except BaseException as error:
-        codes = [process.poll() for process in getattr(launcher, "procs", [])]
-        for process in getattr(launcher, "procs", []):
+        processes = getattr(launcher, "procs", [])
+        lost = _first_code(processes) if isinstance(error, RuntimeError) else None  # the connection's
+        for process in processes:
             process.kill()  # it has nothing that anybody waits for
-        if isinstance(error, RuntimeError) and (code := next(filter(None, codes), None)):  # the connection's
+        if lost:
             raise ChildProcessError(
-                f"one of the run's {trainer.world_size} processes ended with exit code {code}, so the others cannot go "
+                f"one of the run's {trainer.world_size} processes ended with exit code {lost}, so the others cannot go "
                 "on; see what it said, or the memory left"
             ) from error
         raise
+
+
+def _first_code(processes: Sequence[Any], seconds: float = 2.0) -> int | None:
+    """The exit code of one that failed; a connection is lost a moment before its process has ended."""
+    until = time.monotonic() + seconds
+    while True:
+        if codes := [code for process in processes if (code := process.poll())]:
+            return int(codes[0])
+        if not processes or time.monotonic() > until:
+            return None
+        time.sleep(0.01)
