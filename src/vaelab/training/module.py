@@ -91,7 +91,7 @@ class VAEModule(LightningModule):
             terms = share.counted(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
         sums = torch.stack(terms).detach().sum(-1)
-        # What shares a minibatch must end at once, at the next point; `detect_anomaly` names the operation in `backward`.
+        # Where one is shared, all must end at once, at the next point; `detect_anomaly` names the operation itself.
         if not share and not self.trainer._detect_anomaly:
             self._check_finite(terms._fields, loss.detach(), sums, batch)
         self.means["train"].add(terms._fields, sums, len(terms.loss))
