@@ -253,7 +253,8 @@ def test_an_error_in_training_leaves_no_process_behind(tmp_path, monkeypatch):
 
 
 CTRL_C = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background ignores it
 sys.path[:0] = [{tests!r}, {root!r}]
 from training.test_pictures import Meddle, Pictures, fit
 
