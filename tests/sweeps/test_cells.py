@@ -96,6 +96,14 @@ def test_a_script_ends_as_it_would_alone(script, code, tmp_path):
     assert run_script([str(path), "a b", "ü"], lambda: None) == code
 
 
+def test_what_every_script_would_import_is_imported_ahead(tmp_path, monkeypatch):
+    monkeypatch.setattr("vaelab.sweeps.process._server", None)
+    path = tmp_path / "script.py"
+    path.write_text("import sys; sys.exit(4 if 'ahead' in sys.modules else 5)")
+    ahead = "import sys; sys.modules['ahead'] = sys"
+    assert [run_script([str(path)], lambda: None, ahead) for _ in range(2)] == [4, 4]
+
+
 def test_a_script_is_stopped_when_that_is_asked(tmp_path):
     path = tmp_path / "script.py"
     path.write_text("import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(60)")

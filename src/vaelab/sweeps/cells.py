@@ -113,7 +113,12 @@ def packages(config: Any) -> list[str]:
 
 
 def run_cell(
-    command: Sequence[str], cell: Cell, allow: Sequence[str], changes: Sequence[str], asked: Callable[[], int | None]
+    command: Sequence[str],
+    cell: Cell,
+    allow: Sequence[str],
+    changes: Sequence[str],
+    asked: Callable[[], int | None],
+    ahead: str = "",
 ) -> State | None:
     """Runs a cell as `python train.py` would, or goes on with it where it ended; -> how it ended, None if not begun.
 
@@ -123,6 +128,7 @@ def run_cell(
         allow: packages whose constructors its own config names.
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
         asked: -> the signal by which a sweep shall end, or None.
+        ahead: Python that is run before the first cell, for what every cell would import.
     """
     if asked() is not None:
         return None
@@ -138,7 +144,7 @@ def run_cell(
         quoted = str(cell.folder).replace("\\", "\\\\").replace("'", "\\'")
         arguments = [*cell.overrides, *changes, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
         arguments = [*command[1:], *arguments]
-    code = run_script([command[0], *arguments], asked)
+    code = run_script([command[0], *arguments], asked, ahead)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")

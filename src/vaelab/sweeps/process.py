@@ -18,21 +18,22 @@ from contextlib import suppress
 
 PATIENCE = 15.0  # seconds that a process gets to end when it is told to
 POLL = 0.05  # seconds between two looks
-START = "import sys; sys.path[:] = sys.argv[1:]; from vaelab.sweeps.process import serve; serve()"
+START = "import sys; sys.path[:] = sys.argv[2:]; from vaelab.sweeps.process import serve; serve(sys.argv[1])"
 
 _server: subprocess.Popen[bytes] | None = None
 
 
-def run_script(command: Sequence[str], asked: Callable[[], int | None]) -> int:
+def run_script(command: Sequence[str], asked: Callable[[], int | None], ahead: str = "") -> int:
     """`python COMMAND…`, its standard output thrown away; -> its exit code, negative for a signal.
 
     Args:
         command: a Python file, and what follows it on the command line.
         asked: -> the signal that it shall end by, or None; looked at all the time.
+        ahead: Python that is run before the first script, for what every script would import.
     """
     if not hasattr(os, "fork"):
         return _wait_for(subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL), asked)
-    server = _running_server()
+    server = _running_server(ahead)
     assert server.stdin is not None
     server.stdin.write(json.dumps(list(command)).encode() + b"\n")
     server.stdin.flush()
@@ -49,11 +50,11 @@ def run_script(command: Sequence[str], asked: Callable[[], int | None]) -> int:
             told = _tell(process, number, told)
 
 
-def _running_server() -> subprocess.Popen[bytes]:
+def _running_server(ahead: str) -> subprocess.Popen[bytes]:
     global _server
     if _server is None or _server.poll() is not None:
         _server = subprocess.Popen(
-            [sys.executable, "-c", START, *sys.path],
+            [sys.executable, "-c", START, ahead, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C goes to the sweep, which passes it on once
@@ -91,7 +92,7 @@ def _wait_for(process: subprocess.Popen[bytes], asked: Callable[[], int | None])
     return process.returncode
 
 
-def serve() -> None:
+def serve(ahead: str) -> None:
     """The server: imports what a run needs, then forks a process for each line that comes."""
     import gc
 
@@ -105,6 +106,7 @@ def serve() -> None:
     import vaelab.runs.load
     import vaelab.training  # noqa: F401
 
+    exec(ahead, {})
     gc.enable()
     gc.freeze()
     while line := sys.stdin.buffer.readline():
