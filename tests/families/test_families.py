@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
 from vaelab.families import (
@@ -391,3 +392,35 @@ def test_a_floor_must_be_zero_or_more(family, min_std):
 def test_an_initial_standard_deviation_must_be_positive(family, init_std):
     with pytest.raises(ValueError, match=re.escape(f"init_std={init_std!r} ")):
         family((5,), init_std=init_std)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch has no batching rule of its own for a copy
+def test_a_full_gaussian_has_the_gradients_that_torch_finds():
+    family = FullGaussian((5,), min_std=0.1, init_std=0.7)
+    parameters = torch.randn(3, 7, family.num_parameters, dtype=torch.float64, requires_grad=True)
+    value = torch.randn(3, 7, 5, dtype=torch.float64, requires_grad=True)
+
+    def torchs(parameters, value):
+        q = family(parameters)
+        return MultivariateNormal(q.loc, scale_tril=q.scale_tril).log_prob(value)
+
+    def own(parameters, value):
+        return family(parameters).log_prob(value)
+
+    assert_close(own(parameters, value), torchs(parameters, value))
+    expected = torch.autograd.grad(torchs(parameters, value).cos().sum(), (parameters, value))
+    found = torch.autograd.grad(own(parameters, value).cos().sum(), (parameters, value))
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)
+    one = torch.randn(2, family.num_parameters, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(own, (one, value[0, :2].detach().requires_grad_()))
+    each = torch.func.vmap(torch.func.grad(lambda *row: own(*row).cos()))(parameters[0], value[0])
+    assert_close(each, expected[0][0])
+
+
+def test_a_full_gaussian_of_few_factors_scores_many_values():
+    q = FullGaussian((3,))(torch.randn(4, 9, dtype=torch.float64))
+    values = torch.randn(5, 4, 3, dtype=torch.float64)
+    expected = stats.multivariate_normal(q.mean[2].numpy(), q.covariance_matrix[2].numpy()).logpdf(values[:, 2])
+    np.testing.assert_allclose(q.log_prob(values)[:, 2], expected)
+    np.testing.assert_allclose(q.log_prob(values[1, 2])[2], expected[1])
