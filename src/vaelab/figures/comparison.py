@@ -62,7 +62,7 @@ class ScoreOver(Picture):
     ticks: tuple[str, ...] = ()
 
     def _draw(self) -> "Figure":
-        figure, axes = _panels_with_legends(self.panels)
+        figure, axes = _panels_with_legends(self.panels, entries=0)
         for axis, panel in zip(axes, self.panels, strict=True):
             for line, style in _styled(panel, self.panels):
                 places, groups = _by_place(line, line.y)
@@ -88,7 +88,7 @@ class RateDistortion(Picture):
     Args:
         panels: a panel for each kind of number.
         legend: what the marks differ in.
-        names: of the places along what varies, written beside the runs: place -> name.
+        names: of the places along what varies, written beside a run in the middle of each: place -> name.
     """
 
     panels: tuple[Panel, ...]
@@ -96,13 +96,14 @@ class RateDistortion(Picture):
     names: tuple[tuple[float, str], ...] = ()
 
     def _draw(self) -> "Figure":
-        figure, axes = _panels_with_legends(self.panels)
+        figure, axes = _panels_with_legends(self.panels, entries=1)
         for axis, panel in zip(axes, self.panels, strict=True):
             for line, style in _styled(panel, self.panels):
                 axis.plot(line.rate, line.distortion, **style | {"ls": ""}, alpha=0.8, label=line.label)
                 for place, name in self.names:
-                    if (here := line.x == place).any():
-                        at = line.rate[here].mean(), line.distortion[here].mean()
+                    if (here := np.flatnonzero(line.x == place)).size:
+                        run = here[np.abs(line.rate[here] - line.rate[here].mean()).argmin()]
+                        at = line.rate[run], line.distortion[run]
                         axis.annotate(name, at, (4, 4), textcoords="offset points", fontsize=8, color=style["color"])
             axis.margins(0.1)
             (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
@@ -115,9 +116,11 @@ class RateDistortion(Picture):
         return figure
 
 
-def _panels_with_legends(shown: tuple[Panel, ...]) -> tuple["Figure", Any]:
-    longest = max(len(panel.lines) for panel in shown)
-    figure, axes = panels(1, len(shown), 4.6, 3.2, left=0.9, bottom=1.15 + 0.2 * longest, top=0.6)
+def _panels_with_legends(shown: tuple[Panel, ...], entries: int) -> tuple["Figure", Any]:
+    """Room for the longest legend: a line each, and so many entries more."""
+    longest = entries + max(sum(bool(line.label) for line in panel.lines) for panel in shown)
+    bottom = 0.95 + 0.2 * longest if longest else 0.6
+    figure, axes = panels(1, len(shown), 4.6, 3.2, left=0.9, bottom=bottom, top=0.6)
     return figure, axes[0]
 
 
