@@ -148,7 +148,9 @@ def train(cfg: DictConfig) -> float:
     with locked(folder):
         sweep_up(folder)
         check_unused(folder)
-        state = read_state(folder) or State("running", "", given, hash_of(cfg), git_revision())  # a sweep's is known
+        state = State("running", "", given, hash_of(cfg), git_revision())
+        if (before := read_state(folder)) and before.config == state.config:  # of a sweep's cell, or of a new try
+            state = replace(before, revision=state.revision)
         with recorded(folder, state, given):
             (folder / f"{chosen.job.name}.log").touch()  # empty where nothing is said
             check(cfg)
@@ -314,7 +316,8 @@ def run(
             write_environment(folder, sys.argv, threads)
         if content is not None and not rank():
             rewind(folder, content["position"]["curves"])
-            (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs
+            for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # of fewer epochs
+                old.unlink(missing_ok=True)
         if not TRACEBACK:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
         with companions(trainer):

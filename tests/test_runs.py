@@ -15,8 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from idx_files import random_images, write_idx_images, write_small_mnist
-from runner import ROOT, run_train
-from train import build
+from runner import ROOT, compose_config, run_train
+from train import build, train
+from vaelab.runs.state import read_state
 
 TERMS = ("elbo", "log_likelihood", "kl", "loss")
 SIZES = ("data.train_size=250", "data.val_size=70", "data.test_size=90")
@@ -234,3 +235,11 @@ def test_a_plain_lightning_script_needs_no_hydra(tmp_path):
     script = script.replace('root="data/mnist"', f'root="{tmp_path / "mnist"}", val_size=13')
     exec(script.replace("trainer = Trainer(", f'trainer = Trainer(default_root_dir="{tmp_path}", '), names)
     assert set(names["trainer"].callback_metrics) >= {"test/elbo", "test/kl"}
+
+
+def test_a_new_try_in_a_folder_is_known_by_its_own_values(tmp_path):
+    for seed in (5, 7):
+        with pytest.raises(ValueError, match="latent_dim=0 does not fit"):
+            train(compose_config(tmp_path, "latent_dim=0", f"seed={seed}"))
+        state = read_state(tmp_path)
+        assert (state.state, state.overrides) == ("failed", ("latent_dim=0", f"seed={seed}"))

@@ -9,10 +9,23 @@ import time
 from dataclasses import replace
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vaelab.runs.state import State, read_state, recorded, write_state
 from vaelab.stopping import Stopped
-from vaelab.sweeps.cells import LONGEST, Cell, cell_name, claim, config_hash, packages, run_cell, varying
+from vaelab.sweeps import process
+from vaelab.sweeps.cells import (
+    LONGEST,
+    Cell,
+    cell_name,
+    cells_in,
+    claim,
+    config_hash,
+    packages,
+    quoted,
+    run_cell,
+    varying,
+)
 from vaelab.sweeps.process import run_script
 
 CELLS = [("model=gaussian", "+data.extra=3", "latent_dim=2"), ("model=gaussian", "+data.extra=3", "latent_dim=10")]
@@ -27,10 +40,23 @@ def test_a_cell_is_named_by_what_varies():
     assert cell_name((), []) == "defaults"
 
 
-def test_long_names_stay_different():
-    names = {cell_name([f"network.hidden=[{'7,' * 200}{last}]"], []) for last in (1, 2)}
+@pytest.mark.parametrize("what", ["7,", "七,"])
+def test_long_names_stay_different(what):
+    names = {cell_name([f"network.hidden=[{what * 200}{last}]"], []) for last in (1, 2)}
     assert len(names) == 2
-    assert all(len(name.encode()) < 255 and len(name) < LONGEST + 12 for name in names)
+    assert all(len(name.encode()) < LONGEST + 12 for name in names)
+
+
+@pytest.mark.parametrize("text", ["a b", "a'b", "a\\b", "\\", "a\\'b", "end\\\\", "x=[1,2], ü", 'a"b', "''", "\\\\'"])
+def test_what_is_quoted_is_read_back(text):
+    (override,) = OverridesParser.create().parse_overrides([f"key={quoted(text)}"])
+    assert override.value() == text
+
+
+def test_pruning_and_places_are_no_part_of_a_config():
+    config = {"seed": 1, "callbacks": {"last": {"seconds": 2}}}
+    pruned = {"seed": 1, "threads": 3, "callbacks": {"last": {"seconds": 2}, "prune": {"trial": 7}}}
+    assert config_hash(config) == config_hash(pruned)
 
 
 def test_a_config_is_known_again_but_for_where_and_how():
@@ -53,6 +79,13 @@ def test_a_folder_is_one_configs(tmp_path):
     assert read_state(tmp_path / "a").state == "failed"
     with pytest.raises(ValueError, match=r"holds a cell of another sweep, which differs in seed=3; use another"):
         claim(tmp_path, "a", ["latent_dim=2", "seed=3"], "other", None)
+
+
+def test_a_cell_is_found_by_its_config(tmp_path):
+    for name, config in {"a": "one", "b": "two", "c": "one"}.items():
+        claim(tmp_path, name, [], config, None)
+    (tmp_path / "d").mkdir()
+    assert cells_in(tmp_path) == {"one": tmp_path / "a", "two": tmp_path / "b"}
 
 
 def test_the_state_of_a_run_is_on_disk(tmp_path):
@@ -113,6 +146,23 @@ def test_a_script_is_stopped_when_that_is_asked(tmp_path):
     assert time.monotonic() - began < 30
 
 
+def test_an_end_that_is_told_beside_the_beginning_is_heard(tmp_path, monkeypatch):
+    path = tmp_path / "script.py"
+    path.write_text("")
+    assert run_script([str(path)], lambda: None) == 0  # the server is there
+    began, answer = time.monotonic(), process._answer
+
+    def late(server):
+        time.sleep(0.5)
+        return answer(server)
+
+    def asked():
+        assert time.monotonic() - began < 20
+
+    monkeypatch.setattr(process, "_answer", late)
+    assert run_script([str(path)], asked) == 0
+
+
 def test_a_script_listens_to_ctrl_c_though_who_runs_it_does_not(tmp_path):
     path, begun = tmp_path / "script.py", tmp_path / "begun"
     path.write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(60)")
@@ -121,21 +171,21 @@ def test_a_script_listens_to_ctrl_c_though_who_runs_it_does_not(tmp_path):
         "signal.signal(signal.SIGINT, signal.SIG_IGN); "
         f"print(run_script([{str(path)!r}], lambda: signal.SIGINT if pathlib.Path({str(begun)!r}).exists() else None))"
     )
-    process = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=50, check=True)
-    assert (process.stdout, process.stderr) == ("130\n", "")
+    ended = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=50, check=True)
+    assert (ended.stdout, ended.stderr) == ("130\n", "")
 
 
 def test_nobody_trains_on_after_a_sweep_that_was_killed(tmp_path):
     path, alive = tmp_path / "script.py", tmp_path / "alive"
     path.write_text(f"import time\nwhile True:\n    open({str(alive)!r}, 'a').write('.')\n    time.sleep(0.02)")
     ask = f"from vaelab.sweeps.process import run_script; run_script([{str(path)!r}], lambda: None)"
-    process = subprocess.Popen([sys.executable, "-c", ask])
+    asking = subprocess.Popen([sys.executable, "-c", ask])
     deadline = time.monotonic() + 60
     while not alive.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    asking.kill()
+    asking.wait()
     time.sleep(1.0)
     size = os.path.getsize(alive)
     time.sleep(0.3)
@@ -177,12 +227,13 @@ def test_how_a_cell_ends(how, state, reason, tmp_path):
 def test_a_cell_with_a_checkpoint_goes_on(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    cell = claim(tmp_path, "cell", ["seed=1"], "hash", None)
+    cell = claim(tmp_path, "cell", ["seed=1", "data.root=/moved"], "hash", None)
     (cell.folder / "checkpoints").mkdir()
     (cell.folder / "checkpoints" / "last.ckpt").touch()
     run_cell([str(script)], cell, ["mine", "vaelab"], ["trainer.enable_progress_bar=false"], lambda: None)
     asked = json.loads((cell.folder / "asked.json").read_text())
-    assert asked == [f"resume={cell.folder}", "allow=mine,vaelab", "trainer.enable_progress_bar=false"]
+    changes = ["data.root=/moved", "trainer.enable_progress_bar=false"]
+    assert asked == [f"resume={cell.folder}", "allow=mine,vaelab", *changes]
 
 
 def test_a_cell_is_not_begun_when_the_sweep_is_to_stop(tmp_path):

@@ -1,24 +1,37 @@
 """Search: what is drawn, what is done with it, and that it goes on."""
 
 import csv
+import math
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import optuna
 import pytest
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hydra_plugins.vaelab_sweeps.search import distribution
 from runner import ROOT, SHORT, TINY, run_train
-from vaelab.runs.state import read_state
-from vaelab.sweeps.search import write_results
+from vaelab.figures.search import Search
+from vaelab.runs.state import State, read_state, write_state
+from vaelab.sweeps.cells import Cell, claim
+from vaelab.sweeps.search import check_about, evaluate, is_pruned, storage, write_results
+from vaelab.training import PruneTrial
 
 SEARCH = (
     *("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=7", "hydra.sweep.dir=sweep"),
-    *("latent_dim=range(1,4)", "optimizer.lr=tag(log,interval(1e-4,1e-1))", *TINY, *SHORT, "trainer.max_epochs=3"),
+    *(
+        "latent_dim=range(1,4)",
+        "optimizer.lr=tag(log,interval(1e-4,1e-1))",
+        "++network.activation=tanh,relu",
+        *TINY,
+        *SHORT,
+        "trainer.max_epochs=3",
+    ),
     *("hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=1"),
 )
 
@@ -35,6 +48,7 @@ SEARCH = (
         ("a=interval(2,9)", FloatDistribution(2.0, 9.0)),
         ("a=tag(log,interval(1e-4,0.1))", FloatDistribution(1e-4, 0.1, log=True)),
         ("a=tag(log,range(2,65))", IntDistribution(2, 64, log=True)),
+        ("+a=choice(x,y)", CategoricalDistribution(["x", "y"])),
     ],
 )
 def test_what_is_drawn_is_what_the_override_says(given, drawn):
@@ -42,7 +56,97 @@ def test_what_is_drawn_is_what_the_override_says(given, drawn):
     assert distribution(override) == drawn
 
 
-def test_the_results_tell_which_key_matters(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ("a=range(5,5)", "is empty"),
+        ("a=tag(log,range(2,65,8))", "has no logarithmic scale"),
+        ("a=tag(log,range(0.5,2.5))", "has no logarithmic scale"),
+        ("a=tag(log,choice(1,2))", "has no logarithmic scale"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(given, answer):
+    (override,) = OverridesParser.create().parse_overrides([given])
+    with pytest.raises(ValueError, match=answer):
+        distribution(override)
+
+
+def test_a_study_is_about_one_thing(tmp_path):
+    study, about = optuna.create_study(), {"latent_dim": "range(1,4)", "hydra.sweeper.metric": "val/elbo"}
+    for _ in range(2):
+        check_about(study, about, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"holds a search with hydra.sweeper.metric=val/elbo, and this one has .*=val/nll"
+    ):
+        check_about(study, about | {"hydra.sweeper.metric": "val/nll"}, tmp_path)
+    with pytest.raises(ValueError, match=r"with trainer.max_epochs=its default, and this one has trainer.max_epochs=9"):
+        check_about(study, about | {"trainer.max_epochs": "9"}, tmp_path)
+    assert study.user_attrs["about"] == about
+
+
+def test_a_study_lies_in_its_folder_whatever_that_is_called(tmp_path):
+    folder = tmp_path / "what? 100 % o'clock #1"
+    folder.mkdir()
+    optuna.create_study(storage=storage(folder), study_name="sweep")
+    assert [path.name for path in folder.iterdir()] == ["study.db"]
+
+
+def test_a_trial_of_the_values_of_a_pruned_one_is_pruned(tmp_path):
+    study, space = optuna.create_study(), {"a": IntDistribution(1, 3)}
+    for _ in range(2):
+        study.ask(space)
+    cells = [claim(tmp_path, name, [], name, None) for name in ("cut", "whole")]
+    for cell in cells:
+        write_state(cell.folder, State("done", config=cell.config))
+    study.ask(space).set_user_attr("pruned", 4)
+    assert is_pruned(study, 2, cells[0])
+    assert read_state(cells[0].folder).reason == "pruned after epoch 4"
+    assert is_pruned(study, 1, cells[0])
+    assert not is_pruned(study, 0, cells[1])
+
+
+def test_a_run_is_evaluated_with_as_many_samples_as_are_asked_for(tmp_path, monkeypatch):
+    cell, asked = Cell(tmp_path, (), ""), []
+
+    def run_script(command, stop):
+        asked.append((command, stop()))
+        (tmp_path / "evaluation_val.json").write_text('{"nll": 2.5, "samples": 50}')
+
+    monkeypatch.setattr("vaelab.sweeps.search.run_script", run_script)
+    for _ in range(2):
+        assert evaluate(cell, "val/nll", 50, "cli.py", ["mine", "vaelab"], lambda: 15) == 2.5
+    (call,) = asked
+    command = ["cli.py", "evaluate", str(tmp_path), "--split", "val", "--samples=50", "--allow=mine", "--allow=vaelab"]
+    assert call == (command, 15)
+    assert math.isnan(evaluate(cell, "val/nll", 60, "cli.py", [], lambda: None))
+    with pytest.raises(ValueError, match=r"hydra.sweeper.metric=val/nothing is not in"):
+        evaluate(cell, "val/nothing", 60, "cli.py", [], lambda: None)
+
+
+@pytest.mark.parametrize(("metric", "reported"), [("val/nll", [5.0, 3.0]), ("val/elbo", [-5.0, -3.0])])
+def test_a_pruner_hears_what_is_searched_for(metric, reported, tmp_path):
+    study = optuna.create_study(storage=storage(tmp_path), study_name="sweep", direction="minimize")
+    study.ask({"a": IntDistribution(1, 3)})
+    callback = PruneTrial(storage(tmp_path), 0, metric, optuna.pruners.NopPruner())
+    trainer = SimpleNamespace(
+        is_global_zero=True,
+        sanity_checking=False,
+        current_epoch=0,
+        callback_metrics={},
+        strategy=SimpleNamespace(broadcast=lambda value: value),
+        should_stop=False,
+    )
+    callback.on_fit_start(trainer, None)
+    callback.on_validation_end(trainer, None)
+    for epoch, elbo in enumerate([-5.0, -3.0]):
+        trainer.current_epoch, trainer.callback_metrics = epoch, {"val/elbo": torch.tensor(elbo)}
+        callback.on_validation_end(trainer, None)
+    assert list(study.trials[0].intermediate_values.values()) == reported
+
+
+def test_the_results_tell_which_key_matters(tmp_path, capsys, monkeypatch):
+    drawn, of = [], Search.of
+    monkeypatch.setattr(Search, "of", lambda *given: drawn.append(given) or of(*given))
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=3))
     space = {"matters": FloatDistribution(-1, 1), "does_not": FloatDistribution(-1, 1)}
     for _ in range(60):
@@ -56,10 +160,8 @@ def test_the_results_tell_which_key_matters(tmp_path, capsys):
     assert rows[-1]["state"] == "fail"
     assert "best of 61 trials: val/elbo -0.000 with matters=0.2983 does_not=-0.443 (trial 6)" in capsys.readouterr().out
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
-    importances = optuna.importance.get_param_importances(
-        study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-    )
-    assert importances["matters"] > 0.8
+    ((*_, names, importances),) = drawn
+    assert dict(zip(names, importances, strict=True))["matters"] > 0.8
 
 
 def trials(cwd):
@@ -75,13 +177,16 @@ def test_a_search_that_is_killed_goes_on(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = [trial for trial in trials(tmp_path) if trial.state.is_finished()]
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path / 'sweep' / 'study.db'}")
+    before = [trial for trial in study.trials if trial.state.is_finished()]
     assert 2 <= len(before) < 7
+    study.ask()  # as if it had been killed while it drew
     process = run_train(tmp_path, *SEARCH, timeout=300)
     assert process.returncode == 0, process.stderr
     after = trials(tmp_path)
     assert len(after) == 7
     assert all(trial.state.is_finished() for trial in after)
+    assert len({trial.params.get("optimizer.lr") for trial in after}) == 7
     assert [(t.number, t.params, t.value) for t in after[: len(before)]] == [
         (t.number, t.params, t.value) for t in before
     ]
@@ -89,7 +194,7 @@ def test_a_search_that_is_killed_goes_on(tmp_path):
     rows = list(csv.DictReader((tmp_path / "sweep" / "summary.csv").open()))
     assert {row["state"] for row in rows} == {"done"}
     scores = {(row["latent_dim"], row["optimizer.lr"]): float(row["val/elbo"]) for row in rows}
-    for trial in after:
+    for trial in filter(lambda trial: trial.params, after):
         key = str(trial.params["latent_dim"]), f"{trial.params['optimizer.lr']:.4g}"
         if trial.state == optuna.trial.TrialState.COMPLETE:
             assert trial.value == pytest.approx(scores[key], rel=1e-6)
@@ -105,6 +210,7 @@ def test_a_search_by_nll_evaluates_each_run(tmp_path):
     (trial,) = trials(tmp_path)
     (row,) = csv.DictReader((tmp_path / "sweep" / "summary.csv").open())
     assert trial.value < -float(row["val/elbo"]) + 0.5  # −log p̂ lies below −ELBO, but for noise
+    assert min(trial.intermediate_values.values()) == pytest.approx(-float(row["val/elbo"]), rel=1e-5)
     assert list(tmp_path.glob("sweep/*/evaluation_val.json"))
 
 
@@ -113,3 +219,18 @@ def test_a_search_over_nothing_is_refused(tmp_path):
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
     assert line.startswith("error: nothing is searched over, because every key has one value")
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        (("hydra.sweeper.metric=val/nll",), "hydra.sweeper.direction=maximize does not fit"),
+        (("optimizer.rl=interval(0.1,0.2)",), "optimizer.rl is not a key"),
+    ],
+)
+def test_a_mistake_leaves_no_study(given, answer, tmp_path):
+    process = run_train(tmp_path, *SEARCH, *given)
+    assert process.returncode == 1
+    assert answer in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "sweep" / "study.db").exists()

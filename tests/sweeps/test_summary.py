@@ -26,7 +26,7 @@ def write_run(folder, score, overrides, measure="density"):
     numbers = {f"{split}/{term}": score for split in ("val", "test") for term in ("elbo", "log_likelihood")}
     (folder / "metrics.json").write_text(json.dumps(numbers | {"val/kl": 0.5, "test/kl": 0.5}))
     (folder / "data.json").write_text(json.dumps({"measure": measure, "per": "image", "data": "MNIST"}))
-    write_state(folder, State("done", "", overrides, "hash", None, 12.5))
+    write_state(folder, State("done", "", overrides, ",".join(overrides), None, 12.5))
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_configurations_are_ranked_where_they_compare_alone(sweep):
 
 
 def test_the_table_holds_means_errors_and_differences(sweep):
-    failed, text = summarise([sweep], None)
-    assert failed == 1
+    left, text = summarise([sweep], None)
+    assert left == 2
     values = list(SCORES["gaussian"][10].values())
     row = re.search(r"^gaussian +10 .*$", text, re.M)[0]
     assert f"{np.mean(values):.3f} ± {stats.sem(values):.3f}" in row
@@ -118,6 +118,24 @@ def test_runs_without_a_state_compare_by_their_folders(tmp_path):
     assert re.search(r"^one +1 +-2\.000.* -1\.000$", text, re.M)
 
 
+def test_runs_of_one_config_are_one_run(tmp_path):
+    for sweep, seeds in {"first": (1, 2), "second": (2, 3)}.items():
+        for seed in seeds:
+            write_run(tmp_path / sweep / f"seed={seed}", -float(seed), (f"seed={seed}", "latent_dim=2"))
+    (group,) = groups_of(read_rows([tmp_path / "first", tmp_path / "second"]))
+    (configuration,) = group.configurations
+    assert configuration.scores() == {"1": -1.0, "2": -2.0, "3": -3.0}
+
+
+def test_a_run_without_a_score_is_named(tmp_path):
+    write_run(tmp_path / "one", -2.0, ("seed=1",))
+    write_run(tmp_path / "two", -3.0, ("seed=2",))
+    (tmp_path / "two" / "metrics.json").write_text('{"test/elbo": -3.0}')
+    left, text = summarise([tmp_path], None)
+    assert left == 0
+    assert re.search(r"^2 +done +has no val/elbo$", text, re.M)
+
+
 @pytest.mark.parametrize(("name", "answer"), [("nowhere", "does not exist"), ("empty", "holds no run")])
 def test_what_holds_no_run_is_said(name, answer, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
@@ -129,7 +147,7 @@ def test_what_holds_no_run_is_said(name, answer, tmp_path, capsys):
 def test_a_sweep_where_nothing_is_done_has_a_summary(tmp_path):
     (tmp_path / "cell").mkdir()
     write_state(tmp_path / "cell", State("failed", "why", ("seed=1",)))
-    failed, text = summarise([tmp_path], tmp_path)
-    assert failed == 1
+    left, text = summarise([tmp_path], tmp_path)
+    assert left == 1
     assert "1 runs: 1 failed" in text
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["summary.csv", "summary.md"]

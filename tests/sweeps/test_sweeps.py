@@ -77,6 +77,10 @@ def test_what_is_done_is_not_run_again(undisturbed):
     assert again.returncode == 0, again.stderr
     assert "8 runs: 8 done" in again.stdout
     assert {path: path.stat().st_mtime_ns for name in CELLS for path in (folder / name).rglob("*")} == before
+    more = sweep(folder.parent, *GRID, "seed=1,2,5", "latent_dim=3", "model=gaussian")
+    assert more.returncode == 0, more.stderr
+    assert states(folder) == dict.fromkeys(CELLS | {"seed=5"}, "done")
+    assert {path: path.stat().st_mtime_ns for name in CELLS for path in (folder / name).rglob("*")} == before
     other = sweep(folder.parent, *GRID, "optimizer.lr=0.5")
     assert other.returncode == 1
     assert "holds a cell of another sweep, which differs in optimizer.lr=0.5; use another" in other.stderr

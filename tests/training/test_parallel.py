@@ -18,7 +18,9 @@ from train import train
 from vaelab.data.batches import Batches
 from vaelab.objectives import Terms
 from vaelab.runs.state import read_state
-from vaelab.training.parallel import Share
+from vaelab.stopping import stopping
+from vaelab.training.module import Means
+from vaelab.training.parallel import Share, agree
 
 ODD = (  # the last of 5 minibatches has one row: the other processes have none
     *("data.train_size=101", "data.val_size=23", "data.test_size=17", "data.batch_size=25", "network.hidden=[16]"),
@@ -89,6 +91,23 @@ def test_batches_are_shared_row_by_row(monkeypatch):
             assert torch.equal(own[0], values)
             assert own[1] == label
     assert [len(share[2]) for share in shares] == [1, 1, 1]  # a stand-in where there is none
+
+
+def test_a_signal_that_comes_while_processes_agree_is_for_the_next_time(monkeypatch):
+    def all_reduce(told, operation):
+        monkeypatch.setattr(stopping, "asked", signal.SIGTERM)
+
+    monkeypatch.setattr("torch.distributed.all_reduce", all_reduce)
+    assert agree(None, [False, True], torch.device("cpu")) == (None, [False, True])
+    assert stopping.asked == signal.SIGTERM
+    assert agree(stopping.asked, [False], torch.device("cpu")) == (signal.SIGTERM, [False])
+
+
+def test_means_without_examples_are_added_up_where_the_others_are(monkeypatch):
+    seen = []
+    monkeypatch.setattr("vaelab.training.module.add_up", lambda numbers: seen.append(numbers) or torch.zeros(2))
+    Means().add_up(torch.device("meta"))
+    assert [numbers.device.type for numbers in seen] == ["meta"]
 
 
 def run(cwd, name, *arguments):

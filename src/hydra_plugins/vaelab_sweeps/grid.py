@@ -27,7 +27,7 @@ class GridSweeper(BasicSweeper):
         combinations = [overrides for batch in batches for overrides in batch]
         sweep = Sweep(self.config, context, self.launcher)
         with sweep.running():
-            cells = sweep.cells(combinations, varying(combinations))
+            cells = sweep.cells(combinations, varying(combinations), range(len(combinations)))
             returned: list[float] = []
             for batch in batches:
                 returned += sweep.launch(cells[len(returned) : len(returned) + len(batch)], batch)

@@ -1,6 +1,9 @@
 """Bayesian search over the same keys as a grid: hydra/sweeper=optuna."""
 
+import logging
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -8,15 +11,19 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.vaelab_sweeps.sweep import Sweep
+
+log = logging.getLogger("vaelab")
 
 
 class OptunaSweeper(Sweeper):
     """Asks Optuna for the next cells, and tells it how they end; its study lies in the sweep's folder.
 
-    A study that was cut off goes on: what is done counts, what was running goes on in its own folder.
+    A study that was cut off goes on: what is done counts, what was running goes on in its own folder, and what comes
+    then is what would have come, since each trial has draws of its own.
 
     Args:
         n_trials: cells in all.
@@ -24,7 +31,7 @@ class OptunaSweeper(Sweeper):
         metric: a key of a run's metrics.json, or `val/nll`, for which each run is evaluated.
         direction: `maximize` or `minimize`.
         samples: importance samples per example of `val/nll`.
-        sampler: an `optuna.samplers.BaseSampler`.
+        sampler: an `optuna.samplers.BaseSampler`; where it has a seed, trial k is drawn with `seed` + k.
         pruner: an `optuna.pruners.BasePruner`, asked after each validation of a run; None lets every run end.
         params: key -> values (`2,5,10`, `choice(…)`), `range(2,20)` or `interval(1e-4,1e-2)`, `tag(log,…)` for a
             logarithmic scale; the command line wins.
@@ -47,7 +54,12 @@ class OptunaSweeper(Sweeper):
         self.n_jobs = check_whole("hydra.sweeper.n_jobs", n_jobs, 1)
         self.samples = check_whole("hydra.sweeper.samples", samples, 1)
         self.direction: Any = check_choice("hydra.sweeper.direction", direction, ("maximize", "minimize"))
-        self.metric, self.sampler, self.params = metric, sampler, params or {}
+        if (metric, direction) == ("val/nll", "maximize"):
+            raise ValueError(
+                "hydra.sweeper.direction=maximize does not fit hydra.sweeper.metric=val/nll, which is the better the "
+                "lower it is; use minimize"
+            )
+        self.metric, self.params = metric, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra gives every sweeper."""
@@ -56,14 +68,15 @@ class OptunaSweeper(Sweeper):
         )
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
         sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
-        self.pruner = sweeper["pruner"]  # its config: it is made anew in each run
+        self.sampler, self.pruner = sweeper["sampler"], sweeper["pruner"]  # configs: made anew for each trial
         self.all = Sweep(config, hydra_context, launcher)
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs `n_trials` cells, or what is left of them."""
         import optuna
 
-        from vaelab.sweeps.search import write_results
+        from vaelab.sweeps.cells import PLACES
+        from vaelab.sweeps.search import check_about, storage, write_results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
@@ -75,19 +88,26 @@ class OptunaSweeper(Sweeper):
                 "nothing is searched over, because every key has one value; give some several, as in "
                 "'latent_dim=range(2,20)' 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
+        about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in PLACES}
+        about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
+        if self.metric == "val/nll":
+            about |= {"hydra.sweeper.samples": str(self.samples)}
+        self.all.compose([*constants, *(f"{key}={first_of(drawn)}" for key, drawn in space.items())])  # or it says why
         with self.all.running():
             study = optuna.create_study(
-                storage=f"sqlite:///{self.all.folder / 'study.db'}",
-                study_name="sweep",
-                direction=self.direction,
-                sampler=self.sampler,
-                load_if_exists=True,
+                storage=storage(self.all.folder), study_name="sweep", direction=self.direction, load_if_exists=True
             )
+            check_about(study, about, self.all.folder)
             while not self.all.stopped:
-                running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
-                trials = [(trial.number, trial.params) for trial in running]
+                trials = []
+                for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+                    if trial.params.keys() == space.keys():
+                        trials.append((trial.number, trial.params))
+                    else:  # it was cut off while it was drawn
+                        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
                 left = self.n_trials - len(study.trials)
                 for _ in range(min(self.n_jobs - len(trials), left)):
+                    study.sampler = self._sampler(len(study.trials))
                     asked = study.ask(space)
                     trials.append((asked.number, asked.params))
                 if not trials:
@@ -100,31 +120,46 @@ class OptunaSweeper(Sweeper):
         from optuna.trial import TrialState
 
         from vaelab import cli
-        from vaelab.sweeps.search import evaluate, is_pruned, mark_pruned, readable
+        from vaelab.sweeps.cells import key_and_value, packages, stop_asked
+        from vaelab.sweeps.search import evaluate, is_pruned, readable
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
-        cells = self.all.cells(batch, keys)
+        cells = self.all.cells(batch, [key_and_value(key)[0] for key in keys], [number for number, _ in trials])
         asked = [[*overrides, *self._pruning(number)] for overrides, (number, _) in zip(batch, trials, strict=True)]
         self.all.launch(cells, asked)
-        for (number, _), cell in zip(trials, cells, strict=True):
+        for (number, _), cell, overrides in zip(trials, cells, batch, strict=True):
             if not cell.done:
                 if not self.all.stopped:  # otherwise it goes on with the sweep
                     study.tell(number, state=TrialState.FAIL)
-            elif is_pruned(study, number):
-                mark_pruned(study, number, cell)
+            elif is_pruned(study, number, cell):
                 study.tell(number, state=TrialState.PRUNED)
             else:
-                study.tell(number, evaluate(cell, self.metric, self.samples, cli.__file__))
+                allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
+                asked_to_stop = partial(stop_asked, self.all.folder)
+                value = evaluate(cell, self.metric, self.samples, cli.__file__, allow, asked_to_stop)
+                if not math.isnan(value):
+                    study.tell(number, value)
+                elif not self.all.stopped:
+                    log.error("error: %s could not be evaluated; vaelab evaluate shows why", cell.folder)
+                    study.tell(number, state=TrialState.FAIL)
+
+    def _sampler(self, trial: int) -> Any:
+        """The sampler of a trial."""
+        seed = self.sampler.get("seed")
+        return instantiate(self.sampler if seed is None else {**self.sampler, "seed": seed + trial})
 
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""
+        from vaelab.sweeps.cells import quoted
+        from vaelab.sweeps.search import storage
+
         if self.pruner is None:
             return []
         options = {
             "_target_": "vaelab.training.PruneTrial",
-            "storage": f"'sqlite:///{self.all.folder / 'study.db'}'",
+            "storage": quoted(storage(self.all.folder)),
             "trial": trial,
-            "metric": self.metric if self.metric != "val/nll" else "val/elbo",
+            "metric": self.metric,
             **{f"pruner.{key}": value for key, value in self.pruner.items()},
         }
         return [f"+callbacks.prune.{key}={value}" for key, value in options.items()]
@@ -134,19 +169,30 @@ def distribution(override: Override) -> Any:
     """What Optuna draws the values of a key from.
 
     Raises:
-        ValueError: a range or an interval is empty.
+        ValueError: a range is empty, or a logarithmic scale does not fit.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value: Any = override.value()
+    logarithmic = "log" in getattr(value, "tags", ())
     if isinstance(value, IntervalSweep):
-        return FloatDistribution(float(value.start or 0), float(value.end or 0), log="log" in value.tags)
-    if isinstance(value, RangeSweep):
-        numbers = list(value.range())
-        log = "log" in value.tags
-        if not numbers:
-            raise ValueError(f"{override.input_line} is empty, so there is nothing to draw from; widen the range")
-        if all(isinstance(number, int) for number in numbers):
-            return IntDistribution(min(numbers), max(numbers), log=log, step=1 if log else abs(int(value.step)))
-        return FloatDistribution(float(min(numbers)), float(max(numbers)), step=abs(float(value.step or 1.0)))
-    return CategoricalDistribution(list(override.sweep_string_iterator()))
+        return FloatDistribution(float(value.start or 0), float(value.end or 0), log=logarithmic)
+    numbers = list(value.range()) if isinstance(value, RangeSweep) else None
+    if numbers == []:
+        raise ValueError(f"{override.input_line} is empty, so there is nothing to draw from; widen the range")
+    whole = numbers is not None and all(isinstance(number, int) for number in numbers)
+    if logarithmic and not (whole and abs(value.step) == 1):
+        raise ValueError(
+            f"{override.input_line} has no logarithmic scale, which an interval and a range of whole numbers with step "
+            "1 have; leave tag(log, …) out"
+        )
+    if numbers is None:
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    if whole:
+        return IntDistribution(min(numbers), max(numbers), log=logarithmic, step=abs(int(value.step)))
+    return FloatDistribution(float(min(numbers)), float(max(numbers)), step=abs(float(value.step or 1.0)))
+
+
+def first_of(drawn: Any) -> Any:
+    """A value that is drawn."""
+    return drawn.choices[0] if hasattr(drawn, "choices") else drawn.low

@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 class Summary(Callback):
     """Compares the cells of a sweep, and ends the process with what became of them.
 
-    The exit code is 0 where all are done, the number of failed cells (at most 100), or 128 and the number of the signal
-    that stopped the sweep.
+    The exit code is 0 where all are done, the number of those that are not (at most 100), or 128 and the number of the
+    signal that stopped the sweep.
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -23,7 +23,7 @@ class Summary(Callback):
 
         folder = Path(config.hydra.sweep.dir)
         try:
-            failed, text = summarise([folder], folder)
+            left, text = summarise([folder], folder)
             print(f"\n{text}")
             stop = folder / STOP
             if stop.exists():
@@ -31,7 +31,7 @@ class Summary(Callback):
                 stop.unlink()
                 print(f"stopped; the same command with hydra.sweep.dir={folder} goes on", file=sys.stderr)
                 sys.exit(128 + number)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # Hydra would take it for a warning
             sys.exit(f"error: {one_sentence(error)}")
-        if failed:
-            sys.exit(min(failed, 100))
+        if left:
+            sys.exit(min(left, 100))

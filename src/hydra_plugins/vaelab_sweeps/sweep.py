@@ -1,5 +1,6 @@
 """What every kind of sweep does with its combinations."""
 
+import logging
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +8,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+log = logging.getLogger("vaelab")
 
 
 class Sweep:
@@ -55,44 +58,51 @@ class Sweep:
 
         return (self.folder / STOP).exists()
 
-    def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str]) -> list[Any]:
-        """Combinations -> their cells, named by `keys`; those that are new lie there as pending afterwards."""
-        from vaelab.sweeps.cells import cell_name, claim, config_hash
+    def compose(self, overrides: Sequence[str], number: int = 0) -> DictConfig:
+        """The config of a combination, as the job of that number."""
+        cfg: DictConfig = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with read_write(cfg), open_dict(cfg):
+            cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+        return cfg
 
-        found = []
-        for index, overrides in enumerate(batch):
-            cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-            with read_write(cfg), open_dict(cfg):
-                cfg.hydra.job.num, cfg.hydra.job.id = index, str(index)
+    def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str], numbers: Sequence[int]) -> list[Any]:
+        """Combinations and their numbers -> their cells; those that are new lie there as pending afterwards.
+
+        A cell is named by `keys`; one whose config has a cell already is that one, whatever its name.
+        """
+        from vaelab.sweeps.cells import cell_name, cells_in, claim, config_hash
+
+        found, known = [], cells_in(self.folder)
+        for number, overrides in zip(numbers, batch, strict=True):
+            cfg = self.compose(overrides, number)
             own = any(each.startswith("hydra.sweep.subdir=") for each in self.config.hydra.overrides.hydra)
             task: Any = OmegaConf.to_container(cfg.hydra.overrides.task)
             name = str(cfg.hydra.sweep.subdir) if own else cell_name(task, keys)
             with open_dict(cfg):
                 del cfg.hydra
             plain: Any = OmegaConf.to_container(cfg)
-            found.append(claim(self.folder, name, task, config_hash(plain), self.revision))
+            config = config_hash(plain)
+            if config in known and not own:
+                name = known[config].name
+            cell = claim(self.folder, name, task, config, self.revision)
+            known.setdefault(config, cell.folder)
+            found.append(cell)
         return found
 
     def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
-        """Has the launcher run what is not done; -> what each cell's run returned, NaN where it failed."""
-        from vaelab.sweeps.cells import score
+        """Has the launcher run what is not done, each cell once; -> each one's validation ELBO, NaN where it failed."""
+        from vaelab.errors import one_sentence
+        from vaelab.sweeps.cells import quoted, score
 
+        left = {cell.folder: overrides for cell, overrides in zip(cells, batch, strict=True) if not cell.done}
         todo = [
-            [
-                *overrides,
-                f"hydra.sweep.subdir={_quoted(cell.folder.relative_to(self.folder))}",
-                "hydra.output_subdir=null",
-            ]
-            for cell, overrides in zip(cells, batch, strict=True)
-            if not cell.done
+            [*overrides, f"hydra.sweep.subdir={quoted(folder.relative_to(self.folder))}", "hydra.output_subdir=null"]
+            for folder, overrides in left.items()
         ]
         if todo and not self.stopped:
-            self.launcher.launch(todo, initial_job_idx=self.launched)
+            try:
+                self.launcher.launch(todo, initial_job_idx=self.launched)
+            except Exception as error:  # a launcher lost a job; the summary counts what is not done
+                log.error("error: %s", one_sentence(error))
             self.launched += len(todo)
         return [score(cell) for cell in cells]
-
-
-def _quoted(text: object) -> str:
-    """As Hydra's override grammar reads it back."""
-    escaped = str(text).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

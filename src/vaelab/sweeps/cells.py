@@ -16,8 +16,10 @@ from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.process import PATIENCE, POLL, run_script
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
-LONGEST = 180  # characters of a folder's name
-PLACES = ("data.root", "data.path", "threads", "trainer.enable_progress_bar")  # where and how, not what
+LONGEST = 180  # bytes of a folder's name
+DATA = ("data.root", "data.path")
+PLACES = (*DATA, "threads", "trainer.enable_progress_bar")  # where and how, not what
+PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,21 @@ def varying(cells: Iterable[Sequence[str]]) -> list[str]:
 def cell_name(overrides: Sequence[str], keys: Sequence[str]) -> str:
     """A folder's name: `model=gaussian,latent_dim=2`, of these keys, or of all where there are none."""
     chosen = [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
-    name = re.sub(r"[/\\\s:]+", "_", ",".join(chosen)) or "defaults"
-    if len(name) > LONGEST:
-        name = f"{name[:LONGEST]}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    name = re.sub(r"[/\\\s:$]+", "_", ",".join(chosen)) or "defaults"
+    if len(name.encode()) > LONGEST:
+        shortened = name.encode()[:LONGEST].decode(errors="ignore")
+        name = f"{shortened}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return name
+
+
+def quoted(text: object) -> str:
+    """As Hydra's grammar of overrides reads it back: backslashes count before a quote and at the end alone."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text)) + "'"
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Of what a config says about the numbers, not about where and how they are made."""
-    flat = {key: value for key, value in _flat(config) if key not in PLACES}
+    flat = {key: value for key, value in _flat(config) if key not in PLACES and not key.startswith(PRUNING)}
     return hashlib.sha256(json.dumps(flat, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -96,6 +104,15 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
             f"{place} holds a cell of another sweep, which differs in {changed}; use another hydra.sweep.dir"
         )
     return Cell(place, overrides, config)
+
+
+def cells_in(folder: Path) -> dict[str, Path]:
+    """The hash of a config -> the folder of its cell, of those that lie in a sweep's folder."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*/state.json")):
+        if (state := read_state(path.parent)) and state.config:
+            found.setdefault(state.config, path.parent)
+    return found
 
 
 def stop_asked(sweep: Path) -> int | None:
@@ -138,11 +155,11 @@ def run_cell(
             raise ValueError(f"{cell.folder} is in use by another process; wait for it")
         time.sleep(POLL)
     if any(cell.folder.glob("checkpoints/*.ckpt")):
-        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *changes]
+        moved = [override for override in cell.overrides if key_and_value(override)[0] in DATA]
+        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *moved, *changes]
     else:
         _clear(cell.folder)
-        quoted = str(cell.folder).replace("\\", "\\\\").replace("'", "\\'")
-        arguments = [*cell.overrides, *changes, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+        arguments = [*cell.overrides, *changes, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
         arguments = [*command[1:], *arguments]
     code = run_script([command[0], *arguments], asked, ahead)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
@@ -168,7 +185,7 @@ def _death(code: int) -> str:
         )
     if code < 0:
         return f"killed by signal {-code}; start the sweep again to go on with it"
-    return f"ended with exit code {code} before training began; run it alone to see why"
+    return f"ended with exit code {code}; run it alone to see why"
 
 
 def score(cell: Cell, tag: str = "val/elbo") -> float:

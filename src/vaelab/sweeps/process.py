@@ -45,7 +45,7 @@ def run_script(command: Sequence[str], asked: Callable[[], int | None], ahead: s
         elif answer is not None:
             return answer
         elif server.poll() is not None:
-            return -signal.SIGKILL
+            return server.returncode or 1
         if process is not None and (number := asked()) is not None:
             told = _tell(process, number, told)
 
@@ -57,6 +57,7 @@ def _running_server(ahead: str) -> subprocess.Popen[bytes]:
             [sys.executable, "-c", START, ahead, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # what is not read stays in the pipe, where `select` sees it
             start_new_session=True,  # Ctrl-C goes to the sweep, which passes it on once
         )
     return _server

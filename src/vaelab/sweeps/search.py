@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,30 @@ from vaelab.sweeps.cells import Cell, score
 from vaelab.sweeps.process import run_script
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
+ABOUT = "about"  # the study's: what it searches for, and where
+
+
+def storage(folder: Path) -> str:
+    """The URL of the study in a sweep's folder."""
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
+
+
+def check_about(study: Any, about: Mapping[str, str], folder: Path) -> None:
+    """Keeps what a study is about beside it, so that what goes on is the same search.
+
+    Raises:
+        ValueError: it is about something else.
+    """
+    before = study.user_attrs.get(ABOUT, about)
+    if changed := [key for key in {**before, **about} if before.get(key) != about.get(key)]:
+        key = changed[0]
+        raise ValueError(
+            f"{folder} holds a search with {key}={before.get(key, 'its default')}, and this one has "
+            f"{key}={about.get(key, 'its default')}; use another hydra.sweep.dir"
+        )
+    study.set_user_attr(ABOUT, dict(about))
 
 
 def readable(value: Any) -> str:
@@ -22,43 +47,52 @@ def readable(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def is_pruned(study: Any, number: int) -> bool:
-    """Whether the callback in a trial's run ended it early."""
-    return PRUNED in study.trials[number].user_attrs
+def is_pruned(study: Any, number: int, cell: Cell) -> bool:
+    """Whether a finished cell's run was ended early, for this trial or for an earlier one of the same values."""
+    state, epoch = read_state(cell.folder), study.trials[number].user_attrs.get(PRUNED)
+    if state and epoch is not None:
+        state = replace(state, reason=f"pruned after epoch {epoch}")
+        write_state(cell.folder, state)
+    return state is not None and state.reason.startswith(PRUNED)
 
 
-def mark_pruned(study: Any, number: int, cell: Cell) -> None:
-    """Says so in the run's folder."""
-    if state := read_state(cell.folder):
-        write_state(cell.folder, replace(state, reason=f"pruned after epoch {study.trials[number].user_attrs[PRUNED]}"))
-
-
-def evaluate(cell: Cell, metric: str, samples: int, vaelab: str) -> float:
-    """A finished cell's metric, nats per example; `val/nll` is evaluated unless it has been.
+def evaluate(
+    cell: Cell, metric: str, samples: int, vaelab: str, allow: Sequence[str], asked: Callable[[], int | None]
+) -> float:
+    """A finished cell's metric, nats per example; `val/nll` is evaluated unless it has been, NaN where that fails.
 
     Args:
         cell: done.
         metric: a key of metrics.json, or `val/nll`.
         samples: of the importance-weighted estimate of `val/nll`.
         vaelab: the file of the command line.
+        allow: packages whose constructors the cell's own config names.
+        asked: -> the signal by which the sweep shall end, or None.
 
     Raises:
         ValueError: the run has no such number.
     """
     if metric == "val/nll":
-        report = cell.folder / "evaluation_val.json"
-        if not report.is_file():
-            run_script([vaelab, "evaluate", str(cell.folder), "--split", "val", f"--samples={samples}"], lambda: None)
-        try:
-            return float(json.loads(report.read_text())["nll"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{cell.folder} could not be evaluated; vaelab evaluate shows why") from error
+        command = [vaelab, "evaluate", str(cell.folder), "--split", "val", f"--samples={samples}"]
+        if math.isnan(nll := _evaluated(cell, samples)):
+            run_script([*command, *(f"--allow={package}" for package in allow)], asked)
+            nll = _evaluated(cell, samples)
+        return nll
     number = score(cell, metric)
     if math.isnan(number):
         raise ValueError(
             f"hydra.sweeper.metric={metric} is not in {cell.folder / 'metrics.json'}; give one of its keys"
         )
     return number
+
+
+def _evaluated(cell: Cell, samples: int) -> float:
+    """What is known of −log p̂ with so many samples, NaN where that is nothing."""
+    try:
+        report = json.loads((cell.folder / "evaluation_val.json").read_text())
+        return float(report["nll"]) if report["samples"] == samples else math.nan
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.nan
 
 
 def write_results(study: Any, folder: Path, metric: str) -> None:

@@ -31,7 +31,7 @@ class Row:
     Attributes:
         folder: where it lies.
         values: key -> value of its command line.
-        state, reason: as in its `state.json`.
+        state, reason, config: as in its `state.json`.
         metrics: its final numbers, nats per example.
         means: what those are densities or probabilities of; runs compare where this is equal.
         seconds: spent in it.
@@ -41,6 +41,7 @@ class Row:
     values: Mapping[str, str]
     state: str
     reason: str
+    config: str
     metrics: Mapping[str, float]
     means: Mapping[str, str]
     seconds: float
@@ -120,6 +121,7 @@ def _row(folder: Path) -> Row:
         {key: value for key, value in overrides.items() if key not in PLACES} or {"run": folder.name},
         how,
         reason,
+        state.config if state else "",
         numbers if how == "done" else {},
         {key: str(value) for key, value in _read(folder / "data.json").items()},
         state.seconds if state else math.nan,
@@ -135,7 +137,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def groups_of(rows: Sequence[Row]) -> list[Group]:
-    """What compares, together; in each group configurations by their mean score, the best first."""
+    """What compares, together; in each group configurations by their mean score, the best first.
+
+    Runs of one config are one run: the first.
+    """
     keys = [key for key in varying_keys(rows) if key != SEED]
     found: dict[str, dict[tuple[str, ...], Configuration]] = {}
     for row in rows:
@@ -144,6 +149,8 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
         group = found.setdefault(json.dumps(row.means, sort_keys=True), {})
         values = {key: row.values.get(key, "") for key in keys}
         configuration = group.setdefault(tuple(values.values()), Configuration(values, {}))
+        if row.config and any(row.config == other.config for other in configuration.runs.values()):
+            continue
         seed = row.values.get(SEED, "")
         configuration.runs[seed if seed not in configuration.runs else str(row.folder)] = row  # type: ignore[index]
     return [
@@ -175,7 +182,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def tables(rows: Sequence[Row]) -> list[tuple[str, list[list[str]]]]:
-    """A title and a table per group, its first row the names of the columns; then one of the runs that are not done."""
+    """A title and a table per group, its first row the names of the columns; then one of the runs without a score."""
     found = []
     for group in groups_of(rows):
         tags = [tag for tag in (*SHOWN, "test/nll") if any(c.scores(tag) for c in group.configurations)]
@@ -187,10 +194,14 @@ def tables(rows: Sequence[Row]) -> list[tuple[str, list[list[str]]]]:
             behind = "best" if configuration is best else format_difference(lag)
             table.append([*configuration.values.values(), str(means[0].n), *map(format_mean, means), behind])
         found.append((group.title, table))
-    if missing := [row for row in rows if row.state != "done"]:
+    if missing := [row for row in rows if SCORE not in row.metrics]:
         keys = varying_keys(rows)
-        lines = [[*(row.values.get(key, "") for key in keys), row.state, row.reason] for row in missing]
-        found.append(("not done", [[*keys, "state", "reason"], *lines]))
+        reasons = [row.reason or (f"has no {SCORE}" if row.state == "done" else "") for row in missing]
+        lines = [
+            [*(row.values.get(key, "") for key in keys), row.state, reason]
+            for row, reason in zip(missing, reasons, strict=True)
+        ]
+        found.append(("not compared", [[*keys, "state", "reason"], *lines]))
     return found
 
 
@@ -302,7 +313,7 @@ def _number(text: str) -> float | None:
 
 
 def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
-    """Compares the runs in these folders; -> how many failed, and the tables as text.
+    """Compares the runs in these folders; -> how many are not done, and the tables as text.
 
     Args:
         folders: runs or sweeps.
@@ -316,13 +327,13 @@ def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
     rows = read_rows(folders)
     text = as_text(rows)
     if output is not None:
-        drawn = {f"{name}.png": picture.render() for name, picture in pictures(rows).items() if picture.is_finite()}
+        drawn = {f"{name}.png": picture.render() for name, picture in pictures(rows).items()}
         files = {"summary.csv": as_csv(rows).encode(), "summary.md": as_markdown(rows, list(drawn)).encode(), **drawn}
         for name, contents in files.items():
             write_whole(output / name, contents)
         _show_in_tensorboard(output, drawn)
         text += "\n\n" + "  ".join(["written", *(str(output / name) for name in files)])
-    return sum(row.state == "failed" for row in rows), text
+    return sum(row.state != "done" for row in rows), text
 
 
 def _show_in_tensorboard(folder: Path, drawn: Mapping[str, bytes]) -> None:

@@ -101,7 +101,7 @@ class LastCheckpoint(Checkpoint):
         """Adds the position, where it is this checkpoint that is written."""
         if self.is_writing:
             if trainer.world_size > 1:
-                pl_module.means["train"].add_up()
+                pl_module.means["train"].add_up(pl_module.device)
                 if not trainer.is_global_zero:
                     pl_module.means["train"].drop()
             flush(trainer)

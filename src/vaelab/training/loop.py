@@ -76,15 +76,16 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _save_if_due(self, savers: list[LastCheckpoint], shared: bool = False) -> None:
         """Between two minibatches: a checkpoint where one is due, and the end where a signal asks for it."""
-        due = [saver.is_due(self.trainer) for saver in savers]
-        if shared:  # of a run on several processes
-            due = agree(due, self.trainer.strategy.root_device)
+        asked, due = stopping.asked, [saver.is_due(self.trainer) for saver in savers]
+        if shared:  # of a run on several processes; a signal that comes meanwhile is for the next time
+            asked, due = agree(asked, due, self.trainer.strategy.root_device)
         for saver, is_due in zip(savers, due, strict=True):
             if is_due:
                 if (self.batch_idx + 1) % self.trainer.accumulate_grad_batches:
                     return  # gradients are held that no checkpoint knows of
                 saver.write(self.trainer)
-        if stopping.asked is not None:
+        if asked is not None:
+            stopping.asked = asked
             stopping.stop()
 
     def _steps_to_event(self) -> int:

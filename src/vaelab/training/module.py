@@ -185,7 +185,7 @@ class VAEModule(LightningModule):
         Past self.log, which costs a small model more than the rest of a step, and drops the end of a short epoch.
         """
         if split == "train" and self.trainer.world_size > 1:
-            self.means[split].add_up()
+            self.means[split].add_up(self.device)
         taken = self.means[split].take()
         means = {f"{split}/{name}": mean for name, mean in taken.items()}
         values = {tag: mean.item() for tag, mean in means.items()}
@@ -253,9 +253,9 @@ class Means:
         self.sums = self.sums + sums
         self.count += examples
 
-    def add_up(self) -> None:
+    def add_up(self, device: torch.device) -> None:
         """Adds what the other processes hold; all of them hold it then."""
-        sums = torch.as_tensor(self.sums)
+        sums = torch.as_tensor(self.sums, device=device)
         *totals, count = add_up(torch.cat([sums.reshape(-1), sums.new_tensor([self.count])]))
         self.sums, self.count = torch.stack(totals).reshape(sums.shape), int(count)
 

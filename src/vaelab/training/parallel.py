@@ -15,7 +15,6 @@ from torch import Tensor, distributed
 from torch.overrides import TorchFunctionMode
 
 from vaelab.objectives import Terms
-from vaelab.stopping import stopping
 
 
 class Share(TorchFunctionMode):
@@ -59,13 +58,12 @@ def add_up(numbers: Tensor) -> Tensor:
     return numbers
 
 
-def agree(decisions: Sequence[bool], device: torch.device) -> list[bool]:
-    """What any process wants, all do; a signal that one has got, all have got."""
-    told = torch.tensor([stopping.asked or 0, *decisions], device=device)
+def agree(asked: int | None, decisions: Sequence[bool], device: torch.device) -> tuple[int | None, list[bool]]:
+    """What any process wants, all do: the signal that one has got before, and each decision."""
+    told = torch.tensor([asked or 0, *decisions], device=device)
     distributed.all_reduce(told, distributed.ReduceOp.MAX)
-    asked, *agreed = told.tolist()
-    stopping.asked = asked or None
-    return list(map(bool, agreed))
+    agreed, *others = told.tolist()
+    return agreed or None, list(map(bool, others))
 
 
 @contextmanager

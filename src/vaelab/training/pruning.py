@@ -13,7 +13,7 @@ class PruneTrial(Callback):
     Args:
         storage: of the Optuna study, such as `sqlite:///sweep/study.db`.
         trial: its number.
-        metric: what is reported, a key of `trainer.callback_metrics`.
+        metric: what is reported, a key of `trainer.callback_metrics`; for `val/nll` its bound, −ELBO.
         pruner: an `optuna.pruners.BasePruner`.
     """
 
@@ -34,7 +34,7 @@ class PruneTrial(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Asks."""
-        if trainer.sanity_checking or self.metric not in trainer.callback_metrics:
+        if trainer.sanity_checking or self._score(trainer) is None:
             return
         if trainer.strategy.broadcast(trainer.is_global_zero and self._is_pruned(trainer)):
             trainer.should_stop = True
@@ -42,7 +42,12 @@ class PruneTrial(Callback):
     def _is_pruned(self, trainer: Trainer) -> bool:
         epoch = trainer.current_epoch
         if epoch not in self.reported:  # by this run, before it was cut off
-            self.asked.report(trainer.callback_metrics[self.metric].item(), epoch)
+            self.asked.report(self._score(trainer), epoch)
         if pruned := bool(self.asked.should_prune()):
             self.asked.set_user_attr(PRUNED, epoch)
         return pruned
+
+    def _score(self, trainer: Trainer) -> float | None:
+        tag, sign = ("val/elbo", -1.0) if self.metric == "val/nll" else (self.metric, 1.0)
+        score = trainer.callback_metrics.get(tag)
+        return None if score is None else sign * score.item()
