@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -77,14 +78,20 @@ def test_what_is_done_is_not_run_again(undisturbed):
     assert again.returncode == 0, again.stderr
     assert "8 runs: 8 done" in again.stdout
     assert {path: path.stat().st_mtime_ns for name in CELLS for path in (folder / name).rglob("*")} == before
-    more = sweep(folder.parent, *GRID, "seed=1,2,5", "latent_dim=3", "model=gaussian")
-    assert more.returncode == 0, more.stderr
-    assert states(folder) == dict.fromkeys(CELLS | {"seed=5"}, "done")
-    assert {path: path.stat().st_mtime_ns for name in CELLS for path in (folder / name).rglob("*")} == before
     other = sweep(folder.parent, *GRID, "optimizer.lr=0.5")
     assert other.returncode == 1
     assert "holds a cell of another sweep, which differs in optimizer.lr=0.5; use another" in other.stderr
     assert "Traceback" not in other.stderr
+
+
+def test_more_values_run_nothing_twice(undisturbed, tmp_path):
+    shutil.copytree(undisturbed[0], tmp_path / "sweep")
+    before = {name: (tmp_path / "sweep" / name / "metrics.json").stat().st_mtime_ns for name in CELLS}
+    process = sweep(tmp_path, *GRID, "seed=1,2,5", "latent_dim=3", "model=gaussian")
+    assert process.returncode == 0, process.stderr
+    assert states(tmp_path / "sweep") == dict.fromkeys(CELLS | {"seed=5"}, "done")
+    assert {name: (tmp_path / "sweep" / name / "metrics.json").stat().st_mtime_ns for name in CELLS} == before
+    assert "9 runs: 9 done" in process.stdout
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
