@@ -49,15 +49,18 @@ class Search(Picture):
     def _draw(self) -> "Figure":
         longest = max(map(len, self.names), default=0)
         figure, (axes,) = panels(1, 2 if self.names else 1, 4.2, 3.0, left=0.9, across=0.6 + 0.09 * longest)
-        axes[0].plot(self.trials, self.scores, ".", color=GREY, label="a trial")
-        axes[0].step(self.trials, self.best, where="post", color=BLUE, label="best so far")
         low, high = (
             np.percentile(self.scores, [10, 100])
             if self.best[-1] == self.scores.max()
             else np.percentile(self.scores, [0, 90])
         )
         margin = 0.1 * (high - low) or 1.0
-        axes[0].set(xlabel="trial", ylabel=f"{self.metric}, nats per example", ylim=(low - margin, high + margin))
+        low, high = low - margin, high + margin
+        outside = int(((self.scores < low) | (self.scores > high)).sum())
+        label = f"a trial ({outside} worse than shown)" if outside else "a trial"
+        axes[0].plot(self.trials, self.scores, ".", color=GREY, label=label)
+        axes[0].step(self.trials, self.best, where="post", color=BLUE, label="best so far")
+        axes[0].set(xlabel="trial", ylabel=f"{self.metric}, nats per example", ylim=(low, high))
         axes[0].legend()
         if self.names:
             order = np.argsort(self.importances)
