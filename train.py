@@ -38,13 +38,14 @@ PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
 PARENT = os.getppid()
+STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the first one's number
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
 
 
 def rank() -> int:
     """Which of the processes of a run this is (`trainer=ddp`); the first, 0, starts the others and writes the files."""
-    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    return int(os.environ.get("LOCAL_RANK", 0)) if os.environ.get(STARTED_BY) == str(PARENT) else 0
 
 
 def build(cfg: DictConfig):
@@ -83,11 +84,6 @@ def check_parallel(cfg: DictConfig, trainer) -> None:
     """Raises a ValueError for processes that could not share a run."""
     from lightning.pytorch.strategies import DDPStrategy
 
-    if rank() and trainer.world_size == 1:
-        raise ValueError(
-            f"RANK or LOCAL_RANK is {rank()} in the environment, but this run has one process; unset it, or use "
-            "trainer=ddp"
-        )
     if trainer.world_size == 1:
         return
     if not isinstance(trainer.strategy, DDPStrategy) or trainer.strategy._start_method != "popen":
@@ -111,10 +107,24 @@ def summarise(config: dict, metrics: dict[str, float], trainer) -> None:
             logger.finalize("success")  # it writes in a thread, which the end of the process would cut short
 
 
+def check_environment(cfg: DictConfig) -> None:
+    """Raises a ValueError where another launcher has left its mark, by which Lightning would wait for processes."""
+    if rank():
+        return
+    if cfg.trainer.get("devices") in (1, "auto", None):
+        harmless, names = ("0", None), ["RANK", "LOCAL_RANK"]
+    else:
+        harmless, names = (None,), ["RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"]
+    for name in names:
+        if (value := os.environ.get(name)) not in harmless:
+            raise ValueError(f"{name}={value} is in the environment, but a run starts its processes itself; unset it")
+
+
 def check(cfg: DictConfig) -> None:
     """Raises a ValueError for what no constructor could explain."""
     from vaelab.checks import check_choice, check_number, check_seed, check_whole
 
+    check_environment(cfg)
     if unknown := [key for key in cfg if key not in NEEDED + OPTIONAL]:
         keys = ", ".join(NEEDED + OPTIONAL)
         raise ValueError(f"{', '.join(unknown)} is not a key, so nothing would read it; the keys are {keys}")
@@ -164,18 +174,21 @@ def train(cfg: DictConfig) -> float:
 def cell(cfg: DictConfig) -> float:
     """One run of a sweep, in a process of its own; -> its validation ELBO in nats, NaN where it failed."""
     from vaelab.sweeps.cells import Cell, packages, run_cell, score, stop_asked
+    from vaelab.sweeps.process import end_with_parent
 
     chosen = HydraConfig.get()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: the sweep is told alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not TRACEBACK:
-        os.environ.pop("HYDRA_FULL_ERROR", None)  # set below, for Hydra alone
+    if chosen.launcher._target_.endswith(".JoblibLauncher"):
+        end_with_parent()
     folder = Path(chosen.runtime.output_dir)
     own = Cell(folder, tuple(chosen.overrides.task), hash_of(cfg))
     sources = [f"--config-dir={at.path}" for at in chosen.runtime.config_sources if at.provider == "command-line"]
     alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
     changes = [] if alone else ["trainer.enable_progress_bar=false"]  # several bars would share a terminal
     sweep = Path(chosen.sweep.dir)
+    if not TRACEBACK:
+        os.environ.pop("HYDRA_FULL_ERROR", None)  # set below, for Hydra in this process alone
     state = run_cell(
         [str(SCRIPT), *sources, f"--config-name={chosen.job.config_name}"],
         own,
@@ -184,6 +197,7 @@ def cell(cfg: DictConfig) -> float:
         lambda: stop_asked(sweep),
         ahead="from hydra.core.plugins import Plugins; Plugins.instance()",  # looking for them takes a quarter second
     )
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     if state is None:
         return math.nan
     number = score(own) if state.state == "done" else math.nan
@@ -320,6 +334,8 @@ def run(
                 old.unlink(missing_ok=True)
         if not TRACEBACK:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
+        if trainer.world_size > 1 and not rank():
+            os.environ[STARTED_BY] = str(os.getpid())
         with companions(trainer):
             trainer.fit(module, data, ckpt_path=checkpoint)
             stopping.stop()

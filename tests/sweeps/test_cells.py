@@ -192,6 +192,19 @@ def test_nobody_trains_on_after_a_sweep_that_was_killed(tmp_path):
     assert os.path.getsize(alive) == size
 
 
+def test_a_launchers_process_ends_with_the_sweep():
+    ask = (
+        "import os, time; from vaelab.sweeps.process import end_with_parent; "
+        "child = os.fork(); child or end_with_parent(); print(child or 'child', flush=True); time.sleep(60)"
+    )
+    sweep = subprocess.Popen([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True)
+    assert "child\n" in [sweep.stdout.readline() for _ in range(2)]
+    sweep.kill()
+    began = time.monotonic()
+    assert sweep.stdout.read() == ""  # which both hold open
+    assert time.monotonic() - began < 10
+
+
 SCRIPT = """
 import json, os, pathlib, sys
 folder = [a for a in sys.argv if a.startswith("hydra.run.dir=")]

@@ -14,12 +14,12 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.vaelab_sweeps.search import distribution
+from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
 from runner import ROOT, SHORT, TINY, run_train
 from vaelab.figures.search import Search
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
-from vaelab.sweeps.search import check_about, evaluate, is_pruned, storage, write_results
+from vaelab.sweeps.search import evaluate, is_pruned, open_study, storage, write_results
 from vaelab.training import PruneTrial
 
 SEARCH = (
@@ -59,29 +59,36 @@ def test_what_is_drawn_is_what_the_override_says(given, drawn):
 @pytest.mark.parametrize(
     ("given", "answer"),
     [
-        ("a=range(5,5)", "is empty"),
-        ("a=tag(log,range(2,65,8))", "has no logarithmic scale"),
-        ("a=tag(log,range(0.5,2.5))", "has no logarithmic scale"),
-        ("a=tag(log,choice(1,2))", "has no logarithmic scale"),
+        ("a=range(5,5)", "the range is empty"),
+        ("a=interval(0.1,0.001)", "low=0.1, high=0.001"),
+        ("a=tag(log,interval(0,0.1))", "above 0 where it is tag"),
+        ("a=tag(log,range(0,8))", "above 0 where it is tag"),
+        ("a=tag(log,range(2,65,8))", "alone have a logarithmic scale"),
+        ("a=tag(log,range(0.5,2.5))", "alone have a logarithmic scale"),
+        ("a=tag(log,choice(1,2))", "alone have a logarithmic scale"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(given, answer):
     (override,) = OverridesParser.create().parse_overrides([given])
-    with pytest.raises(ValueError, match=answer):
+    with pytest.raises(ValueError, match=answer) as error:
         distribution(override)
+    assert str(error.value).startswith(f"{given} leaves nothing to draw from")
 
 
 def test_a_study_is_about_one_thing(tmp_path):
-    study, about = optuna.create_study(), {"latent_dim": "range(1,4)", "hydra.sweeper.metric": "val/elbo"}
-    for _ in range(2):
-        check_about(study, about, tmp_path)
+    about = {"latent_dim": "range(1,4)", "hydra.sweeper.metric": "val/elbo"}
+    open_study(tmp_path, "minimize", {"latent_dim": "5"}).ask()
+    for _ in range(2):  # nothing has come of what was there before
+        study = open_study(tmp_path, "maximize", about)
+    assert (len(study.trials), study.direction.name) == (0, "MAXIMIZE")
+    study.tell(study.ask(), -3.0)
     with pytest.raises(
         ValueError, match=r"holds a search with hydra.sweeper.metric=val/elbo, and this one has .*=val/nll"
     ):
-        check_about(study, about | {"hydra.sweeper.metric": "val/nll"}, tmp_path)
+        open_study(tmp_path, "maximize", about | {"hydra.sweeper.metric": "val/nll"})
     with pytest.raises(ValueError, match=r"with trainer.max_epochs=its default, and this one has trainer.max_epochs=9"):
-        check_about(study, about | {"trainer.max_epochs": "9"}, tmp_path)
-    assert study.user_attrs["about"] == about
+        open_study(tmp_path, "maximize", about | {"trainer.max_epochs": "9"})
+    assert open_study(tmp_path, "maximize", about).trials[0].value == -3.0
 
 
 def test_a_study_lies_in_its_folder_whatever_that_is_called(tmp_path):
@@ -234,3 +241,28 @@ def test_a_mistake_leaves_no_study(given, answer, tmp_path):
     assert answer in process.stderr
     assert "Traceback" not in process.stderr
     assert not (tmp_path / "sweep" / "study.db").exists()
+
+
+def test_a_metric_that_no_run_has_may_be_corrected(tmp_path):
+    keys = ("hydra.sweeper.n_trials=1", "hydra.sweeper.pruner=null")
+    process = run_train(tmp_path, *SEARCH, *keys, "hydra.sweeper.metric=val/nothing", timeout=300)
+    assert process.returncode == 1
+    (line,) = process.stderr.strip().splitlines()
+    assert line.startswith("error: hydra.sweeper.metric=val/nothing is not in")
+    process = run_train(tmp_path, *SEARCH, *keys, timeout=300)
+    assert process.returncode == 0, process.stderr
+    (trial,) = trials(tmp_path)
+    assert trial.value == pytest.approx(
+        float(next(csv.DictReader((tmp_path / "sweep/summary.csv").open()))["val/elbo"])
+    )
+
+
+def test_trials_are_drawn_apart():
+    sweeper = object.__new__(OptunaSweeper)
+    sweeper.sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
+    study = optuna.create_study()
+    for trial in range(9):
+        study.sampler = sweeper._sampler(trial)
+        study.ask({"a": FloatDistribution(0, 1)})
+    drawn = [trial.params["a"] for trial in study.trials]
+    assert max(drawn) - min(drawn) > 0.5

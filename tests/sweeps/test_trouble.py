@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import ROOT, SHORT, TINY
+from runner import ROOT, SHORT, TINY, run_train
 from sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.folder import locked
 
@@ -71,3 +71,12 @@ def test_two_sweeps_in_one_folder(tmp_path):
         "is in use by another process; wait for it, or choose another hydra.sweep.dir"
     )
     assert not states(tmp_path / "sweep")
+
+
+def test_a_single_runs_folder_is_no_sweeps(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    process = run_train(tmp_path, "-m", "seed=1,2", *TINY, *SHORT, "hydra.sweep.dir=run")
+    assert process.returncode == 1
+    assert process.stderr == "error: run holds a single run; use another hydra.sweep.dir\n"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.json"]

@@ -269,7 +269,15 @@ def test_a_cell_of_a_sweep_may_be_one(tmp_path):
             {},
             "trainer.strategy=ddp_spawn does not fit several processes",
         ),
-        ((), {"LOCAL_RANK": "1"}, "RANK or LOCAL_RANK is 1 in the environment, but this run has one process; unset it"),
+        (
+            (),
+            {"LOCAL_RANK": "1"},
+            "LOCAL_RANK=1 is in the environment, but a run starts its processes itself; unset it",
+        ),
+        ((), {"RANK": "x"}, "RANK=x is in the environment"),
+        (("trainer=ddp",), {"LOCAL_RANK": "0"}, "LOCAL_RANK=0 is in the environment"),
+        (("trainer=ddp",), {"RANK": "1"}, "RANK=1 is in the environment"),
+        (("trainer=ddp",), {"MASTER_PORT": "29777"}, "MASTER_PORT=29777 is in the environment"),
     ],
 )
 def test_what_does_not_fit_is_refused(typed, environment, answer, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
@@ -31,7 +32,7 @@ class OptunaSweeper(Sweeper):
         metric: a key of a run's metrics.json, or `val/nll`, for which each run is evaluated.
         direction: `maximize` or `minimize`.
         samples: importance samples per example of `val/nll`.
-        sampler: an `optuna.samplers.BaseSampler`; where it has a seed, trial k is drawn with `seed` + k.
+        sampler: an `optuna.samplers.BaseSampler`; where it has a seed, each trial has one made of that and its number.
         pruner: an `optuna.pruners.BasePruner`, asked after each validation of a run; None lets every run end.
         params: key -> values (`2,5,10`, `choice(…)`), `range(2,20)` or `interval(1e-4,1e-2)`, `tag(log,…)` for a
             logarithmic scale; the command line wins.
@@ -76,7 +77,7 @@ class OptunaSweeper(Sweeper):
         import optuna
 
         from vaelab.sweeps.cells import PLACES
-        from vaelab.sweeps.search import check_about, storage, write_results
+        from vaelab.sweeps.search import open_study, write_results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
@@ -94,10 +95,7 @@ class OptunaSweeper(Sweeper):
             about |= {"hydra.sweeper.samples": str(self.samples)}
         self.all.compose([*constants, *(f"{key}={first_of(drawn)}" for key, drawn in space.items())])  # or it says why
         with self.all.running():
-            study = optuna.create_study(
-                storage=storage(self.all.folder), study_name="sweep", direction=self.direction, load_if_exists=True
-            )
-            check_about(study, about, self.all.folder)
+            study = open_study(self.all.folder, self.direction, about)
             while not self.all.stopped:
                 trials = []
                 for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
@@ -145,8 +143,10 @@ class OptunaSweeper(Sweeper):
 
     def _sampler(self, trial: int) -> Any:
         """The sampler of a trial."""
-        seed = self.sampler.get("seed")
-        return instantiate(self.sampler if seed is None else {**self.sampler, "seed": seed + trial})
+        if (seed := self.sampler.get("seed")) is None:
+            return instantiate(self.sampler)
+        (own,) = np.random.SeedSequence([seed, trial]).generate_state(1)  # seeds one apart would draw much alike
+        return instantiate({**self.sampler, "seed": int(own)})
 
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""
@@ -171,6 +171,16 @@ def distribution(override: Override) -> Any:
     Raises:
         ValueError: a range is empty, or a logarithmic scale does not fit.
     """
+    try:
+        return _distribution(override)
+    except ValueError as error:
+        raise ValueError(
+            f"{override.input_line} leaves nothing to draw from ({error}); give interval(low,high) or range(low,high), "
+            "above 0 where it is tag(log,…)"
+        ) from error
+
+
+def _distribution(override: Override) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value: Any = override.value()
@@ -179,13 +189,10 @@ def distribution(override: Override) -> Any:
         return FloatDistribution(float(value.start or 0), float(value.end or 0), log=logarithmic)
     numbers = list(value.range()) if isinstance(value, RangeSweep) else None
     if numbers == []:
-        raise ValueError(f"{override.input_line} is empty, so there is nothing to draw from; widen the range")
+        raise ValueError("the range is empty")
     whole = numbers is not None and all(isinstance(number, int) for number in numbers)
     if logarithmic and not (whole and abs(value.step) == 1):
-        raise ValueError(
-            f"{override.input_line} has no logarithmic scale, which an interval and a range of whole numbers with step "
-            "1 have; leave tag(log, …) out"
-        )
+        raise ValueError("an interval and a range of whole numbers with step 1 alone have a logarithmic scale")
     if numbers is None:
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     if whole:

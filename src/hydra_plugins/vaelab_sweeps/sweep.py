@@ -26,7 +26,11 @@ class Sweep:
         from vaelab.runs.environment import git_revision
 
         self.config, self.context, self.launcher = config, context, launcher
+        if not config.hydra.sweep.dir:
+            raise ValueError("hydra.sweep.dir is empty, so the sweep has no folder; name one, or leave it out")
         self.folder = Path(config.hydra.sweep.dir).absolute()
+        if any((self.folder / mark).exists() for mark in ("state.json", "metrics.json")):
+            raise ValueError(f"{config.hydra.sweep.dir} holds a single run; use another hydra.sweep.dir")
         self.revision = git_revision()
         self.launched = 0
 

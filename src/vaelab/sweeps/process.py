@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ POLL = 0.05  # seconds between two looks
 START = "import sys; sys.path[:] = sys.argv[2:]; from vaelab.sweeps.process import serve; serve(sys.argv[1])"
 
 _server: subprocess.Popen[bytes] | None = None
+_watcher: threading.Thread | None = None
 
 
 def run_script(command: Sequence[str], asked: Callable[[], int | None], ahead: str = "") -> int:
@@ -91,6 +93,21 @@ def _wait_for(process: subprocess.Popen[bytes], asked: Callable[[], int | None])
         if asked() is not None:
             process.terminate()
     return process.returncode
+
+
+def end_with_parent() -> None:
+    """From now on this process ends, at the latest a second later, when the one that started it has: it was killed."""
+    global _watcher
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    if _watcher is None:
+        _watcher = threading.Thread(target=watch, daemon=True)
+        _watcher.start()
 
 
 def serve(ahead: str) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,20 +27,33 @@ def storage(folder: Path) -> str:
     return URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
 
 
-def check_about(study: Any, about: Mapping[str, str], folder: Path) -> None:
-    """Keeps what a study is about beside it, so that what goes on is the same search.
+def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
+    """The Optuna study in a sweep's folder, begun where there is none, or none that has come to anything.
+
+    Args:
+        folder: the sweep's.
+        direction: `maximize` or `minimize`.
+        about: what is searched, and for what; kept beside the study, so that what goes on is the same search.
 
     Raises:
-        ValueError: it is about something else.
+        ValueError: the study there is about something else.
     """
+    import optuna
+
+    at: dict[str, Any] = {"storage": storage(folder), "study_name": "sweep"}
+    study = optuna.create_study(**at, direction=direction, load_if_exists=True)
     before = study.user_attrs.get(ABOUT, about)
     if changed := [key for key in {**before, **about} if before.get(key) != about.get(key)]:
+        if all(trial.value is None for trial in study.trials):
+            optuna.delete_study(**at)
+            return open_study(folder, direction, about)
         key = changed[0]
         raise ValueError(
             f"{folder} holds a search with {key}={before.get(key, 'its default')}, and this one has "
             f"{key}={about.get(key, 'its default')}; use another hydra.sweep.dir"
         )
     study.set_user_attr(ABOUT, dict(about))
+    return study
 
 
 def readable(value: Any) -> str:
@@ -115,7 +129,11 @@ def write_results(study: Any, folder: Path, metric: str) -> None:
     done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     if not done:
         return
-    importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()) if len(done) > 3 else {}
+    importances: Mapping[str, float] = {}
+    if len(done) > 3:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where the trials hardly differ nothing matters, which it says at length
+            importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     names = tuple(importances)
     picture = Search.of(
         [trial.number for trial in done],

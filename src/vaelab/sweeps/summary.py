@@ -83,6 +83,8 @@ def read_rows(folders: Sequence[Path]) -> list[Row]:
     """
     rows: dict[Path, Row] = {}
     for folder in folders:
+        if folder.is_file():
+            raise ValueError(f"{folder} is a file, which cannot be compared; name a run's folder, or a sweep's")
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} does not exist, so there is nothing to compare; name a run or a sweep")
         found = list(_runs_in(folder))
@@ -147,7 +149,7 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
         if SCORE not in row.metrics:
             continue
         group = found.setdefault(json.dumps(row.means, sort_keys=True), {})
-        values = {key: row.values.get(key, "") for key in keys}
+        values = {key: row.values.get(key, "-") for key in keys}
         configuration = group.setdefault(tuple(values.values()), Configuration(values, {}))
         if row.config and any(row.config == other.config for other in configuration.runs.values()):
             continue
