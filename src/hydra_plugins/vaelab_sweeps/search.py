@@ -2,11 +2,11 @@
 
 import logging
 import math
+import random
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
@@ -145,8 +145,8 @@ class OptunaSweeper(Sweeper):
         """The sampler of a trial."""
         if (seed := self.sampler.get("seed")) is None:
             return instantiate(self.sampler)
-        (own,) = np.random.SeedSequence([seed, trial]).generate_state(1)  # seeds one apart would draw much alike
-        return instantiate({**self.sampler, "seed": int(own)})
+        own = random.Random(f"{seed}, {trial}").getrandbits(31)  # numpy's seeds that are one apart draw much alike
+        return instantiate({**self.sampler, "seed": own})
 
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""
