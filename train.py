@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -394,7 +395,12 @@ def is_known_to_the_first(error: Exception) -> bool:
     from vaelab.stopping import stopping
     from vaelab.training.diverged import Diverged
 
-    return isinstance(error, Diverged) or stopping.asked is not None or os.getppid() != PARENT
+    if isinstance(error, Diverged) or stopping.asked is not None:
+        return True
+    until = time.monotonic() + 2  # its connection is lost a moment before its process has ended
+    while os.getppid() == PARENT and time.monotonic() < until:
+        time.sleep(0.01)
+    return os.getppid() != PARENT
 
 
 def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
