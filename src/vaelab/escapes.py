@@ -1,0 +1,53 @@
+"""Text from a run's files, made safe for where it is shown.
+
+A run folder may come from anyone. What it holds must not move a terminal's cursor, start a spreadsheet's formula or
+become part of a page.
+"""
+
+import html
+import math
+import re
+import unicodedata
+
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # Unicode categories: control, format, surrogate, private, separators
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that starts with one of these is run by spreadsheets
+MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
+
+
+def for_terminal(text: object) -> str:
+    r"""Text on one line in which control and format characters are written out.
+
+    >>> for_terminal("done\x1b[2J")
+    'done\\x1b[2J'
+    """
+    return "".join(_written_out(each) if unicodedata.category(each) in HIDDEN else each for each in str(text))
+
+
+def for_csv(cell: object) -> str:
+    """A cell that no spreadsheet takes for a formula: numbers stay numbers, other text gets an apostrophe in front.
+
+    >>> for_csv("=cmd()"), for_csv("-0.5")
+    ("'=cmd()", '-0.5')
+    """
+    text = for_terminal(cell)
+    return f"'{text}" if str(cell).lstrip(" ").startswith(FORMULA) and not _is_number(text) else text
+
+
+def for_markdown(cell: object) -> str:
+    r"""A table cell or a line of Markdown: neither its marks nor HTML have an effect.
+
+    >>> for_markdown("a|b <script>")
+    'a\\|b &lt;script&gt;'
+    """
+    return MARKDOWN.sub(r"\\\1", html.escape(for_terminal(cell), quote=False))
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
