@@ -216,10 +216,11 @@ def hash_of(cfg: DictConfig) -> str:
 
 def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
-    from vaelab.runs.folder import locked, sweep_up
-    from vaelab.runs.load import newest_checkpoint
+    from vaelab.runs.folder import check_own, locked, sweep_up
+    from vaelab.runs.load import check_at_hand, local_data, newest_checkpoint
+    from vaelab.runs.sizes import check_sizes
     from vaelab.runs.state import State, read_state, recorded, write_state
-    from vaelab.runs.trust import check_trusted
+    from vaelab.runs.trust import STUDY, check_trusted, with_own_study
 
     named = arguments.pop("resume")
     folder = Path(named).expanduser().resolve()
@@ -235,16 +236,26 @@ def resume(arguments: dict[str, str]) -> None:
         )
     if not any(folder.glob("checkpoints/*.ckpt")):
         raise FileNotFoundError(f"{folder} holds no checkpoint, so there is nothing to go on from; name a run's folder")
+    check_own(folder)
     with nullcontext() if rank() else locked(folder):
         sweep_up(folder)
         checkpoint, content = newest_checkpoint(folder)
-        config = content["hyper_parameters"]
         check_trusted(content, folder, allow)
+        config = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
+        check_sizes(config)
         changes = OmegaConf.from_dotlist([f"{key}={value}" for key, value in arguments.items()])
         cfg = OmegaConf.merge(
             OmegaConf.create({key: config[key] for key in config if key in NEEDED + OPTIONAL}), changes
         )
         check(cfg)
+        at_hand = local_data(OmegaConf.to_container(cfg.data), allow)
+        check_at_hand(at_hand)
+        if at_hand.get("root") != cfg.data.get("root"):
+            with open_dict(cfg):
+                cfg.data.mirrors = ["a resumed run fetches nothing"]  # those of the config may be anyone's
+        if cfg.trainer.get("default_root_dir") is None:
+            with open_dict(cfg):
+                cfg.trainer.default_root_dir = str(folder)  # where Lightning writes what has no folder of its own
         before, epochs = config["trainer"]["max_epochs"], cfg.trainer.max_epochs
         if (folder / "metrics.json").is_file():
             over = content["position"]["should_stop"] or epochs is None or 0 <= epochs <= content["epoch"]
@@ -306,7 +317,7 @@ def run(
             cfg.trainer,
             logger=instantiate(cfg.get("logger")) or False,
             callbacks=[callback for callback in callbacks.values() if callback is not None],
-            plugins=[CheckpointIO(), *instantiate(cfg.trainer.get("plugins") or [])],
+            plugins=[CheckpointIO(folder), *instantiate(cfg.trainer.get("plugins") or [])],
             _convert_="all",
         )
         check_parallel(cfg, trainer)
@@ -415,6 +426,7 @@ def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
 
 def go_on(arguments: list[str]) -> None:
     """`resume`, with what it says in the run's train.log too."""
+    from vaelab.files import open_log
     from vaelab.stopping import Stopped
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[logging.StreamHandler()])
@@ -422,8 +434,8 @@ def go_on(arguments: list[str]) -> None:
         sys.exit(f"error: {unread[0]} does not fit, because a run goes on as it was; leave it out")
     given = dict(argument.split("=", 1) for argument in arguments)
     folder = Path(given["resume"]).expanduser()
-    if (train_log := folder / "train.log").is_file() and not train_log.is_symlink() and os.access(train_log, os.W_OK):
-        logging.getLogger().addHandler(logging.FileHandler(train_log))
+    if (train_log := open_log(folder / "train.log")) is not None:
+        logging.getLogger().addHandler(logging.StreamHandler(train_log))
     try:
         resume(given)
     except Stopped as stopped:

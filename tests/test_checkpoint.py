@@ -22,7 +22,7 @@ def fails(monkeypatch, owner, name, error=FULL):
     monkeypatch.setattr(owner, name, fail)
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Path, "open"), (os, "fsync"), (Path, "replace"), (Path, "mkdir")])
+@pytest.mark.parametrize(("owner", "name"), [(os, "open"), (os, "fsync"), (os, "replace"), (Path, "mkdir")])
 def test_a_full_disk_leaves_the_old_file_and_no_other(owner, name, monkeypatch, tmp_path):
     path = tmp_path / "file"
     write_whole(path, b"old")

@@ -163,7 +163,8 @@ def test_pickled_code_does_not_run(run_folder, tmp_path):
         "vaelab.nowhere.Thing",
         "vaelab",
         "",
-        3,
+        "vaelab.families.__dict__",
+        "vaelab.families.DiagonalGaussian.__init__",
     ],
 )
 def test_a_config_names_constructors_of_vaelab_alone(target, run_folder, tmp_path):
@@ -172,25 +173,41 @@ def test_a_config_names_constructors_of_vaelab_alone(target, run_folder, tmp_pat
         vaelab.load_run(copy)
 
 
-@pytest.mark.parametrize("target", ["vaelab.figures.process.DrawingProcess", "vaelab.data.Sine"])
+@pytest.mark.parametrize("target", ["vaelab.figures.process.DrawingProcess", "vaelab.data.Sine", "vaelab.vae.VAE"])
 def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, tmp_path):
     copy = doctored(run_folder, tmp_path, lambda content: content["hyper_parameters"]["prior"].update(_target_=target))
-    with pytest.raises(ValueError, match=f"names {target} where a Module belongs, so it is not called"):
+    with pytest.raises(ValueError, match=f"prior in the run's config must not be {target}, so it is not called"):
         vaelab.load_run(copy)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "answer"),
     [
-        lambda config: config.pop("posterior"),
-        lambda config: config.update(x_shape=3),
-        lambda config: config.update(network=None),
-        lambda config: config["network"].update(hidden=[3_000_000, 3_000_000]),
+        (
+            lambda config: config.pop("posterior"),
+            "posterior in the run's config must be a table of keys with a _target_",
+        ),
+        (lambda config: config.update(x_shape=3), "x_shape in the run's config must be a list of 1 to 8 whole numbers"),
+        (lambda config: config.update(network=None), "network in the run's config must be a table of keys"),
+        (lambda config: config["prior"].update(_target_=3), "prior in the run's config must be a table of keys"),
+        (lambda config: config["network"].update(_args_=[[2], 3]), "the key network._args_, which no run writes"),
+        (
+            lambda config: config["network"].update(hidden=[3_000_000, 3_000_000]),
+            "weights that do not fit its own config",
+        ),
+        (lambda config: config["network"].update(hidden=[10**15] * 2), "config that no model can be built from"),
+        (lambda config: config["network"].update(hidden=[1] * 2000), "must be a list of at most 1000 entries"),
+        (
+            lambda config: config["model"].update(min_std=float("nan")),
+            "model.min_std in the run's config must be a finite",
+        ),
+        (lambda config: config["posterior"].update(event_shape=[10**8]), "must fit|do not fit|does not fit"),
+        (lambda config: config.update(latent_dim=10**400), "it holds a whole number of more than 64 bits"),
     ],
 )
-def test_a_config_that_describes_no_model_is_told(change, run_folder, tmp_path):
+def test_a_config_that_describes_no_model_is_told(change, answer, run_folder, tmp_path):
     copy = doctored(run_folder, tmp_path, lambda content: change(content["hyper_parameters"]))
-    with pytest.raises(ValueError, match="carries a config that no model can be built from"):
+    with pytest.raises(ValueError, match=answer):
         vaelab.load_run(copy)
 
 

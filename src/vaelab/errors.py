@@ -4,17 +4,29 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from vaelab.escapes import for_terminal
+
 PLAIN = ("HydraException", "MisconfigurationException")  # Hydra's and Lightning's own words
 LIST_KEYS = "`python train.py --cfg job` lists the keys"
+
+
+LONGEST = 2_000  # characters of a sentence: a file's own text may be part of it
 
 
 def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
     """What is wrong, why, and what to do, on one line; Hydra's errors are put into these words too.
 
+    Control characters, which may come from a run's files, are written out.
+
     Args:
         error: what was raised.
         given: the overrides of the run, named where the error itself does not say which value is at fault.
     """
+    sentence = for_terminal(" ".join(_sentence(error, given).split()))
+    return sentence if len(sentence) <= LONGEST else f"{sentence[:LONGEST]}…"
+
+
+def _sentence(error: BaseException, given: Sequence[str]) -> str:
     text = str(error)
     if match := re.search(
         r"Could not find '(.+)/(.+)'\s+Available options in '.+':\s+(.+?)\s*Config search", text, re.S

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import random
 from collections.abc import Mapping
 from functools import partial
@@ -76,8 +77,9 @@ class OptunaSweeper(Sweeper):
         """Runs `n_trials` cells, or what is left of them."""
         import optuna
 
+        from vaelab.runs.trust import STUDY
         from vaelab.sweeps.cells import PLACES
-        from vaelab.sweeps.search import open_study, write_results
+        from vaelab.sweeps.search import open_study, storage, write_results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
@@ -96,6 +98,7 @@ class OptunaSweeper(Sweeper):
         self.all.compose([*constants, *(f"{key}={first_of(drawn)}" for key, drawn in space.items())])  # or it says why
         with self.all.running():
             study = open_study(self.all.folder, self.direction, about)
+            os.environ[STUDY] = storage(self.all.folder)  # a cell that is resumed asks this search's pruner alone
             while not self.all.stopped:
                 trials = []
                 for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from vaelab.files import write_whole
+from vaelab.files import read_json, write_whole
 
 
 def write_environment(folder: Path, command: Sequence[str], threads: int) -> None:
@@ -19,7 +19,7 @@ def write_environment(folder: Path, command: Sequence[str], threads: int) -> Non
 
     path = folder / "environment.json"
     try:
-        before = json.loads(path.read_text())
+        before = read_json(path)
     except (OSError, ValueError):  # there is none yet, or someone has edited it
         before = []
     packages = ("vaelab", "torch", "lightning", "hydra-core", "tensorboard", "numpy")

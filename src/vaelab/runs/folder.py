@@ -1,7 +1,9 @@
 """A run's folder: who may write in it, and the numbers that are written last."""
 
 import json
+import os
 import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vaelab.files import write_whole
+from vaelab.files import kind_of, write_whole
+
+MOST = 100_000  # files and folders of one run
 
 
 def check_unused(folder: Path) -> None:
@@ -31,6 +35,8 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not _is_own(folder / ".lock"):
+            raise ValueError(f"{folder / '.lock'} must be a file of this folder alone, but is not; remove it")
         lock.acquire()
     except Timeout as error:
         raise ValueError(f"{folder} is in use by another process; wait for it, or choose another {key}") from error
@@ -43,6 +49,46 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
         lock.release()
 
 
+def _is_own(path: Path) -> bool:
+    """Whether a path is free, or an ordinary file without a second name: locking a file empties it."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def check_own(folder: Path) -> None:
+    """Looks through a run's folder before a run that may come from anyone writes into it.
+
+    Raises:
+        ValueError: it holds a link, a pipe or a device, a file that has a second name outside, or too much.
+    """
+    waiting, seen = [folder], 0
+    names: dict[tuple[int, int], list[os.stat_result]] = {}
+    while waiting:
+        for entry in os.scandir(waiting.pop()):
+            seen, found = seen + 1, entry.stat(follow_symlinks=False)
+            if seen > MOST:
+                raise ValueError(f"{folder} must hold at most {MOST} files, but holds more, so it is not resumed")
+            if stat.S_ISDIR(found.st_mode):
+                waiting.append(Path(entry.path))
+            elif not stat.S_ISREG(found.st_mode):
+                raise ValueError(
+                    f"{entry.path} must be an ordinary file or folder, but is {kind_of(found)}, so nothing is written "
+                    "into the run's folder; remove it, or put a copy of what it stands for there"
+                )
+            elif found.st_nlink > 1:
+                names.setdefault((found.st_dev, found.st_ino), []).append(found)
+                shared = entry.path
+    # last.ckpt and previous.ckpt may be one file: both names are inside.
+    if any(found.st_nlink > len(group) for group in names.values() for found in group):
+        raise ValueError(
+            f"{shared} or another file of the run has a second name outside {folder}, where writing would change it "
+            "too; copy the folder with cp -r, and resume the copy"
+        )
+
+
 def sweep_up(folder: Path) -> None:
     """Removes what a process left that was killed while it wrote into a run's folder."""
     for part in folder.rglob(".*.part"):
@@ -52,7 +98,7 @@ def sweep_up(folder: Path) -> None:
 def in_use(folder: Path) -> bool:
     """Whether a process trains in a folder."""
     lock = FileLock(folder / ".lock", timeout=0)
-    if not Path(lock.lock_file).exists():
+    if not os.path.lexists(lock.lock_file) or not _is_own(folder / ".lock"):
         return False
     try:
         lock.acquire()

@@ -1,7 +1,9 @@
 """A trained VAE, from a run's folder or from one of its checkpoints."""
 
-import json
+import inspect
 import logging
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,9 @@ import torch
 from torch import nn
 
 from vaelab.checkpoint import read_checkpoint
-from vaelab.files import second_name
-from vaelab.runs.trust import constructor, instantiate
+from vaelab.files import kind_of, read_json, second_name
+from vaelab.runs.sizes import check_sizes
+from vaelab.runs.trust import check_data_config, check_model, constructor, instantiate
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
@@ -48,8 +51,12 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """`metrics.json`: the final numbers of training, in nats per example; empty where there are none."""
-        path = self.folder / "metrics.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        try:
+            found = read_json(self.folder / "metrics.json")
+        except (OSError, ValueError):  # there is none, or someone has edited it
+            return {}
+        pairs = found.items() if isinstance(found, dict) else ()
+        return {tag: float(value) for tag, value in pairs if type(value) in (int, float)}
 
     def ready_datamodule(self, overrides: Mapping[str, Any]) -> "DataModule":
         """The run's data module with its data.
@@ -59,8 +66,10 @@ class Run:
             ValueError: as `datamodule`, or as the data module itself.
         """
         module = self.datamodule(**overrides)
+        check_at_hand(local_data(self.config["data"] | overrides, self.allow))
         try:
-            module.prepare_data()
+            if not type(module).__module__.startswith("vaelab."):
+                module.prepare_data()  # vaelab's own fetch there what is missing, and a loaded run fetches nothing
             module.setup()
         except FileNotFoundError as error:
             raise FileNotFoundError(
@@ -80,12 +89,15 @@ class Run:
         """
         from vaelab.data import DataModule
 
+        check_data_config(self.config, self.folder, self.allow)
+        check_sizes(self.config)
         config = self.config["data"]
         keys = [key for key in config if key != "_target_"]
         if unknown := [key for key in overrides if key not in keys]:
             raise ValueError(f"{unknown[0]} is no key of the run's data; its keys are {', '.join(keys)}")
         model = constructor(self.config["model"]["_target_"], self.allow, nn.Module)
-        return instantiate(config | overrides, self.allow, DataModule, support=model.support)
+        config = local_data(config | overrides, self.allow)
+        return instantiate(config, self.allow, DataModule, support=model.support)
 
 
 def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Sequence[str] = ()) -> Run:
@@ -104,25 +116,91 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     """
     path = Path(folder_or_checkpoint).expanduser()
     checkpoint = path if path.is_file() else checkpoint_in(path)
+    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     content = _read(checkpoint)
     config = content["hyper_parameters"]
     try:
-        x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
-        vae = build_vae(config, x_shape, target_shape, tuple(allow))
-    except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        check_model(config, folder, tuple(allow))
+        vae = _with_weights(checkpoint, config, content["state_dict"], tuple(allow))
+    except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ValueError(f"{checkpoint} carries a config that no model can be built from ({reason})") from error
-    weights = {name.removeprefix("vae."): value for name, value in content["state_dict"].items()}
-    try:
-        vae.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{checkpoint} holds weights that do not fit its own config ({' '.join(str(error).split())}); it was made "
-            "by another version of vaelab or of your own classes, so train the run again"
-        ) from error
-    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
     vae = vae.to(_device(device)).eval()
     return Run(folder, checkpoint, config, vae, x_shape, target_shape, tuple(allow))
+
+
+def _with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, allow: tuple[str, ...]) -> VAE:
+    """The VAE of a config with the weights of a checkpoint, if they are those of such a VAE."""
+    x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
+    weights = {str(name).removeprefix("vae."): value for name, value in state.items()}
+    try:
+        if not allow:  # a constructor that is trusted may do more than torch can without memory
+            with torch.device("meta"):  # only shapes: a size that no machine has costs nothing
+                _check_weights(build_vae(config, x_shape, target_shape).state_dict(), weights)
+        vae = build_vae(config, x_shape, target_shape, allow)
+        _check_weights(vae.state_dict(), weights)
+        vae.load_state_dict(weights)
+    except _Misfit as error:
+        raise ValueError(
+            f"{checkpoint} holds weights that do not fit its own config ({error}); it was made by another version of "
+            "vaelab or of your own classes, so train the run again"
+        ) from error
+    return vae
+
+
+class _Misfit(ValueError):
+    """Weights are not those of a model."""
+
+
+def _check_weights(expected: Mapping[str, torch.Tensor], weights: Mapping[str, Any]) -> None:
+    if strange := sorted(expected.keys() ^ weights.keys()):
+        raise _Misfit(f"{strange[0]} is {'missing' if strange[0] in expected else 'no weight of the model'}")
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor) or value.shape != expected[name].shape:
+            found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise _Misfit(f"{name} must have the shape {tuple(expected[name].shape)}, but is {found}")
+        if value.is_floating_point() != expected[name].is_floating_point() or value.is_complex():
+            raise _Misfit(f"{name} must hold {expected[name].dtype}, but holds {value.dtype}")
+
+
+def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A data config that fetches nothing: without mirrors, and with the user's cache in place of a download.
+
+    Raises:
+        ValueError: `root` or `path` is neither a file nor a folder, but a pipe or a device.
+    """
+    from vaelab.data import DataModule
+
+    made = constructor(config["_target_"], allow, DataModule)
+    config = dict(config)
+    if made.__module__.startswith("vaelab.") and "mirrors" in inspect.signature(made).parameters:
+        config.pop("mirrors", None)
+        if config.get("root") is None:
+            config["root"] = str(_cache())
+    for key in ("root", "path"):
+        if isinstance(named := config.get(key), str) and os.path.exists(named):
+            found = os.stat(named)
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                raise ValueError(f"data.{key}={named} must be a file or a folder, but is {kind_of(found)}")
+    return config
+
+
+def check_at_hand(config: Mapping[str, Any]) -> None:
+    """Raises a FileNotFoundError if a config of `local_data` needs the cache of a download, and it is empty."""
+    cache = _cache()
+    if config.get("root") == str(cache) and not any(cache.glob("train-images-idx3-ubyte*")):
+        raise FileNotFoundError(
+            f"{cache} does not hold MNIST, and a loaded run downloads nothing; get it with `python -c "
+            '"from vaelab import data; data.MNIST().prepare_data()"`, or name a folder that holds it: --data '
+            "root=FOLDER, or data.root=FOLDER with resume"
+        )
+
+
+def _cache() -> Path:
+    from vaelab.data import MNIST
+
+    return MNIST()._folder
 
 
 def _device(name: str) -> torch.device:
@@ -166,7 +244,7 @@ def checkpoint_in(folder: Path) -> Path:
 def _read(checkpoint: Path) -> dict[str, Any]:
     content = read_checkpoint(checkpoint)
     config = content.get("hyper_parameters")
-    if not isinstance(config, dict) or "x_shape" not in config or "state_dict" not in content:
+    if not isinstance(config, dict) or "x_shape" not in config or not isinstance(content.get("state_dict"), dict):
         raise ValueError(
             f"{checkpoint} carries no config of vaelab, so no model can be built from it; train the run again"
         )

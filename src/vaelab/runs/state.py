@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vaelab.errors import one_sentence
-from vaelab.files import write_whole
+from vaelab.files import read_json, write_whole
 from vaelab.stopping import Stopped
 
 STATES = ("pending", "running", "done", "failed")
@@ -38,12 +38,13 @@ class State:
 def read_state(folder: Path) -> State | None:
     """How far the run in a folder is; None where nothing says so."""
     try:
-        found = json.loads((folder / "state.json").read_text())
+        found = read_json(folder / "state.json")
         state = State(**found)
         state = replace(state, overrides=tuple(map(str, state.overrides)), seconds=float(state.seconds))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, OverflowError):
         return None
-    return state if state.state in STATES else None
+    texts = (state.state, state.reason, state.config, state.revision or "")
+    return state if state.state in STATES and all(isinstance(text, str) for text in texts) else None
 
 
 def write_state(folder: Path, state: State) -> None:

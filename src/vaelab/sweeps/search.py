@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.figures.search import Search
-from vaelab.files import write_whole
+from vaelab.files import read_json, write_whole
 from vaelab.runs.state import read_state, write_state
 from vaelab.sweeps.cells import Cell, score
 from vaelab.sweeps.process import run_script
@@ -103,9 +102,9 @@ def evaluate(
 def _evaluated(cell: Cell, samples: int) -> float:
     """What is known of −log p̂ with so many samples, NaN where that is nothing."""
     try:
-        report = json.loads((cell.folder / "evaluation_val.json").read_text())
+        report = read_json(cell.folder / "evaluation_val.json")
         return float(report["nll"]) if report["samples"] == samples else math.nan
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return math.nan
 
 

@@ -49,7 +49,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.dirpath = dirpath
         self.filename = filename
-        self.path = Path()
+        self.path = self.within = Path()
         self.folder: int | None = None  # a descriptor, since the first checkpoint
         self.written = -float("inf")  # when, by the monotonic clock
         self.step = -1  # of the last one
@@ -60,6 +60,8 @@ class LastCheckpoint(Checkpoint):
         """Finds the folder; the first one is due before the first minibatch."""
         folder = self.dirpath or Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
         self.path = Path(folder) / f"{self.filename}.ckpt"
+        run = Path(trainer.log_dir or trainer.default_root_dir)
+        self.within = run if self.path.is_relative_to(run) else self.path.parent
         self.written = -float("inf")
 
     def is_due(self, trainer: Trainer) -> bool:
@@ -155,15 +157,24 @@ class LastCheckpoint(Checkpoint):
         if isinstance(exception, Diverged) and exception.batch is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             x, target = exception.batch
             with suppress(OSError):
-                write_checkpoint(self.path.with_name("bad_batch.pt"), {"x": x, "target": target})
+                write_checkpoint(self.path.with_name("bad_batch.pt"), {"x": x, "target": target}, self.within)
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Files that are whole or as they were, whose checksums are looked at, and that are read as data."""
+    """Files that are whole or as they were, whose checksums are looked at, and that are read as data.
+
+    Args:
+        folder: the run's; from there on no link is followed.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__()
+        self.folder = folder
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes it."""
-        write_checkpoint(Path(path), checkpoint)
+        inside = self.folder is not None and Path(path).is_relative_to(self.folder)
+        write_checkpoint(Path(path), checkpoint, self.folder if inside else None)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """Reads it; `weights_only` is always true."""

@@ -178,7 +178,8 @@ class Pictures(Callback):
                 self._warn(f"the picture {name} is left out, because drawing it failed ({error})")
                 continue
             with self._guarded(f"the picture {name} is left out"):
-                write_whole(self._folder(trainer) / f"{name}.png", png)
+                folder, run = self._folder(trainer), Path(trainer.log_dir or trainer.default_root_dir)
+                write_whole(folder / f"{name}.png", png, run if folder.is_relative_to(run) else None)
                 for writer in writers(trainer):
                     add_png(writer, f"pictures/{name}", png, step, walltime)
 

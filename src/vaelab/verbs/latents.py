@@ -1,7 +1,7 @@
 """`vaelab encode | reconstruct | sample | traverse`: what are the latents, and what has it learned to draw?"""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
 from vaelab.evaluation.importance import decode_bytes
+from vaelab.files import read_json
 from vaelab.runs.load import Run
 from vaelab.tables import write_table
 
@@ -118,8 +119,12 @@ def _fitting(steps: int) -> int:
 
 def _informative(run: Run, latent_dim: int) -> list[int]:
     """The latents of most KL, from 0, in ascending order, where an evaluation has told it; or else the first."""
-    report = run.folder / "evaluation.json"
-    kl = json.loads(report.read_text())["kl_per_dimension"] if report.is_file() else [0.0] * latent_dim
+    try:
+        kl = read_json(run.folder / "evaluation.json")["kl_per_dimension"]
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or someone has edited it
+        kl = None
+    if not isinstance(kl, list) or len(kl) != latent_dim or not all(type(k) is float and isfinite(k) for k in kl):
+        kl = [0.0] * latent_dim
     return sorted(sorted(range(latent_dim), key=lambda index: -kl[index])[: views.TRAVERSED])
 
 

@@ -1,0 +1,49 @@
+"""Sizes that a config asks for, compared with the machine's memory before anything is allocated."""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+NUMBER = 4  # bytes
+COPIES = 3  # of the data, at least, while they are made: the draws, their sine, and their noise
+SPLITS = ("train_size", "val_size", "test_size")
+
+
+def memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_sizes(config: Mapping[str, Any]) -> None:
+    """Raises a ValueError if a run's data, or one of its minibatches, could not lie in this machine's memory.
+
+    Args:
+        config: a run's, whose values are of the kinds that belong there.
+    """
+    data, objective = config["data"], config["objective"]
+    numbers = math.prod(config["x_shape"]) + math.prod(config["target_shape"])
+    rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
+    for key, count in rows.items():
+        _check(f"data.{key}={count}", COPIES * count * numbers)
+    widest = max([numbers, config["latent_dim"], *_widths(config["network"].get("hidden"))])
+    samples = objective.get("samples") if type(objective.get("samples")) is int else 1
+    batch = min(_count(data, "batch_size"), rows.get("train_size", math.inf))
+    _check(f"objective.samples={samples}", samples * max(1 if batch == math.inf else int(batch), 1) * widest)
+
+
+def _widths(hidden: Any) -> list[int]:
+    return [width for width in hidden if type(width) is int] if isinstance(hidden, list) else []
+
+
+def _count(data: Mapping[str, Any], key: str) -> float:
+    return data[key] if type(data.get(key)) is int else math.inf
+
+
+def _check(asked: str, numbers: int) -> None:
+    if numbers * NUMBER > memory():
+        gigabytes = [f"{size / 2**30:,.0f} GB" for size in (numbers * NUMBER, memory())]
+        raise ValueError(
+            f"{asked} in the run's config needs at least {gigabytes[0]} of memory, but this machine has "
+            f"{gigabytes[1]}; use a larger machine"
+        )
