@@ -10,7 +10,7 @@ PLAIN = ("HydraException", "MisconfigurationException")  # Hydra's and Lightning
 LIST_KEYS = "`python train.py --cfg job` lists the keys"
 
 
-LONGEST = 2_000  # characters of a sentence: a file's own text may be part of it
+LONGEST = 3_000  # characters of a sentence: a file's own text may be part of it
 
 
 def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
@@ -23,11 +23,11 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
         given: the overrides of the run, named where the error itself does not say which value is at fault.
     """
     sentence = for_terminal(" ".join(_sentence(error, given).split()))
-    return sentence if len(sentence) <= LONGEST else f"{sentence[:LONGEST]}…"
+    return sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 1]}…"
 
 
 def _sentence(error: BaseException, given: Sequence[str]) -> str:
-    text = str(error)
+    text = str(error)[:LONGEST]  # the patterns below take long on a word without an end
     if match := re.search(
         r"Could not find '(.+)/(.+)'\s+Available options in '.+':\s+(.+?)\s*Config search", text, re.S
     ):
@@ -51,7 +51,7 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
         return f"a group was given no option; name one, as in model=gaussian ({LIST_KEYS})"
     while type(error).__name__ == "InstantiationException" and error.__cause__ is not None:
         error = error.__cause__  # what the constructor itself raised
-    text = " ".join(str(error).split())
+    text = " ".join(str(error)[:LONGEST].split())
     if match := re.search(r"Function '(\w+)' returned nan values in its (\d+)th output", text):
         return (
             f"the gradient of {match[1]} is nan (its output {match[2]}), because its input overflowed or vanished; try "

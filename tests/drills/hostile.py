@@ -25,6 +25,7 @@ from tests.runner import compose_config
 
 PROCESSES = 2
 SECONDS, BYTES = 5.0, 2**30  # more than on the good run
+TRIES = 3  # of a command that takes longer
 KEYS = (
     *("trainer.max_epochs=2", "trainer.log_every_n_steps=1", "data.train_size=60", "data.val_size=20"),
     *("data.test_size=20", "data.batch_size=30", "network.hidden=[6]", "latent_dim=3", "scheduler=exponential"),
@@ -67,7 +68,7 @@ def digest(place: Path, own: Path) -> dict[str, tuple]:
     while waiting:
         for entry in os.scandir(waiting.pop()):
             info = entry.stat(follow_symlinks=False)
-            if entry.path == str(own):
+            if entry.path in (str(own), str(place / "log")):
                 continue
             content: object = None
             if stat.S_ISDIR(info.st_mode):
@@ -148,19 +149,31 @@ def make_tree(place: Path, good: Path) -> None:
     shutil.copytree(good, place / "good")
 
 
+def tried(name: str, verb: str, place: Path, usual: Ending) -> tuple[Ending, list[str]]:
+    """Makes a hostile folder and does one thing with it; -> how that ends, and what has changed outside."""
+    run = place / "runs" / "hostile"
+    shutil.copytree(place / "good", run)
+    HOSTILE[name](run, place / "outside")
+    before = digest(place, run)
+    end = run_command(verb, run, place, usual.seconds + 2 * SECONDS)
+    after = digest(place, run)
+    shutil.rmtree(run)
+    changed = [path for path in sorted(before.keys() | after.keys()) if before.get(path) != after.get(path)]
+    if changed:  # what one has damaged must not count against the next
+        shutil.rmtree(place / "outside")
+        victims(place / "outside")
+    return end, [f"{path} has changed" for path in changed]
+
+
 def faults(name: str, place: Path, usual: dict[str, Ending]) -> list[str]:
     """What is wrong with what the verbs do to one hostile folder, a line each."""
     found = []
     for verb in VERBS:
-        run = place / "runs" / "hostile"
-        shutil.copytree(place / "good", run)
-        HOSTILE[name](run, place / "outside")
-        own = digest(place, run)
-        before = {path: entry for path, entry in own.items() if not path.startswith(f"{place}/log/")}
-        end = run_command(verb, run, place, usual[verb].seconds + 2 * SECONDS)
-        after = {path: entry for path, entry in digest(place, run).items() if not path.startswith(f"{place}/log/")}
-        wrong = [path for path in sorted(before.keys() | after.keys()) if before.get(path) != after.get(path)]
-        wrong = [f"{path} has changed" for path in wrong]
+        end, wrong = tried(name, verb, place, usual[verb])
+        for _ in range(TRIES - 1):
+            if end.seconds > usual[verb].seconds + SECONDS:  # the machine may be busy with something else
+                again, changed = tried(name, verb, place, usual[verb])
+                end, wrong = min(end, again, key=lambda end: end.seconds), wrong + changed
         if end.connections:
             wrong.append(f"{end.connections} connections")
         if "Traceback" in end.said or end.code < 0:
@@ -175,11 +188,7 @@ def faults(name: str, place: Path, usual: dict[str, Ending]) -> list[str]:
             wrong.append(f"{end.memory / BYTES:.1f} GB in place of {usual[verb].memory / BYTES:.1f} GB")
         found += [f"{name}, {verb}: {line}" for line in wrong]
         said = end.said.strip().splitlines()
-        print(json.dumps([name, verb, end.code, round(end.seconds, 1), (said or [""])[-1][:200], wrong]), flush=True)
-        shutil.rmtree(run)
-        if wrong:  # what one has damaged must not count against the next
-            shutil.rmtree(place / "outside")
-            victims(place / "outside")
+        print(json.dumps([name, verb, end.code, round(end.seconds, 1), (said or [""])[-1][:300], wrong]), flush=True)
     return found
 
 

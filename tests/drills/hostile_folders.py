@@ -80,7 +80,7 @@ def part(key: str, value: Any) -> Change:
         *parents, last = key.split("|")
         node: Any = content
         for parent in parents:
-            node = node[parent]
+            node = node.setdefault(parent, {})
         node[last] = value(run, outside) if callable(value) else value
 
     return edited(change)

@@ -166,7 +166,7 @@ LOGGERS: dict[str, Kinds] = {
 }
 CALLBACKS: dict[str, Kinds] = {
     "lightning.pytorch.callbacks.ModelCheckpoint": {
-        "dirpath": INSIDE,
+        **keys("dirpath", INSIDE),
         **keys("filename", FILE_NAME),
         **keys("monitor", CURVE),
         **keys("mode", choice("min", "max")),
@@ -185,12 +185,12 @@ CALLBACKS: dict[str, Kinds] = {
         **keys("log_momentum log_weight_decay", FLAG),
     },
     "vaelab.training.LastCheckpoint": {
-        "dirpath": INSIDE,
+        **keys("dirpath", INSIDE),
         **keys("filename", NAME),
         **keys("seconds every_n_steps", NUMBER),
     },
     "vaelab.training.Pictures": {
-        "dirpath": INSIDE,
+        **keys("dirpath", INSIDE),
         **keys("every_n_epochs examples timeout", NUMBER),
     },
     "vaelab.training.Progress": keys("refresh_rate process_position leave", NUMBER | FLAG),

@@ -14,6 +14,7 @@ from vaelab.runs.schema import Kind, Kinds
 
 TARGET = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 KEY = r"[A-Za-z][\w.-]*"
+SHOWN = 200  # characters of a value or a name, in an error
 CALLBACKS = 50  # of a run, at most
 STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: where its study lies
 KNOWN = {*schema.TOP, *schema.PACKAGES, *schema.TABLES, "trainer", "callbacks", "choices"}
@@ -74,7 +75,9 @@ def check_model(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
     for name in config:
         _check_key("", name)
         if name not in KNOWN:
-            raise ValueError(f"the run's config has the key {name}, which no run writes, so nothing of it is used")
+            raise ValueError(
+                f"the run's config has the key {name[:SHOWN]}, which no run writes, so nothing of it is used"
+            )
     for key in schema.TOP:
         _check("", key, config.get(key), schema.TOP[key], folder)
     for key in MODEL:
@@ -131,7 +134,9 @@ def with_own_study(config: dict[str, Any], study: str | None) -> dict[str, Any]:
 
 def _check_key(key: str, name: Any) -> None:
     if type(name) is not str or not re.fullmatch(KEY, name):
-        raise ValueError(f"the run's config has the key {key}.{name}, which no run writes, so nothing of it is used")
+        raise ValueError(
+            f"the run's config has the key {key}.{str(name)[:SHOWN]}, which no run writes, so nothing of it is used"
+        )
 
 
 def _check(key: str, name: str, value: Any, kind: Kind, folder: Path) -> None:
@@ -140,7 +145,7 @@ def _check(key: str, name: str, value: Any, kind: Kind, folder: Path) -> None:
 
 
 def _refusal(key: str, value: Any, phrase: str) -> ValueError:
-    shown = type(value).__name__ if isinstance(value, dict | list | tuple) else str(value)[:80]
+    shown = type(value).__name__ if isinstance(value, dict | list | tuple) else str(value)[:SHOWN]
     return ValueError(f"{key} in the run's config must be {phrase}, but is {shown}, so nothing of it is used")
 
 
@@ -194,7 +199,9 @@ def _check_node(
         if own:
             _check_plain(f"{key}.{name}", value, folder, allow)
         elif name not in kinds:
-            raise ValueError(f"{key}.{name} in the run's config is not a key of {target}, so nothing of it is used")
+            raise ValueError(
+                f"{key}.{name[:SHOWN]} in the run's config is not a key of {target}, so nothing of it is used"
+            )
         elif kinds[name] is schema.OBJECT:
             nested = "vaelab.families" if package == "vaelab.priors" else package
             _check_node(f"{key}.{name}", value, folder, allow, table, nested)
@@ -233,7 +240,7 @@ PARTS = {  # of a checkpoint: what looks through each
     ),
     "hparams_name": schema.NAME | schema.NOTHING,
 }
-QUIETLY = ("loops", "optimizer_states", "lr_schedulers", "metrics", "position", "state_dict", "MixedPrecision")
+QUIETLY = ("optimizer_states", "lr_schedulers", "metrics", "position", "state_dict", "MixedPrecision")
 STATES: dict[str, Kinds] = {
     "ModelCheckpoint": {
         "monitor": schema.CURVE | schema.NOTHING,
@@ -259,9 +266,14 @@ STATES: dict[str, Kinds] = {
 
 def _is_quiet(value: Any) -> bool:
     """Whether a value is a number, or a name that cannot be taken for a path or a format."""
+    return _is_counter(value) or type(value) is float or schema.WHOLE.holds(value, Path())
+
+
+def _is_counter(value: Any) -> bool:
+    """Whether a value is what Lightning's loops keep: a count, a flag, a tensor or a name."""
     if type(value) is str:
         return len(value) <= 4096 and bool(re.fullmatch(r"[\w.+ -]*(/[\w.+ -]+)*", value)) and ".." not in value
-    return isinstance(value, Tensor) or type(value) in (float, bool, type(None)) or schema.WHOLE.holds(value, Path())
+    return isinstance(value, Tensor) or type(value) in (bool, type(None)) or COUNT.holds(value, Path())
 
 
 def check_trusted(content: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
@@ -277,10 +289,14 @@ def check_trusted(content: Mapping[str, Any], folder: Path, allow: tuple[str, ..
             _check("", name, part, PARTS[name], folder)
         elif name == "callbacks":
             _check_callbacks(part, folder, allow)
+        elif name == "loops":
+            _check_quiet(name, part, lambda value, at: _is_counter(value), folder)
         elif name in QUIETLY or (allow and name != "hyper_parameters"):
             _check_quiet(name, part, QUIET.holds, folder)
         elif name != "hyper_parameters":
-            raise ValueError(f"the run's checkpoint holds {name}, which no run writes, so nothing of it is used")
+            raise ValueError(
+                f"the run's checkpoint holds {str(name)[:SHOWN]}, which no run writes, so nothing of it is used"
+            )
     _check_position(content.get("position"), folder)
 
 

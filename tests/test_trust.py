@@ -1,0 +1,363 @@
+"""A run that comes from anyone: nothing of it runs, writes or fetches outside its folder, and its cost is bounded."""
+
+import os
+import re
+import shutil
+import socket
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import vaelab
+from drills.hostile_folders import HOSTILE, config, edited, state, victims
+from runner import ROOT, compose_config
+from train import recipe, resume, train
+from vaelab.errors import one_sentence
+from vaelab.runs.folder import check_own, in_use, locked
+from vaelab.runs.load import check_at_hand, local_data
+from vaelab.runs.schema import kinds_of
+from vaelab.runs.sizes import check_sizes, memory
+from vaelab.runs.trust import check_config, with_own_study
+
+CONF = ROOT / "conf"
+RUN = (
+    *("trainer.max_epochs=2", "data.train_size=60", "data.val_size=20", "data.test_size=20", "data.batch_size=30"),
+    *("network.hidden=[6]", "latent_dim=3", "callbacks.pictures=null", "scheduler=exponential"),
+)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trust") / "good"
+    train(compose_config(folder, *RUN))
+    (folder / "figures").mkdir()
+    return folder
+
+
+@pytest.fixture
+def place(good, tmp_path, monkeypatch):
+    """A copy of the good run beside some victims; whoever reaches for the network fails the test."""
+    victims(tmp_path / "outside")
+    monkeypatch.setattr(socket.socket, "connect", lambda *arguments: pytest.fail("something reached for the network"))
+    monkeypatch.chdir(tmp_path / "outside")
+    shutil.copytree(good, tmp_path / "run")
+    return tmp_path
+
+
+def contents(folder):
+    return {path: content(path) for path in sorted(folder.rglob("*"))}
+
+
+def content(path):
+    if path.is_symlink():
+        return str(path.readlink())
+    return path.read_bytes() if path.is_file() else path.stat().st_mode
+
+
+# Each of these is resumed here; the drill does all of them with every verb, in processes of their own.
+REFUSED = [
+    *("link at hparams.yaml", "link at checkpoints", "link at .lock", "hard link at events", "hard link at last.ckpt"),
+    *("pipe at train.log", "pipe at last.ckpt", "socket at state.json", "link to itself"),
+    *("positional arguments", "convert", "partial callback", "command as optimizer", "modules through torch"),
+    *("partial of partial", "attribute of a class", "drawing process as data", "a constructor inside a list"),
+    *("checkpoints elsewhere", "checkpoints in the folder above", "checkpoints at a relative path"),
+    *("checkpoints by a format", "checkpoints by an interpolation", "checkpoints at home"),
+    *("checkpoints at an address", "file name with a path", "file name with a format"),
+    *("file name with a wide format", "file name with an attribute", "root elsewhere", "profiler", "plugin"),
+    *("strategy", "many processes", "many machines", "log elsewhere", "log at an address", "log version with a path"),
+    *(
+        "log name with a path",
+        "log at a variable",
+        "another logger",
+        "mirrors",
+        "unknown key",
+        "unknown key at the top",
+    ),
+    *("best checkpoint elsewhere", "worst checkpoint elsewhere", "last checkpoint of a state", "folder of a state"),
+    *("unknown key of a state", "unknown part", "curves of no size", "no position", "counters of huge numbers"),
+    *("counters before the beginning", "config of another type", "many rows", "many draws"),
+    *("many threads", "hundreds of digits", "nothing but NaN", "wrong types", "long names", "sparse weights"),
+    *("weights on no device", "shared containers", "containers in themselves", "deep containers"),
+    *("a pickled command", "a pickled allocation", "a terabyte inside a checkpoint"),
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_hostile_run_is_refused_and_touches_nothing_outside(name, place):
+    HOSTILE[name](place / "run", place / "outside")
+    before = contents(place / "outside")
+    with pytest.raises((ValueError, OSError)) as caught:
+        resume({"resume": str(place / "run"), "trainer.max_epochs": "4"})
+    sentence = one_sentence(caught.value)
+    assert "set HYDRA_FULL_ERROR" not in sentence
+    assert not any(character in sentence for character in "\x1b\x07\u202e\n")
+    assert contents(place / "outside") == before
+
+
+@pytest.mark.parametrize("name", ["study elsewhere", "last checkpoint nowhere"])
+def test_what_a_resumed_run_writes_stays_in_its_folder(name, place):
+    HOSTILE[name](place / "run", place / "outside")
+    before = contents(place / "outside")
+    resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
+    assert (place / "run" / "metrics.json").is_file()
+    assert contents(place / "outside") == before
+    assert sorted(path.name for path in place.iterdir()) == ["outside", "run"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "answer"),
+    [
+        (lambda c: c["optimizer"].update(_target_="os.system"), "names os.system, which is no class of vaelab"),
+        (lambda c: c["callbacks"]["best"].update(_target_="subprocess.Popen"), "names subprocess.Popen"),
+        (
+            lambda c: c["network"].update(_target_="vaelab.figures.process.subprocess.Popen"),
+            "cannot be imported|no class",
+        ),
+        (lambda c: c["network"].update(_target_="vaelab.files.write_whole"), "which is no class of vaelab"),
+        (
+            lambda c: c["callbacks"]["best"].update(dirpath="/tmp/elsewhere"),
+            "dirpath .* must be a folder inside the run",
+        ),
+        (lambda c: c["logger"].update(save_dir=c["folder"] + "/../.."), "save_dir .* must be a folder inside the run"),
+        (
+            lambda c: c["model"].update(min_std="${oc.env:HOME}"),
+            "model.min_std .* must be a finite number, but is .*HOME",
+        ),
+        (lambda c: c["network"].update(hidden=({"_target_": "torch.hub.load"},)), "hidden .* each a whole number"),
+        (lambda c: c["callbacks"]["best"].update(filename="../../elsewhere"), "filename .* must be a plain name"),
+        (lambda c: c["logger"].update(version="/tmp/elsewhere"), "version .* must be a plain name"),
+    ],
+    ids=range(10),
+)
+def test_a_strangers_config_runs_nothing(edit, answer, place):
+    edited(lambda content, run, outside: edit(content["hyper_parameters"]))(place / "run", place)
+    with pytest.raises(ValueError, match=answer):
+        resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
+
+
+def test_a_strangers_callbacks_remove_nothing(place):
+    victim = place / "outside" / "victim.ckpt"
+    state("kth_best_model_path", lambda run, outside: f"{run}/checkpoints/../../outside/victim.ckpt")(
+        place / "run", place
+    )
+    with pytest.raises(ValueError, match=r"kth_best_model_path .* must be empty or a path inside the run's folder"):
+        resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
+    assert victim.is_file()
+
+
+def test_only_the_search_that_runs_a_cell_says_where_its_study_lies():
+    callbacks = {"prune": {"_target_": "vaelab.training.PruneTrial", "storage": "sqlite:////etc/a.db"}, "bar": None}
+    assert with_own_study({"callbacks": callbacks}, None)["callbacks"] == {"prune": None, "bar": None}
+    own = with_own_study({"callbacks": callbacks}, "sqlite:///mine.db")["callbacks"]["prune"]
+    assert own == {**callbacks["prune"], "storage": "sqlite:///mine.db"}
+    assert with_own_study({"callbacks": {"bar": None}}, None) == {"callbacks": {"bar": None}}
+
+
+# What a run writes itself is accepted
+
+
+def options():
+    """Every option of every group, in lists that compose: each list has one of every group at most."""
+    groups = {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in CONF.iterdir()
+        if folder.is_dir() and folder.name not in ("hydra", "experiment")
+    }
+    rows = max(map(len, groups.values()))
+    return [[f"{group}={names[row % len(names)]}" for group, names in groups.items()] for row in range(rows)]
+
+
+EXPERIMENTS = [[f"experiment={file.stem}"] for file in sorted((CONF / "experiment").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("chosen", options() + EXPERIMENTS, ids=lambda chosen: chosen[0])
+def test_every_option_writes_a_config_that_can_be_resumed(chosen, tmp_path):
+    written = recipe(compose_config(tmp_path, *chosen)) | {"x_shape": [3], "target_shape": [2, 2], "fingerprint": 7}
+    written |= {"choices": dict(choice.split("=") for choice in chosen), "folder": str(tmp_path), "threads": 2}
+    check_config(written, tmp_path)
+    written["trainer"]["nonsense"] = 1
+    with pytest.raises(ValueError, match=r"trainer.nonsense in the run's config is not a key of"):
+        check_config(written, tmp_path)
+
+
+def constructors():
+    """vaelab's own that a config may name."""
+    for package in ("families", "priors", "networks", "objectives", "data"):
+        for found in vars(import_module(f"vaelab.{package}")).values():
+            if isinstance(found, type) and found.__module__.startswith(f"vaelab.{package}"):
+                yield found
+
+
+@pytest.mark.parametrize("constructor", list(constructors()), ids=lambda constructor: constructor.__name__)
+def test_every_constructors_annotations_say_a_kind(constructor):
+    kinds = kinds_of(constructor)  # raises if an annotation cannot be resolved
+    assert all(kind.phrase for kind in kinds.values())
+    if issubclass(constructor, nn.Module) and constructor.__init__ is not nn.Module.__init__:
+        assert kinds
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "answer"),
+    [
+        ("callbacks.best.filename", "best-{epoch}-{val/elbo:.2f}", ""),
+        ("callbacks.best.filename", "{epoch:99999}", "must be a plain name"),
+        ("callbacks.best.dirpath", "RUN/checkpoints/deeper", ""),
+        ("callbacks.best.dirpath", "RUN-2/checkpoints", "must be a folder inside the run's own"),
+        ("callbacks.best.dirpath", "RUN/checkpoints/", "must be a folder inside the run's own"),
+        ("callbacks.best.monitor", "../x", "must be the name of a curve"),
+        ("logger.version", 3, ""),
+        ("logger.name", "..", "must be a plain name"),
+        ("trainer.max_time", "00:01:00:00", ""),
+        ("trainer.max_time", {"hours": 3}, ""),
+        ("trainer.precision", "bf16-mixed", ""),
+        ("trainer.profiler", "simple", ""),
+        ("trainer.callbacks", [], "must be null or null|must be null"),
+        ("optimizer.betas", [0.5] * 3000, "must be a list of at most 1000 entries"),
+        ("optimizer.lr", 10**30, "must be a finite number"),
+        ("optimizer.lr", "1e-3", "must be a finite number"),
+        ("optimizer.fused", 1, "must be true or false"),
+        ("seed", True, "must be a whole number"),
+        ("data.seed", 1.5, "must be a whole number"),
+        ("data.surface", "yes", "must be true or false"),
+        ("model.min_std", None, "must be a finite number"),
+    ],
+)
+def test_each_key_takes_its_kind_alone(key, value, answer, tmp_path):
+    written = recipe(compose_config(tmp_path)) | {"x_shape": [3], "target_shape": [2], "choices": {}}
+    *parents, last = key.split(".")
+    node = written
+    for parent in parents:
+        node = node[parent]
+    node[last] = value.replace("RUN", str(tmp_path)) if isinstance(value, str) else value
+    if not answer:
+        check_config(written, tmp_path)
+        return
+    with pytest.raises(ValueError, match=f"{re.escape(key)} in the run's config {answer}"):
+        check_config(written, tmp_path)
+
+
+def test_an_allowed_packages_constructor_gets_plain_values_of_any_kind(tmp_path, monkeypatch):
+    (tmp_path / "theirs.py").write_text("class Bar:\n    def __init__(self, **more): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    written = recipe(compose_config(tmp_path)) | {"x_shape": [3], "target_shape": [2], "choices": {}}
+    written["callbacks"]["bar"] = {"_target_": "theirs.Bar", "a": [{"b": 1.5, "c": None}], "d": "any text / at all"}
+    check_config(written, tmp_path, ("theirs",))
+    with pytest.raises(ValueError, match=r"names theirs.Bar, which is no class of vaelab"):
+        check_config(written, tmp_path)
+    written["callbacks"]["bar"]["a"] = [{"_target_": "os.getcwd"}]
+    with pytest.raises(ValueError, match=r"names os.getcwd, which is no class of vaelab or theirs"):
+        check_config(written, tmp_path, ("theirs",))
+    written["callbacks"]["bar"]["a"] = "${oc.env:HOME}"
+    with pytest.raises(ValueError, match=r"must be text without"):
+        check_config(written, tmp_path, ("theirs",))
+
+
+# Nothing is fetched, and nothing is larger than the machine
+
+
+def test_a_loaded_run_fetches_nothing(good, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket.socket, "connect", lambda *arguments: pytest.fail("something reached for the network"))
+    shutil.copytree(good, tmp_path / "run")
+    HOSTILE["mirrors"](tmp_path / "run", tmp_path)
+    run = vaelab.load_run(tmp_path / "run")
+    assert run.vae.sample(2).shape == (2, 1)
+    data = run.datamodule()
+    assert (data.root, data.mirrors) == (tmp_path / "cache" / "vaelab" / "mnist", vaelab.data.download.MIRRORS)
+    with pytest.raises(FileNotFoundError, match="does not hold MNIST, and a loaded run downloads nothing; get"):
+        run.ready_datamodule({})
+    assert not (tmp_path / "cache").exists()
+
+
+def test_downloaded_data_are_taken_from_the_cache(small_mnist, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(small_mnist, tmp_path / "vaelab" / "mnist")
+    found = local_data({"_target_": "vaelab.data.MNIST", "root": None, "mirrors": ["http://192.0.2.1/"]})
+    assert found == {"_target_": "vaelab.data.MNIST", "root": str(tmp_path / "vaelab" / "mnist")}
+    check_at_hand(found)
+    mine = {"_target_": "vaelab.data.MNIST", "root": str(small_mnist)}
+    assert local_data(mine) == mine
+
+
+def test_data_are_read_from_no_device(tmp_path):
+    os.mkfifo(tmp_path / "rows.npy")
+    for named, kind in (("/dev/zero", "a device"), (str(tmp_path / "rows.npy"), "a pipe")):
+        with pytest.raises(ValueError, match=f"data.path={named} must be a file or a folder, but is {kind}"):
+            local_data({"_target_": "vaelab.data.Array", "path": named})
+
+
+@pytest.mark.parametrize(("key", "count"), [("train_size", 1), ("test_size", 1), ("samples", 1), ("samples", 0)])
+def test_sizes_are_compared_with_the_machines_memory(key, count):
+    written = {
+        "data": {"train_size": 50, "test_size": 9, "batch_size": 10**15},
+        "objective": {"samples": 2},
+        "network": {"hidden": [3, 700]},
+        "x_shape": [5],
+        "target_shape": [2, 3],
+        "latent_dim": 4,
+    }
+    group = "objective" if key == "samples" else "data"
+    # 50 rows of 700 units in 4 bytes each are decoded per draw; data of 11 numbers are held three times.
+    most = memory() // (4 * 50 * 700) if key == "samples" else memory() // (4 * 3 * 11)
+    written[group][key] = most + count
+    if count:
+        with pytest.raises(ValueError, match=rf"{key}={most + 1} in the run's config needs at least .* GB of memory"):
+            check_sizes(written)
+    else:
+        check_sizes(written)
+
+
+def test_weights_are_compared_before_a_model_is_made(good, tmp_path, monkeypatch):
+    shutil.copytree(good, tmp_path / "run")
+    config("network.hidden", [10**7, 10**7])(tmp_path / "run", tmp_path)
+    largest = []
+    empty = torch.empty
+
+    def noted(*size, **options):
+        made = empty(*size, **options)
+        largest.append(0 if made.is_meta else made.numel())
+        return made
+
+    monkeypatch.setattr(torch, "empty", noted)
+    with pytest.raises(ValueError, match="weights that do not fit its own config"):
+        vaelab.load_run(tmp_path / "run")
+    assert max(largest) < 10**6
+
+
+# The folder itself
+
+
+def test_a_folder_of_its_own_files_is_accepted(good):
+    check_own(good)  # last.ckpt and previous.ckpt may be one file
+    names = [path.name for path in (good / "checkpoints").iterdir() if path.stat().st_nlink > 1]
+    assert set(names) <= {"last.ckpt", "previous.ckpt"}
+
+
+def test_a_lock_empties_no_file_elsewhere(tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    for name, make in (("hard", Path.hardlink_to), ("soft", Path.symlink_to)):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name / ".lock", tmp_path / "victim")
+        with pytest.raises(ValueError, match=r".lock must be a file of this folder alone"), locked(tmp_path / name):
+            pass
+        assert not in_use(tmp_path / name)
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_what_is_printed_controls_no_terminal():
+    assert one_sentence(ValueError("a\x1b[2Jb\nc\u202ed")) == "a\\x1b[2Jb c\\u202ed"
+    assert len(one_sentence(ValueError("x" * 10**6))) == 3000
+
+
+def test_the_lowest_versions_are_those_of_the_package():
+    def versions(text, mark):
+        return dict(re.findall(rf'^\s*"?([\w-]+){mark}([\d.]+)', text, re.M))
+
+    dependencies = (ROOT / "pyproject.toml").read_text().split("dependencies = [")[1].split("\n]")[0]
+    allowed, lowest = versions(dependencies, ">="), versions((ROOT / "tests" / "lowest.txt").read_text(), "==")
+    assert allowed.keys() == lowest.keys()
+    for name, version in allowed.items():
+        assert (lowest[name] + ".").startswith(version + "."), name
