@@ -216,11 +216,14 @@ def hash_of(cfg: DictConfig) -> str:
 
 def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
+    from vaelab.escapes import for_terminal
     from vaelab.runs.folder import check_own, locked, sweep_up
-    from vaelab.runs.load import check_at_hand, local_data, newest_checkpoint
+    from vaelab.runs.load import newest_checkpoint
+    from vaelab.runs.local_data import check_at_hand, local_data
     from vaelab.runs.sizes import check_sizes
     from vaelab.runs.state import State, read_state, recorded, write_state
-    from vaelab.runs.trust import STUDY, check_trusted, with_own_study
+    from vaelab.runs.states import check_trusted
+    from vaelab.runs.trust import STUDY, with_own_study
 
     named = arguments.pop("resume")
     folder = Path(named).expanduser().resolve()
@@ -236,12 +239,13 @@ def resume(arguments: dict[str, str]) -> None:
         )
     if not any(folder.glob("checkpoints/*.ckpt")):
         raise FileNotFoundError(f"{folder} holds no checkpoint, so there is nothing to go on from; name a run's folder")
-    check_own(folder)
     with nullcontext() if rank() else locked(folder):
-        sweep_up(folder)
+        if not rank():
+            check_own(folder)
+            sweep_up(folder)
         checkpoint, content = newest_checkpoint(folder)
+        config = content["hyper_parameters"] = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
         check_trusted(content, folder, allow)
-        config = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
         check_sizes(config)
         changes = OmegaConf.from_dotlist([f"{key}={value}" for key, value in arguments.items()])
         cfg = OmegaConf.merge(
@@ -262,7 +266,7 @@ def resume(arguments: dict[str, str]) -> None:
             if over or epochs == before:
                 if (state := read_state(folder)) and state.state != "done":  # it was killed at the very end
                     write_state(folder, replace(state, state="done", reason=""))
-                print(f"{folder} is finished, after {content['epoch']} epoch(s); {further(content)}")
+                print(for_terminal(f"{folder} is finished, after {content['epoch']} epoch(s); {further(content)}"))
                 return
         if "T_max" in (cfg.get("scheduler") or {}) and epochs != before:
             raise ValueError(
@@ -424,18 +428,31 @@ def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
     sys.exit(128 + stopped.signal)
 
 
+class Plain(logging.Formatter):
+    """What is said, without control characters that a run's files may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from vaelab.escapes import lines_for_terminal
+
+        return lines_for_terminal(super().format(record))
+
+
 def go_on(arguments: list[str]) -> None:
     """`resume`, with what it says in the run's train.log too."""
     from vaelab.files import open_log
     from vaelab.stopping import Stopped
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[logging.StreamHandler()])
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
     if unread := [argument for argument in arguments if "=" not in argument]:
         sys.exit(f"error: {unread[0]} does not fit, because a run goes on as it was; leave it out")
     given = dict(argument.split("=", 1) for argument in arguments)
     folder = Path(given["resume"]).expanduser()
     if (train_log := open_log(folder / "train.log")) is not None:
-        logging.getLogger().addHandler(logging.StreamHandler(train_log))
+        handlers.append(logging.StreamHandler(train_log))
+    logging.getLogger().setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(Plain())
+        logging.getLogger().addHandler(handler)
     try:
         resume(given)
     except Stopped as stopped:

@@ -17,7 +17,7 @@ from runner import ROOT, compose_config
 from train import recipe, resume, train
 from vaelab.errors import one_sentence
 from vaelab.runs.folder import check_own, in_use, locked
-from vaelab.runs.load import check_at_hand, local_data
+from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.schema import kinds_of
 from vaelab.runs.sizes import check_sizes, memory
 from vaelab.runs.trust import check_config, with_own_study

@@ -23,6 +23,11 @@ def for_terminal(text: object) -> str:
     return "".join(_written_out(each) if unicodedata.category(each) in HIDDEN else each for each in str(text))
 
 
+def lines_for_terminal(text: object) -> str:
+    """As `for_terminal`, but with its line breaks."""
+    return "\n".join(map(for_terminal, str(text).split("\n")))
+
+
 def for_csv(cell: object) -> str:
     """A cell that no spreadsheet takes for a formula: numbers stay numbers, other text gets an apostrophe in front.
 

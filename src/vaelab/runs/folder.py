@@ -35,7 +35,7 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not _is_own(folder / ".lock"):
+        if not is_own(folder / ".lock"):
             raise ValueError(f"{folder / '.lock'} must be a file of this folder alone, but is not; remove it")
         lock.acquire()
     except Timeout as error:
@@ -49,7 +49,7 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
         lock.release()
 
 
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
     """Whether a path is free, or an ordinary file without a second name: locking a file empties it."""
     try:
         found = path.lstat()
@@ -98,7 +98,7 @@ def sweep_up(folder: Path) -> None:
 def in_use(folder: Path) -> bool:
     """Whether a process trains in a folder."""
     lock = FileLock(folder / ".lock", timeout=0)
-    if not os.path.lexists(lock.lock_file) or not _is_own(folder / ".lock"):
+    if not os.path.lexists(lock.lock_file) or not is_own(folder / ".lock"):
         return False
     try:
         lock.acquire()

@@ -1,9 +1,6 @@
 """A trained VAE, from a run's folder or from one of its checkpoints."""
 
-import inspect
 import logging
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +10,10 @@ import torch
 from torch import nn
 
 from vaelab.checkpoint import read_checkpoint
-from vaelab.files import kind_of, read_json, second_name
+from vaelab.files import read_json, second_name
+from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.sizes import check_sizes
-from vaelab.runs.trust import check_data_config, check_model, constructor, instantiate
+from vaelab.runs.trust import check_data_config, check_model, constructor, instantiate, users_own
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
@@ -135,7 +133,7 @@ def _with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, allow
     x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
     weights = {str(name).removeprefix("vae."): value for name, value in state.items()}
     try:
-        if not allow:  # a constructor that is trusted may do more than torch can without memory
+        if not users_own(allow):  # a constructor that is trusted may do more than torch can without memory
             with torch.device("meta"):  # only shapes: a size that no machine has costs nothing
                 _check_weights(build_vae(config, x_shape, target_shape).state_dict(), weights)
         vae = build_vae(config, x_shape, target_shape, allow)
@@ -162,45 +160,6 @@ def _check_weights(expected: Mapping[str, torch.Tensor], weights: Mapping[str, A
             raise _Misfit(f"{name} must have the shape {tuple(expected[name].shape)}, but is {found}")
         if value.is_floating_point() != expected[name].is_floating_point() or value.is_complex():
             raise _Misfit(f"{name} must hold {expected[name].dtype}, but holds {value.dtype}")
-
-
-def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A data config that fetches nothing: without mirrors, and with the user's cache in place of a download.
-
-    Raises:
-        ValueError: `root` or `path` is neither a file nor a folder, but a pipe or a device.
-    """
-    from vaelab.data import DataModule
-
-    made = constructor(config["_target_"], allow, DataModule)
-    config = dict(config)
-    if made.__module__.startswith("vaelab.") and "mirrors" in inspect.signature(made).parameters:
-        config.pop("mirrors", None)
-        if config.get("root") is None:
-            config["root"] = str(_cache())
-    for key in ("root", "path"):
-        if isinstance(named := config.get(key), str) and os.path.exists(named):
-            found = os.stat(named)
-            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-                raise ValueError(f"data.{key}={named} must be a file or a folder, but is {kind_of(found)}")
-    return config
-
-
-def check_at_hand(config: Mapping[str, Any]) -> None:
-    """Raises a FileNotFoundError if a config of `local_data` needs the cache of a download, and it is empty."""
-    cache = _cache()
-    if config.get("root") == str(cache) and not any(cache.glob("train-images-idx3-ubyte*")):
-        raise FileNotFoundError(
-            f"{cache} does not hold MNIST, and a loaded run downloads nothing; get it with `python -c "
-            '"from vaelab import data; data.MNIST().prepare_data()"`, or name a folder that holds it: --data '
-            "root=FOLDER, or data.root=FOLDER with resume"
-        )
-
-
-def _cache() -> Path:
-    from vaelab.data import MNIST
-
-    return MNIST()._folder
 
 
 def _device(name: str) -> torch.device:

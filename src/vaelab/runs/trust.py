@@ -1,15 +1,15 @@
-"""What a run's checkpoint may hold: it is data, and may come from anyone."""
+"""What a run's config may hold: it is data, and may come from anyone."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from vaelab.runs import schema
+from vaelab.runs import constructors, schema
 from vaelab.runs.schema import Kind, Kinds
 
 TARGET = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
@@ -17,7 +17,7 @@ KEY = r"[A-Za-z][\w.-]*"
 SHOWN = 200  # characters of a value or a name, in an error
 CALLBACKS = 50  # of a run, at most
 STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: where its study lies
-KNOWN = {*schema.TOP, *schema.PACKAGES, *schema.TABLES, "trainer", "callbacks", "choices"}
+KNOWN = {*constructors.TOP, *constructors.PACKAGES, *constructors.TABLES, "trainer", "callbacks", "choices"}
 MODEL = ("model", "posterior", "prior", "network")  # what a trained model is made of
 
 
@@ -64,6 +64,11 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
     return found
 
 
+def users_own(allow: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the packages that are allowed those that vaelab knows nothing about."""
+    return tuple(package for package in allow if package not in ("vaelab", "torch", "lightning", "optuna"))
+
+
 def check_model(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
     """Looks through what a config says about a model, before it is built.
 
@@ -71,26 +76,26 @@ def check_model(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
         ValueError: a key is not known, or its value is not of the kind that belongs there.
     """
     if type(config) is not dict:
-        raise _refusal("config", config, "a table of keys")
+        raise refusal("config", config, "a table of keys")
     for name in config:
         _check_key("", name)
         if name not in KNOWN:
             raise ValueError(
                 f"the run's config has the key {name[:SHOWN]}, which no run writes, so nothing of it is used"
             )
-    for key in schema.TOP:
-        _check("", key, config.get(key), schema.TOP[key], folder)
+    for key in constructors.TOP:
+        check_kind("", key, config.get(key), constructors.TOP[key], folder)
     for key in MODEL:
-        _check_node(key, config.get(key), folder, allow, {}, schema.PACKAGES[key], delayed=key == "network")
+        _check_node(key, config.get(key), folder, allow, {}, constructors.PACKAGES[key], delayed=key == "network")
     for key in ("objective", "data"):
         if type(config.get(key)) is not dict:
-            raise _refusal(key, config.get(key), schema.OBJECT.phrase)
-    _check("objective", "beta", config["objective"].get("beta"), schema.NUMBER | schema.NOTHING, folder)
+            raise refusal(key, config.get(key), schema.OBJECT.phrase)
+    check_kind("objective", "beta", config["objective"].get("beta"), schema.NUMBER | schema.NOTHING, folder)
 
 
 def check_data_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
     """Looks through what a config says about its data, before they are read; raises as `check_model`."""
-    _check_node("data", config["data"], folder, allow, {}, schema.PACKAGES["data"])
+    _check_node("data", config["data"], folder, allow, {}, constructors.PACKAGES["data"])
 
 
 def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
@@ -101,21 +106,21 @@ def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...]
     """
     check_model(config, folder, allow)
     check_data_config(config, folder, allow)
-    _check_node("objective", config["objective"], folder, allow, {}, schema.PACKAGES["objective"])
-    for key, table in schema.TABLES.items():
+    _check_node("objective", config["objective"], folder, allow, {}, constructors.PACKAGES["objective"])
+    for key, table in constructors.TABLES.items():
         if config.get(key) is not None and config[key] is not False:
             _check_node(key, config[key], folder, allow, table, delayed=key != "logger")
     _check_trainer(config.get("trainer"), folder, allow)
     callbacks = config.get("callbacks") or {}
     if type(callbacks) is not dict or len(callbacks) > CALLBACKS:
-        raise _refusal("callbacks", callbacks, f"a table of at most {CALLBACKS} callbacks")
+        raise refusal("callbacks", callbacks, f"a table of at most {CALLBACKS} callbacks")
     for name, node in callbacks.items():
         _check_key("callbacks", name)
         if node is not None:
-            _check_node(f"callbacks.{name}", node, folder, allow, schema.CALLBACKS | schema.PRUNERS)
+            _check_node(f"callbacks.{name}", node, folder, allow, constructors.CALLBACKS | constructors.PRUNERS)
     choices = config.get("choices")
     if type(choices) is not dict or not all(schema.is_text(each) for pair in choices.items() for each in pair):
-        raise _refusal("choices", choices, "a table of names")
+        raise refusal("choices", choices, "a table of names")
 
 
 def with_own_study(config: dict[str, Any], study: str | None) -> dict[str, Any]:
@@ -125,8 +130,10 @@ def with_own_study(config: dict[str, Any], study: str | None) -> dict[str, Any]:
         config: whose database may be anyone's.
         study: the address of the search's own.
     """
-    callbacks = dict(config.get("callbacks") or {})
-    asks = [name for name, node in callbacks.items() if node and node["_target_"] == "vaelab.training.PruneTrial"]
+    given = config.get("callbacks") if type(config) is dict else None
+    callbacks = dict(given) if type(given) is dict else {}
+    prunes = "vaelab.training.PruneTrial"
+    asks = [name for name, node in callbacks.items() if type(node) is dict and node.get("_target_") == prunes]
     for name in asks:
         callbacks[name] = study and {**callbacks[name], "storage": study}
     return {**config, "callbacks": callbacks} if asks else config
@@ -139,26 +146,26 @@ def _check_key(key: str, name: Any) -> None:
         )
 
 
-def _check(key: str, name: str, value: Any, kind: Kind, folder: Path) -> None:
+def check_kind(key: str, name: str, value: Any, kind: Kind, folder: Path) -> None:
     if not kind.holds(value, folder):
-        raise _refusal(f"{key}.{name}".lstrip("."), value, kind.phrase)
+        raise refusal(f"{key}.{name}".lstrip("."), value, kind.phrase)
 
 
-def _refusal(key: str, value: Any, phrase: str) -> ValueError:
+def refusal(key: str, value: Any, phrase: str) -> ValueError:
     shown = type(value).__name__ if isinstance(value, dict | list | tuple) else str(value)[:SHOWN]
     return ValueError(f"{key} in the run's config must be {phrase}, but is {shown}, so nothing of it is used")
 
 
 def _check_trainer(node: Any, folder: Path, allow: tuple[str, ...]) -> None:
     if type(node) is not dict:
-        raise _refusal("trainer", node, "a table of keys")
+        raise refusal("trainer", node, "a table of keys")
     plugins = node.get("plugins") or []
     if type(plugins) is not list:
-        raise _refusal("trainer.plugins", plugins, "a list")
+        raise refusal("trainer.plugins", plugins, "a list")
     for plugin in plugins:
-        _check_node("trainer.plugins", plugin, folder, allow, schema.PLUGINS)
+        _check_node("trainer.plugins", plugin, folder, allow, constructors.PLUGINS)
     rest = {key: value for key, value in node.items() if key != "plugins"}
-    _check_node("trainer", rest, folder, allow, {"lightning.pytorch.Trainer": schema.TRAINER})
+    _check_node("trainer", rest, folder, allow, {"lightning.pytorch.Trainer": constructors.TRAINER})
 
 
 def _check_node(
@@ -182,16 +189,16 @@ def _check_node(
         delayed: whether `_partial_` may be given.
     """
     if type(node) is not dict or type(node.get("_target_")) is not str:
-        raise _refusal(key, node, "a table of keys with a _target_")
+        raise refusal(key, node, "a table of keys with a _target_")
     target, kinds = node["_target_"], table.get(node["_target_"])
-    own = kinds is None and target.split(".")[0] in allow
+    own = kinds is None and target.split(".")[0] in allow and not target.startswith("vaelab.")
     if kinds is None:
         found = constructor(target, allow, object)
         if not own and not (package and found.__module__.startswith(package)):
             raise ValueError(f"{key} in the run's config must not be {target}, so it is not called")
         kinds = {} if own else schema.kinds_of(found)
     if node.get("_partial_", delayed) is not delayed:
-        raise _refusal(f"{key}._partial_", node.get("_partial_"), str(delayed).lower())
+        raise refusal(f"{key}._partial_", node.get("_partial_"), str(delayed).lower())
     for name, value in node.items():
         if name in ("_target_", "_partial_"):
             continue
@@ -206,7 +213,7 @@ def _check_node(
             nested = "vaelab.families" if package == "vaelab.priors" else package
             _check_node(f"{key}.{name}", value, folder, allow, table, nested)
         else:
-            _check(key, name, value, kinds[name], folder)
+            check_kind(key, name, value, kinds[name], folder)
 
 
 def _check_plain(key: str, value: Any, folder: Path, allow: tuple[str, ...]) -> None:
@@ -222,125 +229,4 @@ def _check_plain(key: str, value: Any, folder: Path, allow: tuple[str, ...]) -> 
         for inner in value:
             _check_plain(key, inner, folder, allow)
     else:
-        _check(key, "", value, schema.TEXT | schema.NUMBER | schema.FLAG | schema.NOTHING, folder)
-
-
-# What training adds to the config: counters, and the states of callbacks, optimisers and schedules
-
-TENSOR = Kind("a tensor", lambda value, at: isinstance(value, Tensor))
-NUMBERS = TENSOR | schema.NUMBER | schema.NOTHING
-PATH = Kind("empty or a path inside the run's folder", lambda value, at: value == "" or schema.is_inside(value, at))
-QUIET = Kind("a number or a plain name", lambda value, at: _is_quiet(value))
-COUNT = schema.whole(0)
-PARTS = {  # of a checkpoint: what looks through each
-    "epoch": COUNT,
-    "global_step": COUNT,
-    "pytorch-lightning_version": Kind(
-        "a version", lambda value, at: bool(re.fullmatch(r"2\.\d[\w.]{,20}", str(value)))
-    ),
-    "hparams_name": schema.NAME | schema.NOTHING,
-}
-QUIETLY = ("optimizer_states", "lr_schedulers", "metrics", "position", "state_dict", "MixedPrecision")
-STATES: dict[str, Kinds] = {
-    "ModelCheckpoint": {
-        "monitor": schema.CURVE | schema.NOTHING,
-        "dirpath": schema.INSIDE,
-        **dict.fromkeys(("best_model_path", "kth_best_model_path", "last_model_path"), PATH),
-        **dict.fromkeys(("best_model_score", "current_score", "kth_value"), NUMBERS),
-        "best_k_models": Kind(
-            "a table of paths inside the run's folder",
-            lambda value, at: (
-                type(value) is dict
-                and all(PATH.holds(key, at) and NUMBERS.holds(inner, at) for key, inner in value.items())
-            ),
-        ),
-    },
-    "EarlyStopping": {
-        **dict.fromkeys(("wait_count", "stopped_epoch", "patience", "stopping_reason"), COUNT),
-        "best_score": NUMBERS,
-        "stopping_reason_message": schema.TEXT | schema.NOTHING,
-    },
-    "Timer": {"time_elapsed": schema.DURATIONS},
-}
-
-
-def _is_quiet(value: Any) -> bool:
-    """Whether a value is a number, or a name that cannot be taken for a path or a format."""
-    return _is_counter(value) or type(value) is float or schema.WHOLE.holds(value, Path())
-
-
-def _is_counter(value: Any) -> bool:
-    """Whether a value is what Lightning's loops keep: a count, a flag, a tensor or a name."""
-    if type(value) is str:
-        return len(value) <= 4096 and bool(re.fullmatch(r"[\w.+ -]*(/[\w.+ -]+)*", value)) and ".." not in value
-    return isinstance(value, Tensor) or type(value) in (bool, type(None)) or COUNT.holds(value, Path())
-
-
-def check_trusted(content: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Looks through a checkpoint that comes from anywhere before its run is resumed.
-
-    Raises:
-        ValueError: its config or its states hold a key that is not known or a value of another kind than belongs there:
-            another constructor than vaelab's, those in the table and those allowed, or a path outside the run's folder.
-    """
-    check_config(content["hyper_parameters"], folder, allow)
-    for name, part in content.items():
-        if name in PARTS:
-            _check("", name, part, PARTS[name], folder)
-        elif name == "callbacks":
-            _check_callbacks(part, folder, allow)
-        elif name == "loops":
-            _check_quiet(name, part, lambda value, at: _is_counter(value), folder)
-        elif name in QUIETLY or (allow and name != "hyper_parameters"):
-            _check_quiet(name, part, QUIET.holds, folder)
-        elif name != "hyper_parameters":
-            raise ValueError(
-                f"the run's checkpoint holds {str(name)[:SHOWN]}, which no run writes, so nothing of it is used"
-            )
-    _check_position(content.get("position"), folder)
-
-
-def _check_callbacks(states: Any, folder: Path, allow: tuple[str, ...]) -> None:
-    if type(states) is not dict:
-        raise _refusal("callbacks", states, "a table of states")
-    for key, state in states.items():
-        name = str(key).partition("{")[0]
-        if name in STATES and type(state) is dict:
-            for inner, value in state.items():
-                if inner not in STATES[name]:
-                    raise ValueError(
-                        f"the state of {name} holds {inner}, which no run writes, so nothing of it is used"
-                    )
-                _check(name, inner, value, STATES[name][inner], folder)
-        elif name in STATES or not allow:
-            raise ValueError(
-                f"the run's checkpoint holds a state of {name}, which no run writes; if it is yours, allow its package"
-            )
-        else:
-            _check_quiet(name, state, lambda value, at: _is_quiet(value) or PATH.holds(value, at), folder)
-
-
-def _check_quiet(key: str, value: Any, holds: Callable[[Any, Path], bool], folder: Path) -> None:
-    """Every value in plain containers, keys too."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _check_quiet(key, name, holds, folder)
-            _check_quiet(key, inner, holds, folder)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _check_quiet(key, inner, holds, folder)
-    elif not holds(value, folder):
-        raise _refusal(key, value, QUIET.phrase)
-
-
-def _check_position(position: Any, folder: Path) -> None:
-    if (
-        type(position) is not dict
-        or type(position.get("curves")) is not dict
-        or type(position.get("means")) is not dict
-    ):
-        raise _refusal("position", position, "what a run writes")
-    _check("position", "random", position.get("random"), TENSOR, folder)
-    _check("position", "should_stop", position.get("should_stop"), schema.FLAG, folder)
-    for name, size in position["curves"].items():
-        _check("position.curves", str(name), size, COUNT, folder)
+        check_kind(key, "", value, schema.TEXT | schema.NUMBER | schema.FLAG | schema.NOTHING, folder)

@@ -11,6 +11,7 @@ from typing import Any
 
 from vaelab.figures.search import Search
 from vaelab.files import read_json, write_whole
+from vaelab.runs.folder import is_own
 from vaelab.runs.state import read_state, write_state
 from vaelab.sweeps.cells import Cell, score
 from vaelab.sweeps.process import run_script
@@ -39,6 +40,8 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
     """
     import optuna
 
+    if not is_own(folder / "study.db"):
+        raise ValueError(f"{folder / 'study.db'} must be a file of this folder alone, but is not; remove it")
     at: dict[str, Any] = {"storage": storage(folder), "study_name": "sweep"}
     study = optuna.create_study(**at, direction=direction, load_if_exists=True)
     before = study.user_attrs.get(ABOUT, about)

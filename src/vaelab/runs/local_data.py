@@ -1,0 +1,50 @@
+"""The data of a loaded run: read from this machine, never fetched."""
+
+import inspect
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vaelab.files import kind_of
+from vaelab.runs.trust import constructor
+
+
+def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A data config that fetches nothing: without mirrors, and with the user's cache in place of a download.
+
+    Raises:
+        ValueError: `root` or `path` is neither a file nor a folder, but a pipe or a device.
+    """
+    from vaelab.data import DataModule
+
+    made = constructor(config["_target_"], allow, DataModule)
+    config = dict(config)
+    if made.__module__.startswith("vaelab.") and "mirrors" in inspect.signature(made).parameters:
+        config.pop("mirrors", None)
+        if config.get("root") is None:
+            config["root"] = str(_cache())
+    for key in ("root", "path"):
+        if isinstance(named := config.get(key), str) and os.path.exists(named):
+            found = os.stat(named)
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                raise ValueError(f"data.{key}={named} must be a file or a folder, but is {kind_of(found)}")
+    return config
+
+
+def check_at_hand(config: Mapping[str, Any]) -> None:
+    """Raises a FileNotFoundError if a config of `local_data` needs the cache of a download, and it is empty."""
+    cache = _cache()
+    if config.get("root") == str(cache) and not any(cache.glob("train-images-idx3-ubyte*")):
+        raise FileNotFoundError(
+            f"{cache} does not hold MNIST, and a loaded run downloads nothing; get it with `python -c "
+            '"from vaelab import data; data.MNIST().prepare_data()"`, or name a folder that holds it: --data '
+            "root=FOLDER, or data.root=FOLDER with resume"
+        )
+
+
+def _cache() -> Path:
+    from vaelab.data import MNIST
+
+    return MNIST()._folder
