@@ -18,7 +18,7 @@ from train import recipe, resume, train
 from vaelab.errors import one_sentence
 from vaelab.runs.folder import check_own, in_use, locked
 from vaelab.runs.local_data import check_at_hand, local_data
-from vaelab.runs.schema import kinds_of
+from vaelab.runs.schema import is_inside, kinds_of
 from vaelab.runs.sizes import check_sizes, memory
 from vaelab.runs.trust import check_config, with_own_study
 
@@ -253,6 +253,14 @@ def test_an_allowed_packages_constructor_gets_plain_values_of_any_kind(tmp_path,
     written["callbacks"]["bar"]["a"] = "${oc.env:HOME}"
     with pytest.raises(ValueError, match=r"must be text without"):
         check_config(written, tmp_path, ("theirs",))
+
+
+def test_a_folders_own_name_may_have_marks_that_a_path_inside_may_not():
+    folder = Path("/runs/a={b: 1},~c,$d")
+    assert is_inside(f"{folder}/checkpoints", folder)
+    assert is_inside(str(folder), folder)
+    for inner in ("/{epoch}", "/$HOME", "/~", "/../x", "//x", "-2"):
+        assert not is_inside(f"{folder}{inner}", folder)
 
 
 # Nothing is fetched, and nothing is larger than the machine

@@ -46,14 +46,10 @@ def is_text(value: Any) -> bool:
 
 def is_inside(value: Any, folder: Path) -> bool:
     """Whether a value is the absolute path of a run's folder, or of something in it, written without detours."""
-    if (
-        not is_text(value)
-        or not os.path.isabs(value)
-        or os.path.normpath(value) != value
-        or re.search(r"[{}$~]", value)
-    ):
+    if not is_text(value) or os.path.normpath(value) != value:
         return False
-    return value == str(folder) or value.startswith(f"{folder}{os.sep}")
+    rest = value.removeprefix(str(folder))
+    return value == str(folder) or (rest != value and rest.startswith(os.sep) and not re.search(r"[{}$~]", rest))
 
 
 def _matches(pattern: str) -> Callable[[Any, Path], bool]:

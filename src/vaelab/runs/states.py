@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vaelab.runs import schema
@@ -12,6 +13,7 @@ from vaelab.runs.schema import Kind, Kinds
 from vaelab.runs.trust import SHOWN, check_config, check_kind, refusal, users_own
 
 TENSOR = Kind("a tensor", lambda value, at: isinstance(value, Tensor))
+BYTES = Kind("a tensor of bytes", lambda value, at: isinstance(value, Tensor) and value.dtype == torch.uint8)
 NUMBERS = TENSOR | schema.NUMBER | schema.NOTHING
 PATH = Kind("empty or a path inside the run's folder", lambda value, at: value == "" or schema.is_inside(value, at))
 QUIET = Kind("a number or a plain name", lambda value, at: _is_quiet(value))
@@ -24,6 +26,9 @@ PARTS = {  # of a checkpoint: what looks through each
     ),
     "hparams_name": schema.NAME | schema.NOTHING,
 }
+TABLE = Kind("a table", lambda value, at: type(value) is dict)
+ROWS = Kind("a list of tables", lambda value, at: type(value) is list and all(type(row) is dict for row in value))
+SHAPES = {"loops": TABLE, "optimizer_states": ROWS, "lr_schedulers": ROWS, "callbacks": TABLE}
 QUIETLY = ("optimizer_states", "lr_schedulers", "metrics", "position", "state_dict", "MixedPrecision")
 STATES: dict[str, Kinds] = {
     "ModelCheckpoint": {
@@ -68,6 +73,8 @@ def check_trusted(content: Mapping[str, Any], folder: Path, allow: tuple[str, ..
             another constructor than vaelab's, those in the table and those allowed, or a path outside the run's folder.
     """
     check_config(content["hyper_parameters"], folder, allow)
+    for name, kind in SHAPES.items():
+        check_kind("", name, content.get(name), kind, folder)
     for name, part in content.items():
         if name in PARTS:
             check_kind("", name, part, PARTS[name], folder)
@@ -124,7 +131,7 @@ def _check_position(position: Any, folder: Path) -> None:
         or type(position.get("means")) is not dict
     ):
         raise refusal("position", position, "what a run writes")
-    check_kind("position", "random", position.get("random"), TENSOR, folder)
+    check_kind("position", "random", position.get("random"), BYTES, folder)
     check_kind("position", "should_stop", position.get("should_stop"), schema.FLAG, folder)
     for name, size in position["curves"].items():
         check_kind("position.curves", str(name), size, COUNT, folder)
