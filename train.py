@@ -20,6 +20,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from hydra_plugins.vaelab_sweeps.folder import STARTED_BY, held
+
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
 GROUPS = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
@@ -39,7 +41,6 @@ PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
 PARENT = os.getppid()
-STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the first one's number
 TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 log = logging.getLogger("vaelab")
 
@@ -147,19 +148,23 @@ def check(cfg: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> float:
     """A new run in Hydra's folder; -> the validation ELBO in nats, NaN without one."""
+    from hydra_plugins.vaelab_sweeps.identity import identity
+    from hydra_plugins.vaelab_sweeps.paths import make_absolute
     from vaelab.runs.environment import git_revision
     from vaelab.runs.folder import check_unused, locked, sweep_up
     from vaelab.runs.state import State, read_state, recorded
 
     chosen = HydraConfig.get()
-    folder, given = Path(chosen.runtime.output_dir), tuple(chosen.overrides.task)
+    folder, given = Path(chosen.runtime.cwd, chosen.runtime.output_dir), tuple(chosen.overrides.task)
     choices = {group: str(chosen.runtime.choices.get(group)) for group in GROUPS}
+    if chosen.job.chdir:
+        make_absolute(cfg, chosen.runtime.cwd)
     if rank():
         return run(cfg, folder, choices)
-    with locked(folder):
+    with nullcontext() if folder in held else locked(folder):
         sweep_up(folder)
         check_unused(folder)
-        state = State("running", "", given, hash_of(cfg), git_revision())
+        state = State("running", "", given, identity(cfg, HydraConfig.instance().cfg), git_revision())
         if (before := read_state(folder)) and before.config == state.config:  # of a sweep's cell, or of a new try
             state = replace(before, revision=state.revision)
         with recorded(folder, state, given):
@@ -174,44 +179,17 @@ def train(cfg: DictConfig) -> float:
 
 def cell(cfg: DictConfig) -> float:
     """One run of a sweep, in a process of its own; -> its validation ELBO in nats, NaN where it failed."""
-    from vaelab.sweeps.cells import Cell, packages, run_cell, score, stop_asked
-    from vaelab.sweeps.process import end_with_parent
+    from hydra_plugins.vaelab_sweeps.cell import job_of
 
-    chosen = HydraConfig.get()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: the sweep is told alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if chosen.launcher._target_.endswith(".JoblibLauncher"):
-        end_with_parent()
-    folder = Path(chosen.runtime.output_dir)
-    own = Cell(folder, tuple(chosen.overrides.task), hash_of(cfg))
-    sources = [f"--config-dir={at.path}" for at in chosen.runtime.config_sources if at.provider == "command-line"]
-    alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
-    changes = [] if alone else ["trainer.enable_progress_bar=false"]  # several bars would share a terminal
-    sweep = Path(chosen.sweep.dir)
+    job = job_of(str(SCRIPT), cfg, HydraConfig.instance().cfg)
     if not TRACEBACK:
         os.environ.pop("HYDRA_FULL_ERROR", None)  # set below, for Hydra in this process alone
-    state = run_cell(
-        [str(SCRIPT), *sources, f"--config-name={chosen.job.config_name}"],
-        own,
-        packages(OmegaConf.to_container(cfg)),
-        changes,
-        lambda: stop_asked(sweep),
-        ahead="from hydra.core.plugins import Plugins; Plugins.instance()",  # looking for them takes a quarter second
-    )
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    if state is None:
-        return math.nan
-    number = score(own) if state.state == "done" else math.nan
-    shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
-    print(f"{state.state:8} {folder.name}  {shown}  ({state.seconds:.1f} s)", flush=True)
-    return number
-
-
-def hash_of(cfg: DictConfig) -> str:
-    """Of what a config says about the numbers of a run."""
-    from vaelab.sweeps.cells import config_hash
-
-    return config_hash(OmegaConf.to_container(cfg))
+    try:
+        return job.run()
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = "1"
 
 
 def resume(arguments: dict[str, str]) -> None:
@@ -446,11 +424,6 @@ if __name__ == "__main__":
         elif any(argument.startswith("resume=") for argument in arguments):
             go_on(arguments)
         else:
-            for argument in arguments:
-                if argument.startswith("hydra.run.dir=") and not rank():  # before Hydra writes its own files there
-                    from vaelab.runs.folder import check_unused
-
-                    check_unused(Path(argument.split("=", 1)[1]).expanduser())
             main()
     except KeyboardInterrupt:
         if not rank():

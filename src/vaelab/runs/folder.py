@@ -1,6 +1,7 @@
 """A run's folder: who may write in it, and the numbers that are written last."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from filelock import FileLock, Timeout
 
 from vaelab.files import write_whole
 
+NAME, PATH = 255, 4096  # bytes that Linux allows for a name and for a path
+ROOM = 512  # bytes of a path for the files of a run
+
 
 def check_unused(folder: Path) -> None:
     """Raises a ValueError where a folder holds a run, which a new one would write over."""
@@ -19,6 +23,15 @@ def check_unused(folder: Path) -> None:
             f"{folder} holds a run already; python train.py resume={folder} goes on with it, and another hydra.run.dir "
             "starts a new one"
         )
+
+
+def check_length(folder: Path, key: str) -> None:
+    """Raises a ValueError if a folder's path is longer than the file system takes, with room for a run's files."""
+    for part in folder.parts:
+        if (length := len(os.fsencode(part))) > NAME:
+            raise ValueError(f"{key} must be made of names of at most {NAME} bytes, but one has {length}; shorten it")
+    if (length := len(os.fsencode(folder))) > PATH - ROOM:
+        raise ValueError(f"{key} must be a path of at most {PATH - ROOM} bytes, but has {length}; shorten it")
 
 
 @contextmanager
@@ -84,7 +97,7 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
 def format_summary(folder: Path, metrics: Mapping[str, float]) -> str:
     """What a run prints at its end: its numbers, its folder, and how to see its curves."""
     folder = folder.resolve()
-    if folder.is_relative_to(Path.cwd()):
+    if folder.is_relative_to(Path.cwd()) and folder != Path.cwd():
         folder = folder.relative_to(Path.cwd())
     runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` or `multirun`: all curves at once
     return f"\n{format_metrics(metrics)}\n\nrun     {folder}\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"

@@ -18,6 +18,7 @@ from vaelab.sweeps.process import run_script
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
 ABOUT = "about"  # the study's: what it searches for, and where
+DATA_AND_FILES = "data and files"  # of `about`: a digest of what the command line does not show
 
 
 def storage(folder: Path) -> str:
@@ -48,6 +49,10 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
             optuna.delete_study(**at)
             return open_study(folder, direction, about)
         key = changed[0]
+        if key == DATA_AND_FILES:
+            raise ValueError(
+                f"{folder} holds a search with other data or other files in conf/; use another hydra.sweep.dir"
+            )
         raise ValueError(
             f"{folder} holds a search with {key}={before.get(key, 'its default')}, and this one has "
             f"{key}={about.get(key, 'its default')}; use another hydra.sweep.dir"

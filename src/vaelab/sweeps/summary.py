@@ -16,7 +16,8 @@ from vaelab.figures.comparison import Line, Panel, RateDistortion, ScoreOver
 from vaelab.files import write_whole
 from vaelab.runs.folder import in_use
 from vaelab.runs.state import STATES, read_state
-from vaelab.sweeps.cells import PLACES, key_and_value
+from vaelab.sweeps.cells import key_and_value
+from vaelab.sweeps.identity import PLACES
 from vaelab.sweeps.statistics import Difference, Mean, mean_of, paired_bootstrap
 
 SCORE = "val/elbo"  # by which configurations are ranked; the test split is looked at last
