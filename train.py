@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.vaelab_sweeps.folder import STARTED_BY, held
+from hydra_plugins.vaelab_sweeps.folder import STARTED_BY
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
@@ -41,7 +42,8 @@ PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
 PARENT = os.getppid()
-TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+WISH = "VAELAB_TRACEBACK"  # in the environment: HYDRA_FULL_ERROR as the user set it
+TRACEBACK = os.environ.get(WISH, os.environ.get("HYDRA_FULL_ERROR")) == "1"
 log = logging.getLogger("vaelab")
 
 
@@ -75,11 +77,11 @@ def build(cfg: DictConfig):
 
 def recipe(cfg: DictConfig) -> dict:
     """The config in plain containers, every value filled in and every path absolute: what a checkpoint carries."""
-    config = OmegaConf.to_container(cfg, resolve=True)
-    for key in ("root", "path"):
-        if config["data"].get(key):
-            config["data"][key] = str(Path(config["data"][key]).expanduser().absolute())
-    return config
+    from hydra_plugins.vaelab_sweeps.paths import make_absolute
+
+    filled_in = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    make_absolute(filled_in, Path.cwd())
+    return OmegaConf.to_container(filled_in)
 
 
 def check_parallel(cfg: DictConfig, trainer) -> None:
@@ -161,7 +163,7 @@ def train(cfg: DictConfig) -> float:
         make_absolute(cfg, chosen.runtime.cwd)
     if rank():
         return run(cfg, folder, choices)
-    with nullcontext() if folder in held else locked(folder):
+    with locked(folder):
         sweep_up(folder)
         check_unused(folder)
         state = State("running", "", given, identity(cfg, HydraConfig.instance().cfg), git_revision())
@@ -183,13 +185,7 @@ def cell(cfg: DictConfig) -> float:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: the sweep is told alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    job = job_of(str(SCRIPT), cfg, HydraConfig.instance().cfg)
-    if not TRACEBACK:
-        os.environ.pop("HYDRA_FULL_ERROR", None)  # set below, for Hydra in this process alone
-    try:
-        return job.run()
-    finally:
-        os.environ["HYDRA_FULL_ERROR"] = "1"
+    return job_of(str(SCRIPT), cfg, HydraConfig.instance().cfg).run()
 
 
 def resume(arguments: dict[str, str]) -> None:
@@ -330,10 +326,17 @@ def run(
     return metrics.get("val/elbo", math.nan)
 
 
-def show_help(overrides: list[str]) -> None:
+def show_help(arguments: list[str]) -> None:
     """Hydra's --help page; Hydra itself would take a second to list the options of its own groups beside ours."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn", default="train")
+    known, others = parser.parse_known_args(arguments)
+    overrides = [argument for argument in others if not argument.startswith("-")]
+    if known.config_dir:
+        overrides.append(f"hydra.searchpath=[{Path(known.config_dir).absolute()}]")
     with hydra.initialize(version_base="1.3", config_path="conf"):
-        cfg = hydra.compose("train", overrides, return_hydra_config=True)
+        cfg = hydra.compose(known.config_name, overrides, return_hydra_config=True)
     template = Template(cfg.hydra.help.template)
     with open_dict(cfg):
         del cfg.hydra
@@ -416,11 +419,14 @@ def go_on(arguments: list[str]) -> None:
 if __name__ == "__main__":
     gc.disable()  # until all is imported: none of it is garbage, and to look for some takes a second
     logging.raiseExceptions = False  # a disk that is full has its sentence; that it cannot be logged is no news
+    os.environ[WISH] = str(int(TRACEBACK))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     arguments = sys.argv[1:]
     try:
         if {"--help", "-h"} & set(arguments):
-            show_help([argument for argument in arguments if not argument.startswith("-")])
+            show_help(arguments)
+        elif any(argument.startswith("--exp") for argument in arguments):
+            sys.exit("error: --experimental-rerun reads a pickle, which can run code; use python train.py resume=RUN")
         elif any(argument.startswith("resume=") for argument in arguments):
             go_on(arguments)
         else:

@@ -80,7 +80,7 @@ def test_what_is_done_is_not_run_again(undisturbed):
     assert {path: path.stat().st_mtime_ns for name in CELLS for path in (folder / name).rglob("*")} == before
     other = sweep(folder.parent, *GRID, "optimizer.lr=0.5")
     assert other.returncode == 1
-    assert "holds a cell of another sweep, which differs in optimizer.lr=0.5; use another" in other.stderr
+    assert "holds another cell, which differs in optimizer.lr=0.5; use another" in other.stderr
     assert "Traceback" not in other.stderr
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ log = logging.getLogger("vaelab")
 DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
 HIDDEN = "hydra.output_subdir=null"  # a sweep's last word to its launcher: the cell itself writes its config files
 OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
-AHEAD = "from hydra.core.plugins import Plugins; Plugins.instance()"  # looking for them takes a quarter of a second
+AHEAD = """
+import torch.utils.tensorboard, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
+from hydra.core.plugins import Plugins
+Plugins.instance()  # to look for them takes a quarter of a second
+"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
         tuple(packages(OmegaConf.to_container(cfg))),
         () if alone else ("trainer.enable_progress_bar=false",),  # several bars would share a terminal
         here,
-        {str(name): str(value) for name, value in chosen.job.env_set.items()},
+        {"HYDRA_FULL_ERROR": os.environ.get("VAELAB_TRACEBACK", ""), **chosen.job.env_set},
     )
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
 STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the number of the first
-held: dict[Path, ExitStack] = {}  # the folders whose lock this process has
 
 
 class Folder(Callback):
@@ -20,7 +18,7 @@ class Folder(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Locks the folder of a single run; the process ends with a sentence if that folder cannot be used."""
         from vaelab.errors import one_sentence
-        from vaelab.runs.folder import check_length, check_unused, locked
+        from vaelab.runs.folder import check_length, check_unused, hold
 
         HydraConfig.instance().set_config(config)  # which ${hydra:…} in hydra.run.dir refers to
         try:
@@ -30,12 +28,11 @@ class Folder(Callback):
             check_length(folder, "hydra.run.dir")
             if os.environ.get(STARTED_BY) == str(os.getppid()):
                 return  # the first process of this run has the lock
-            holding = ExitStack()
-            holding.enter_context(locked(folder))
-            check_unused(folder)
+            check_unused(Path(config.hydra.run.dir))
+            hold(folder)
+            check_unused(Path(config.hydra.run.dir))  # again: a run may have ended since
         except Exception as error:  # Hydra would make it a warning
             sys.exit(f"error: {one_sentence(error)}")
-        held[folder] = holding
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Fills in `~` in the folder of a sweep; the process ends with a sentence if it has no name."""

@@ -5,7 +5,9 @@ import logging
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,37 +22,48 @@ log = logging.getLogger(__name__)
 
 
 class Parallel:
-    """Takes the place of Hydra's joblib launcher, with its options: joblib's threads in place of its workers.
+    """Takes the place of Hydra's joblib launcher: threads, each of which waits for the process of a cell.
 
-    Each thread waits for the process of a cell. So no worker can outlive the sweep, and joblib needs no shared memory.
+    A cell has a process of its own anyway. So there are no workers that could outlive the sweep, and no shared memory
+    is needed.
 
     Args:
-        launcher: Hydra's own, set up.
+        launcher: Hydra's own, set up; of joblib's options `n_jobs` counts.
+
+    Raises:
+        ValueError: `n_jobs` is no number of cells.
     """
 
     def __init__(self, launcher: Any) -> None:
-        self.options: dict[str, Any] = {**launcher.joblib, "backend": "threading"}
+        self.n_jobs = side_by_side(launcher.joblib["n_jobs"])
         self.context, self.config = launcher.hydra_context, launcher.config
         self.script = os.path.abspath(inspect.getfile(launcher.task_function))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a cell for each list of overrides."""
-        import joblib
-
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        side_by_side = joblib.effective_n_jobs(self.options["n_jobs"])
-        log.info("Launching %d jobs, %d at a time", len(job_overrides), side_by_side)
-        threads = str(max(1, joblib.cpu_count() // side_by_side))
-        jobs = []
+        log.info("Launching %d jobs, %d at a time", len(job_overrides), self.n_jobs)
+        threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, processors() // self.n_jobs)))}
+        left: deque[tuple[Any, Job]] = deque()
         for index, overrides in enumerate(job_overrides, initial_job_idx):
             log.info("\t#%d : %s", index, " ".join(filter_overrides(overrides)))
             whole = self._composed(overrides, index)
             job = job_of(self.script, without_hydra(whole), whole)
-            shared = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-            jobs.append((whole, replace(job, environment=shared | job.environment)))
-        run, lock = joblib.delayed(self._run), threading.Lock()
-        returned: list[JobReturn] = joblib.Parallel(**self.options)(run(whole, job, lock) for whole, job in jobs)
+            left.append((whole, replace(job, environment=threads | job.environment)))
+        returned: list[JobReturn] = []
+        lock = threading.Lock()
+
+        def work() -> None:
+            while left:
+                with suppress(IndexError):  # another thread took the last one
+                    returned.append(self._run(*left.popleft(), lock))
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(min(self.n_jobs, len(left)))]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
         return returned
 
     def _composed(self, overrides: Sequence[str], index: int) -> Any:
@@ -77,3 +90,17 @@ class Parallel:
         with lock:
             self.context.callbacks.on_job_end(config=whole, job_return=result)
         return result
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def side_by_side(n_jobs: Any) -> int:
+    """How many cells run at a time; joblib counts from the end too: -1 is all processors, -2 all but one."""
+    if type(n_jobs) is not int or n_jobs == 0:
+        raise ValueError(
+            f"hydra.launcher.n_jobs must be a whole number other than 0, but is {n_jobs}; use -1 for all processors"
+        )
+    return n_jobs if n_jobs > 0 else max(1, processors() + 1 + n_jobs)

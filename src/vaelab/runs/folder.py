@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from vaelab.files import write_whole
 
 NAME, PATH = 255, 4096  # bytes that Linux allows for a name and for a path
 ROOM = 512  # bytes of a path for the files of a run
+_held: dict[Path, ExitStack] = {}
 
 
 def check_unused(folder: Path) -> None:
@@ -38,9 +39,14 @@ def check_length(folder: Path, key: str) -> None:
 def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a run's folder: nobody else trains in it until this ends, or the process does.
 
+    A folder that the process has from `hold` stays held.
+
     Raises:
         ValueError: somebody does.
     """
+    if folder in _held:
+        yield
+        return
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +60,17 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def hold(folder: Path) -> None:
+    """Locks a folder until the process ends.
+
+    Raises:
+        ValueError, OSError: as `locked`.
+    """
+    lock = ExitStack()
+    lock.enter_context(locked(folder))
+    _held[folder] = lock
 
 
 def sweep_up(folder: Path) -> None:

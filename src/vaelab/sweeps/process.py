@@ -12,9 +12,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 PATIENCE = 15.0  # seconds that a process gets to end when it is told to
@@ -116,29 +117,49 @@ def _wait_for(process: subprocess.Popen[bytes], asked: Callable[[], int | None])
 
 
 def serve(ahead: str) -> None:
-    """The server: imports what a run needs, then forks a process for each line that comes."""
+    """The server: runs `ahead`, then forks a process for each line that comes."""
     import gc
 
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     gc.disable()  # none of what is imported is garbage, and to look for some takes a second
-    import torch.utils.tensorboard  # noqa: F401
-
-    import vaelab.data
-    import vaelab.runs.environment
-    import vaelab.runs.load
-    import vaelab.training  # noqa: F401
-
-    exec(ahead, {})
+    with _ending_if_abandoned():
+        exec(ahead, {})
     gc.enable()
     gc.freeze()
-    while line := sys.stdin.buffer.readline():
+    while (line := sys.stdin.buffer.readline()) and not _is_abandoned():
         process = os.fork()
         if not process:
             answers.close()
             _become(*json.loads(line))
-        answers.write(b"%d\n" % process)
-        answers.write(b"%d\n" % _end_of(process))
+        with suppress(BrokenPipeError):  # if nobody listens any longer, `_end_of` stops the process
+            answers.write(b"%d\n" % process)
+        with suppress(BrokenPipeError):
+            answers.write(b"%d\n" % _end_of(process))
+
+
+@contextmanager
+def _ending_if_abandoned() -> Iterator[None]:
+    """Ends the server if the sweep dies while the imports take their seconds."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL):
+            if _is_abandoned():
+                os._exit(1)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    yield
+    done.set()
+    watcher.join()
+
+
+def _is_abandoned() -> bool:
+    """Whether the other end of the standard input is closed."""
+    poll = select.poll()
+    poll.register(sys.stdin, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _end_of(process: int) -> int:
