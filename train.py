@@ -79,9 +79,10 @@ def recipe(cfg: DictConfig) -> dict:
     """The config in plain containers, every value filled in and every path absolute: what a checkpoint carries."""
     from hydra_plugins.vaelab_sweeps.paths import make_absolute
 
-    filled_in = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    make_absolute(filled_in, Path.cwd())
-    return OmegaConf.to_container(filled_in)
+    config = OmegaConf.to_container(cfg, resolve=True)
+    data = OmegaConf.create(config["data"])
+    make_absolute(data, Path.cwd(), of_data=True)
+    return config | {"data": OmegaConf.to_container(data)}
 
 
 def check_parallel(cfg: DictConfig, trainer) -> None:
@@ -159,6 +160,7 @@ def train(cfg: DictConfig) -> float:
     chosen = HydraConfig.get()
     folder, given = Path(chosen.runtime.cwd, chosen.runtime.output_dir), tuple(chosen.overrides.task)
     choices = {group: str(chosen.runtime.choices.get(group)) for group in GROUPS}
+    known_by = identity(cfg, HydraConfig.instance().cfg)
     if chosen.job.chdir:
         make_absolute(cfg, chosen.runtime.cwd)
     if rank():
@@ -166,7 +168,7 @@ def train(cfg: DictConfig) -> float:
     with locked(folder):
         sweep_up(folder)
         check_unused(folder)
-        state = State("running", "", given, identity(cfg, HydraConfig.instance().cfg), git_revision())
+        state = State("running", "", given, known_by, git_revision())
         if (before := read_state(folder)) and before.config == state.config:  # of a sweep's cell, or of a new try
             state = replace(before, revision=state.revision)
         with recorded(folder, state, given):
@@ -430,6 +432,9 @@ if __name__ == "__main__":
         elif any(argument.startswith("resume=") for argument in arguments):
             go_on(arguments)
         else:
+            sys.argv[1:] = sorted(
+                arguments, key=lambda argument: argument not in ("-m", "--multirun")
+            )  # first, for argparse
             main()
     except KeyboardInterrupt:
         if not rank():

@@ -72,6 +72,8 @@ def _of_hydra(error: BaseException, text: str) -> str | None:
         return f"{match[1]} is not possible ({why}); `python train.py --cfg all` shows what it is otherwise"
     if match := re.search(r"Environment variable '(.+?)' not found", text):
         return f"the config takes a value from {match[1]}, which is not in the environment; set it, or give the value"
+    if match := re.search(r"(?:Interpolation key '|Missing mandatory value: )([\w.]+)", text):
+        return f"a value refers to {match[1]}, which has no value here; give it one, or refer to another key"
     if isinstance(error, KeyError) and error.args and _is_in(error, "_load_configuration_impl"):
         return f"hydra.job.env_copy names {error.args[0]}, which is not in the environment; set it, or leave it out"
     if isinstance(error, AssertionError) and _is_in(error, "configure_log"):

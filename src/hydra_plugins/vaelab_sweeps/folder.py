@@ -37,7 +37,8 @@ class Folder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Fills in `~` in the folder of a sweep; the process ends with a sentence if it has no name."""
         try:
-            config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
+            with read_write(config.hydra):
+                config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
         except ValueError as error:
             sys.exit(f"error: {error}")
 

@@ -48,7 +48,7 @@ class Parallel:
         left: deque[tuple[Any, Job]] = deque()
         for index, overrides in enumerate(job_overrides, initial_job_idx):
             log.info("\t#%d : %s", index, " ".join(filter_overrides(overrides)))
-            whole = self._composed(overrides, index)
+            whole = self._composed(overrides)
             job = job_of(self.script, without_hydra(whole), whole)
             left.append((whole, replace(job, environment=threads | job.environment)))
         returned: list[JobReturn] = []
@@ -66,10 +66,9 @@ class Parallel:
             worker.join()
         return returned
 
-    def _composed(self, overrides: Sequence[str], index: int) -> Any:
+    def _composed(self, overrides: Sequence[str]) -> Any:
         whole = self.context.config_loader.load_sweep_config(self.config, list(overrides))
         with read_write(whole.hydra), open_dict(whole.hydra):
-            whole.hydra.job.id, whole.hydra.job.num = str(index), index
             whole.hydra.runtime.output_dir = os.path.abspath(f"{whole.hydra.sweep.dir}/{whole.hydra.sweep.subdir}")
         return whole
 

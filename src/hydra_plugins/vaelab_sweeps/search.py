@@ -80,9 +80,7 @@ class OptunaSweeper(Sweeper):
         """Runs `n_trials` cells, or what is left of them."""
         import optuna
 
-        from vaelab.sweeps.cells import MOVABLE
-        from vaelab.sweeps.identity import PLACES
-        from vaelab.sweeps.search import DATA_AND_FILES, open_study, write_results
+        from vaelab.sweeps.search import open_study, write_results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
@@ -94,12 +92,7 @@ class OptunaSweeper(Sweeper):
                 "nothing is searched over, because every key has one value; give some several, as in "
                 "'latent_dim=range(2,20)' 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
-        same = {*PLACES, *(key for key in MOVABLE if key not in space)}
-        about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
-        about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
-        if self.metric == "val/nll":
-            about |= {"hydra.sweeper.samples": str(self.samples)}
-        about[DATA_AND_FILES] = self._data_and_files(constants, space)
+        about = self._about(last, constants, space)
         with self.all.running():
             study = open_study(self.all.folder, self.direction, about)
             while not self.all.stopped:
@@ -118,6 +111,19 @@ class OptunaSweeper(Sweeper):
                     break
                 self._run(study, trials, constants, list(space))
             write_results(study, self.all.folder, self.metric)
+
+    def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
+        """What this search is about; another search has no place in its folder."""
+        from vaelab.sweeps.cells import MOVABLE
+        from vaelab.sweeps.identity import PLACES
+        from vaelab.sweeps.search import DATA_AND_FILES
+
+        same = {*PLACES, *(key for key in MOVABLE if key not in space)}
+        about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
+        about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
+        if self.metric == "val/nll":
+            about |= {"hydra.sweeper.samples": str(self.samples)}
+        return about | {DATA_AND_FILES: self._data_and_files(constants, space)}
 
     def _data_and_files(self, constants: list[str], space: Mapping[str, Any]) -> str:
         """Digest of what the text of the overrides leaves open: the content of the data, and of the files in conf/.
