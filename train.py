@@ -370,7 +370,14 @@ def say(error: Exception, given: Sequence[str] = ()) -> None:
 
     if rank() and is_known_to_the_first(error):
         sys.exit(0)
-    log.error("error: %s", one_sentence(error, given))
+    tell(f"error: {one_sentence(error, given)}")
+
+
+def tell(sentence: str) -> None:
+    """Logs it; prints it if Hydra's settings have switched logging off."""
+    log.error("%s", sentence)
+    if log.disabled:
+        print(sentence, file=sys.stderr)
 
 
 def is_known_to_the_first(error: Exception) -> bool:
@@ -392,7 +399,7 @@ def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
         sys.exit(0)  # the first says it
     saved = any(folder.glob("checkpoints/*.ckpt"))
     goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
-    log.error("%s; %s", stopped, goes_on)
+    tell(f"{stopped}; {goes_on}")
     sys.exit(128 + stopped.signal)
 
 

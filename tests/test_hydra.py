@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from forked import fork_train
 from hydra_plugins.vaelab_sweeps.cell import HIDDEN, passed_on
@@ -147,7 +147,7 @@ def sweeps(place):
     """A sweep under the same settings, then the same command with another file before the others."""
     keys = (*ROWS, *SHORT, *CHDIR, *NAMED, "+hydra.callbacks.count._target_=hooks.Count")
     where = ("hydra.sweep.dir=sweep", "hydra.sweep.subdir=cells/${hydra.job.num}", "hydra/launcher=joblib")
-    first = start(place, "-m", *keys, *where, "hydra.launcher.n_jobs=2", "data.file=rows/a/x.npy,rows/b/x.npy")
+    first = start(place, "-m", *keys, *where, "hydra.launcher.n_jobs=1", "data.file=rows/a/x.npy,rows/b/x.npy")
     before = hashed(place / "sweep" / "cells")
     again = start(place, "-m", *keys, *where, "data.file=rows/c/x.npy,./rows/b/x.npy,rows/a/x.npy")
     return place / "sweep" / "cells", before, (first, again)
@@ -231,6 +231,40 @@ def test_folders_that_cannot_be_are_refused_before_training(typed, answer, tmp_p
         Folder().on_run_start(config)
     assert str(error.value.code).startswith(f"error: {answer}")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweeper_that_keeps_no_cells_is_refused():
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        config = compose("train", ["hydra/sweeper=basic"], return_hydra_config=True)
+    with pytest.raises(SystemExit, match=r"^error: hydra/sweeper=basic keeps no account of its runs; use hydra/sweep"):
+        Folder().on_multirun_start(config)
+
+
+def test_errors_are_shown_though_logging_is_switched_off(capsys):
+    from train import log, tell
+
+    try:
+        log.disabled = True
+        tell("error: a sentence")
+    finally:
+        log.disabled = False
+    assert capsys.readouterr().err == "error: a sentence\n"
+
+
+@pytest.mark.parametrize("option", ["vaelab", "default", "stdout", "none", "disabled"])
+def test_every_kind_of_logging_can_be_set_up(option, tmp_path):
+    """Handlers of one option do not leak into another."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        config = compose("train", [f"hydra/job_logging={option}"], return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.runtime.output_dir, config.hydra.job.name = str(tmp_path), "train"
+    settings = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
+    if settings["root"] is not None and not settings["disable_existing_loggers"]:
+        handlers = settings.get("handlers", {})
+        assert all("class" in handler for handler in handlers.values())
+        assert set(settings["root"]["handlers"]) <= set(handlers)
+    else:
+        assert not settings.get("handlers")
 
 
 def test_a_home_directory_is_filled_in(tmp_path, monkeypatch):

@@ -227,6 +227,39 @@ def test_nobody_trains_on_after_a_sweep_that_was_killed(tmp_path):
     assert os.path.getsize(alive) == size
 
 
+def test_a_server_ends_with_its_sweep_while_it_imports():
+    ask = (
+        "from vaelab.sweeps.process import Setting, run_script; "
+        "ahead = 'import sys, time; print(1, file=sys.stderr, flush=True); time.sleep(60)'; "
+        "run_script(['none.py'], lambda: None, Setting(ahead=ahead))"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", ask], stderr=subprocess.PIPE, text=True)
+    assert asking.stderr.readline() == "1\n"
+    asking.kill()
+    began = time.monotonic()
+    assert asking.stderr.read() == ""  # which the server holds open too
+    asking.wait()
+    assert time.monotonic() - began < 20
+
+
+def test_a_process_ends_though_its_sweep_died_as_it_began(tmp_path):
+    """The server finds nobody to tell that it has begun."""
+    path = tmp_path / "script.py"
+    path.write_text("import sys, time\nprint(1, file=sys.stderr, flush=True)\ntime.sleep(60)")
+    command = [sys.executable, "-c", process.START, "", *sys.path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    server = subprocess.Popen(command, **pipes)
+    server.stdout.close()
+    server.stdin.write(json.dumps([[str(path)], str(tmp_path), {}]) + "\n")
+    server.stdin.flush()
+    assert server.stderr.readline() == "1\n"
+    server.stdin.close()
+    began = time.monotonic()
+    assert server.stderr.read() == ""
+    assert server.wait(20) == 0
+    assert time.monotonic() - began < 20
+
+
 SCRIPT = """
 import json, os, pathlib, sys
 folder = [a for a in sys.argv if a.startswith("hydra.run.dir=")]

@@ -19,7 +19,7 @@ from runner import ROOT, SHORT, TINY, run_train
 from vaelab.figures.search import Search
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
-from vaelab.sweeps.search import evaluate, is_pruned, open_study, storage, write_results
+from vaelab.sweeps.search import DATA_AND_FILES, evaluate, is_pruned, open_study, storage, write_results
 from vaelab.training import PruneTrial
 
 SEARCH = (
@@ -88,6 +88,8 @@ def test_a_study_is_about_one_thing(tmp_path):
         open_study(tmp_path, "maximize", about | {"hydra.sweeper.metric": "val/nll"})
     with pytest.raises(ValueError, match=r"with trainer.max_epochs=its default, and this one has trainer.max_epochs=9"):
         open_study(tmp_path, "maximize", about | {"trainer.max_epochs": "9"})
+    with pytest.raises(ValueError, match=r"holds a search with other data or other files in conf/; use another"):
+        open_study(tmp_path, "maximize", about | {DATA_AND_FILES: "other"})
     assert open_study(tmp_path, "maximize", about).trials[0].value == -3.0
 
 

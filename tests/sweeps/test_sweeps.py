@@ -1,11 +1,13 @@
 """Whole sweeps, as users start them."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,16 +105,35 @@ def test_every_launcher_gives_the_same_numbers(launcher, undisturbed, tmp_path):
     assert entry["threads"] == 1
 
 
+def processes_with(variable):
+    """The processes that have a variable in their environment, by number."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
 def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path):
-    """At two random moments; no finished cell runs twice, none is missing, and the summary is that of the other."""
+    """At two random moments; no finished cell runs twice, none is missing, and the summary is that of the other.
+
+    No process of a sweep outlives it, whether cells run one by one or side by side.
+    """
     chance = random.Random(time.time_ns())
-    command = [sys.executable, str(ROOT / "train.py"), *GRID, "hydra.sweep.dir=sweep"]
+    mark = {"KILLED_SWEEP": str(tmp_path)}
     finished: dict[Path, int] = {}
-    for _ in range(2):
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for launcher in ("basic", "joblib"):
+        command = [sys.executable, str(ROOT / "train.py"), *GRID, *LAUNCHERS[launcher], "hydra.sweep.dir=sweep"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | mark, **quiet)
         time.sleep(chance.uniform(4, 14))
         process.kill()
         process.wait()
+        deadline = time.monotonic() + 30
+        while processes_with(f"KILLED_SWEEP={tmp_path}"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         done = [path for path in tmp_path.glob("sweep/*/state.json") if read_state(path.parent).state == "done"]
         assert all(path.stat().st_mtime_ns == finished.get(path, path.stat().st_mtime_ns) for path in done)
         finished |= {path: path.stat().st_mtime_ns for path in done}

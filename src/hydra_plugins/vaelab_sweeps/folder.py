@@ -10,6 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
 STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the number of the first
+OWN_SWEEPERS = "hydra_plugins.vaelab_sweeps."
 
 
 class Folder(Callback):
@@ -35,8 +36,13 @@ class Folder(Callback):
             sys.exit(f"error: {one_sentence(error)}")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Fills in `~` in the folder of a sweep; the process ends with a sentence if it has no name."""
+        """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot be."""
         try:
+            if not str(config.hydra.sweeper._target_).startswith(OWN_SWEEPERS):
+                raise ValueError(
+                    f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} keeps no account of its runs; use "
+                    "hydra/sweeper=grid or hydra/sweeper=optuna"
+                )
             with read_write(config.hydra):
                 config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
         except ValueError as error:
