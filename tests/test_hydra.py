@@ -219,18 +219,20 @@ def test_what_cannot_be_composed_is_explained(typed, answer):
         ("hydra.run.dir=${nothing.there}/x", "a value refers to nothing.there, which has no value here; give it one"),
         ("hydra.run.dir=${hydra.job.num}", "a value refers to hydra.job.num, which has no value here; give it one"),
         ("hydra.run.dir=${oc.env:NO_SUCH}", "the config takes a value from NO_SUCH, which is not in the environment"),
+        ("hydra.run.dir=file", "file is a file, but a run needs a folder; choose another hydra.run.dir"),
         (f"hydra.run.dir={'x' * 300}", "hydra.run.dir must be made of names of at most 255 bytes, but one has 300"),
         (f"hydra.run.dir={'long/' * 800}", "hydra.run.dir must be a path of at most 3584 bytes, but has "),
     ],
 )
 def test_folders_that_cannot_be_are_refused_before_training(typed, answer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("as it was")
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [typed], return_hydra_config=True)
     with pytest.raises(SystemExit) as error:
         Folder().on_run_start(config)
     assert str(error.value.code).startswith(f"error: {answer}")
-    assert not list(tmp_path.iterdir())
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
 
 
 def test_a_sweeper_that_keeps_no_cells_is_refused():

@@ -253,7 +253,9 @@ def test_a_run_that_diverges_says_so_once(tmp_path):
 def test_a_cell_of_a_sweep_may_be_one(tmp_path):
     alone = tmp_path / "alone"
     train(compose_config(alone, *ODD, "latent_dim=1"))
-    process = run_train(tmp_path, "-m", *ODD, "latent_dim=1,3", "trainer=ddp", "hydra.sweep.dir=sweep")
+    process = run_train(
+        tmp_path, "-m", *ODD, "latent_dim=1,3", "trainer=ddp", "hydra.sweep.dir=sweep", "hydra.job.chdir=true"
+    )
     assert process.returncode == 0, process.stderr
     assert {path.parent.name for path in tmp_path.glob("sweep/*/metrics.json")} == {"latent_dim=1", "latent_dim=3"}
     metrics = json.loads((tmp_path / "sweep" / "latent_dim=1" / "metrics.json").read_text())

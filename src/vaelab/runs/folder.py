@@ -18,7 +18,9 @@ _held: dict[Path, ExitStack] = {}
 
 
 def check_unused(folder: Path) -> None:
-    """Raises a ValueError where a folder holds a run, which a new one would write over."""
+    """Raises a ValueError if a folder holds a run, which a new one would write over, or is a file."""
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
             f"{folder} holds a run already; python train.py resume={folder} goes on with it, and another hydra.run.dir "
