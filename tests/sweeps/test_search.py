@@ -3,8 +3,6 @@
 import csv
 import math
 import signal
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -15,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
-from runner import ROOT, SHORT, TINY, run_train
+from runner import SHORT, TINY, run_train, start_train
 from vaelab.figures.search import Search
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
@@ -176,8 +174,7 @@ def trials(cwd):
 
 
 def test_a_search_that_is_killed_goes_on(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), *SEARCH]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start_train(tmp_path, *SEARCH)
     deadline = time.monotonic() + 90
     while len(list(tmp_path.glob("sweep/*/metrics.json"))) < 3:
         assert time.monotonic() < deadline

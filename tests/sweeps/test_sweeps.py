@@ -3,8 +3,6 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from runner import ROOT, SHORT, TINY, run_train
+from runner import SHORT, TINY, run_train, start_train
 from sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.state import read_state
 
@@ -106,10 +104,9 @@ def test_every_launcher_gives_the_same_numbers(launcher, undisturbed, tmp_path):
 def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path):
     """At two random moments; no finished cell runs twice, none is missing, and the summary is that of the other."""
     chance = random.Random(time.time_ns())
-    command = [sys.executable, str(ROOT / "train.py"), *GRID, "hydra.sweep.dir=sweep"]
     finished: dict[Path, int] = {}
     for _ in range(2):
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = start_train(tmp_path, *GRID, "hydra.sweep.dir=sweep")
         time.sleep(chance.uniform(4, 14))
         process.kill()
         process.wait()
