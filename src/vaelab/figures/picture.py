@@ -29,6 +29,7 @@ STYLE: Any = {
     "axes.titley": 1.0,  # otherwise each title measures all labels around it, a fifth of the time
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "text.parse_math": False,  # a $ in the name of a column or a key is no formula
     "text.usetex": False,  # whatever the user's matplotlibrc says: LaTeX would take seconds a picture
 }
 # Petroff's ten colours (arxiv.org/abs/2107.02270), chosen to differ for people who see colours differently.
