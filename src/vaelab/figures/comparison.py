@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import GREY, PALETTE, Picture, panels
+from vaelab.figures.picture import GREY, PALETTE, Picture, panels, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ MARKS = "osD^vP*X<>"
 LINES = ("-", "--", ":", "-.")
 LETTER = 0.075  # inches of a small letter
 LABEL, TICK = 56, 28  # letters of a legend's entry and of a tick's name
+ENTRIES, TICKS = 30, 40  # at most so many: a picture of thousands of configurations stays a picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +78,13 @@ class ScoreOver(Picture):
                 places, groups = _by_place(line, line.y)
                 repeated |= max(map(len, groups)) > 1
                 means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
-                axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
-                axis.plot(places, means, **style, label=shortened(line.label, LABEL))
+                if errors.any():
+                    axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
+                axis.plot(places, means, **style)
                 axis.plot(line.x, line.y, ".", color=style["color"], ms=4, alpha=0.6)
             if self.ticks:
-                axis.set_xticks(range(len(names)), names, rotation=90 if tilted else 0)
+                step = -(-len(names) // TICKS)
+                axis.set_xticks(range(0, len(names), step), names[::step], rotation=90 if tilted else 0)
             else:
                 _ticks_at(axis, np.unique(np.concatenate([line.x for line in panel.lines])))
             axis.set(xlabel=self.name, ylabel=f"{self.score}, nats per example")
@@ -108,22 +111,16 @@ class RateDistortion(Picture):
 
     def _draw(self) -> "Figure":
         figure, axes = _panels_with_legends(self.panels, entries=1)
+        names = dict(self.names)
         for axis, panel in zip(axes, self.panels, strict=True):
             for line, style in _styled(panel, self.panels):
-                label = shortened(line.label, LABEL)
-                axis.plot(line.rate, line.distortion, **style | {"ls": ""}, alpha=0.8, label=label)
-                for place, name in self.names:
-                    if (here := np.flatnonzero(line.x == place)).size:
+                axis.plot(line.rate, line.distortion, **style | {"ls": ""}, alpha=0.8)
+                for place in np.unique(line.x):
+                    here = np.flatnonzero((line.x == place) & np.isfinite(line.rate + line.distortion))
+                    if here.size and place in names:
                         run = here[np.abs(line.rate[here] - line.rate[here].mean()).argmin()]
-                        at = line.rate[run], line.distortion[run]
-                        axis.annotate(
-                            shortened(name, TICK),
-                            at,
-                            (4, 4),
-                            textcoords="offset points",
-                            fontsize=8,
-                            color=style["color"],
-                        )
+                        at, look = (line.rate[run], line.distortion[run]), {"fontsize": 8, "color": style["color"]}
+                        axis.annotate(shortened(names[place], TICK), at, (4, 4), textcoords="offset points", **look)
             axis.margins(0.1)
             (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
             for total in np.linspace(left + low, right + high, 9)[1:-1]:
@@ -135,31 +132,23 @@ class RateDistortion(Picture):
         return figure
 
 
-def shortened(text: str, longest: int) -> str:
-    """A text without its middle if it is too long: names mostly differ at one of their ends.
-
-    >>> shortened("a_long_name_of_a_model_7", 12)
-    'a_long…del_7'
-    """
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]}…{text[half - longest + 1 :]}"
-
-
 def _panels_with_legends(shown: tuple[Panel, ...], entries: int, room: float = 0.0) -> tuple["Figure", Any]:
     """Room for the names of ticks, in inches, and for the longest legend: a line each, and so many entries more."""
-    longest = entries + max(sum(bool(line.label) for line in panel.lines) for panel in shown)
+    longest = entries + max(min(sum(bool(line.label) for line in panel.lines), ENTRIES + 1) for panel in shown)
     bottom = room + (0.95 + 0.2 * longest if longest else 0.6)
     figure, axes = panels(1, len(shown), 4.6, 3.2, left=0.9, bottom=bottom, top=0.75)
     return figure, axes[0]
 
 
 def _styled(panel: Panel, shown: tuple[Panel, ...]) -> Iterator[tuple[Line, dict[str, Any]]]:
-    """Each line with a colour, a mark and a dash, which are its label's in every panel."""
-    labels = list(dict.fromkeys(line.label for each in shown for line in each.lines))
-    for line in panel.lines:
-        index = labels.index(line.label)
-        colour, mark = PALETTE[index % len(PALETTE)], MARKS[index % len(MARKS)]
-        yield line, {"color": colour, "marker": mark, "ls": LINES[index // len(PALETTE) % len(LINES)], "ms": 5}
+    """Each line with a colour, a mark and a dash, which are its label's in every panel, and its entry in the legend."""
+    places = {label: place for place, label in enumerate(dict.fromkeys(line.label for p in shown for line in p.lines))}
+    more = len(panel.lines) - ENTRIES
+    for number, line in enumerate(panel.lines):
+        index = places[line.label]
+        entry = shortened(line.label, LABEL) if number < ENTRIES else f"and {more} more" if number == ENTRIES else ""
+        look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[index % len(MARKS)], "ms": 5}
+        yield line, look | {"ls": LINES[index // len(PALETTE) % len(LINES)], "label": entry or "_nolegend_"}
 
 
 def _by_place(line: Line, values: Array) -> tuple[Array, list[Array]]:

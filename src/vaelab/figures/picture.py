@@ -140,6 +140,16 @@ def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tu
     return names if names and len(names) == count else tuple(subscript(letter, index) for index in range(count))
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text without its middle if it is too long: names mostly differ at one of their ends.
+
+    >>> shortened("a_long_name_of_a_model_7", 12)
+    'a_long…del_7'
+    """
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[half - longest + 1 :]}"
+
+
 def first_of(shown: int, count: int) -> str:
     """A title's remark that not all dimensions are shown, or nothing."""
     return f" (first {shown} of {count} dimensions)" if shown < count else ""

@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vaelab.escapes import for_terminal
-from vaelab.figures.comparison import LABEL, Line, Panel, RateDistortion, ScoreOver, shortened
-from vaelab.figures.picture import Picture
-from vaelab.sweeps.ranking import SCORE, Configuration, Group, groups_of
+from vaelab.figures.comparison import LABEL, Line, Panel, RateDistortion, ScoreOver
+from vaelab.figures.picture import Picture, shortened
+from vaelab.sweeps.ranking import LARGEST, SCORE, Configuration, Group, groups_of
 from vaelab.sweeps.rows import Row, finite
+
+PANELS = 6  # at most; a sweep over data.seed has a table for each of its values
 
 
 def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
-    """A file's name without its ending -> a plot; none if no run compares."""
-    groups = groups_of(rows)
+    """A file's name without its ending -> a plot, a panel for each of the largest tables; none if no run compares."""
+    groups = sorted(groups_of(rows), key=lambda group: -sum(len(each.runs) for each in group.configurations))[:PANELS]
     if not groups:
         return {}
     keys = list(dict.fromkeys(key for group in groups for each in group.configurations for key in each.values))
@@ -50,18 +52,16 @@ def _panel(group: Group, across: str, place: Callable[[str], float]) -> Panel:
 
 def _label(texts: Sequence[str]) -> str:
     """Keys or values beside each other; each gets its share of the room."""
-    return for_terminal(", ".join(shortened(text, LABEL // len(texts) - 2) for text in texts))
+    return for_terminal(", ".join(shortened(text, max(LABEL // len(texts) - 2, 3)) for text in texts))
 
 
 def _line(label: str, points: Sequence[tuple[float, Row]]) -> Line:
-    numbers = [row.metrics for _, row in points]
-    return Line(
-        label,
-        np.array([x for x, _ in points]),
-        np.array([each[SCORE] for each in numbers]),
-        np.array([each.get("val/kl", math.nan) for each in numbers]),
-        np.array([-each.get("val/log_likelihood", math.nan) for each in numbers]),
+    score, rate, likelihood = (
+        np.array([row.metrics.get(tag, math.nan) for _, row in points])
+        for tag in (SCORE, "val/kl", "val/log_likelihood")
     )
+    rate, likelihood = (np.where(np.abs(each) < LARGEST, each, math.nan) for each in (rate, likelihood))
+    return Line(label, np.array([x for x, _ in points]), score, rate, -likelihood)
 
 
 def _value(configuration: Configuration, key: str) -> str:

@@ -15,7 +15,7 @@ SCORE = "val/elbo"  # configurations are ranked by it; the test split is for the
 SEED = "seed"  # what repeats a configuration
 FOLDER = "folder"  # tells runs apart that have the same values and seed
 LARGEST = 1e30  # nats; a larger number has overflowed, and its digits would fill the table
-NAMED = 3  # keys of the data that a title names
+NAMED = 2  # keys of the data that a title names
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Group:
 def why_not(row: Row) -> str:
     """Why a run is not compared; empty if it is."""
     if row.state != "done":
-        return row.reason or row.state
+        return row.reason or {"pending": "has not started", "running": "is still running"}.get(row.state, row.state)
     if row.reason.startswith(PRUNED):  # it trained for fewer epochs than the others
         return row.reason
     if (score := row.metrics.get(SCORE)) is None:
@@ -69,8 +69,7 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
     once: dict[object, Row] = {}
     for row in rows:
         if not why_not(row):
-            places = tuple(item for item in row.values.items() if item[0].startswith("data."))
-            once.setdefault((row.config, _key(row), places) if row.config else row.folder, row)
+            once.setdefault((row.config, _key(row)) if row.config else row.folder, row)
     keys = [key for key in varying_keys(list(once.values())) if key != SEED]
     found: dict[str, list[Row]] = {}
     for row in once.values():
@@ -81,8 +80,11 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
 
 def varying_keys(rows: Sequence[Row]) -> list[str]:
     """The keys in which the runs differ, in the order of the command line."""
-    keys = dict.fromkeys(key for row in rows for key in row.values)
-    return [key for key in keys if len({row.values.get(key) for row in rows}) > 1]
+    return [key for key in _keys([row.values for row in rows]) if len({row.values.get(key) for row in rows}) > 1]
+
+
+def _keys(each: Sequence[Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(key for values in each for key in values))
 
 
 def _key(row: Row) -> str:
@@ -99,14 +101,10 @@ def _titles(data: Sequence[Mapping[str, str]]) -> list[str]:
     titles = []
     for title, own in zip(plain, data, strict=True):
         alike = [each for other, each in zip(plain, data, strict=True) if other == title]
-        keys = [
-            key
-            for key in dict.fromkeys(key for each in alike for key in each)
-            if len({each.get(key) for each in alike}) > 1
-        ]
-        named = [f"data.{key}={short(own.get(key, 'unknown'), 16)}" for key in keys[:NAMED]]
+        keys = [key for key in _keys(alike) if len({each.get(key) for each in alike}) > 1]
+        named = [f"{key}: {short(own.get(key, 'unknown'))}" for key in keys[:NAMED]]
         more = [f"{len(keys) - NAMED} more"] if len(keys) > NAMED else []
-        titles.append(f"{title} ({', '.join([*named, *more])})" if named else title)
+        titles.append(f"{title} ({'; '.join([*named, *more])})" if named else title)
     return titles
 
 

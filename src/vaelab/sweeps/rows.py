@@ -21,6 +21,7 @@ UNREADABLE = "unreadable"  # a row's state, beside those of a run
 MARKS = ("state.json", "metrics.json")  # a folder that holds one of these is a run
 LARGEST_FILE = 1 << 20  # bytes
 MOST_OVERRIDES, MOST_NUMBERS = 100, 1000
+WHERE = ("data.root", "data.path")  # where the data lie: shown if that differs
 CANNOT_BE_READ = (OSError, ValueError, RecursionError)
 BEST, NLL = "best.ckpt", "test/nll"
 HOW_IT_WAS_READ = "read"  # a sentence in data.json for people, which says nothing about the numbers
@@ -154,7 +155,7 @@ def _with_state(row: Row, found: Mapping[str, Any]) -> Row:
     if not _is_number(seconds):
         raise ValueError(f"seconds in state.json must be a number, but is {_in_short(seconds)}")
     given = dict(map(key_and_value, overrides))
-    values = {key: value for key, value in given.items() if key not in PLACES or key.startswith("data.")}
+    values = {key: value for key, value in given.items() if key not in PLACES or key in WHERE}
     return replace(row, values=values or row.values, state=state, reason=reason, config=config, seconds=float(seconds))
 
 

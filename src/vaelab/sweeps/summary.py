@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vaelab.escapes import for_terminal
 from vaelab.files import write_whole
-from vaelab.sweeps.plots import pictures
+from vaelab.sweeps.plots import PANELS, pictures
+from vaelab.sweeps.ranking import groups_of
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.tables import as_csv, as_markdown, as_text
 
@@ -32,6 +33,8 @@ def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
         for name, contents in files.items():
             write_whole(output / name, contents)
         _show_in_tensorboard(output, drawn)
+        if len(groups_of(rows)) > PANELS:
+            text += f"\n\nThe plots show the {PANELS} tables with most runs."
         text += "\n\n" + "  ".join(["written", *(for_terminal(output / name) for name in files)])
     return sum(row.state != "done" for row in rows), text
 

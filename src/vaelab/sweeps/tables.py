@@ -14,9 +14,8 @@ import numpy as np
 
 from vaelab.escapes import for_csv, for_markdown, for_terminal
 from vaelab.runs.state import STATES
-from vaelab.sweeps.cells import PLACES
 from vaelab.sweeps.ranking import SCORE, Configuration, Group, groups_of, varying_keys, why_not
-from vaelab.sweeps.rows import NLL, UNREADABLE, Row, short
+from vaelab.sweeps.rows import NLL, UNREADABLE, WHERE, Row, short
 from vaelab.sweeps.statistics import CLAIMS_IF_SPREADS_DIFFER, Interval, mean_interval
 
 SHOWN = (SCORE, "test/elbo", "test/log_likelihood", "test/kl")
@@ -86,7 +85,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     """A line per run: what it was given, its state, its numbers, its seconds."""
     varies = varying_keys([row for row in rows if row.state == "done"])
     keys = [
-        key for key in dict.fromkeys(key for row in rows for key in row.values) if key not in PLACES or key in varies
+        key for key in dict.fromkeys(key for row in rows for key in row.values) if key not in WHERE or key in varies
     ]
     tags = list(dict.fromkeys(tag for row in rows for tag in row.metrics))
     file = io.StringIO()
