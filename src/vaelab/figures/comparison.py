@@ -119,8 +119,7 @@ class RateDistortion(Picture):
                     here = np.flatnonzero((line.x == place) & np.isfinite(line.rate + line.distortion))
                     if here.size and place in names:
                         run = here[np.abs(line.rate[here] - line.rate[here].mean()).argmin()]
-                        at, look = (line.rate[run], line.distortion[run]), {"fontsize": 8, "color": style["color"]}
-                        axis.annotate(shortened(names[place], TICK), at, (4, 4), textcoords="offset points", **look)
+                        self._write(axis, names[place], line.rate[run], line.distortion[run], style["color"])
             axis.margins(0.1)
             (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
             for total in np.linspace(left + low, right + high, 9)[1:-1]:
@@ -130,6 +129,13 @@ class RateDistortion(Picture):
             axis.set(ylabel="distortion: −E log p(t|z), nats")
             _finish(axis, panel, self.legend)
         return figure
+
+    @staticmethod
+    def _write(axis: Any, name: str, rate: float, distortion: float, color: str) -> None:
+        """A name beside a run, on the side where there is more room."""
+        left = rate > sum(axis.get_xlim()) / 2
+        side = {"ha": "right" if left else "left", "xytext": (-4 if left else 4, 4), "textcoords": "offset points"}
+        axis.annotate(shortened(name, TICK), (rate, distortion), fontsize=8, color=color, **side)
 
 
 def _panels_with_legends(shown: tuple[Panel, ...], entries: int, room: float = 0.0) -> tuple["Figure", Any]:

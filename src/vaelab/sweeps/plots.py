@@ -34,7 +34,7 @@ def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
     beside = tuple((place(value), for_terminal(value)) for value in sorted(values))
     name = re.sub(r"[^\w-]", "_", across)[:60]  # a key may come from a file, and is no path here
     return {
-        "rate_distortion": RateDistortion(shown, f"{legend} (numbers: {for_terminal(across)})".strip(), beside),
+        "rate_distortion": RateDistortion(shown, f"{legend} (beside a run: {for_terminal(across)})".strip(), beside),
         f"elbo_over_{name}": ScoreOver(shown, for_terminal(across), SCORE, legend, names),
     }
 

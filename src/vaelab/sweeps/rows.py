@@ -98,13 +98,19 @@ def read_object(path: Path) -> dict[str, Any] | None:
         OSError, ValueError: it is another kind of file, too large, or holds something else.
     """
     try:
-        found = json.loads(read_small(path, LARGEST_FILE), parse_int=_whole)
+        contents = read_small(path, LARGEST_FILE)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise OSError(f"{path.name} cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read ({error})") from error
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), path.name)) from error
+    try:
+        found = json.loads(contents, parse_int=_whole)
+    except ValueError as error:
+        raise ValueError(f"{path.name} is no JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is nested too deeply to be read") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path.name} must hold a JSON object, but holds {_in_short(found)}")
     return found
