@@ -172,6 +172,12 @@ def test_an_nll_of_something_else_is_left_out_with_a_remark(change, remark, tmp_
     assert f"a: {row.remark}" in " ".join(summarise([run], None)[1].split())
 
 
+def test_the_seed_of_an_evaluation_is_not_that_of_the_data(tmp_path):
+    run = write_run(tmp_path / "a", -2.0, data=MNIST | {"seed": 3}, nll=1.5)
+    changed(seed=0)(run / "evaluation.json")
+    assert read_row(run).metrics["test/nll (5000 samples)"] == 1.5
+
+
 def test_data_may_be_described_by_any_json(tmp_path):
     data = MNIST | {"names": ["age", "height"], "seed": 3, "read": "300 rows of a.csv"}
     row = read_row(write_run(tmp_path / "a", -2.0, data=data))

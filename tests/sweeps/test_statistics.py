@@ -1,6 +1,8 @@
 """Intervals of sweeps: against scipy and plain least squares, and how often they are right in simulated sweeps."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +255,9 @@ def test_scores_that_are_not_finite_count_for_nothing():
         for seed, value in {"1": -1.0, "2": math.nan, "3": math.inf, "4": -math.inf, "5": 1e300, "6": -2.0}.items()
     }
     assert Configuration({}, rows).scores() == {"1": -1.0, "6": -2.0}
+
+
+def test_a_sweep_starts_without_what_only_its_summary_needs():
+    code = "import sys, vaelab.sweeps.summary; print({'scipy', 'torch', 'matplotlib', 'optuna'} & set(sys.modules))"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == "set()\n"

@@ -21,6 +21,7 @@ UNREADABLE = "unreadable"  # a row's state, beside those of a run
 MARKS = ("state.json", "metrics.json")  # a folder that holds one of these is a run
 LARGEST_FILE = 1 << 20  # bytes
 MOST_OVERRIDES, MOST_NUMBERS = 100, 1000
+EVALUATION = ("split", "examples", "samples", "checkpoint", "seed", "overrides")  # keys that are not about the data
 WHERE = ("data.root", "data.path")  # where the data lie: shown if that differs
 CANNOT_BE_READ = (OSError, ValueError, RecursionError)
 BEST, NLL = "best.ckpt", "test/nll"
@@ -188,7 +189,7 @@ def _nll(report: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, float]
     nll, samples, checkpoint = report.get("nll"), report.get("samples"), report.get("checkpoint", BEST)
     if not _is_number(nll) or type(samples) is not int or samples < 1 or not isinstance(checkpoint, str):
         raise ValueError("evaluation.json must hold an nll, its number of samples and the name of a checkpoint")
-    others = [key for key in data if key in report and _as_text(report[key]) != data[key]]
+    others = [key for key in data if key in report and key not in EVALUATION and _as_text(report[key]) != data[key]]
     if others or report.get("split", "test") != "test" or report.get("overrides"):
         raise ValueError(f"evaluation.json is of other data (it differs in {others[0] if others else 'its split'})")
     return {f"{NLL} ({samples} samples{'' if checkpoint == BEST else f' of {checkpoint}'})": float(nll)}

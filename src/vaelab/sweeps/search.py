@@ -145,10 +145,9 @@ def write_results(study: Any, folder: Path, metric: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where the trials hardly differ nothing matters, which it says at length
             importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    minimise, names = study.direction.name == "MINIMIZE", tuple(importances)
-    scores = [trial.value for trial in done]
-    shares = [importances[name] for name in names]
-    picture = Search.of([trial.number for trial in done], scores, minimise, metric, names, shares)
+    minimise, names = study.direction.name == "MINIMIZE", tuple(map(for_terminal, importances))
+    numbers, scores = [trial.number for trial in done], [trial.value for trial in done]
+    picture = Search.of(numbers, scores, minimise, metric, names, list(importances.values()))
     write_whole(folder / "search.png", picture.render())
     best = (min if minimise else max)(done, key=lambda trial: trial.value)
     chosen = for_terminal(" ".join(f"{key}={readable(value)}" for key, value in best.params.items()))

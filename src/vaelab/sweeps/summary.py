@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vaelab.escapes import for_terminal
@@ -46,7 +47,8 @@ def _show_in_tensorboard(folder: Path, drawn: Mapping[str, bytes]) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     for old in folder.glob("events.out.tfevents.*.comparison"):
-        old.unlink()
+        with suppress(OSError):  # it may be a folder of that name
+            old.unlink()
     if not drawn:
         return
     now, contents = time.time(), io.BytesIO()

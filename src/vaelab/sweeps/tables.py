@@ -23,8 +23,8 @@ MOST_KEYS = 12  # columns of keys; a run with more of its own would push all oth
 REPEAT = "add seed=1,2,3 to the command"
 MEANS = (
     f"Numbers are means over seeds, in nats per example, and configurations are ranked by {SCORE}. [low, high] is the "
-    "95 % interval of one mean (Student's t). It contains the luck of the seeds, but not the luck of the split of the "
-    "data, which is fixed."
+    "95 % interval of one mean (Student's t, for independent and normal scores). It contains the luck of the seeds, "
+    "but not the luck of the split of the data, which is fixed."
 )
 DIFFERENCES = (
     "The last column is how far a configuration lies below the best. Its 95 % intervals hold for all pairs of a table "
@@ -175,7 +175,8 @@ def _notes(group: Group) -> list[str]:
 
 def _explanations(rows: Sequence[Row], escape: Escape) -> list[str]:
     """What the numbers mean and assume, and what is wrong beside the tables."""
-    sizes = {len(each.runs) for group in groups_of(rows) for each in group.configurations}
+    groups = groups_of(rows)
+    sizes = {len(each.runs) for group in groups for each in group.configurations}
     remarks = [
         escape(f"{row.folder.name}: {short(row.remark, 200)}") for row in rows if row.remark and not why_not(row)
     ]
@@ -183,4 +184,5 @@ def _explanations(rows: Sequence[Row], escape: Escape) -> list[str]:
         return remarks
     if sizes == {1}:
         return [NO_INTERVALS, *remarks]
-    return [MEANS, DIFFERENCES, ASSUMPTIONS, *([SINGLE] if 1 in sizes else []), *remarks]
+    several = any(len(group.configurations) > 1 for group in groups)
+    return [MEANS, *([DIFFERENCES, ASSUMPTIONS] if several else []), *([SINGLE] if 1 in sizes else []), *remarks]
