@@ -107,7 +107,7 @@ def test_many_tables_share_a_plot_of_the_largest(tmp_path, monkeypatch):
     drawn = pictures(read_rows([tmp_path]))
     titles = {panel.title for picture in drawn.values() for panel in picture.panels}
     assert titles == {"log-density per example of points (seed: 1)"}
-    assert "The plots show the 1 tables with most runs." in summarise([tmp_path], tmp_path / "out")[1]
+    assert "The plots show the tables with the most runs, at most 1." in summarise([tmp_path], tmp_path / "out")[1]
 
 
 def test_a_number_that_is_missing_or_infinite_leaves_the_others(tmp_path):

@@ -1,5 +1,6 @@
 """Intervals of sweeps: against scipy and plain least squares, and how often they are right in simulated sweeps."""
 
+import doctest
 import math
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from vaelab.figures import picture
+from vaelab.sweeps import statistics
 from vaelab.sweeps.ranking import Configuration
 from vaelab.sweeps.rows import Row
 from vaelab.sweeps.statistics import (
@@ -261,3 +264,9 @@ def test_a_sweep_starts_without_what_only_its_summary_needs():
     code = "import sys, vaelab.sweeps.summary; print({'scipy', 'torch', 'matplotlib', 'optuna'} & set(sys.modules))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("module", [statistics, picture])
+def test_the_examples_in_docstrings_run(module):
+    found = doctest.testmod(module)
+    assert (found.failed, found.attempted > 0) == (0, True)

@@ -20,7 +20,7 @@ from vaelab.sweeps.cells import PLACES, key_and_value
 UNREADABLE = "unreadable"  # a row's state, beside those of a run
 MARKS = ("state.json", "metrics.json")  # a folder that holds one of these is a run
 LARGEST_FILE = 1 << 20  # bytes
-MOST_OVERRIDES, MOST_NUMBERS = 100, 1000
+MOST_OVERRIDES, MOST_NUMBERS = 200, 1000
 EVALUATION = ("split", "examples", "samples", "checkpoint", "seed", "overrides")  # keys that are not about the data
 WHERE = ("data.root", "data.path")  # where the data lie: shown if that differs
 CANNOT_BE_READ = (OSError, ValueError, RecursionError)

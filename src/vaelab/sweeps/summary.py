@@ -35,7 +35,7 @@ def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
             write_whole(output / name, contents)
         _show_in_tensorboard(output, drawn)
         if len(groups_of(rows)) > PANELS:
-            text += f"\n\nThe plots show the {PANELS} tables with most runs."
+            text += f"\n\nThe plots show the tables with the most runs, at most {PANELS}."
         text += "\n\n" + "  ".join(["written", *(for_terminal(output / name) for name in files)])
     return sum(row.state != "done" for row in rows), text
 
