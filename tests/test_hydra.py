@@ -12,68 +12,41 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
-from forked import fork_train
 from hydra_plugins.vaelab_sweeps.cell import HIDDEN, passed_on
 from hydra_plugins.vaelab_sweeps.folder import Folder
 from hydra_plugins.vaelab_sweeps.needed import check_installed
 from hydra_plugins.vaelab_sweeps.parallel import processors, side_by_side
 from hydra_plugins.vaelab_sweeps.paths import make_absolute
 from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
-from runner import ROOT, SHORT, TINY
+from runner import ROOT, SHORT, TINY, run_train
 from vaelab.errors import one_sentence
 from vaelab.runs.folder import check_length
 from vaelab.runs.state import read_state
 
-HOOKS = '''
-import os
-from pathlib import Path
-from hydra.experimental.callback import Callback as Hydras
-from lightning.pytorch import Callback
-from vaelab.data import Array
-
-class Look(Callback):
-    """Writes into the working directory of a run."""
-    def on_train_start(self, trainer, module):
-        Path("seen.txt").write_text(os.environ["OWN"])
-
-class Count(Hydras):
-    """Notes each job that Hydra tells of."""
-    def on_job_start(self, config, **kwargs):
-        with open(os.environ["NOTES"], "a") as file:
-            file.write(f"job {config.hydra.job.num}\\n")
-    def on_run_start(self, config, **kwargs):
-        with open(os.environ["NOTES"], "a") as file:
-            file.write("run\\n")
-
-class Rows(Array):
-    """Rows whose file is called otherwise."""
-    def __init__(self, file, **kwargs):
-        super().__init__(path=file, **kwargs)
-'''
-CHDIR = ("hydra.job.chdir=true", "+hydra.job.env_set.OWN=given", "+callbacks.look._target_=hooks.Look")
+CHDIR = ("hydra.job.chdir=true", "+hydra.job.env_set.OWN=given", "+callbacks.look._target_=own_classes.Look")
 NAMED = ("hydra.output_subdir=settings", "hydra.job.name=mine", "hydra.verbose=true")
 ROWS = ("data=rows", "data.val_size=7", "data.test_size=11")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with data, config files in a folder of their own, and the classes that they name."""
-    cwd = tmp_path_factory.mktemp("hydra") / "work"
+    """A folder with data, and config files in a folder of their own."""
+    cwd = tmp_path_factory.mktemp("hydra")
     chance = np.random.default_rng(0)
     for name, scale in {"a": 1.0, "b": 5.0, "c": 2.0}.items():
         (cwd / "rows" / name).mkdir(parents=True)
         np.save(cwd / "rows" / name / "x.npy", scale * chance.normal(size=(53, 3)))
-    (cwd / "hooks.py").write_text(HOOKS)
     (cwd / "own" / "data").mkdir(parents=True)
     (cwd / "own" / "data" / "rows.yaml").write_text(
-        "_target_: hooks.Rows\nfile: rows/a/x.npy\nval_size: 0.1\ntest_size: 0.1\nbatch_size: 8\n"
+        "_target_: own_classes.Rows\nfile: rows/a/x.npy\nval_size: 0.1\ntest_size: 0.1\nbatch_size: 8\n"
     )
     return cwd
 
 
 def start(place, *arguments):
-    own = {"PYTHONPATH": str(place), "NOTES": str(place / "notes.txt")}
-    return fork_train(place, "hydra.searchpath=[file://own]", *arguments, environment=own)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOTES", str(place / "notes.txt"))
+        return run_train(place, "hydra.searchpath=[file://own]", *arguments)
 
 
 def hashed(folder):
@@ -93,7 +66,7 @@ def test_a_run_that_changes_its_folder_writes_there_alone(alone, place):
     folder, process, before = alone
     assert process.returncode == 0, process.stderr
     assert read_state(folder).state == "done"
-    written = [path for path in set(hashed(place)) - before if "__pycache__" not in path.parts]
+    written = set(hashed(place)) - before
     assert written
     assert all(path.is_relative_to(folder) for path in written)
     assert (folder / "seen.txt").read_text() == "given"
@@ -145,7 +118,7 @@ def test_the_folder_of_a_second_process_is_in_use(place, monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def sweeps(place):
     """A sweep under the same settings, then the same command with another file before the others."""
-    keys = (*ROWS, *SHORT, *CHDIR, *NAMED, "+hydra.callbacks.count._target_=hooks.Count")
+    keys = (*ROWS, *SHORT, *CHDIR, *NAMED, "+hydra.callbacks.count._target_=own_classes.Count")
     where = ("hydra.sweep.dir=sweep", "hydra.sweep.subdir=cells/${hydra.job.num}", "hydra/launcher=joblib")
     first = start(place, "-m", *keys, *where, "hydra.launcher.n_jobs=1", "data.file=rows/a/x.npy,rows/b/x.npy")
     before = hashed(place / "sweep" / "cells")

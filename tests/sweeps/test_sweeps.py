@@ -1,11 +1,8 @@
 """Whole sweeps, as users start them."""
 
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from runner import ROOT, SHORT, TINY, run_train
+from runner import SHORT, TINY, run_train, start_train
 from sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.state import read_state
 
@@ -115,18 +112,16 @@ def processes_with(variable):
     return found
 
 
-def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path):
+def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path, monkeypatch):
     """At two random moments; no finished cell runs twice, none is missing, and the summary is that of the other.
 
     No process of a sweep outlives it, whether cells run one by one or side by side.
     """
     chance = random.Random(time.time_ns())
-    mark = {"KILLED_SWEEP": str(tmp_path)}
+    monkeypatch.setenv("KILLED_SWEEP", str(tmp_path))
     finished: dict[Path, int] = {}
     for launcher in ("basic", "joblib"):
-        command = [sys.executable, str(ROOT / "train.py"), *GRID, *LAUNCHERS[launcher], "hydra.sweep.dir=sweep"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | mark, **quiet)
+        process = start_train(tmp_path, *GRID, *LAUNCHERS[launcher], "hydra.sweep.dir=sweep")
         time.sleep(chance.uniform(4, 14))
         process.kill()
         process.wait()

@@ -164,7 +164,7 @@ class OptunaSweeper(Sweeper):
                 if not math.isnan(value):
                     study.tell(number, value)
                 elif not self.all.stopped:
-                    log.error("error: %s could not be evaluated; vaelab evaluate shows why", cell.folder)
+                    log.error("error: %s has no finite %s, so its trial counts as failed", cell.folder, self.metric)
                     study.tell(number, state=TrialState.FAIL)
 
     def _sampler(self, trial: int) -> Any:
