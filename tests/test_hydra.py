@@ -118,7 +118,8 @@ def test_the_folder_of_a_second_process_is_in_use(place, monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def sweeps(place):
     """A sweep under the same settings, then the same command with another file before the others."""
-    keys = (*ROWS, *SHORT, *CHDIR, *NAMED, "+hydra.callbacks.count._target_=own_classes.Count")
+    counted = "+hydra.callbacks.count._target_=own_classes.Count"
+    keys = (*ROWS, *SHORT, *CHDIR, *NAMED, counted, "~hydra.callbacks.summary")  # its imports take time
     where = ("hydra.sweep.dir=sweep", "hydra.sweep.subdir=cells/${hydra.job.num}", "hydra/launcher=joblib")
     first = start(place, "-m", *keys, *where, "hydra.launcher.n_jobs=1", "data.file=rows/a/x.npy,rows/b/x.npy")
     before = hashed(place / "sweep" / "cells")
@@ -143,6 +144,24 @@ def test_a_cell_runs_under_the_settings_of_its_sweep(sweeps, alone, place):
     assert len(scores) == 3
     assert {path: digest for path, digest in hashed(folder).items() if path in before} == before
     assert (place / "notes.txt").read_text().split("\n") == ["job 0", "job 1", "job 2", ""]  # once for each
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "shown"),
+    [
+        (("--help", "--config-dir", "own", "data=rows"), 0, "file: rows/a/x.npy"),
+        (("--experimental-rerun", "job.pickle"), 1, "error: --experimental-rerun reads a pickle, which can run code"),
+        (("--config-dir", "nowhere"), 1, "error: --config-dir must name a folder of config files, but "),
+        (("--config-name", "nowhere"), 1, "error: --config-name=nowhere is in no folder of config files"),
+        (("hydra.verbose=3",), 1, "error: hydra.verbose must be true, false, or names of loggers; use hydra"),
+        (("latent_dim=1,2", "-m", "hydra.sweep.dir="), 1, "error: hydra.sweep.dir must name a folder, but is empty"),
+    ],
+)
+def test_flags(flags, code, shown, place):
+    process = run_train(place, *flags)
+    assert process.returncode == code
+    assert shown in (process.stderr if code else process.stdout)
+    assert not code or len(process.stderr.splitlines()) == 1
 
 
 def test_what_a_sweep_decides_is_not_passed_on():

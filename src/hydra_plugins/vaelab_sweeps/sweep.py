@@ -136,7 +136,10 @@ class Sweep:
         from vaelab.errors import one_sentence
         from vaelab.sweeps.cells import score
 
-        left = {cell.folder: overrides for cell, overrides in zip(cells, batch, strict=True) if not cell.done}
+        left: dict[Path, Sequence[str]] = {}
+        for cell, overrides in zip(cells, batch, strict=True):
+            if not cell.done:
+                left.setdefault(cell.folder, overrides)  # several combinations may be one cell
         todo = [[*overrides, *self._settings(folder)] for folder, overrides in left.items()]
         if todo and not self.stopped:
             try:
