@@ -37,6 +37,8 @@ class Folder(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot be."""
+        from vaelab.errors import one_sentence
+
         try:
             if not str(config.hydra.sweeper._target_).startswith(OWN_SWEEPERS):
                 raise ValueError(
@@ -45,8 +47,8 @@ class Folder(Callback):
                 )
             with read_write(config.hydra):
                 config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
-        except ValueError as error:
-            sys.exit(f"error: {error}")
+        except Exception as error:  # Hydra would make it a warning
+            sys.exit(f"error: {one_sentence(error)}")
 
 
 def at_home(folder: str, key: str) -> str:

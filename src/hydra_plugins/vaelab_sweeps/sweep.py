@@ -43,7 +43,7 @@ class Sweep:
             raise ValueError(f"{config.hydra.sweep.dir} holds a single run; use another hydra.sweep.dir")
         self.revision = git_revision()
         self.launched = 0
-        self.numbers: dict[Path, int] = {}  # of the cells, by folder
+        self.numbers: dict[Path, int] = {}  # of the cells in this command, by folder
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -101,7 +101,7 @@ class Sweep:
             name = known.get(config) or self._name(whole, task, keys, shared)
             cell = claim(self.folder, name, task, config, self.revision)
             known.setdefault(config, name)
-            self.numbers[cell.folder] = whole.hydra.job.num
+            self.numbers.setdefault(cell.folder, number)
             found.append(cell)
         return found
 
