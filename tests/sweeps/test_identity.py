@@ -64,6 +64,19 @@ def test_data_in_lists_and_tables_are_known_by_their_content(files):
     assert len({one, other, swapped}) == 3
 
 
+def test_patterns_stand_for_the_files_that_they_match(files):
+    one, same, other, none, words = hashes(
+        files,
+        {"parts": "a/*.npy"},
+        {"parts": str(files / "cop[xy]" / "*.npy")},
+        {"parts": "b/*.npy"},
+        {"parts": "gone/*.npy"},
+        {"parts": "[1,2]\0*"},
+    )
+    assert one == same
+    assert len({one, other, none, words}) == 4
+
+
 def test_data_that_change_are_other_data(files):
     (before,) = hashes(files, {"path": "a.npy"})
     (folder,) = hashes(files, {"root": "a"})

@@ -1,5 +1,6 @@
 """What makes two runs the same: the settings that affect results, and the content of their data."""
 
+import glob
 import hashlib
 import json
 import os
@@ -49,8 +50,10 @@ def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def content_of(value: Any, here: Path) -> Any:
     """What a value stands for: the content of the file or folder that it names, or else the value itself."""
-    if not isinstance(value, str) or (path := existing(value, here)) is None:
+    if not isinstance(value, str):
         return value
+    if (path := existing(value, here)) is None:
+        return _of_pattern(value, here) or value
     try:
         if path.is_dir() and (files := _of_folder(path)):
             return ["folder", files]
@@ -59,6 +62,14 @@ def content_of(value: Any, here: Path) -> Any:
     except OSError:  # it may not be read; the data module tells why
         pass
     return ["path", str(path)]
+
+
+def _of_pattern(text: str, here: Path) -> list[Any]:
+    """The names and contents of the files that a pattern such as `parts/*.npy` stands for."""
+    if not glob.has_magic(text) or "\0" in text:
+        return []
+    found = glob.glob(os.path.join(glob.escape(str(here)), os.path.expanduser(text)))
+    return [[os.path.basename(path), content_of(path, here)] for path in sorted(found)]
 
 
 def existing(text: str, here: Path) -> Path | None:
