@@ -41,9 +41,10 @@ class Folder(Callback):
 
         try:
             if not str(config.hydra.sweeper._target_).startswith(OWN_SWEEPERS):
+                other = config.hydra.runtime.choices["hydra/sweeper"]
                 raise ValueError(
-                    f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} keeps no account of its runs; use "
-                    "hydra/sweeper=grid or hydra/sweeper=optuna"
+                    f"hydra/sweeper={other} does not know which runs are done; use hydra/sweeper=grid or "
+                    "hydra/sweeper=optuna"
                 )
             with read_write(config.hydra):
                 config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
