@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import cache
 from itertools import chain
 from typing import TypeVar
 
@@ -10,14 +11,22 @@ import torch
 from torch import Tensor, nn
 
 HALF = (torch.float16, torch.bfloat16)
-WITHOUT_FLOAT64 = ("mps",)  # types of device
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def keeps_sums(device: torch.device) -> torch.device:
-    """Where sums over numbers of a device are kept: there, or on the CPU if it has no float64."""
-    return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
+    """Where sums over numbers of a device are kept: there, or on the CPU if it has no float64, as Apple's GPUs."""
+    return device if device.type in ("cpu", "cuda") or has_float64(device.type) else torch.device("cpu")
+
+
+@cache
+def has_float64(device: str) -> bool:
+    """Whether a type of device can hold numbers in float64."""
+    try:
+        return torch.zeros(1, dtype=torch.float64, device=device).dtype == torch.float64
+    except (RuntimeError, TypeError):
+        return False
 
 
 def double(values: Tensor) -> Tensor:
@@ -31,7 +40,7 @@ def add_up_examples(terms: Tensor) -> Tensor:
 
 
 def floating(values: Tensor, like: Tensor) -> Tensor:
-    """Whole numbers and bools in the dtype of `like`; floating-point numbers as they are.
+    """Real numbers of any dtype in the wider of their dtype and that of `like`, which is a floating-point one.
 
     Raises:
         TypeError: the values are no tensor of real numbers.
@@ -39,7 +48,7 @@ def floating(values: Tensor, like: Tensor) -> Tensor:
     if not isinstance(values, Tensor) or values.is_complex():
         kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"data must be a tensor of real numbers, but is {kind}; use torch.as_tensor")
-    return values if values.is_floating_point() else values.to(like.dtype)
+    return values.to(torch.promote_types(values.dtype, like.dtype))
 
 
 def least_single(values: Tensor) -> Tensor:

@@ -175,9 +175,15 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 
 MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "checksum")
+NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 
 def incomparable(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Why the scores of these reports cannot be compared, a reason each; empty where they can."""
+    """Why the scores of these reports cannot be compared, a reason each; empty if they can.
+
+    `checksum` is that of the examples themselves. It counts if every report has one.
+    """
     values = {key: list(dict.fromkeys(str(report.get(key)) for report in reports)) for key in MUST_AGREE}
-    return [f"{key}: {' | '.join(found)}" for key, found in values.items() if len(found) > 1]
+    if not all("checksum" in report for report in reports):
+        del values["checksum"]
+    return [f"{NAMED.get(key, key)}: {' | '.join(found)}" for key, found in values.items() if len(found) > 1]

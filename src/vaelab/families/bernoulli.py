@@ -18,7 +18,8 @@ class LogitBernoulli(distributions.Bernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Of each value, nats; broadcasts. It is a log-probability if the value is 0 or 1."""
-        logits, value = torch.broadcast_tensors(self.logits, floating(value, self.logits))
+        value = floating(value, self.logits)
+        logits, value = torch.broadcast_tensors(self.logits.to(value.dtype), value)
         return -binary_cross_entropy_with_logits(logits, value, reduction="none")
 
 
