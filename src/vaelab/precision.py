@@ -45,6 +45,8 @@ def floating(values: Tensor, like: Tensor) -> Tensor:
     Raises:
         TypeError: the values are no tensor of real numbers.
     """
+    if isinstance(values, Tensor) and values.dtype == like.dtype:
+        return values
     if not isinstance(values, Tensor) or values.is_complex():
         kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"data must be a tensor of real numbers, but is {kind}; use torch.as_tensor")
