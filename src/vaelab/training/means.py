@@ -27,7 +27,7 @@ class Means:
 
     def add_up(self, device: torch.device) -> None:
         """Adds what the other processes hold; all of them hold it then."""
-        sums = torch.as_tensor(self.sums, device=device)
+        sums = torch.as_tensor(self.sums, dtype=torch.float64, device=device)
         *totals, count = add_up(torch.cat([sums.reshape(-1), sums.new_tensor([self.count])]))
         self.sums, self.count = torch.stack(totals).reshape(sums.shape), int(count)
 

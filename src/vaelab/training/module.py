@@ -261,5 +261,5 @@ class VAEModule(LightningModule):
 
     def _log(self, split: str) -> None:
         if self.means[split].count:
-            means = self.means[split].take()
-            self.log_dict({f"{split}/{name}": mean for name, mean in means.items()}, batch_size=1)
+            means = {f"{split}/{name}": mean for name, mean in self.means[split].take().items()}
+            self.log_dict(means, batch_size=1, sync_dist=self.trainer.world_size > 1)
