@@ -220,6 +220,19 @@ def test_many_latents_leave_a_wide_bracket_around_the_truth():
     assert kl_low <= kl + 1e-12 < kl_high
 
 
+def test_an_upper_bound_that_is_cut_off_at_0_keeps_its_error():
+    """Hardly any information, and a prior that is q(z): by chance the draws say that less than nothing is left."""
+    torch.manual_seed(4)
+    found = []
+    for _ in range(100):
+        q, prior, *_ = channel(20, 3, noise=1.0, gain=0.3, wide=1.09**0.5)
+        found.append(aggregate_posterior(q, prior))
+    cut = [aggregate for aggregate in found if aggregate.aggregate_kl_high == 0]
+    assert 5 < len(cut) < 95
+    assert min(aggregate.aggregate_kl_high_stderr.item() for aggregate in cut) > 0.01
+    assert all(aggregate.aggregate_kl_low_stderr == 0 for aggregate in found if aggregate.aggregate_kl_low == 0)
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_the_standard_errors_are_those_of_leaving_each_example_out(full):
     q, prior, n = gaussians(full, 13)(), gaussians(True, seed=3)(), 13

@@ -89,9 +89,8 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
     own, low, high = _own_low_high(q, z, memory)
     kl = closed_form_kl(q, prior)
     kl = own - double(prior.log_prob(z)) if kl is None else double(kl)  # (n,)
-    low, high = _cut_off(low, kl), _cut_off(high, kl)
-    bounds = low, high, kl - high, kl - low
-    return Aggregate(*(number for values in bounds for number in (values.mean(), _stderr(values))))
+    bounds = _lower(low, kl), _upper(high, kl), _lower(kl - high, kl), _upper(kl - low, kl)
+    return Aggregate(*(number for bound in bounds for number in bound))
 
 
 def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,12 +135,19 @@ def _jackknife(terms: Tensor, changes: Tensor) -> Tensor:
     return terms.mean() + (n - 1) * (left_out.mean() - left_out)
 
 
-def _cut_off(values: Tensor, kl: Tensor) -> Tensor:
-    """The values if their mean lies between 0 and that of the KLs, or else what has the nearer of both as its mean."""
+def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
+    """A lower bound, the mean of the values, cut off at 0 and at the mean KL, and its error: 0 holds without one."""
     mean = values.mean()
-    if mean <= 0:
-        return torch.zeros_like(kl)
-    return values if mean <= kl.mean() else kl  # an infinite bound says nothing
+    if not mean > 0:
+        return torch.zeros_like(mean), _stderr(torch.zeros_like(kl))
+    return mean.minimum(kl.mean()), _stderr(values)
+
+
+def _upper(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
+    """An upper bound, the mean of the values or that of the KLs, which is one too, and its error; at least 0."""
+    if not values.mean() <= kl.mean():  # also if it is infinite
+        values = kl
+    return values.mean().clamp(min=0), _stderr(values)
 
 
 def _stderr(values: Tensor) -> Tensor:
