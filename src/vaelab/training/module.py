@@ -255,6 +255,7 @@ class VAEModule(LightningModule):
         """Adds a batch to a split's means, in float32 or better whatever the precision of training."""
         if batch_idx == 0:
             check_data(self.vae, *batch)
+            self.means[split] = Means()  # an error may have ended the last pass within
         with full_precision(self.vae) as vae, seeded(batch_idx, self.device):
             terms = self.objective(vae, *batch)
         self.means[split].add(terms._fields, add_up_examples(torch.stack(terms)), len(batch[0]))
