@@ -19,7 +19,7 @@ from vaelab.data.batches import Batches
 from vaelab.objectives import Terms
 from vaelab.runs.state import read_state
 from vaelab.stopping import stopping
-from vaelab.training.module import Means
+from vaelab.training.means import Means
 from vaelab.training.parallel import Share, agree
 
 ODD = (  # the last of 5 minibatches has one row: the other processes have none
@@ -105,7 +105,7 @@ def test_a_signal_that_comes_while_processes_agree_is_for_the_next_time(monkeypa
 
 def test_means_without_examples_are_added_up_where_the_others_are(monkeypatch):
     seen = []
-    monkeypatch.setattr("vaelab.training.module.add_up", lambda numbers: seen.append(numbers) or torch.zeros(2))
+    monkeypatch.setattr("vaelab.training.means.add_up", lambda numbers: seen.append(numbers) or torch.zeros(2))
     Means().add_up(torch.device("meta"))
     assert [numbers.device.type for numbers in seen] == ["meta"]
 
