@@ -32,7 +32,7 @@ def speed(asked: argparse.Namespace) -> dict[str, Any]:
         size = 3 if name == "sine" else 784
         flops = 2 * case.multiply_adds(size)
         for repeat in range(asked.repeats):
-            taken = race(case, names, asked.turns, asked.out)
+            taken = race(case, names, asked.turns, asked.out, device=asked.device)
             rate = statistics.median(turn["flops"] for turn in taken["matmul"])
             print(f"\n{name}, repeat {repeat + 1}: {flops / 1e6:.3g} MFLOP a step, matmul {rate / 1e9:.0f} GFLOP/s")
             print(COLUMNS)
@@ -194,6 +194,7 @@ def main() -> None:
     parser.add_argument("--data-root", help="folder of the MNIST files; downloads them unless given")
     parser.add_argument("--cases", nargs="+", choices=list(cases(None)), help="all unless given")
     parser.add_argument("--only", nargs="+", choices=available(), help="loops beside bare; all unless given")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where speed trains (default cpu)")
     parser.add_argument("--turns", type=positive, default=11, help="turns of each contender (default 11)")
     parser.add_argument("--repeats", type=positive, default=3, help="how often all is started anew (default 3)")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for JSON, plot and logs")

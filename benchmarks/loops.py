@@ -8,7 +8,7 @@ pythae      Pythae's trainer
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,27 +21,28 @@ from benchmarks.turns import Turn, Turns
 from vaelab.data import DataModule
 
 
-def bare(case: Case) -> Iterator[tuple[int, float]]:
+def bare(case: Case, device: str) -> Iterator[tuple[int, float]]:
     """An epoch at a time; -> (steps, seconds of training), validation coming after that."""
     data, train, val = load(case)
+    train, val = train.to(device), val.to(device)
     redraw = data.redraw or (lambda x: x)  # fresh binary pixels, by the fastest way that is known
     optimizer = case.config.optimizer
-    for steps, seconds, line in bare_epochs(
-        hand_written(case, train), train, val, redraw, data.batch_size, optimizer.lr
-    ):
+    vae = hand_written(case, train).to(device)
+    for steps, seconds, line in bare_epochs(vae, train, val, redraw, data.batch_size, optimizer.lr):
         print(line, flush=True)
         yield steps, seconds
 
 
-def plain(case: Case) -> Iterator[tuple[int, float]]:
+def plain(case: Case, device: str) -> Iterator[tuple[int, float]]:
     """As `bare`."""
     _, train, val = load(case)
-    vae = hand_written(case, train)
+    vae, val = hand_written(case, train).to(device), val.to(device)
     optimizer = torch.optim.Adam(vae.parameters(), lr=case.config.optimizer.lr)
     loader = DataLoader(TensorDataset(train), batch_size=case.config.data.batch_size, shuffle=True)
     while True:
         start, total = time.perf_counter(), 0.0
         for (x,) in loader:
+            x = x.to(device)
             x = torch.bernoulli(x.float() / 255) if vae.binary else x
             log_likelihood, kl = vae(x)
             loss = (kl - log_likelihood).mean()
@@ -66,7 +67,7 @@ def hand_written(case: Case, x: Tensor) -> HandWritten:
     return HandWritten(x.shape[1], config.network.hidden, config.latent_dim, is_binary(config))
 
 
-def lightning(case: Case, turns: Turns, folder: str) -> None:
+def lightning(case: Case, turns: Turns, folder: str, device: str) -> None:
     """Runs until nobody asks for another turn."""
     from lightning.pytorch import LightningModule, Trainer
     from lightning.pytorch.callbacks import ModelCheckpoint
@@ -94,7 +95,7 @@ def lightning(case: Case, turns: Turns, folder: str) -> None:
             return terms.loss.mean()
 
     trainer = Trainer(
-        accelerator="cpu",
+        accelerator=device,
         max_epochs=-1,
         logger=TensorBoardLogger(folder),
         callbacks=[ModelCheckpoint(folder, monitor="val/elbo", mode="max", save_last=True), turns],
@@ -104,7 +105,7 @@ def lightning(case: Case, turns: Turns, folder: str) -> None:
     trainer.fit(Ordinary(), train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
 
 
-def pythae(case: Case, turn: Turn, folder: str) -> None:
+def pythae(case: Case, turn: Turn, folder: str, device: str) -> None:
     """Runs until nobody asks for another turn; Pythae has neither fresh pixels nor a learned variance of p(x|z)."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
@@ -153,18 +154,17 @@ def pythae(case: Case, turn: Turn, folder: str) -> None:
         num_epochs=10**6,
         per_device_train_batch_size=case.config.data.batch_size,
         learning_rate=case.config.optimizer.lr,
-        no_cuda=True,
+        no_cuda=device == "cpu",
     )
     Timed(model=model, train_dataset=BaseDataset(x, torch.zeros(len(x))), training_config=config).train()
 
 
-def take_turns(case: Case, epochs: Callable[[Case], Iterator[tuple[int, float]]], turn: Turn) -> None:
-    """Runs a loop an epoch at a time until nobody asks for another turn."""
-    loop = epochs(case)
+def take_turns(loop: Iterator[tuple[int, float]], epochs: int, turn: Turn) -> None:
+    """Runs a loop, some epochs a turn, until the other end asks for no more."""
     while True:
         turn.wait()
         start = time.perf_counter()
-        steps, seconds = map(sum, zip(*(next(loop) for _ in range(case.epochs)), strict=True))
+        steps, seconds = map(sum, zip(*(next(loop) for _ in range(epochs)), strict=True))
         turn.report(steps=steps, train=seconds, whole=time.perf_counter() - start)
 
 
@@ -173,16 +173,17 @@ def main() -> None:
     parser.add_argument("loop", choices=["bare", "plain", "lightning", "pythae"])
     parser.add_argument("epochs", type=int)
     parser.add_argument("folder")
+    parser.add_argument("device", choices=["cpu", "cuda"])
     parser.add_argument("overrides", nargs="*")
     asked = parser.parse_args()
     case = Case(asked.loop, tuple(asked.overrides), asked.epochs)
     torch.manual_seed(0)
     if asked.loop == "lightning":
-        lightning(case, Turns(asked.epochs), asked.folder)
+        lightning(case, Turns(asked.epochs), asked.folder, asked.device)
     elif asked.loop == "pythae":
-        pythae(case, Turn(), asked.folder)
+        pythae(case, Turn(), asked.folder, asked.device)
     else:
-        take_turns(case, {"bare": bare, "plain": plain}[asked.loop], Turn())
+        take_turns({"bare": bare, "plain": plain}[asked.loop](case, asked.device), case.epochs, Turn())
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def bare_epochs(
     """Trains and validates an epoch at a time; -> (steps, seconds of the steps, what to print)."""
     optimizer = torch.optim.Adam(vae.parameters(), lr=lr, fused=True)
     while True:
-        start, steps, total = time.perf_counter(), 0, torch.zeros(())
-        for rows in torch.randperm(len(train)).split(batch_size):
+        start, steps, total = time.perf_counter(), 0, torch.zeros((), device=train.device)
+        for rows in torch.randperm(len(train), device=train.device).split(batch_size):
             log_likelihood, kl = vae(redraw(train.index_select(0, rows)))
             loss = (kl - log_likelihood).mean()
             optimizer.zero_grad()
@@ -59,8 +59,9 @@ def bare_epochs(
             optimizer.step()
             total += loss.detach()
             steps += 1
+        mean = total.item() / steps  # on a GPU this waits for the steps
         seconds = time.perf_counter() - start
-        yield steps, seconds, f"train {-total.item() / steps:.3f} val {elbo(vae, val):.3f}"
+        yield steps, seconds, f"train {-mean:.3f} val {elbo(vae, val):.3f}"
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def available() -> tuple[str, ...]:
 
 
 def race(
-    case: Case, names: Sequence[str], turns: int, log: Path, warm_up: int = WARM_UP
+    case: Case, names: Sequence[str], turns: int, log: Path, warm_up: int = WARM_UP, device: str = "cpu"
 ) -> dict[str, list[dict[str, Any]]]:
     """-> for each contender its turns: steps, seconds of `train` and of the `whole` turn, and peak_bytes.
 
@@ -55,13 +55,13 @@ def race(
         contenders = {}
         for name in names:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            contenders[name] = Contender(_command(name, case, folder), log / f"{case.name}-{name}.log")
+            contenders[name] = Contender(_command(name, case, folder, device), log / f"{case.name}-{name}.log")
             stack.callback(contenders[name].end)
             steps = 0
             while steps < warm_up:
                 steps += contenders[name].take_turn()["steps"]
         for turn in range(turns):
-            taken["matmul"].append({"flops": matmul_rate()})
+            taken["matmul"].append({"flops": matmul_rate(device)})
             for place in range(len(names)):  # each turn another one goes first
                 name = names[(turn + place) % len(names)]
                 time.sleep(0.02)  # the threads of the one before spin on for a while
@@ -69,9 +69,9 @@ def race(
     return taken
 
 
-def _command(name: str, case: Case, folder: str) -> list[str]:
+def _command(name: str, case: Case, folder: str, device: str) -> list[str]:
     if name in LOOPS:
-        return ["-m", "benchmarks.loops", name, str(case.epochs), folder, *case.overrides]
+        return ["-m", "benchmarks.loops", name, str(case.epochs), folder, device, *case.overrides]
     turns = ["+callbacks.turns._target_=benchmarks.turns.Turns", f"+callbacks.turns.epochs={case.epochs}"]
     return [
         "train.py",
@@ -80,19 +80,20 @@ def _command(name: str, case: Case, folder: str) -> list[str]:
         f"compile={name == 'compiled'}",
         "callbacks.last.seconds=null",  # the clock goes on while a contender waits for its turn
         f"callbacks.last.every_n_steps={SAVE_EVERY}",
-        "trainer.accelerator=cpu",
+        f"trainer.accelerator={device}",
         "trainer.max_epochs=-1",
         f"hydra.run.dir={folder}",
     ]
 
 
-def matmul_rate(size: int = 1536, repeats: int = 3) -> float:
+def matmul_rate(device: str = "cpu", repeats: int = 3) -> float:
     """Floating-point operations per second of float32 square matrix products, the best of some."""
-    a, b = torch.randn(2, size, size)
+    size = 1536 if device == "cpu" else 8192
+    a, b = torch.randn(2, size, size, device=device)
     best = np.inf
     for _ in range(repeats):
         start = time.perf_counter()
-        a @ b
+        (a @ b)[0, 0].item()  # a GPU is waited for
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 
@@ -111,4 +112,5 @@ def ratio(taken: dict[str, list[dict[str, Any]]], name: str, other: str, key: st
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    return {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__, "gpu": gpu}

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from remains import differences, points, remains
-from runner import ROOT, compose_config, run_train
+from runner import compose_config, run_train, start_train
 from train import resume, train
 from vaelab.training import LastCheckpoint, VAEModule
 from vaelab.training import module as module_module
@@ -298,8 +296,7 @@ def test_a_signal_ends_a_run_that_goes_on_later(number, tmp_path):
     keys = [*RUN, "trainer.max_epochs=60", "callbacks.last.seconds=0.1", "callbacks.last.every_n_steps=null"]
     whole = run_train(tmp_path, *keys, "hydra.run.dir=whole")
     assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, str(ROOT / "train.py"), *keys, "hydra.run.dir=parts"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_train(tmp_path, *keys, "hydra.run.dir=parts")
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
     wait_for(lambda: last.is_file() and (tmp_path / "parts" / "checkpoints" / "best.ckpt").is_file())
     time.sleep(0.3)

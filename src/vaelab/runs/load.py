@@ -164,7 +164,7 @@ def _check_weights(expected: Mapping[str, torch.Tensor], weights: Mapping[str, A
 
 def _device(name: str) -> torch.device:
     try:
-        probe = torch.zeros(1, device=name, dtype=torch.float64)  # log p is summed in float64
+        probe = torch.zeros(1, device=name)
         probe.item()
         return probe.device
     except (RuntimeError, AssertionError, TypeError) as error:
