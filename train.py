@@ -295,6 +295,7 @@ def run(
             "threads": threads,
             "x_shape": list(data.x_shape),
             "target_shape": list(data.target_shape),
+            "x_names": list(data.x_names) if data.x_names else None,
             "fingerprint": data.fingerprint(),
             "choices": choices,
             "folder": str(folder),
@@ -303,7 +304,9 @@ def run(
         if content is not None:
             check_data(content, config)
         if not rank():
-            write_json(folder / "data.json", data.describe())
+            write_json(folder / "data.json", data.describe() | ({"read": data.read_report} if data.read_report else {}))
+            if data.read_report:
+                log.info(data.read_report)
             write_environment(folder, sys.argv, threads)
         if content is not None and not rank():
             rewind(folder, content["position"]["curves"])

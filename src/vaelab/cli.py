@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 from vaelab.checks import SPLITS, check_seed
 
 EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
-DATA  train, val or test, or a file: .npy .npz .csv .parquet, an IDX file, a folder of images
+DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
 SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
 COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
@@ -88,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if arguments is None:  # the command itself: being told to end, it takes its unfinished files along
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        logging.basicConfig(format="%(message)s")  # on stderr
+        logging.getLogger("vaelab").setLevel(logging.INFO)
     try:
         run_verb(options)
         sys.stdout.flush()
