@@ -182,7 +182,7 @@ def test_another_encoding_is_refused(tmp_path, content):
 
 def test_the_line_is_the_one_that_an_editor_shows(tmp_path):
     path = written(tmp_path, '# by hand\n"a\nb",c\n\n1,2\n"3\n",4\n\n5,x\n')
-    assert "holds 'x' in line 8, column 2 (c);" in refused(path)
+    assert "holds 'x' in line 9, column 2 (c);" in refused(path)
 
 
 def test_both_readers_see_the_same_numbers(tmp_path, monkeypatch):

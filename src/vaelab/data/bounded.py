@@ -1,5 +1,6 @@
 """Files whose size bounds what reading them costs."""
 
+import io
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,3 +32,15 @@ def read_up_to(file: BinaryIO, limit: int) -> bytearray:
     while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
         content += chunk
     return content
+
+
+class Bounded(io.BufferedReader):
+    """A file that never makes room for more than it holds, whatever a library asks of it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes."""
+        return super().read(-1 if size is None or size < 0 else min(size, max(0, self._size - self.tell())))

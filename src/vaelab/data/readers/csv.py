@@ -118,8 +118,9 @@ def _numbers(layout: Layout, record: Record) -> list[float]:
     """
     if len(record.cells) != layout.width:
         raise UnreadableFile(
-            f"every line must have as many cells, but {layout.path} has "
-            f"{counted(len(record.cells), 'cell')} in line {record.line} and {layout.width} in line {layout.first.line} (separated by {SEPARATORS[layout.separator]}); mend that line"
+            f"every line must have as many cells, but {layout.path} has {counted(len(record.cells), 'cell')} in line "
+            f"{record.line} and {layout.width} in line {layout.first.line} (separated by "
+            f"{SEPARATORS[layout.separator]}); mend that line"
         )
     return [_number(layout, record, column, cell.strip()) for column, cell in enumerate(record.cells)]
 

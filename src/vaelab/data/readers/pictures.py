@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaelab.data.bounded import UnreadableFile, check_growth
+from vaelab.data.bounded import Bounded, UnreadableFile, check_growth
 from vaelab.data.columns import counted, listed
 from vaelab.data.readers.source import Array, Reading, Shape, Source, rows_at_once
 
@@ -93,10 +93,9 @@ def _read(path: Path, background: int) -> tuple[Array, list[str]]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
+        with Bounded(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_growth` has a sentence for it
-            picture = Image.open(path, formats=FORMATS)
-        with picture:
+            picture = Image.open(file, formats=FORMATS)
             check_growth(path, picture.width * picture.height, f"{picture.height}x{picture.width} pixels")
             if _is_deep(picture):
                 raise UnreadableFile(f"{path} has pixels of more than 8 bits, which would be cut off; save it with 8")
