@@ -90,7 +90,7 @@ def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[s
 
 def _read(path: Path, background: int) -> tuple[Array, list[str]]:
     """(rows, columns), uint8 grey, and what was done to make it so, with {} for the number of such pictures."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Bounded(path) as file, warnings.catch_warnings():
@@ -102,6 +102,9 @@ def _read(path: Path, background: int) -> tuple[Array, list[str]]:
             return _as_seen(picture, background)
     except UnreadableFile:
         raise
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise UnreadableFile(f"{path} cannot be read as an image (none of {formats}); mend or remove it") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UnreadableFile(f"{path} cannot be read as an image ({reason}); mend or remove it") from error
