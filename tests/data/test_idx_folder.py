@@ -39,7 +39,7 @@ def test_other_spellings_are_found(tmp_path, names):
     data.setup()
     assert torch.equal(data.val[:, 0], train[-7:] / 255)
     assert data.labels("test")[1].tolist() == [n % 3 for n in range(11)]
-    assert f"read 30 training and 11 test images of 5x7 pixels from {names[0]} and {names[1]}" in data.read_report
+    assert f"read 30 training images from {names[0]} and 11 test images from {names[1]}" in data.read_report
     assert ("EMNIST" in data.read_report) == names[0].startswith("emnist")
 
 

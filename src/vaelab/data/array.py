@@ -41,6 +41,8 @@ class Array(DataModule):
         FileNotFoundError: there is no such file.
     """
 
+    reads_columns = True
+
     def __init__(
         self,
         path: str | Path | None = None,

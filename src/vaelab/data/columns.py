@@ -53,18 +53,21 @@ def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
     return names
 
 
-def order_columns(found: Sequence[str] | None, wanted: Sequence[str] | None, path: str) -> list[int] | None:
+def order_columns(
+    found: Sequence[str] | None, wanted: Sequence[str] | None, path: str, strict: bool = True
+) -> list[int] | None:
     """Where each column that a model knows stands in a file; None if the columns are taken as they come.
 
     Args:
         found: the names in the file, in its order; None if it has none, which a warning tells.
         wanted: the names that the model knows, in the model's order; None if it knows none.
         path: the file, for what is said.
+        strict: whether other names are refused; if not, a warning tells which columns are taken for which.
 
     Raises:
-        ValueError: a wanted column is missing, or the file has one that is not wanted.
+        ValueError: a wanted column is missing, or the file has one that is not wanted, and `strict`.
     """
-    if wanted is None:
+    if wanted is None or (found is None and not strict):
         return None
     if found is None:
         log.warning(
@@ -76,6 +79,9 @@ def order_columns(found: Sequence[str] | None, wanted: Sequence[str] | None, pat
     place = {name: index for index, name in enumerate(found)}
     missing = [name for name in wanted if name not in place]
     unknown = [name for name in found if name not in set(wanted)]
+    if (missing or unknown) and not strict:
+        log.warning("the columns %s of %s were taken for %s", listed(found), for_terminal(path), listed(wanted))
+        return None
     if missing or unknown:
         raise ValueError(_difference(missing, unknown, wanted, path))
     order = [place[name] for name in wanted]

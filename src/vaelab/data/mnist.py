@@ -118,12 +118,14 @@ class MNIST(DataModule):
         self._report = self._reported(path, test_path)
 
     def _reported(self, train: Path, test: Path) -> str:
-        size = "x".join(map(str, self.x_shape[1:]))
-        said = f"read {self._identity[0]:,} training and {self._identity[1]:,} test images of {size} pixels"
-        facts = [f"{said} from {train.name} and {test.name}"]
-        if "emnist" in train.name.lower():
-            facts.append("files of EMNIST hold each image with rows and columns exchanged, and it was left so")
-        return for_terminal("; ".join(facts))
+        """Which files were read, if their names are not MNIST's own."""
+        if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
+            return ""
+        counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
+        turned = "; files of EMNIST hold rows and columns exchanged, and were left so" * (
+            "emnist" in train.name.lower()
+        )
+        return for_terminal(f"read {counts} {test.name}{turned}")
 
     @property
     def read_report(self) -> str:

@@ -34,6 +34,8 @@ class DataModule(LightningDataModule):
             were dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on their log-probability.
         model_names: the names of x that a trained model knows, in its order; set when the data of a run are loaded.
         reading: how files of rows are read where there is a choice.
+        reads_columns: whether x are the columns of a file. Then a file that a trained model is given must have them
+            too, and tables of results repeat their names.
     """
 
     x_shape: tuple[int, ...]
@@ -48,6 +50,7 @@ class DataModule(LightningDataModule):
     levels: int | None = None
     model_names: tuple[str, ...] | None = None
     reading: Reading = Reading()
+    reads_columns: bool = False
 
     def setup(self, stage: str | None = None) -> None:
         """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""

@@ -54,6 +54,16 @@ class Rows:
         return lambda row, number: self.where(first + row, number if order is None else order[number])
 
     @property
+    def facts(self) -> list[str]:
+        """What was assumed, changed or left out, a fact each; complete once the chunks are taken."""
+        facts = list(self._source.facts)
+        if self._dropped:
+            places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
+            lost = counted(len(self._dropped), "row")
+            facts.append(f"left out {lost} with a missing number ({_some(places, self._dropped)})")
+        return facts
+
+    @property
     def report(self) -> str:
         """One line: what was read, and how; complete once the chunks are taken."""
         what = {1: "a number", 0: "a number"}.get(
@@ -63,13 +73,8 @@ class Rows:
             what = f"{counted(len(self.names), 'column')} ({listed(self.names)})"
         elif self._source.thing != "row":
             what = f"{'x'.join(map(str, self._shape))} pixels"
-        facts = list(self._source.facts)
-        if self._dropped:
-            places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
-            lost = counted(len(self._dropped), "row")
-            facts.append(f"left out {lost} with a missing number ({_some(places, self._dropped)})")
         said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.name}"
-        return for_terminal("; ".join([said, *facts]))
+        return for_terminal("; ".join([said, *self.facts]))
 
     def _taken(self) -> Iterator[Tensor]:
         with in_a_sentence(self.path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaelab.escapes import for_terminal
 from vaelab.files import write_whole
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+LONGEST_NAME = 30  # letters
 TICKS = 5  # at most so many spaces between them: ticks take longer than what is drawn
 BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
 STYLE: Any = {
@@ -136,8 +138,16 @@ def subscript(letter: str, index: int) -> str:
 
 
 def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tuple[str, ...]:
-    """The names of `count` target dimensions: those given, or t₁, t₂, …"""
-    return names if names and len(names) == count else tuple(subscript(letter, index) for index in range(count))
+    """The names of `count` target dimensions as text for a picture: those given, or t₁, t₂, …"""
+    if not names or len(names) != count:
+        return tuple(subscript(letter, index) for index in range(count))
+    return tuple(map(_as_label, names))
+
+
+def _as_label(name: str) -> str:
+    """A name that leaves room for the picture, and whose dollar signs start no formula."""
+    name = for_terminal(name)
+    return (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…").replace("$", r"\$")
 
 
 def shortened(text: str, longest: int) -> str:

@@ -150,7 +150,7 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tup
         return
     module, reading = _module_and_reading(run, overrides)
     source = open_rows(Path(data), reading=reading)
-    order = order_columns(source.names, run.x_names, str(source.path))
+    order = order_columns(source.names, run.x_names, str(source.path), module.reads_columns)
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
     for chunk in source.chunks:
@@ -159,7 +159,8 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tup
             x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
             yield x, x if run.x_shape == run.target_shape else None
             first += len(rows)
-    log.info(source.report)
+    if source.names or source.facts:
+        log.info(source.report)
 
 
 def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataModule", "Reading"]:
@@ -183,8 +184,9 @@ def _names(run: Run) -> tuple[str, ...] | None:
 
 
 def _column_names(run: Run, file: Path) -> tuple[str, ...] | None:
-    """The names that go into a table: a .npz file keeps its arrays whole."""
-    return None if file.suffix.lower() == ".npz" else _names(run)
+    """The names that go into a table: those of the columns of a file; a .npz file keeps its arrays whole."""
+    module = run.datamodule()
+    return module.names if module.reads_columns and file.suffix.lower() != ".npz" else None
 
 
 def _named(names: Sequence[str] | None, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
