@@ -1,7 +1,10 @@
 """What every data module offers: fixed batches, prepared rows, names, labels and a description."""
 
 import math
+import re
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -392,3 +395,87 @@ def test_mnist_goes_by_its_name_wherever_it_lies(tmp_path, monkeypatch):
     assert MNIST(tmp_path / "copy").describe()["data"] != "MNIST"
     write_idx_images(tmp_path / "copy" / TEST, random_images(11, 5, 7, seed=77))
     assert MNIST(tmp_path / "copy").describe()["data"] != "MNIST"
+
+
+def test_the_checksum_of_a_split_is_that_of_its_examples(tmp_path):
+    data = Own()
+    data.setup()
+    content = b"".join(part.numpy().tobytes() for part in data.val)
+    assert data.checksum("val") == data.describe()["val_checksum"] == f"{zlib.crc32(content):08x}"
+    with pytest.raises(ValueError, match="split=all is not known"):
+        data.checksum("all")
+
+
+@pytest.mark.parametrize("key", ["seed", "val_size", "test_size", "noise_std", "domain", "surface", "train_size"])
+def test_sine_data_compare_only_if_the_same_points_are_scored(key):
+    options = {"noise_std": 0.1, "val_size": 11, "test_size": 7, "train_size": 13}
+    other = {"seed": 1, "val_size": 12, "test_size": 8, "noise_std": 0.2, "domain": (-1, 1), "surface": True}
+    first, second = Sine(**options), Sine(**{**options, key: other.get(key, 17)})
+    for data in (first, second):
+        data.setup()
+    assert (first.describe() == second.describe()) == (key == "train_size")
+
+
+@pytest.mark.parametrize(("options", "same"), [({}, True), ({"seed": 1}, False), ({"val_size": 0.2}, False)])
+def test_rows_compare_only_if_the_same_are_scored(tmp_path, options, same):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(23, 2)))
+    first, second = Array(tmp_path / "a.npy"), Array(tmp_path / "a.npy", batch_size=7, **options)
+    for data in (first, second):
+        data.setup()
+    assert (first.describe() == second.describe()) == same
+
+
+@pytest.mark.parametrize("support", ["binary", "unit_interval", "real"])
+def test_images_compare_only_if_the_same_pixels_are_scored(tmp_path, support):
+    write_small_mnist(tmp_path, train=30, test=11)
+    first = mnist(tmp_path, support=support).describe()
+    assert first == mnist(tmp_path, support=support, batch_size=3).describe()
+    other = mnist(tmp_path, support=support, val_size=6).describe()
+    assert {key for key in first if first[key] != other[key]} == {"splits", "val_checksum"}
+    drawn = mnist(tmp_path, support=support, seed=1).describe()
+    assert (first["test_checksum"] == drawn["test_checksum"]) == (support == "unit_interval")
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "bfloat16",
+        "float64",
+    ],
+)
+def test_numbers_of_every_type_become_float32(dtype):
+    rows = torch.tensor([[0, 1], [1, 1], [1, 0]]).to(getattr(torch, dtype))
+    found = Array("rows.npy").prepare(rows, (2,))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[0, 1], [1, 1], [1, 0]]
+    assert MNIST().prepare(rows, (1, 1, 2)).flatten(1).tolist() == [[0, 1], [1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "said"),
+    [
+        (2**53, torch.int64, "smaller than 2^53"),
+        (-(2**53), torch.int64, "smaller than 2^53"),
+        (2**64 - 1, torch.uint64, "smaller than 2^53"),
+        (2**53, torch.uint64, "smaller than 2^53"),
+        (1e39, torch.float64, "fit into float32"),
+    ],
+)
+def test_numbers_that_would_become_others_are_refused(number, dtype, said):
+    rows = torch.tensor([[1, 1], [number, 1]], dtype=dtype)
+    value = "1e+39" if dtype == torch.float64 else str(number)
+    for data, shape in ((Array("rows.npy"), (2,)), (MNIST(support="real"), (1, 1, 2))):
+        with pytest.raises(
+            ValueError, match=rf"must .*{re.escape(said)}.* holds {re.escape(value)} in row 1, number 0"
+        ):
+            data.prepare(rows, shape)
