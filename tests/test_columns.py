@@ -1,6 +1,7 @@
 """The names of columns, from the file that a model was trained on to every file that it is given later."""
 
 import csv
+import io
 import json
 import logging
 import re
@@ -42,7 +43,16 @@ def run(tmp_path_factory):
     """The folder of a short run on people.csv."""
     folder = tmp_path_factory.mktemp("people")
     path = write_people(folder / "people.csv")
-    train(compose_config(folder / "run", *SHORT, "data=array", f"data.path={path}", "data.val_size=5"))
+    said, log = io.StringIO(), logging.getLogger("vaelab")
+    handler, level = logging.StreamHandler(said), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        train(compose_config(folder / "run", *SHORT, "data=array", f"data.path={path}", "data.val_size=5"))
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    (folder / "said.txt").write_text(said.getvalue())
     return folder / "run"
 
 
@@ -66,6 +76,7 @@ def test_the_names_are_in_the_checkpoint_and_what_was_read_in_data_json(run):
     assert described["read"] == (
         "read 29 rows of 3 columns (age, height, weight $kg$) from people.csv; its names stand in line 1"
     )
+    assert (run.parent / "said.txt").read_text() == described["read"] + "\n"  # once
     loaded = vaelab.load_run(run)
     assert loaded.x_names == loaded.datamodule().names == loaded.datamodule().x_names == NAMES
     assert described["test_checksum"] == loaded.ready_datamodule({}).checksum("test")
@@ -169,6 +180,7 @@ def test_a_verb_reads_as_its_run_did_or_as_it_is_told(run, tmp_path, caplog):
 
 def test_generated_data_take_columns_of_any_name(tmp_path, caplog):
     train(compose_config(tmp_path / "run", *SHORT, *TINY))
+    assert "read" not in json.loads((tmp_path / "run" / "data.json").read_text())
     points = PEOPLE[:, :2] / 50
     caplog.set_level(logging.INFO, "vaelab")
     right = encoded(tmp_path / "run", write_people(tmp_path / "right.csv", (0, 1), ("x", "y"), points))

@@ -66,9 +66,7 @@ class Rows:
     @property
     def report(self) -> str:
         """One line: what was read, and how; complete once the chunks are taken."""
-        what = {1: "a number", 0: "a number"}.get(
-            math.prod(self._shape)
-        ) or f"{'x'.join(map(str, self._shape))} numbers"
+        what = "x".join(map(str, self._shape)) + (" number" if math.prod(self._shape) == 1 else " numbers")
         if self.names:
             what = f"{counted(len(self.names), 'column')} ({listed(self.names)})"
         elif self._source.thing != "row":
