@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from idx_files import random_images, write_bytes, write_idx_images
 from vaelab.checkpoint import read_checkpoint
-from vaelab.data import read_chunks
+from vaelab.data import Reading, open_rows, read_chunks
 from vaelab.data.readers import source
 
 NUMBERS = np.random.default_rng(0).normal(size=(23, 5)).astype(np.float32)
@@ -163,6 +163,60 @@ def test_a_parquet_of_lists_and_numbers_puts_them_side_by_side(tmp_path):
     table = pyarrow.table({"a": lists, "b": [9, 10], "__index_level_0__": [77, 78]})
     parquet.write_table(table, tmp_path / "a.parquet")
     assert whole(tmp_path / "a.parquet").tolist() == [[1, 2, 3, 4, 9], [5, 6, 7, 8, 10]]
+
+
+def test_a_missing_cell_of_a_parquet_is_named_or_its_row_dropped(tmp_path):
+    columns = {"a": [1, 2, None, 4], "b": [True, None, True, False], "c": [[1.5, 2], [3, 4], [5, 6], [None, math.nan]]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    with refusal(tmp_path / "a.parquet", "misses a number in row 1 (counting from 0), column b; fill it in"):
+        read_chunks(tmp_path / "a.parquet")
+    for rows in (None, 1, 3):
+        found = open_rows(tmp_path / "a.parquet", rows, Reading(missing="drop"))
+        assert found.names == ("a", "b", "c_0", "c_1")
+        assert torch.cat(list(found.chunks)).tolist() == [[1, 1, 1.5, 2]]
+        assert "left out 3 rows with a missing number (row 1 (counting from 0), row 2" in found.report
+    parquet.write_table(pyarrow.table({"a": [1, None, 3]}), tmp_path / "b.parquet")
+    assert next(read_chunks(tmp_path / "b.parquet", reading=Reading(missing="drop"))).tolist() == [[1], [3]]
+
+
+@ARRAYS
+def test_rows_with_nan_are_dropped_from_arrays(tmp_path, suffix):
+    array = NUMBERS.copy()
+    array[[0, 7, 22], [4, 0, 3]] = math.nan
+    found = open_rows(save(tmp_path / f"a{suffix}", array), 5, Reading(missing="drop"))
+    assert_close(torch.cat(list(found.chunks)), torch.from_numpy(np.delete(NUMBERS, [0, 7, 22], 0)), rtol=0, atol=0)
+    assert [found.where(row, 2) for row in (0, 5, 6, 19)] == [
+        f"row {row}, number 2 (counting from 0)" for row in (1, 6, 8, 21)
+    ]
+
+
+def test_an_npz_may_name_its_columns(tmp_path):
+    path = save(tmp_path / "a.npz", x=NUMBERS, names=[" a", "b", "c", "d", "e"])
+    assert open_rows(path).names == ("a", "b", "c", "d", "e")
+    assert open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=np.arange(5))).names is None
+    for names, words in (
+        (["a", "b"], "has 2 names for rows of shape (5,)"),
+        (["a", "b", "c", "d", "a"], "several called a"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=names))
+
+
+@pytest.mark.parametrize("shape", [(10**15,), (3, 5)])
+def test_names_that_promise_too_much_allocate_nothing(tmp_path, shape):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", npy_header((23, 5)) + NUMBERS.tobytes())
+        archive.writestr("names.npy", npy_header(shape, "<U9"))
+    tracemalloc.start()
+    try:
+        if len(shape) == 1:
+            with refusal(tmp_path / "a.npz", "names of <U9, more than any table has"):
+                open_rows(tmp_path / "a.npz")
+        else:
+            assert open_rows(tmp_path / "a.npz").names is None
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "images.gz", "images", "set.idx3-ubyte", "set.idx"])

@@ -24,7 +24,7 @@ class Rows:
 
     Attributes:
         chunks: tensors (m, *row), to be taken once.
-        names: of the numbers of a row; None where the file gives none.
+        names: of the numbers of a row; None if the file gives none.
     """
 
     def __init__(self, path: Path, source: Source, drops: bool) -> None:
@@ -126,16 +126,11 @@ class Rows:
     def _check_size(self, numbers: Array) -> None:
         """Refuses what float32 cannot hold, or only as another number."""
         kind = numbers.dtype.kind
-        if not len(numbers) or kind == "b" or numbers.dtype.itemsize < 3:
-            limit = math.inf
-        else:
-            limit = LARGEST if kind == "f" else LARGEST_WHOLE
-        ends = np.array([numbers.min(), numbers.max()], dtype=np.longdouble) if len(numbers) else np.zeros(2)
-        if (np.abs(ends) <= limit).all() and np.isfinite(ends).all():
+        limit = LARGEST if kind == "f" else LARGEST_WHOLE
+        if not len(numbers) or kind == "b" or (numbers.min().item() >= -limit and numbers.max().item() <= limit):
             return
         flat = numbers.reshape(len(numbers), -1)
-        wrong = ~((flat <= limit) & (flat >= -limit) & (np.isfinite(flat) if kind == "f" else True))
-        row, number = (int(index[0]) for index in np.nonzero(wrong))
+        row, number = (int(index[0]) for index in np.nonzero(np.abs(flat.astype(np.longdouble)) > limit))
         bound = "be finite and fit into float32 (3.4e38)" if kind == "f" else WHOLE_BOUND
         raise UnreadableFile(
             f"every number must {bound}, but {self.path} holds {flat[row, number]} in "
