@@ -1,10 +1,12 @@
 """The names of columns, from the file that a model was trained on to every file that it is given later."""
 
 import csv
+import doctest
 import io
 import json
 import logging
 import re
+import tempfile
 
 import numpy as np
 import pyarrow
@@ -17,6 +19,7 @@ from runner import SHORT, TINY, compose_config
 from train import train
 from vaelab.checkpoint import read_checkpoint
 from vaelab.cli import main
+from vaelab.data import columns, files
 from vaelab.data.columns import listed, order_columns
 from vaelab.figures.picture import names_of
 from vaelab.runs.load import check_data
@@ -74,7 +77,7 @@ def test_the_names_are_in_the_checkpoint_and_what_was_read_in_data_json(run):
     assert content["hyper_parameters"]["x_names"] == list(NAMES)
     described = json.loads((run / "data.json").read_text())
     assert described["read"] == (
-        "read 29 rows of 3 columns (age, height, weight $kg$) from people.csv; its names stand in line 1"
+        "read 29 rows of 3 columns (age, height, weight $kg$) from people.csv; line 1 holds the names"
     )
     assert (run.parent / "said.txt").read_text() == described["read"] + "\n"  # once
     loaded = vaelab.load_run(run)
@@ -171,7 +174,7 @@ def test_a_verb_reads_as_its_run_did_or_as_it_is_told(run, tmp_path, caplog):
     caplog.set_level(logging.INFO, "vaelab")
     path = write_people(tmp_path / "gaps.csv")
     path.write_text(path.read_text() + "1,2,NA\n")
-    assert "misses a number in line 31, column 3 (weight $kg$);" in refused(run, path)
+    assert "has no number in line 31, column 3 (weight $kg$);" in refused(run, path)
     right = encoded(run, write_people(tmp_path / "right.csv"))
     np.testing.assert_array_equal(encoded(run, path, "--data", "missing=drop"), right)
     assert "left out 1 row with a missing number (line 31)" in caplog.text
@@ -200,6 +203,14 @@ def test_a_resumed_run_has_the_same_names():
     for names, said in ((["b", "a"], "but are b, a"), (None, "but are without names")):
         with pytest.raises(ValueError, match=rf"must be those .* \(a, b\), {said}"):
             check_data({"hyper_parameters": old}, {"fingerprint": 3, "x_names": names})
+
+
+@pytest.mark.parametrize("module", [columns, files])
+def test_the_examples_of_the_documentation_run(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_long_lists_are_cut():

@@ -119,7 +119,7 @@ def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (math.nan, "misses a number in row 17, number 2 .*data.missing=drop"),
+        (math.nan, "has no number in row 17, number 2 .*data.missing=drop"),
         (math.inf, "holds inf in row 17, number 2 "),
         (-math.inf, "holds -inf in row 17, number 2 "),
         (1e300, r"finite and fit into float32 .* holds 1e\+300 in row 17, number 2 "),

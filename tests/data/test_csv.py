@@ -32,8 +32,8 @@ def refused(path, **ways):
 @pytest.mark.parametrize(
     ("text", "names", "said"),
     [
-        ("1,2.5\n-3e4,4\n", None, "it has no line of names"),
-        ("a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "its names stand in line 1"),
+        ("1,2.5\n-3e4,4\n", None, "it has no line with names"),
+        ("a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "line 1 holds the names"),
         ('"the first, quoted",b\n1,2.5\n-3e4,4\n', ("the first, quoted", "b"), "line 1"),
         ('"over\ntwo lines",b\n1,2.5\n"-3e4",4\n', ("over\ntwo lines", "b"), r"over\ntwo lines"),
         ("\ufeffa,b\r\n1,2.5\r\n-3e4,4", ("a", "b"), "line 1"),
@@ -41,16 +41,16 @@ def refused(path, **ways):
         ("\n\n a , b\n1,2.5\n\n-3e4,4\n\n", ("a", "b"), "line 3"),
         ("a;b\n1;2.5\n-3e4;4\n", ("a", "b"), "separated by semicolons"),
         ("a\tb\n1\t2.5\n-3e4\t4\n", ("a", "b"), "separated by tabs"),
-        ("# a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "its names stand in line 1"),
-        ("# made by hand\na,b\n1,2.5\n-3e4,4\n", ("a", "b"), "its names stand in line 2"),
+        ("# a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "line 1 holds the names"),
+        ("# made by hand\na,b\n1,2.5\n-3e4,4\n", ("a", "b"), "line 2 holds the names"),
         ("# of May, by me\n# a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "skipped 2 lines of comment"),
         ("# made by hand\n1,2.5\n-3e4,4\n", None, "skipped 1 line of comment (#)"),
-        ("id,2019\n1,2.5\n-3e4,4\n", ("id", "2019"), "(id, 2019) was taken for names, and data.header=false"),
-        ("0,1\n1,2.5\n-3e4,4\n", ("0", "1"), "(0, 1) was taken for names, and data.header=false makes it a row"),
+        ("id,2019\n1,2.5\n-3e4,4\n", ("id", "2019"), "(id, 2019) was read as names (data.header=false"),
+        ("0,1\n1,2.5\n-3e4,4\n", ("0", "1"), "(0, 1) was read as names (data.header=false reads it as a row)"),
         (",a,b\n0,1,2.5\n1,-3e4,4\n", ("a", "b"), "first column, which has no name and counts the rows"),
-        (",0,1\n0,1,2.5\n1,-3e4,4\n", ("0", "1"), "was taken for names"),
-        ("+1,+2.5\n-3e4,+4.0\n", None, "no line of names"),
-        (" 1 , 2.5\n-3e4 , 4\n", None, "no line of names"),
+        (",0,1\n0,1,2.5\n1,-3e4,4\n", ("0", "1"), "was read as names"),
+        ("+1,+2.5\n-3e4,+4.0\n", None, "no line with names"),
+        (" 1 , 2.5\n-3e4 , 4\n", None, "no line with names"),
     ],
 )
 def test_a_table_is_read_with_and_without_names(tmp_path, text, names, said):
@@ -70,10 +70,10 @@ def test_what_spreadsheets_save_is_read(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("first", "said"),
     [
-        ("2020,2021", "its first line (2020, 2021) was taken for a row, and data.header=true makes it names"),
-        ("1,2", "its first line (1, 2) was taken for a row"),
-        ("1,0", "its first line (1, 0) was taken for a row"),
-        ("5,7", "it has no line of names"),
+        ("2020,2021", "its first line (2020, 2021) was read as a row (data.header=true reads it as names)"),
+        ("1,2", "its first line (1, 2) was read as a row"),
+        ("1,0", "its first line (1, 0) was read as a row"),
+        ("5,7", "it has no line with names"),
     ],
 )
 def test_a_first_line_of_numbers_is_a_row(tmp_path, first, said):
@@ -111,7 +111,7 @@ def test_a_missing_number_is_named_or_its_row_dropped(tmp_path, mark, line):
     lines = [f"{i}.5,{i}.25,{i}.125" for i in range(6)]
     lines[line - 1] = f"0.5,{mark},1.5"
     path = written(tmp_path, "\n".join(lines) + "\n")
-    assert f"misses a number in line {line}, column 2; fill it in, or set data.missing=drop" in refused(path)
+    assert f"has no number in line {line}, column 2; fill it in, or set data.missing=drop" in refused(path)
     rows, _, report = taken(path, missing="drop")
     assert rows == [[i + 0.5, i + 0.25, i + 0.125] for i in range(6) if i != line - 1]
     assert f"left out 1 row with a missing number (line {line})" in report
@@ -133,7 +133,7 @@ def test_every_dropped_row_is_counted(tmp_path):
 
 def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
     path = written(tmp_path, "a\n1\n\n3\n\n\n")
-    assert "misses a number in line 3;" in refused(path)
+    assert "has no number in line 3;" in refused(path)
     assert taken(path, missing="drop")[0] == [[1], [3]]
     assert taken(written(tmp_path, "a,b\n1,2\n   \n3,4\n\n"))[0] == [[1, 2], [3, 4]]
 

@@ -168,7 +168,7 @@ def test_a_parquet_of_lists_and_numbers_puts_them_side_by_side(tmp_path):
 def test_a_missing_cell_of_a_parquet_is_named_or_its_row_dropped(tmp_path):
     columns = {"a": [1, 2, None, 4], "b": [True, None, True, False], "c": [[1.5, 2], [3, 4], [5, 6], [None, math.nan]]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
-    with refusal(tmp_path / "a.parquet", "misses a number in row 1 (counting from 0), column b; fill it in"):
+    with refusal(tmp_path / "a.parquet", "has no number in row 1 (counting from 0), column b; fill it in"):
         read_chunks(tmp_path / "a.parquet")
     for rows in (None, 1, 3):
         found = open_rows(tmp_path / "a.parquet", rows, Reading(missing="drop"))

@@ -50,9 +50,9 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "people.csv"
-    >>> _ = path.write_text("age,height\\n31,1.75\\n44,1.62\\n")
+    >>> _ = path.write_text("age,height\\n31,1.75\\n44,1.5\\n")
     >>> [chunk.tolist() for chunk in read_chunks(path)]
-    [[[31.0, 1.75], [44.0, 1.62]]]
+    [[[31.0, 1.75], [44.0, 1.5]]]
     """
     return open_rows(path, rows, reading).chunks
 

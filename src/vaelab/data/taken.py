@@ -117,7 +117,7 @@ class Rows:
             row = int(bad.argmax())
             place = self._source.where(start + row, int(missing[row].argmax()))
             raise UnreadableFile(
-                f"{self.path} misses a number in {place}; fill it in, or set data.missing=drop to leave such rows out "
+                f"{self.path} has no number in {place}; fill it in, or set data.missing=drop to leave such rows out "
                 "(--data missing=drop after a verb)"
             )
         self._dropped.extend((np.flatnonzero(bad) + start).tolist())

@@ -112,11 +112,11 @@ def _header(
     """The line that holds the names, the names, and what there is to say about it."""
     titles = _titles(comments, len(first.cells)) if header is not False else None
     if titles and not any(map(is_word, first.cells)):
-        return comments[-1].line, titles, [f"its names stand in line {comments[-1].line}"]
+        return comments[-1].line, titles, [f"line {comments[-1].line} holds the names"]
     names, assumed = _is_header(path, [cell.strip() for cell in first.cells], header)
     if names:
-        return first.line, tuple(first.cells), [f"its names stand in line {first.line}", *assumed]
-    return None, None, ["it has no line of names", *assumed]
+        return first.line, tuple(first.cells), [f"line {first.line} holds the names", *assumed]
+    return None, None, ["it has no line with names", *assumed]
 
 
 def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:
@@ -147,9 +147,9 @@ def _is_header(path: Path, cells: Sequence[str], header: bool | None) -> tuple[b
     if not (names and numbers) and not (len(numbers) == len(cells) > 1 and _look_like_names(numbers)):
         return names, []
     taken, other = (
-        ("names", "data.header=false makes it a row") if names else ("a row", "data.header=true makes it names")
+        ("names", "data.header=false reads it as a row") if names else ("a row", "data.header=true reads it as names")
     )
-    return names, [f"its first line ({listed(cells)}) was taken for {taken}, and {other}"]
+    return names, [f"its first line ({listed(cells)}) was read as {taken} ({other})"]
 
 
 def _look_like_names(numbers: Sequence[str]) -> bool:
