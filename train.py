@@ -274,6 +274,8 @@ def run(
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
         os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed once more where several processes start
+        if rank():
+            logging.getLogger("vaelab.data").setLevel(logging.ERROR)  # the first says what was read
         module, data = build(cfg)
         callbacks = instantiate(cfg.get("callbacks")) or {}
         if not cfg.trainer.get("enable_progress_bar", True):
@@ -305,8 +307,6 @@ def run(
             check_data(content, config)
         if not rank():
             write_json(folder / "data.json", data.describe() | ({"read": data.read_report} if data.read_report else {}))
-            if data.read_report:
-                log.info(data.read_report)
             write_environment(folder, sys.argv, threads)
         if content is not None and not rank():
             rewind(folder, content["position"]["curves"])

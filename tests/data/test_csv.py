@@ -84,9 +84,13 @@ def test_a_first_line_of_numbers_is_a_row(tmp_path, first, said):
     assert taken(path, header=True)[:2] == ([[3, 4]], tuple(first.split(",")))
 
 
-def test_the_key_decides(tmp_path):
+def test_the_key_decides(tmp_path, caplog):
     path = written(tmp_path, "0,1,2\n5,6,7\n")
     assert taken(path)[0] == [[5, 6, 7]]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    caplog.clear()
+    assert taken(path, header=True)[0] == [[5, 6, 7]]
+    assert not caplog.records  # of WARNING or worse
     assert taken(path, header=False)[:2] == ([[0, 1, 2], [5, 6, 7]], None)
     assert taken(written(tmp_path, "0.5,abc,1.5\n1,2,3\n"), header=True)[1] == ("0.5", "abc", "1.5")
     assert "holds 'abc' in line 1, column 2;" in refused(tmp_path / "a.csv", header=False)

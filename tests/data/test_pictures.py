@@ -141,7 +141,7 @@ def test_more_than_8_bits_are_refused(tmp_path, colour, channels):
         open_rows(tmp_path)
 
 
-def test_what_is_left_out_is_named(tmp_path):
+def test_what_is_left_out_is_named_in_one_warning(tmp_path, caplog):
     Image.fromarray(GREY).save(tmp_path / "a.png")
     for name in ("notes.txt", "b.psd", "labels\x1b[2J.csv", ".DS_Store", "._a.png"):
         (tmp_path / name).touch()
@@ -152,6 +152,7 @@ def test_what_is_left_out_is_named(tmp_path):
         f"read 1 picture of 5x7 pixels from {tmp_path.name}; left out 5 other files "
         r"(b.psd, c.png, elsewhere, labels\x1b[2J.csv, notes.txt)"
     )
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", report)]
 
 
 def test_class_folders_and_the_pictures_beside_them_are_read(tmp_path, monkeypatch):

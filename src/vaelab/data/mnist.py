@@ -1,5 +1,6 @@
 """MNIST, and any other image set in the IDX format."""
 
+import logging
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from vaelab.escapes import for_terminal
 
 TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
+log = logging.getLogger(__name__)
+
 CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `_identify` sees it
 
 
@@ -116,6 +119,8 @@ class MNIST(DataModule):
         self.test = self._pixels(test, self._generator(2))
         self._identity = len(images), len(test), zlib.crc32(test.numpy().tobytes())
         self._report = self._reported(path, test_path)
+        if self._report:
+            log.info(self._report)
 
     def _reported(self, train: Path, test: Path) -> str:
         """Which files were read, if their names are not MNIST's own."""

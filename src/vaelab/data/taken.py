@@ -1,6 +1,7 @@
 """The rows that are taken from a file: checked, as tensors, with a place for each number and a line about them all."""
 
 import errno
+import logging
 import math
 from array import array
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,11 @@ from vaelab.data.readers.source import Array, Source
 from vaelab.data.rows import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
 from vaelab.escapes import for_terminal
 
+log = logging.getLogger(__name__)
+
 
 class Rows:
-    """The rows of a file, and what there is to say about them.
+    """The rows of a file, and what there is to say about them, which is logged when all are taken.
 
     Attributes:
         chunks: tensors (m, *row), to be taken once.
@@ -54,16 +57,6 @@ class Rows:
         return lambda row, number: self.where(first + row, number if order is None else order[number])
 
     @property
-    def facts(self) -> list[str]:
-        """What was assumed, changed or left out, a fact each; complete once the chunks are taken."""
-        facts = list(self._source.facts)
-        if self._dropped:
-            places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
-            lost = counted(len(self._dropped), "row")
-            facts.append(f"left out {lost} with a missing number ({_some(places, self._dropped)})")
-        return facts
-
-    @property
     def report(self) -> str:
         """One line: what was read, and how; complete once the chunks are taken."""
         what = "x".join(map(str, self._shape)) + (" number" if math.prod(self._shape) == 1 else " numbers")
@@ -72,7 +65,15 @@ class Rows:
         elif self._source.thing != "row":
             what = f"{'x'.join(map(str, self._shape))} pixels"
         said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.name}"
-        return for_terminal("; ".join([said, *self.facts]))
+        return for_terminal("; ".join([said, *self._source.facts, *self._cautions]))
+
+    @property
+    def _cautions(self) -> list[str]:
+        if not self._dropped:
+            return self._source.cautions
+        places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
+        lost = f"left out {counted(len(self._dropped), 'row')} with a missing number"
+        return [*self._source.cautions, f"{lost} ({_some(places, self._dropped)})"]
 
     def _taken(self) -> Iterator[Tensor]:
         with in_a_sentence(self.path):
@@ -86,6 +87,8 @@ class Rows:
                 if len(numbers):
                     self._rows += len(numbers)
                     yield _to_tensor(numbers)
+        if self._rows:
+            log.log(logging.WARNING if self._cautions else logging.INFO, "%s", self.report)
 
     def _check_shape(self, numbers: Array) -> None:
         if numbers.dtype.kind not in "biuf":

@@ -66,8 +66,6 @@ class Run:
         try:
             module.prepare_data()
             module.setup()
-            if module.read_report:
-                log.info(module.read_report)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"the data of {self.folder} are not found ({error}); where they have moved, say so with "

@@ -1,7 +1,6 @@
 """`vaelab encode | reconstruct | sample | traverse`: what are the latents, and what has it learned to draw?"""
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -25,8 +24,6 @@ MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels ha
 SHOWN = 10  # reconstructions in a picture
 MOST = 10_000  # samples in a picture
 STEPS = 200  # values of a latent in a picture
-
-log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -159,8 +156,6 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tup
             x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
             yield x, x if run.x_shape == run.target_shape else None
             first += len(rows)
-    if source.names or source.facts:
-        log.info(source.report)
 
 
 def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataModule", "Reading"]:

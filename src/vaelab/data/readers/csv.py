@@ -24,7 +24,13 @@ def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
     """Numbers, separated by commas, semicolons or tabs, with or without a line of names."""
     layout = find_layout(path, reading.header)
     names = layout.names
-    return Source(_arrays(layout, rows), names, lambda row, column: _where(layout, row, column), facts=[*layout.facts])
+    return Source(
+        _arrays(layout, rows),
+        names,
+        lambda row, column: _where(layout, row, column),
+        facts=[*layout.facts],
+        cautions=[*layout.cautions],
+    )
 
 
 def _where(layout: Layout, row: int, column: int) -> str:

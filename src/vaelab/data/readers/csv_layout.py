@@ -34,7 +34,7 @@ class Layout:
         first: the first row.
         names: of the columns that are read; None without a header.
         indexed: whether the first column counts the rows, as pandas writes it, and is left out.
-        facts: what was assumed or skipped.
+        facts, cautions: as those of a `Source`.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Layout:
     names: tuple[str, ...] | None
     indexed: bool
     facts: tuple[str, ...]
+    cautions: tuple[str, ...]
 
     @property
     def width(self) -> int:
@@ -79,13 +80,14 @@ def find_layout(path: Path, header: bool | None) -> Layout:
         raise UnreadableFile(f"{path} is empty; give a file with at least one row")
     if len(first.cells) > WIDEST:
         raise UnreadableFile(f"{path} holds {len(first.cells):,} numbers in a line, above {WIDEST:,}; write it as .npy")
-    line, names, facts = _header(path, comments, first, header)
+    line, names, cautions = _header(path, comments, first, header)
     rows = list(islice(found, 2)) if line == first.line else [first, *islice(found, 1)]
     if not rows:
         raise UnreadableFile(f"{path} holds no rows below its names; give a file with at least one")
     indexed = names is not None and len(names) > 1 and names[0].strip() in INDEX and _counts(rows)
     if indexed:
-        facts.append("left out its first column, which has no name and counts the rows as pandas does")
+        cautions.append("left out its first column, which has no name and counts the rows as pandas does")
+    facts = [f"line {line} holds the names" if names else "it has no line with names"]
     if separator != ",":
         facts.append(f"its cells are separated by {SEPARATORS[separator]}")
     if comments:
@@ -93,7 +95,7 @@ def find_layout(path: Path, header: bool | None) -> Layout:
     if names is not None:
         _check_width(path, names, rows[0])
         names = check_names(names[1:] if indexed else names, str(path))
-    return Layout(path, encoding, separator, rows[0], names, indexed, tuple(facts))
+    return Layout(path, encoding, separator, rows[0], names, indexed, tuple(facts), tuple(cautions))
 
 
 def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
@@ -109,14 +111,14 @@ def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
 def _header(
     path: Path, comments: Sequence[Record], first: Record, header: bool | None
 ) -> tuple[int | None, tuple[str, ...] | None, list[str]]:
-    """The line that holds the names, the names, and what there is to say about it."""
+    """The line that holds the names, the names, and what was assumed."""
     titles = _titles(comments, len(first.cells)) if header is not False else None
     if titles and not any(map(is_word, first.cells)):
-        return comments[-1].line, titles, [f"line {comments[-1].line} holds the names"]
+        return comments[-1].line, titles, []
     names, assumed = _is_header(path, [cell.strip() for cell in first.cells], header)
     if names:
-        return first.line, tuple(first.cells), [f"line {first.line} holds the names", *assumed]
-    return None, None, ["it has no line with names", *assumed]
+        return first.line, tuple(first.cells), assumed
+    return None, None, assumed
 
 
 def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:

@@ -34,16 +34,16 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
         raise UnreadableFile(
             f"{path} must hold images, but is a folder without images ({there}); put {', '.join(PICTURES)} files there"
         )
-    facts = []
+    facts: list[str] = []
+    cautions: list[str] = []
     if folders := sorted({str(file.parent.relative_to(path)) for file in pictures} - {"."}):
         inside = sum(file.parent != path for file in pictures)
         facts.append(f"{inside:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
     if others:
-        facts.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
+        cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
     names = [str(file.relative_to(path)) for file in pictures]
-    return Source(
-        _arrays(pictures, rows, reading, facts), where=lambda row, pixel: names[row], thing="picture", facts=facts
-    )
+    arrays = _arrays(pictures, rows, reading, facts)
+    return Source(arrays, None, lambda row, pixel: names[row], "picture", facts, cautions)
 
 
 def _look_through(path: Path) -> tuple[list[Path], list[str]]:

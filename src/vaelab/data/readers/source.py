@@ -57,7 +57,8 @@ class Source:
         names: of the numbers of a row; None where the file gives none.
         where: (row of the file, number in the row), both from 0 -> the place as its reader would look it up.
         thing: what a row is.
-        facts: what was assumed, changed or left out; complete when all arrays are read.
+        facts: how it was read; complete when all arrays are.
+        cautions: what was assumed or left out, which needs a look.
     """
 
     arrays: Iterator[Array]
@@ -65,6 +66,7 @@ class Source:
     where: Callable[[int, int], str] = at_index
     thing: str = "row"
     facts: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
 
 def rows_at_once(rows: int | None, row_bytes: int) -> int:
