@@ -198,7 +198,7 @@ def refused(answer, folder, **changes):
 def test_what_cannot_go_on_is_said(tmp_path):
     refused("does not exist, so there is no run to go on with", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
-    refused("holds no checkpoint, so there is nothing to go on from", tmp_path)
+    refused("holds no checkpoint, so there is nothing to resume", tmp_path)
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     refused("is a file, and a run goes on from its newest", tmp_path / "checkpoints" / "last.ckpt")
     refused("optimizer.lr does not fit, because a run goes on as it was", tmp_path, **{"optimizer.lr": "1"})
