@@ -59,7 +59,13 @@ class DataModule(LightningDataModule):
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """(x, target) batches in a fixed order; an empty list if there is no `val`."""
-        return Batches(*self._on_device("val"), self.eval_batch_size) if hasattr(self, "val") else []
+        if not hasattr(self, "val"):
+            return []
+        x, target = self._on_device("val")
+        overfit, size = getattr(self.trainer, "overfit_batches", 0), self.eval_batch_size
+        if 0 < overfit < 1:  # that fraction of a single large batch would be no batch
+            size = max(1, min(size, int(len(x) * overfit)))
+        return Batches(x, target, size)
 
     def test_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""
