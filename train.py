@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -388,16 +388,17 @@ def conclude(folder: Path, trained: Trained) -> float:
     from vaelab.training import written_or_said
 
     config, metrics, notes, trainer = trained
-    try:
-        if metrics:
-            with written_or_said():
-                summarise(config, metrics, trainer)
-    except Exception as error:
-        log.warning("TensorBoard's hyper-parameters tab lacks this run (%s)", one_sentence(error))
-    try:
-        print(format_summary(folder, metrics, Terms._fields, notes), flush=True)
-    except (OSError, ValueError) as error:
-        log.warning("the final numbers are in %s; they cannot be printed (%s)", folder / "metrics.json", error)
+    with suppress(KeyboardInterrupt):  # the run is done, so there is nothing to stop
+        try:
+            if metrics:
+                with written_or_said():
+                    summarise(config, metrics, trainer)
+        except Exception as error:
+            log.warning("TensorBoard's hyper-parameters tab lacks this run (%s)", one_sentence(error))
+        try:
+            print(format_summary(folder, metrics, Terms._fields, notes), flush=True)
+        except Exception as error:
+            log.warning("%s holds the final numbers; they cannot be printed (%s)", folder / "metrics.json", error)
     return metrics.get("val/elbo", math.nan)
 
 
@@ -472,7 +473,7 @@ def go_on(arguments: list[str]) -> None:
     given = dict(argument.split("=", 1) for argument in arguments)
     folder = Path(given["resume"]).expanduser()
     if (train_log := folder / "train.log").is_file() and not train_log.is_symlink() and os.access(train_log, os.W_OK):
-        logging.getLogger().addHandler(logging.FileHandler(train_log))
+        logging.getLogger().addHandler(logging.FileHandler(train_log, encoding="utf-8"))
     try:
         resume(given)
     except Stopped as stopped:

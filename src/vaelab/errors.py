@@ -27,6 +27,8 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
         return f"{match[1]} is not a group; {LIST_KEYS}"
     if match := re.match(r"Could not override '(.+?)'", text):
         nearest = _nearest_key(error.__cause__)
+        if match[1].startswith("trainer.") and not nearest:
+            return f"{match[1]} is not in conf/trainer; if it is a flag of Lightning's Trainer, write +{match[1]}=…"
         return (
             f"{match[1]} is not a key, so nothing would read it; {f'did you mean {nearest}?' if nearest else LIST_KEYS}"
         )

@@ -110,6 +110,11 @@ def _plugins(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a list of constructors, such as [{{_target_: …}}], but is {_shown(value)}")
 
 
+def _strategy(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping) and value not in STRATEGIES:
+        raise ValueError(f"{name}={value} does not fit several processes that share a run; use trainer=ddp")
+
+
 def _only(allowed: Any, why: str) -> Check:
     """A flag that would not do here what it does in Lightning."""
 
@@ -127,7 +132,7 @@ def _shown(value: Any) -> str:
 
 FLAGS: dict[str, Check] = {
     "accelerator": lambda name, value: None,
-    "strategy": _one_of(STRATEGIES),
+    "strategy": _strategy,
     "devices": _devices,
     "num_nodes": _only(1, "a run's processes share one machine"),
     "precision": _one_of(PRECISIONS, *OLD_PRECISIONS),

@@ -1,5 +1,6 @@
 """The final numbers of a run."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from vaelab.checkpoint import read_checkpoint
 from vaelab.errors import one_sentence
+
+log = logging.getLogger(__name__)
 
 
 class Scores(NamedTuple):
@@ -27,7 +30,7 @@ def score_best(trainer: Trainer, module: LightningModule, data: LightningDataMod
 
     `val/*` is what the best checkpoint recorded, and `test/*` is of its weights. If there is no best checkpoint
     (`fast_dev_run`, no validation), both are of the last weights. Training is over and saved, so trouble with the test
-    split is a note and no error.
+    split is a warning and no error.
     """
     if not trainer.global_step:
         return Scores({}, [f"nothing was trained: {_why_untrained(trainer)}"])
@@ -51,7 +54,7 @@ def _best(trainer: Trainer) -> Path | None:
 def _test(
     trainer: Trainer, module: LightningModule, data: LightningDataModule, best: Path | None
 ) -> tuple[dict[str, float], str]:
-    """-> `test/*`, and why it is empty if it is."""
+    """-> `test/*`, and why it is empty if that was asked for."""
     if not trainer.limit_test_batches:
         return {}, "trainer.limit_test_batches=0"
     if not hasattr(data, "test"):
@@ -61,7 +64,8 @@ def _test(
     except Exception as error:
         if trainer.world_size > 1:  # the other processes wait for this one
             raise
-        return {}, one_sentence(error)
+        log.warning("not tested: %s; the run is done, and vaelab evaluate can still score it", one_sentence(error))
+        return {}, ""
     return {tag: value for each in results for tag, value in each.items()}, "" if results else "the test split is empty"
 
 
