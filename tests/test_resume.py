@@ -20,6 +20,7 @@ from remains import differences, points, remains
 from runner import ROOT, compose_config, run_train
 from train import resume, train
 from vaelab.data import Sine
+from vaelab.runs.folder import locked
 from vaelab.runs.state import read_state
 from vaelab.training import LastCheckpoint, VAEModule
 from vaelab.training import module as module_module
@@ -165,6 +166,8 @@ def test_a_run_that_dies_before_training_is_started_again_by_the_command_that_is
     words = shlex.split(str(said.value).split("start it again with ")[1])
     assert words[:3] == ["cd", str(tmp_path), "&&"]
     assert words[3:] == ["python", str(ROOT / "train.py"), "latent_dim=3", "data.seed='5'", f"hydra.run.dir={folder}"]
+    with locked(folder):
+        refused("is in use by another process, which has not begun to train", folder)
     train(compose_config(folder, *RUN, "trainer.max_epochs=1"))
     assert (folder / "metrics.json").is_file()
 

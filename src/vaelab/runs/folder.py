@@ -77,6 +77,8 @@ def without_checkpoint(folder: Path, script: Path) -> str:
     state = read_state(folder)
     if state is None or not state.cwd:
         return f"{folder} holds no checkpoint, so there is nothing to resume; name a run's folder"
+    if in_use(folder):
+        return f"{folder} is in use by another process, which has not begun to train; wait for it"
     if (folder / "metrics.json").exists():
         return f"{folder} is a finished run that kept no checkpoint, so it cannot be resumed; train a new run"
     arguments = [each for each in state.arguments if not each.startswith("hydra.run.dir=")]

@@ -63,8 +63,8 @@ class LastCheckpoint(Checkpoint):
         self.written = -float("inf")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the first one, before the data are loaded and checked, so that a run can be resumed from then on."""
-        if self.position is None:
+        """Writes the first one of a new run, before any data are served, so that it can be resumed from then on."""
+        if trainer.ckpt_path is None:
             self.write(trainer)
 
     def is_due(self, trainer: Trainer) -> bool:
