@@ -157,17 +157,17 @@ def test_a_refused_flag_ends_the_run_before_training(tmp_path):
 @pytest.mark.parametrize(
     "keys",
     [
-        "trainer.precision=64-true trainer.deterministic=true",
-        "trainer.precision=bf16-mixed trainer.benchmark=false",
-        "trainer.strategy=auto trainer.devices=auto trainer.accelerator=cpu",
-        "trainer.accumulate_grad_batches=99 trainer.gradient_clip_val=0.1 trainer.gradient_clip_algorithm=value",
-        "+trainer.inference_mode=false +trainer.enable_autolog_hparams=false +trainer.num_nodes=1",
+        "trainer.precision=64-true trainer.deterministic=true trainer.benchmark=false",
+        "trainer.precision=bf16-mixed trainer.strategy=auto trainer.devices=auto trainer.accelerator=cpu",
+        "trainer.accumulate_grad_batches=99 trainer.gradient_clip_val=0.1 trainer.gradient_clip_algorithm=value "
         "trainer.min_epochs=1 trainer.min_steps=2 trainer.max_time={minutes:3}",
+        "+trainer.inference_mode=false +trainer.enable_autolog_hparams=false +trainer.num_nodes=1 "
         "trainer.num_sanity_val_steps=-1 trainer.val_check_interval=2 trainer.detect_anomaly=true",
-        "trainer.check_val_every_n_epoch=null trainer.val_check_interval=3 trainer.log_every_n_steps=1",
+        "trainer.check_val_every_n_epoch=null trainer.val_check_interval=3 trainer.log_every_n_steps=1 "
+        "trainer.enable_model_summary=true",
     ],
 )
-def test_flags_that_work_end_with_all_numbers(keys, tmp_path):
+def test_flags_that_work_end_with_all_numbers(keys, tmp_path, capsys):
     deterministic = torch.are_deterministic_algorithms_enabled()
     try:
         train(compose_config(tmp_path, *SHORT, *TINY, *keys.split()))
@@ -175,6 +175,7 @@ def test_flags_that_work_end_with_all_numbers(keys, tmp_path):
         torch.use_deterministic_algorithms(deterministic)
     assert read_state(tmp_path).state == "done"
     assert json.loads((tmp_path / "metrics.json").read_text()).keys() >= {"val/elbo", "test/elbo"}
+    assert ("Trainable params" in capsys.readouterr().out) == ("summary" in keys)
 
 
 @pytest.mark.parametrize(("profiler", "report"), [("simple", "run_training_epoch"), ("advanced", "ncalls")])
@@ -183,11 +184,6 @@ def test_a_profiler_reports(profiler, report, tmp_path, caplog):
     train(compose_config(tmp_path, *SHORT, *TINY, f"trainer.profiler={profiler}"))
     assert "FIT Profiler Report" in caplog.text
     assert report in caplog.text
-
-
-def test_a_summary_of_the_model_is_shown(tmp_path, capsys):
-    train(compose_config(tmp_path, *SHORT, *TINY, "trainer.enable_model_summary=true"))
-    assert "Trainable params" in capsys.readouterr().out
 
 
 # Lightning's debugging switches, beside a plain LightningModule with a DataLoader
