@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -19,6 +20,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from hydra_plugins.vaelab_sweeps.folder import STARTED_BY
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
@@ -39,8 +42,8 @@ PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
 PARENT = os.getppid()
-STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the first one's number
-TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+WISH = "VAELAB_TRACEBACK"  # in the environment: HYDRA_FULL_ERROR as the user set it
+TRACEBACK = os.environ.get(WISH, os.environ.get("HYDRA_FULL_ERROR")) == "1"
 log = logging.getLogger("vaelab")
 
 
@@ -74,11 +77,12 @@ def build(cfg: DictConfig):
 
 def recipe(cfg: DictConfig) -> dict:
     """The config in plain containers, every value filled in and every path absolute: what a checkpoint carries."""
+    from hydra_plugins.vaelab_sweeps.paths import make_absolute
+
     config = OmegaConf.to_container(cfg, resolve=True)
-    for key in ("root", "path"):
-        if config["data"].get(key):
-            config["data"][key] = str(Path(config["data"][key]).expanduser().absolute())
-    return config
+    data = OmegaConf.create(config["data"])
+    make_absolute(data, Path.cwd(), of_data=True)
+    return config | {"data": OmegaConf.to_container(data)}
 
 
 def check_parallel(cfg: DictConfig, trainer) -> None:
@@ -155,13 +159,18 @@ def check(cfg: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> float:
     """A new run in Hydra's folder; -> the validation ELBO in nats, NaN without one."""
+    from hydra_plugins.vaelab_sweeps.identity import identity
+    from hydra_plugins.vaelab_sweeps.paths import make_absolute
     from vaelab.runs.environment import git_revision
     from vaelab.runs.folder import check_unused, locked, sweep_up
     from vaelab.runs.state import State, read_state, recorded
 
     chosen = HydraConfig.get()
-    folder, given = Path(chosen.runtime.output_dir), tuple(chosen.overrides.task)
+    folder, given = Path(chosen.runtime.cwd, chosen.runtime.output_dir), tuple(chosen.overrides.task)
     choices = {group: str(chosen.runtime.choices.get(group)) for group in GROUPS}
+    known_by = identity(cfg, HydraConfig.instance().cfg)
+    if chosen.job.chdir:
+        make_absolute(cfg, chosen.runtime.cwd)
     if rank():
         run(cfg, folder, choices)
         return math.nan
@@ -169,7 +178,7 @@ def train(cfg: DictConfig) -> float:
         sweep_up(folder)
         check_unused(folder)
         typed = {"arguments": tuple(sys.argv[1:]), "cwd": chosen.runtime.cwd}
-        state = State("running", "", given, hash_of(cfg), git_revision(), **typed)
+        state = State("running", "", given, known_by, git_revision(), **typed)
         if (before := read_state(folder)) and before.config == state.config:  # of a sweep's cell, or of a new try
             state = replace(before, revision=state.revision, **typed)
         with recorded(folder, state, given):
@@ -185,44 +194,11 @@ def train(cfg: DictConfig) -> float:
 
 def cell(cfg: DictConfig) -> float:
     """One run of a sweep, in a process of its own; -> its validation ELBO in nats, NaN where it failed."""
-    from vaelab.sweeps.cells import Cell, packages, run_cell, score, stop_asked
-    from vaelab.sweeps.process import end_with_parent
+    from hydra_plugins.vaelab_sweeps.cell import job_of
 
-    chosen = HydraConfig.get()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: the sweep is told alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if chosen.launcher._target_.endswith(".JoblibLauncher"):
-        end_with_parent()
-    folder = Path(chosen.runtime.output_dir)
-    own = Cell(folder, tuple(chosen.overrides.task), hash_of(cfg))
-    sources = [f"--config-dir={at.path}" for at in chosen.runtime.config_sources if at.provider == "command-line"]
-    alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
-    changes = [] if alone else ["trainer.enable_progress_bar=false"]  # several bars would share a terminal
-    sweep = Path(chosen.sweep.dir)
-    if not TRACEBACK:
-        os.environ.pop("HYDRA_FULL_ERROR", None)  # set below, for Hydra in this process alone
-    state = run_cell(
-        [str(SCRIPT), *sources, f"--config-name={chosen.job.config_name}"],
-        own,
-        packages(OmegaConf.to_container(cfg)),
-        changes,
-        lambda: stop_asked(sweep),
-        ahead="from hydra.core.plugins import Plugins; Plugins.instance()",  # looking for them takes a quarter second
-    )
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    if state is None:
-        return math.nan
-    number = score(own) if state.state == "done" else math.nan
-    shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
-    print(f"{state.state:8} {folder.name}  {shown}  ({state.seconds:.1f} s)", flush=True)
-    return number
-
-
-def hash_of(cfg: DictConfig) -> str:
-    """Of what a config says about the numbers of a run."""
-    from vaelab.sweeps.cells import config_hash
-
-    return config_hash(OmegaConf.to_container(cfg))
+    return job_of(str(SCRIPT), cfg, HydraConfig.instance().cfg).run()
 
 
 def resume(arguments: dict[str, str]) -> None:
@@ -402,10 +378,17 @@ def conclude(folder: Path, trained: Trained) -> float:
     return metrics.get("val/elbo", math.nan)
 
 
-def show_help(overrides: list[str]) -> None:
+def show_help(arguments: list[str]) -> None:
     """Hydra's --help page; Hydra itself would take a second to list the options of its own groups beside ours."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn", default="train")
+    known, others = parser.parse_known_args(arguments)
+    overrides = [argument for argument in others if not argument.startswith("-")]
+    if known.config_dir:
+        overrides.append(f"hydra.searchpath=[{Path(known.config_dir).absolute()}]")
     with hydra.initialize(version_base="1.3", config_path="conf"):
-        cfg = hydra.compose("train", overrides, return_hydra_config=True)
+        cfg = hydra.compose(known.config_name, overrides, return_hydra_config=True)
     template = Template(cfg.hydra.help.template)
     with open_dict(cfg):
         del cfg.hydra
@@ -437,7 +420,14 @@ def say(error: Exception, given: Sequence[str] = ()) -> None:
 
     if rank() and is_known_to_the_first(error):
         sys.exit(0)
-    log.error("error: %s", one_sentence(error, given))
+    tell(f"error: {one_sentence(error, given)}")
+
+
+def tell(sentence: str) -> None:
+    """Logs it; prints it if Hydra's settings have switched logging off."""
+    log.error("%s", sentence)
+    if log.disabled:
+        print(sentence, file=sys.stderr)
 
 
 def is_known_to_the_first(error: Exception) -> bool:
@@ -459,7 +449,7 @@ def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
         sys.exit(0)  # the first says it
     saved = any(folder.glob("checkpoints/*.ckpt"))
     goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
-    log.error("%s; %s", stopped, goes_on)
+    tell(f"{stopped}; {goes_on}")
     sys.exit(128 + stopped.signal)
 
 
@@ -488,6 +478,7 @@ def go_on(arguments: list[str]) -> None:
 if __name__ == "__main__":
     gc.disable()  # until all is imported: none of it is garbage, and to look for some takes a second
     logging.raiseExceptions = False  # a disk that is full has its sentence; that it cannot be logged is no news
+    os.environ[WISH] = str(int(TRACEBACK))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     arguments = sys.argv[1:]
     try:
@@ -496,15 +487,15 @@ if __name__ == "__main__":
         forgive_streams()
         os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there
         if {"--help", "-h"} & set(arguments):
-            show_help([argument for argument in arguments if not argument.startswith("-")])
+            show_help(arguments)
+        elif any(argument.startswith("--exp") for argument in arguments):
+            sys.exit("error: --experimental-rerun reads a pickle, which can run code; use python train.py resume=RUN")
         elif any(argument.startswith("resume=") for argument in arguments):
             go_on(arguments)
         else:
-            for argument in arguments:
-                if argument.startswith("hydra.run.dir=") and not rank():  # before Hydra writes its own files there
-                    from vaelab.runs.folder import check_unused
-
-                    check_unused(Path(argument.split("=", 1)[1]).expanduser())
+            sys.argv[1:] = sorted(
+                arguments, key=lambda argument: argument not in ("-m", "--multirun")
+            )  # first, for argparse
             main()
     except KeyboardInterrupt:
         if not rank():

@@ -8,6 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
+import forked
+
 ROOT = Path(__file__).parents[1]
 TINY = ("data.train_size=30", "data.val_size=7", "data.test_size=11")
 SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "callbacks.pictures=null")
@@ -26,7 +28,15 @@ def compose_config(folder: Path, *overrides: str) -> DictConfig:
     return cfg
 
 
-def run_train(cwd: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
-    """`python train.py ARGUMENTS` in `cwd`, where its outputs then lie."""
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+def run_train(cwd: Path, *arguments: str, timeout: float = 120, fresh: bool = False) -> subprocess.CompletedProcess:
+    """`python train.py ARGUMENTS` in `cwd`, where its outputs then lie; `fresh`: with no module imported before."""
+    command = [str(ROOT / "train.py"), *arguments]
+    if not fresh:
+        return forked.run(command, cwd, timeout)
+    command = [sys.executable, *command]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def start_train(cwd: Path, *arguments: str) -> forked.Forked:
+    """As `run_train`, without waiting for its end."""
+    return forked.Forked([str(ROOT / "train.py"), *arguments], cwd)

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from remains import differences, points, remains
-from runner import ROOT, compose_config, run_train
+from runner import ROOT, compose_config, run_train, start_train
 from train import resume, train
 from vaelab.data import Sine
 from vaelab.runs.folder import locked
@@ -437,8 +436,7 @@ def test_a_signal_ends_a_run_that_goes_on_later(number, tmp_path):
     keys = [*RUN, "trainer.max_epochs=60", "callbacks.last.seconds=0.1", "callbacks.last.every_n_steps=null"]
     whole = run_train(tmp_path, *keys, "hydra.run.dir=whole")
     assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, str(ROOT / "train.py"), *keys, "hydra.run.dir=parts"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_train(tmp_path, *keys, "hydra.run.dir=parts")
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
     wait_for(lambda: last.is_file() and (tmp_path / "parts" / "checkpoints" / "best.ckpt").is_file())
     time.sleep(0.3)

@@ -139,7 +139,7 @@ def test_checkpoints_hold_plain_values_alone(runs):
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
 def test_help_and_config_answer_without_heavy_imports(arguments, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    process = run_train(tmp_path, *arguments)
+    process = run_train(tmp_path, *arguments, fresh=True)
     assert process.returncode == 0
     assert "latent_dim: 2" in process.stdout
     imported = {line.split("|")[-1].strip().split(".")[0] for line in process.stderr.splitlines()}

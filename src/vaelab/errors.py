@@ -2,12 +2,14 @@
 
 import errno
 import re
+import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PLAIN = ("HydraException", "MisconfigurationException")  # Hydra's and Lightning's own words
 LIST_KEYS = "`python train.py --cfg job` lists the keys"
+EXTRA = "pip install -c constraints.txt -e '.[sweep]'"  # what launchers and searches need
 
 
 def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
@@ -22,6 +24,8 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
         r"Could not find '(.+)/(.+)'\s+Available options in '.+':\s+(.+?)\s*Config search", text, re.S
     ):
         group, option, options = match.groups()
+        if group == "hydra/launcher" and option.startswith(("joblib", "submitit_")) and option not in options.split():
+            return f"hydra/launcher={option} needs a package that is not installed; run {EXTRA}"
         return f"{group}={option} is not known; use one of {', '.join(options.split())}"
     if match := re.match(r"Could not override '(.+)'\.\s+No match in the defaults list", text):
         return f"{match[1]} is not a group; {LIST_KEYS}"
@@ -32,6 +36,8 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
         return (
             f"{match[1]} is not a key, so nothing would read it; {f'did you mean {nearest}?' if nearest else LIST_KEYS}"
         )
+    if sentence := _of_hydra(error, text):
+        return sentence
     if match := re.search(r"Ambiguous value for argument '(.+?)'", text):
         return f"{match[1]} has several values, which is a sweep; add -m to train one run for each"
     if type(error).__name__ in ("OverrideParseException", "LexerNoViableAltException"):
@@ -59,6 +65,39 @@ def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
         return text
     values = f"check {', '.join(given)}, or " if given else ""
     return f"{type(error).__name__}{text and f' ({text})'}; {values}set HYDRA_FULL_ERROR=1 to see where"
+
+
+def _of_hydra(error: BaseException, text: str) -> str | None:
+    """What is wrong with a setting or a flag of Hydra's; None if that is not the error."""
+    if match := re.match(r"Multiple values for (\S+)\. To override a value use 'override .+?: (.+)'", text):
+        return f"{match[1]} has an option already, so it takes no +; use {match[1]}={match[2]}"
+    if match := re.match(r"Could not append to config\. An item is already at '(.+?)'", text):
+        return f"{match[1]} is a key already, so it takes no +; leave the + out"
+    if match := re.match(r"Could not delete (?:from config\. )?'(.+?)'", text):
+        return f"{match[1]} is not there to be left out; {LIST_KEYS}"
+    if match := re.match(r"Error merging override (.+)", text):
+        why = str(error.__cause__ or "it has another type").splitlines()[0]
+        return f"{match[1]} is not possible ({why}); `python train.py --cfg all` shows what it is otherwise"
+    if match := re.search(r"Environment variable '(.+?)' not found", text):
+        return f"the config takes a value from {match[1]}, which is not in the environment; set it, or give the value"
+    if match := re.search(r"(?:Interpolation key '|Missing mandatory value: )([\w.]+)", text):
+        return f"a value refers to {match[1]}, which has no value here; give it one, or refer to another key"
+    if isinstance(error, KeyError) and error.args and _is_in(error, "_load_configuration_impl"):
+        return f"hydra.job.env_copy names {error.args[0]}, which is not in the environment; set it, or leave it out"
+    if isinstance(error, AssertionError) and _is_in(error, "configure_log"):
+        return "hydra.verbose must be true, false, or names of loggers; use hydra.verbose=true"
+    if match := re.match(r"hydra\.searchpath must be a list of strings\. Got: (.+)", text):
+        return f"hydra.searchpath must be a list of folders, but is {match[1]}; write hydra.searchpath=[file://folder]"
+    if match := re.match(r"Additional config directory '(.+)' not found", text):
+        return f"--config-dir must name a folder of config files, but {match[1]} does not exist; name another"
+    if match := re.match(r"Cannot find primary config '(.+?)'", text):
+        return f"--config-name={match[1]} is in no folder of config files; --config-dir=FOLDER adds yours"
+    return None
+
+
+def _is_in(error: BaseException, function: str) -> bool:
+    """Whether a function of that name raised an error, or called what did."""
+    return function in [frame.name for frame in traceback.extract_tb(error.__traceback__)[-2:]]
 
 
 def _nearest_key(error: BaseException | None) -> str:

@@ -1,6 +1,7 @@
 """Files that are whole or as they were."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,23 @@ def write_whole(path: Path, contents: bytes | memoryview) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def read_small(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file that holds at most `limit` of them; it opens no link, and waits for no pipe.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no regular file, or too large.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path} must be a regular file, but is something else; remove it")
+        contents = file.read(limit + 1)
+    if len(contents) > limit:
+        raise ValueError(f"{path} must hold at most {limit} bytes, but holds more; remove it")
+    return contents
 
 
 def second_name(path: Path, name: Path) -> None:

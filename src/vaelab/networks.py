@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from vaelab.checks import check_choice, check_whole
+from vaelab.precision import floating
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -54,8 +55,9 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear([math.prod(input_shape), *hidden][-1], output_size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, *input_shape) -> (…, output_size)."""
-        return self.layers(x.flatten(-self.input_dims))
+        """(…, *input_shape) of any real dtype -> (…, output_size), in the dtype of the weights."""
+        first: Any = self.layers[0]
+        return self.layers(floating(x, first.weight).to(first.weight.dtype).flatten(-self.input_dims))
 
     @property
     def bias(self) -> nn.Parameter:

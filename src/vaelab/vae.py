@@ -7,6 +7,7 @@ from torch.distributions import Distribution
 
 from vaelab.conditional import Conditional
 from vaelab.families import Family
+from vaelab.precision import floating
 
 
 class VAE(nn.Module):
@@ -57,7 +58,7 @@ class VAE(nn.Module):
         )
 
     def encode(self, x: Tensor) -> Distribution:
-        """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,)."""
+        """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype."""
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Distribution:
@@ -68,11 +69,16 @@ class VAE(nn.Module):
         return self.decoder(z)
 
     def log_likelihood(self, z: Tensor, target: Tensor) -> Tensor:
-        """log p(t|z): z (L, B, p), target (B, *t) -> (L, B), nats.
+        """log p(t|z): z (L, B, p), target (B, *t) of any real dtype -> (L, B), nats.
+
+        Nothing is checked but the shape, since this is part of every training step: `VAEModule` checks the first batch
+        of each loader, and `vaelab.evaluation` all that it is given.
 
         Raises:
+            TypeError: the target is no tensor of real numbers.
             ValueError: the target does not have the shape of what is decoded.
         """
+        target = floating(target, z)
         likelihood = self.decode(z)
         decoded = likelihood.batch_shape[1:] + likelihood.event_shape
         batch_dims = target.dim() - len(likelihood.event_shape)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -20,13 +21,14 @@ from vaelab.sweeps.cells import (
     cell_name,
     cells_in,
     claim,
-    config_hash,
+    free_name,
     packages,
     quoted,
     run_cell,
+    shared_folders,
     varying,
 )
-from vaelab.sweeps.process import run_script
+from vaelab.sweeps.process import Setting, run_script
 
 CELLS = [("model=gaussian", "+data.extra=3", "latent_dim=2"), ("model=gaussian", "+data.extra=3", "latent_dim=10")]
 
@@ -53,22 +55,31 @@ def test_what_is_quoted_is_read_back(text):
     assert override.value() == text
 
 
-def test_pruning_and_places_are_no_part_of_a_config():
-    config = {"seed": 1, "callbacks": {"last": {"seconds": 2}}}
-    pruned = {"seed": 1, "threads": 3, "callbacks": {"last": {"seconds": 2}, "prune": {"trial": 7}}}
-    assert config_hash(config) == config_hash(pruned)
+def test_paths_are_named_without_the_folders_that_they_share():
+    cells = [(f"data.path=/home/me/data/{name}", f"+data.file={name}") for name in ("a/x.npy", "b/x.npy")]
+    shared = shared_folders(cells, ["data.path", "+data.file"])
+    assert shared == {"data.path": "/home/me/data/"}
+    assert [cell_name(cell, ["data.path"], shared) for cell in cells] == ["data.path=a_x.npy", "data.path=b_x.npy"]
+    assert shared_folders([("data.path=/a/b",), ("data.path=a/b",)], ["data.path"]) == {}
+    assert shared_folders([("model=gaussian",), ("model=bernoulli",)], ["model"]) == {}
 
 
-def test_a_config_is_known_again_but_for_where_and_how():
-    config = {"data": {"root": "/here", "val_size": 7}, "trainer": {"enable_progress_bar": True}, "threads": None}
-    moved = {"threads": 1, "trainer": {"enable_progress_bar": False}, "data": {"val_size": 7, "root": "/there"}}
-    assert config_hash(config) == config_hash(moved)
-    assert config_hash(config) != config_hash(config | {"data": {"root": "/here", "val_size": 8}})
+def test_values_that_are_spelled_alike_in_names_have_two_folders(tmp_path):
+    paths = ("a/b.npy", "a_b.npy", "a:b.npy", "a/b.npy")
+    names = []
+    for path in paths:
+        overrides = [f"data.path={path}", "seed=1"]
+        name = free_name(tmp_path, cell_name(overrides, ["data.path"]), overrides, ["data.path"])
+        names.append(claim(tmp_path, name, overrides, path, None).folder.name)
+    assert names[0] == names[3] == "data.path=a_b.npy"
+    assert len(set(names)) == 3
+    assert all(name.startswith("data.path=a_b.npy") for name in names)
 
 
 def test_the_packages_of_a_config():
     config = {"model": {"_target_": "vaelab.families.Bernoulli"}, "callbacks": {"own": {"_target_": "mine.Hook"}}}
-    assert packages(config) == ["mine", "vaelab"]
+    config["trainer"] = {"plugins": [{"_target_": "ours.Plugin"}]}
+    assert packages(config) == ["mine", "ours", "vaelab"]
 
 
 def test_a_folder_is_one_configs(tmp_path):
@@ -77,15 +88,17 @@ def test_a_folder_is_one_configs(tmp_path):
     write_state(cell.folder, State("failed", "why", ("latent_dim=2",), "hash"))
     assert claim(tmp_path, "a", ["latent_dim=2"], "hash", None) == cell
     assert read_state(tmp_path / "a").state == "failed"
-    with pytest.raises(ValueError, match=r"holds a cell of another sweep, which differs in seed=3; use another"):
+    with pytest.raises(ValueError, match=r"holds another cell, which differs in seed=3; use another"):
         claim(tmp_path, "a", ["latent_dim=2", "seed=3"], "other", None)
+    with pytest.raises(ValueError, match=r"which differs in its data or the files in conf/; use another"):
+        claim(tmp_path, "a", ["latent_dim=2"], "other", None)
 
 
 def test_a_cell_is_found_by_its_config(tmp_path):
-    for name, config in {"a": "one", "b": "two", "c": "one"}.items():
+    for name, config in {"a": "one", "b": "two", "c": "one", "d/e": "three", "b/inside": "four"}.items():
         claim(tmp_path, name, [], config, None)
-    (tmp_path / "d").mkdir()
-    assert cells_in(tmp_path) == {"one": tmp_path / "a", "two": tmp_path / "b"}
+    (tmp_path / "f").mkdir()
+    assert cells_in(tmp_path) == {"one": "a", "two": "b", "three": "d/e"}  # nothing inside a cell is one
 
 
 def test_the_state_of_a_run_is_on_disk(tmp_path):
@@ -120,7 +133,6 @@ def test_a_state_that_says_nothing_is_none(content, tmp_path):
         ("1 / 0", 1),
         ("import os; os.kill(os.getpid(), 9)", -9),
         ("import sys; assert sys.argv[1:] == ['a b', 'ü'] and __name__ == '__main__'", 0),
-        ("import sys; assert 'vaelab.training' in sys.modules", 0),
     ],
 )
 def test_a_script_ends_as_it_would_alone(script, code, tmp_path):
@@ -130,11 +142,34 @@ def test_a_script_ends_as_it_would_alone(script, code, tmp_path):
 
 
 def test_what_every_script_would_import_is_imported_ahead(tmp_path, monkeypatch):
-    monkeypatch.setattr("vaelab.sweeps.process._server", None)
+    monkeypatch.setattr("vaelab.sweeps.process._idle", [])
     path = tmp_path / "script.py"
     path.write_text("import sys; sys.exit(4 if 'ahead' in sys.modules else 5)")
-    ahead = "import sys; sys.modules['ahead'] = sys"
+    ahead = Setting(ahead="import sys; sys.modules['ahead'] = sys")
     assert [run_script([str(path)], lambda: None, ahead) for _ in range(2)] == [4, 4]
+
+
+def test_a_script_has_the_folder_and_the_variables_that_it_is_given(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("import os; open('found', 'w').write(os.environ['GIVEN'])")
+    assert run_script([str(path)], lambda: None, Setting(str(tmp_path), {"GIVEN": "a b"})) == 0
+    assert (tmp_path / "found").read_text() == "a b"
+    assert "GIVEN" not in os.environ
+    path.write_text("import os, sys; sys.exit('GIVEN' in os.environ)")
+    assert run_script([str(path)], lambda: None) == 0
+
+
+def test_two_scripts_run_side_by_side(tmp_path):
+    """Each waits until the other has begun."""
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import pathlib, sys, time\nown, other = map(pathlib.Path, sys.argv[1:])\nown.touch()\n"
+        "until = time.monotonic() + 60\n"
+        "while not other.exists():\n    assert time.monotonic() < until\n    time.sleep(0.02)"
+    )
+    commands = [[str(path), str(tmp_path / one), str(tmp_path / other)] for one, other in ("ab", "ba")]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda command: run_script(command, lambda: None), commands)) == [0, 0]
 
 
 def test_a_script_is_stopped_when_that_is_asked(tmp_path):
@@ -192,17 +227,37 @@ def test_nobody_trains_on_after_a_sweep_that_was_killed(tmp_path):
     assert os.path.getsize(alive) == size
 
 
-def test_a_launchers_process_ends_with_the_sweep():
+def test_a_server_ends_with_its_sweep_while_it_imports():
     ask = (
-        "import os, time; from vaelab.sweeps.process import end_with_parent; "
-        "child = os.fork(); child or end_with_parent(); print(child or 'child', flush=True); time.sleep(60)"
+        "from vaelab.sweeps.process import Setting, run_script; "
+        "ahead = 'import sys, time; print(1, file=sys.stderr, flush=True); time.sleep(60)'; "
+        "run_script(['none.py'], lambda: None, Setting(ahead=ahead))"
     )
-    sweep = subprocess.Popen([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True)
-    assert "child\n" in [sweep.stdout.readline() for _ in range(2)]
-    sweep.kill()
+    asking = subprocess.Popen([sys.executable, "-c", ask], stderr=subprocess.PIPE, text=True)
+    assert asking.stderr.readline() == "1\n"
+    asking.kill()
     began = time.monotonic()
-    assert sweep.stdout.read() == ""  # which both hold open
-    assert time.monotonic() - began < 10
+    assert asking.stderr.read() == ""  # which the server holds open too
+    asking.wait()
+    assert time.monotonic() - began < 20
+
+
+def test_a_process_ends_though_its_sweep_died_as_it_began(tmp_path):
+    """The server finds nobody to tell that it has begun."""
+    path = tmp_path / "script.py"
+    path.write_text("import sys, time\nprint(1, file=sys.stderr, flush=True)\ntime.sleep(60)")
+    command = [sys.executable, "-c", process.START, "", *sys.path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    server = subprocess.Popen(command, **pipes)
+    server.stdout.close()
+    server.stdin.write(json.dumps([[str(path)], str(tmp_path), {}]) + "\n")
+    server.stdin.flush()
+    assert server.stderr.readline() == "1\n"
+    server.stdin.close()
+    began = time.monotonic()
+    assert server.stderr.read() == ""
+    assert server.wait(20) == 0
+    assert time.monotonic() - began < 20
 
 
 SCRIPT = """

@@ -3,8 +3,6 @@
 import csv
 import math
 import signal
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -15,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
-from runner import ROOT, SHORT, TINY, run_train
+from runner import SHORT, TINY, run_train, start_train
 from vaelab.figures.search import Search
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
-from vaelab.sweeps.search import evaluate, is_pruned, open_study, storage, write_results
+from vaelab.sweeps.search import DATA_AND_FILES, evaluate, is_pruned, open_study, storage, write_results
 from vaelab.training import PruneTrial
 
 SEARCH = (
@@ -88,6 +86,8 @@ def test_a_study_is_about_one_thing(tmp_path):
         open_study(tmp_path, "maximize", about | {"hydra.sweeper.metric": "val/nll"})
     with pytest.raises(ValueError, match=r"with trainer.max_epochs=its default, and this one has trainer.max_epochs=9"):
         open_study(tmp_path, "maximize", about | {"trainer.max_epochs": "9"})
+    with pytest.raises(ValueError, match=r"holds a search with other data or other files in conf/; use another"):
+        open_study(tmp_path, "maximize", about | {DATA_AND_FILES: "other"})
     assert open_study(tmp_path, "maximize", about).trials[0].value == -3.0
 
 
@@ -171,13 +171,50 @@ def test_the_results_tell_which_key_matters(tmp_path, capsys, monkeypatch):
     assert dict(zip(names, importances, strict=True))["matters"] > 0.8
 
 
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_an_infinite_score_wins_no_search(direction, tmp_path, capsys):
+    study, space = optuna.create_study(direction=direction), {"a": FloatDistribution(0, 1)}
+    for value in (1.0, math.inf, 3.0, -math.inf, 2.0):
+        study.tell(study.ask(space), value)
+    write_results(study, tmp_path, "val/elbo")
+    said = capsys.readouterr().out
+    assert f"val/elbo {3 if direction == 'maximize' else 1}.000 with a=" in said
+    assert "part of its score is luck" in said
+    assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"), [("NaN", math.nan), ("-Infinity", math.nan), ('"3"', math.nan), ("3", 3.0)]
+)
+def test_a_score_that_is_no_finite_number_counts_for_nothing(value, answer, tmp_path):
+    (tmp_path / "metrics.json").write_text(f'{{"val/elbo": {value}}}')
+    (tmp_path / "evaluation_val.json").write_text(f'{{"nll": {value}, "samples": 50}}')
+    cell = Cell(tmp_path, (), "")
+    found = evaluate(cell, "val/elbo", 50, "cli.py", [], lambda: None)
+    assert found == pytest.approx(answer, nan_ok=True)
+    if math.isfinite(answer):  # otherwise it would be evaluated again
+        assert evaluate(cell, "val/nll", 50, "cli.py", [], lambda: None) == answer
+
+
+def test_choices_and_keys_control_no_spreadsheet_terminal_or_picture(tmp_path, capsys):
+    study = optuna.create_study(direction="maximize")
+    space = {"=$key\x1b": CategoricalDistribution(["=1+1", "\x1b[2J"]), "b$": FloatDistribution(0, 1)}
+    for _ in range(6):
+        trial = study.ask(space)
+        study.tell(trial, trial.params["b$"])
+    write_results(study, tmp_path, "val/elbo")
+    assert "\x1b" not in capsys.readouterr().out + (tmp_path / "trials.csv").read_text()
+    cells = {cell for line in csv.reader((tmp_path / "trials.csv").open()) for cell in line}
+    assert not [cell for cell in cells if cell.startswith("=")]
+    assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
 def trials(cwd):
     return optuna.load_study(study_name="sweep", storage=f"sqlite:///{cwd / 'sweep' / 'study.db'}").trials
 
 
 def test_a_search_that_is_killed_goes_on(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), *SEARCH]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start_train(tmp_path, *SEARCH)
     deadline = time.monotonic() + 90
     while len(list(tmp_path.glob("sweep/*/metrics.json"))) < 3:
         assert time.monotonic() < deadline

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 
 import numpy as np
@@ -10,23 +9,19 @@ import pytest
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from run_folders import MNIST, write_object, write_run
 from vaelab.cli import main
 from vaelab.runs.state import State, write_state
-from vaelab.sweeps.summary import as_csv, as_markdown, groups_of, read_rows, summarise
+from vaelab.sweeps.ranking import groups_of
+from vaelab.sweeps.rows import read_rows
+from vaelab.sweeps.summary import summarise
+from vaelab.sweeps.tables import ASSUMPTIONS, as_csv, as_markdown
 
 SCORES = {  # model -> latent_dim -> seed -> val/elbo
     "gaussian": {2: {1: -3.0, 2: -3.4, 3: -2.9}, 10: {1: -2.0, 2: -2.3, 3: -2.2}},
     "gaussian_full": {2: {1: -2.9, 2: -3.2, 3: -2.6}, 10: {1: -2.1, 2: -2.2, 3: -2.5}},
     "bernoulli": {2: {1: -150.0, 2: -151.0, 3: -152.5}, 10: {1: -100.0, 2: -101.0}},
 }
-
-
-def write_run(folder, score, overrides, measure="density"):
-    folder.mkdir(parents=True)
-    numbers = {f"{split}/{term}": score for split in ("val", "test") for term in ("elbo", "log_likelihood")}
-    (folder / "metrics.json").write_text(json.dumps(numbers | {"val/kl": 0.5, "test/kl": 0.5}))
-    (folder / "data.json").write_text(json.dumps({"measure": measure, "per": "image", "data": "MNIST"}))
-    write_state(folder, State("done", "", overrides, ",".join(overrides), None, 12.5))
 
 
 @pytest.fixture
@@ -37,7 +32,8 @@ def sweep(tmp_path):
         for size, by_seed in by_size.items():
             for seed, score in by_seed.items():
                 name = f"model={model},latent_dim={size},seed={seed}"
-                write_run(tmp_path / name, score, (*name.split(","), "data=mnist", "data.root=/x"), measure)
+                overrides = (*name.split(","), "data=mnist", "data.root=/x")
+                write_run(tmp_path / name, score, overrides, MNIST | {"measure": measure})
     for state, reason in {"failed": "the loss of step 2 | is not finite", "running": ""}.items():
         (tmp_path / state).mkdir()
         seed = {"failed": 3, "running": 4}[state]
@@ -59,12 +55,17 @@ def test_configurations_are_ranked_where_they_compare_alone(sweep):
 def test_the_table_holds_means_errors_and_differences(sweep):
     left, text = summarise([sweep], None)
     assert left == 2
-    values = list(SCORES["gaussian"][10].values())
+    scores = {size: np.array(list(SCORES["gaussian"][size].values())) for size in (2, 10)}
     row = re.search(r"^gaussian +10 .*$", text, re.M)[0]
-    assert f"{np.mean(values):.3f} ± {stats.sem(values):.3f}" in row
+    low, high = stats.ttest_1samp(scores[10], 0).confidence_interval(0.95)
+    assert f" {scores[10].mean():.3f} [{low:.3f}, {high:.3f}] " in row
     assert row.endswith("best")
-    lag = np.mean([SCORES["gaussian"][2][seed] - SCORES["gaussian"][10][seed] for seed in (1, 2, 3)])
-    assert re.search(rf"^gaussian +2 .*{lag:.3f} \[-1\.100, -0\.700\]$", text, re.M)
+    lag = scores[2].mean() - scores[10].mean()
+    table = np.array([list(SCORES[m][size].values()) for m in ("gaussian", "gaussian_full") for size in (2, 10)])
+    left_over = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    half = stats.studentized_range.ppf(0.95, 4, 6) * np.sqrt((left_over**2).sum() / 6 / 3)
+    expected = f"{lag:.3f} [{lag - half:.3f}, {lag + half:.3f}]"
+    assert re.search(rf"^gaussian +2 .* {re.escape(expected)}$", text, re.M)
     assert "17 runs" not in text
     assert f"{len(read_rows([sweep]))} runs: 1 pending, 17 done, 1 failed" in text
     assert re.search(r"^bernoulli +10 +3 +failed +the loss of step 2 \| is not finite$", text, re.M)
@@ -91,6 +92,10 @@ def test_the_page_shows_tables_and_plots(sweep):
     widths = {line.replace(r"\|", "").count("|") for line in page.splitlines() if line.startswith("| gaussian ")}
     assert len(widths) == 1
     assert "![a.png](a.png)" in page
+    scores = list(SCORES["gaussian"][10].values())
+    low, high = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+    assert f"| {np.mean(scores):.3f} [{low:.3f}, {high:.3f}] |" in page
+    assert ASSUMPTIONS in page
 
 
 def test_what_is_written_can_be_looked_at(sweep, tmp_path, capsys):
@@ -118,19 +123,10 @@ def test_runs_without_a_state_compare_by_their_folders(tmp_path):
     assert re.search(r"^one +1 +-2\.000.* -1\.000$", text, re.M)
 
 
-def test_runs_of_one_config_are_one_run(tmp_path):
-    for sweep, seeds in {"first": (1, 2), "second": (2, 3)}.items():
-        for seed in seeds:
-            write_run(tmp_path / sweep / f"seed={seed}", -float(seed), (f"seed={seed}", "latent_dim=2"))
-    (group,) = groups_of(read_rows([tmp_path / "first", tmp_path / "second"]))
-    (configuration,) = group.configurations
-    assert configuration.scores() == {"1": -1.0, "2": -2.0, "3": -3.0}
-
-
 def test_a_run_without_a_score_is_named(tmp_path):
     write_run(tmp_path / "one", -2.0, ("seed=1",))
     write_run(tmp_path / "two", -3.0, ("seed=2",))
-    (tmp_path / "two" / "metrics.json").write_text('{"test/elbo": -3.0}')
+    write_object(tmp_path / "two" / "metrics.json", {"test/elbo": -3.0})
     left, text = summarise([tmp_path], None)
     assert left == 0
     assert re.search(r"^2 +done +has no val/elbo$", text, re.M)
@@ -151,3 +147,49 @@ def test_a_sweep_where_nothing_is_done_has_a_summary(tmp_path):
     assert left == 1
     assert "1 runs: 1 failed" in text
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["summary.csv", "summary.md"]
+
+
+HOSTILE = "\x1b[2J\u202e=cmd()|<img src=x>`[a](b)"
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_what_comes_from_a_run_controls_no_terminal_page_or_spreadsheet(done, tmp_path, capsys):
+    for seed in (1, 2):
+        overrides = (f"=a\x1b[0m{seed}=1", f"model={HOSTILE}{seed}", f"seed={seed}")
+        run = write_run(tmp_path / "runs" / f"@{HOSTILE.replace('/', '')}{seed}", -1.0 * seed, overrides)
+        write_object(
+            run / "data.json", {"measure": "=1+1", "per": HOSTILE, "data": "\x9b31m", "seed": HOSTILE + str(seed)}
+        )
+        state = State("done", "", overrides, str(seed)) if done else State("failed", HOSTILE, overrides)
+        write_state(run, state)
+    left, text = summarise([tmp_path / "runs"], tmp_path / "out")
+    assert left == (0 if done else 2)
+    page = (tmp_path / "out" / "summary.md").read_text()
+    table = (tmp_path / "out" / "summary.csv").read_text()
+    for shown in (text, page, table):
+        assert not set(shown) & set("\x1b\x9b\u202e\r")
+        assert r"\x1b[2J" in shown.replace("\\\\", "\\").replace("\\[", "[")
+    assert "<img" not in page
+    assert not re.search(r"(?<!\\)\]\(b\)", page)
+    cells = {cell for line in csv.reader(io.StringIO(table)) for cell in line}
+    assert not [
+        cell for cell in cells if cell.startswith(("=", "+", "@")) or (cell.startswith("-") and cell[1] not in "12")
+    ]
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    bars = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+    assert len(bars) == 1
+
+
+def test_a_folder_whose_name_is_no_text_is_shown(tmp_path):
+    write_run(tmp_path / "runs" / "a\udcff", -1.0)
+    write_run(tmp_path / "runs" / "b", float("nan"))
+    text = summarise([tmp_path / "runs"], tmp_path / "out")[1]
+    assert text.encode()
+    assert r"a\udcff" in (tmp_path / "out" / "summary.csv").read_text()
+
+
+def test_a_cell_from_a_file_is_no_longer_than_a_line(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path / str(seed), -1.0, (f"model={'x' * 100_000}{seed}",))
+    text = summarise([tmp_path], None)[1]
+    assert max(map(len, text.splitlines())) < 250

@@ -3,16 +3,15 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from runner import ROOT, SHORT, TINY, run_train
+from runner import SHORT, TINY, run_train, start_train
 from sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.state import read_state
 
@@ -80,7 +79,7 @@ def test_what_is_done_is_not_run_again(undisturbed):
     assert {path: path.stat().st_mtime_ns for name in CELLS for path in (folder / name).rglob("*")} == before
     other = sweep(folder.parent, *GRID, "optimizer.lr=0.5")
     assert other.returncode == 1
-    assert "holds a cell of another sweep, which differs in optimizer.lr=0.5; use another" in other.stderr
+    assert "holds another cell, which differs in optimizer.lr=0.5; use another" in other.stderr
     assert "Traceback" not in other.stderr
 
 
@@ -103,16 +102,33 @@ def test_every_launcher_gives_the_same_numbers(launcher, undisturbed, tmp_path):
     assert entry["threads"] == 1
 
 
-def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path):
-    """At two random moments; no finished cell runs twice, none is missing, and the summary is that of the other."""
+def processes_with(variable):
+    """The processes that have a variable in their environment, by number."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_a_sweep_that_is_killed_goes_on(undisturbed, tmp_path, monkeypatch):
+    """At two random moments; no finished cell runs twice, none is missing, and the summary is that of the other.
+
+    No process of a sweep outlives it, whether cells run one by one or side by side.
+    """
     chance = random.Random(time.time_ns())
-    command = [sys.executable, str(ROOT / "train.py"), *GRID, "hydra.sweep.dir=sweep"]
+    monkeypatch.setenv("KILLED_SWEEP", str(tmp_path))
     finished: dict[Path, int] = {}
-    for _ in range(2):
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for launcher in ("basic", "joblib"):
+        process = start_train(tmp_path, *GRID, *LAUNCHERS[launcher], "hydra.sweep.dir=sweep")
         time.sleep(chance.uniform(4, 14))
         process.kill()
         process.wait()
+        deadline = time.monotonic() + 30
+        while processes_with(f"KILLED_SWEEP={tmp_path}"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         done = [path for path in tmp_path.glob("sweep/*/state.json") if read_state(path.parent).state == "done"]
         assert all(path.stat().st_mtime_ns == finished.get(path, path.stat().st_mtime_ns) for path in done)
         finished |= {path: path.stat().st_mtime_ns for path in done}

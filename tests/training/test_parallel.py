@@ -19,7 +19,7 @@ from vaelab.data.batches import Batches
 from vaelab.objectives import Terms
 from vaelab.runs.state import read_state
 from vaelab.stopping import stopping
-from vaelab.training.module import Means
+from vaelab.training.means import Means
 from vaelab.training.parallel import Share, agree
 
 ODD = (  # the last of 5 minibatches has one row: the other processes have none
@@ -105,7 +105,7 @@ def test_a_signal_that_comes_while_processes_agree_is_for_the_next_time(monkeypa
 
 def test_means_without_examples_are_added_up_where_the_others_are(monkeypatch):
     seen = []
-    monkeypatch.setattr("vaelab.training.module.add_up", lambda numbers: seen.append(numbers) or torch.zeros(2))
+    monkeypatch.setattr("vaelab.training.means.add_up", lambda numbers: seen.append(numbers) or torch.zeros(2))
     Means().add_up(torch.device("meta"))
     assert [numbers.device.type for numbers in seen] == ["meta"]
 
@@ -253,7 +253,9 @@ def test_a_run_that_diverges_says_so_once(tmp_path):
 def test_a_cell_of_a_sweep_may_be_one(tmp_path):
     alone = tmp_path / "alone"
     train(compose_config(alone, *ODD, "latent_dim=1"))
-    process = run_train(tmp_path, "-m", *ODD, "latent_dim=1,3", "trainer=ddp", "hydra.sweep.dir=sweep")
+    process = run_train(
+        tmp_path, "-m", *ODD, "latent_dim=1,3", "trainer=ddp", "hydra.sweep.dir=sweep", "hydra.job.chdir=true"
+    )
     assert process.returncode == 0, process.stderr
     assert {path.parent.name for path in tmp_path.glob("sweep/*/metrics.json")} == {"latent_dim=1", "latent_dim=3"}
     metrics = json.loads((tmp_path / "sweep" / "latent_dim=1" / "metrics.json").read_text())

@@ -1,8 +1,10 @@
 """Bayesian search over the same keys as a grid: hydra/sweeper=optuna."""
 
+import hashlib
 import logging
 import math
 import random
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -15,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.vaelab_sweeps.needed import check_installed
 from hydra_plugins.vaelab_sweeps.sweep import Sweep
 
 log = logging.getLogger("vaelab")
@@ -51,6 +54,7 @@ class OptunaSweeper(Sweeper):
     ) -> None:
         from vaelab.checks import check_choice, check_whole
 
+        check_installed("hydra/sweeper=optuna", "optuna")
         self.n_trials = check_whole("hydra.sweeper.n_trials", n_trials, 1)
         self.n_jobs = check_whole("hydra.sweeper.n_jobs", n_jobs, 1)
         self.samples = check_whole("hydra.sweeper.samples", samples, 1)
@@ -76,7 +80,6 @@ class OptunaSweeper(Sweeper):
         """Runs `n_trials` cells, or what is left of them."""
         import optuna
 
-        from vaelab.sweeps.cells import PLACES
         from vaelab.sweeps.search import open_study, write_results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -89,11 +92,7 @@ class OptunaSweeper(Sweeper):
                 "nothing is searched over, because every key has one value; give some several, as in "
                 "'latent_dim=range(2,20)' 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
-        about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in PLACES}
-        about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
-        if self.metric == "val/nll":
-            about |= {"hydra.sweeper.samples": str(self.samples)}
-        self.all.compose([*constants, *(f"{key}={first_of(drawn)}" for key, drawn in space.items())])  # or it says why
+        about = self._about(last, constants, space)
         with self.all.running():
             study = open_study(self.all.folder, self.direction, about)
             while not self.all.stopped:
@@ -112,6 +111,33 @@ class OptunaSweeper(Sweeper):
                     break
                 self._run(study, trials, constants, list(space))
             write_results(study, self.all.folder, self.metric)
+
+    def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
+        """What this search is about; another search has no place in its folder."""
+        from vaelab.sweeps.cells import MOVABLE
+        from vaelab.sweeps.identity import PLACES
+        from vaelab.sweeps.search import DATA_AND_FILES
+
+        same = {*PLACES, *(key for key in MOVABLE if key not in space)}
+        about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
+        about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
+        if self.metric == "val/nll":
+            about |= {"hydra.sweeper.samples": str(self.samples)}
+        return about | {DATA_AND_FILES: self._data_and_files(constants, space)}
+
+    def _data_and_files(self, constants: list[str], space: Mapping[str, Any]) -> str:
+        """Digest of what the text of the overrides leaves open: the content of the data, and of the files in conf/.
+
+        Raises:
+            Exception: the overrides make no config.
+        """
+        first = {key: first_of(drawn) for key, drawn in space.items()}
+        looked_at = [first]
+        for key, drawn in space.items():
+            if re.match(r"\+*data\b", key):
+                looked_at += [first | {key: choice} for choice in getattr(drawn, "choices", ())[1:]]
+        found = [self.all.identity([*constants, *(f"{k}={v}" for k, v in values.items())]) for values in looked_at]
+        return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
 
     def _run(self, study: Any, trials: list[tuple[int, dict[str, Any]]], constants: list[str], keys: list[str]) -> None:
         """Runs some trials, and tells the study what became of them."""
@@ -138,7 +164,7 @@ class OptunaSweeper(Sweeper):
                 if not math.isnan(value):
                     study.tell(number, value)
                 elif not self.all.stopped:
-                    log.error("error: %s could not be evaluated; vaelab evaluate shows why", cell.folder)
+                    log.error("error: %s has no finite %s, so its trial counts as failed", cell.folder, self.metric)
                     study.tell(number, state=TrialState.FAIL)
 
     def _sampler(self, trial: int) -> Any:

@@ -1,15 +1,21 @@
 """What every kind of sweep does with its combinations."""
 
 import logging
+import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.vaelab_sweeps.cell import HIDDEN
+from hydra_plugins.vaelab_sweeps.identity import identity, without_hydra
+
+BY_WHAT_VARIES = "auto"  # hydra.sweep.subdir
 log = logging.getLogger("vaelab")
 
 
@@ -24,15 +30,20 @@ class Sweep:
 
     def __init__(self, config: Any, context: Any, launcher: Any) -> None:
         from vaelab.runs.environment import git_revision
+        from vaelab.runs.folder import check_length
 
         self.config, self.context, self.launcher = config, context, launcher
-        if not config.hydra.sweep.dir:
-            raise ValueError("hydra.sweep.dir is empty, so the sweep has no folder; name one, or leave it out")
-        self.folder = Path(config.hydra.sweep.dir).absolute()
+        if config.hydra.launcher._target_.endswith(".JoblibLauncher"):
+            from hydra_plugins.vaelab_sweeps.parallel import Parallel
+
+            self.launcher = Parallel(launcher)
+        self.folder = Path(os.path.abspath(config.hydra.sweep.dir))
+        check_length(self.folder, "hydra.sweep.dir")
         if any((self.folder / mark).exists() for mark in ("state.json", "metrics.json")):
             raise ValueError(f"{config.hydra.sweep.dir} holds a single run; use another hydra.sweep.dir")
         self.revision = git_revision()
         self.launched = 0
+        self.numbers: dict[Path, int] = {}  # of the cells in this command, by folder
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -69,40 +80,67 @@ class Sweep:
             cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
         return cfg
 
+    def identity(self, overrides: Sequence[str]) -> str:
+        """Hash of what decides the numbers of a combination."""
+        whole = self.compose(overrides)
+        return identity(without_hydra(whole), whole)
+
     def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str], numbers: Sequence[int]) -> list[Any]:
         """Combinations and their numbers -> their cells; those that are new lie there as pending afterwards.
 
-        A cell is named by `keys`; one whose config has a cell already is that one, whatever its name.
+        A cell is named by `keys`, or by hydra.sweep.subdir; one whose config has a cell already is that one.
         """
-        from vaelab.sweeps.cells import cell_name, cells_in, claim, config_hash
+        from vaelab.sweeps.cells import cells_in, claim, shared_folders
 
         found, known = [], cells_in(self.folder)
+        shared = shared_folders(batch, keys)
         for number, overrides in zip(numbers, batch, strict=True):
-            cfg = self.compose(overrides, number)
-            own = any(each.startswith("hydra.sweep.subdir=") for each in self.config.hydra.overrides.hydra)
-            task: Any = OmegaConf.to_container(cfg.hydra.overrides.task)
-            name = str(cfg.hydra.sweep.subdir) if own else cell_name(task, keys)
-            with open_dict(cfg):
-                del cfg.hydra
-            plain: Any = OmegaConf.to_container(cfg)
-            config = config_hash(plain)
-            if config in known and not own:
-                name = known[config].name
+            whole = self.compose(overrides, number)
+            task: Any = OmegaConf.to_container(whole.hydra.overrides.task)
+            config = identity(without_hydra(whole), whole)
+            name = known.get(config) or self._name(whole, task, keys, shared)
             cell = claim(self.folder, name, task, config, self.revision)
-            known.setdefault(config, cell.folder)
+            known.setdefault(config, name)
+            self.numbers.setdefault(cell.folder, number)
             found.append(cell)
         return found
+
+    def _name(self, whole: DictConfig, task: Sequence[str], keys: Sequence[str], shared: Mapping[str, str]) -> str:
+        """Where a new cell goes in the sweep's folder."""
+        from vaelab.runs.folder import check_length
+        from vaelab.sweeps.cells import cell_name, free_name, is_taken
+
+        if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
+            return free_name(self.folder, cell_name(task, keys, shared), task, keys)
+        before = None
+        while True:  # numbers go on after those that are taken
+            HydraConfig.instance().set_config(whole)
+            name = os.path.normpath(str(whole.hydra.sweep.subdir))
+            if os.path.isabs(name) or name.split(os.sep)[0] in (os.curdir, os.pardir):
+                raise ValueError(f"hydra.sweep.subdir must name a folder inside hydra.sweep.dir, but is {name}")
+            check_length(self.folder / name, "hydra.sweep.subdir")
+            if not is_taken(self.folder / name):
+                return name
+            if name == before:
+                raise ValueError(
+                    f"hydra.sweep.subdir must name a folder for each cell, but {name} belongs to another one; use "
+                    "${hydra.job.num} in it, or leave hydra.sweep.subdir out"
+                )
+            before = name
+            with read_write(whole.hydra):
+                whole.hydra.job.num += 1
+                whole.hydra.job.id = str(whole.hydra.job.num)
 
     def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
         """Has the launcher run what is not done, each cell once; -> each one's validation ELBO, NaN where it failed."""
         from vaelab.errors import one_sentence
-        from vaelab.sweeps.cells import quoted, score
+        from vaelab.sweeps.cells import score
 
-        left = {cell.folder: overrides for cell, overrides in zip(cells, batch, strict=True) if not cell.done}
-        todo = [
-            [*overrides, f"hydra.sweep.subdir={quoted(folder.relative_to(self.folder))}", "hydra.output_subdir=null"]
-            for folder, overrides in left.items()
-        ]
+        left: dict[Path, Sequence[str]] = {}
+        for cell, overrides in zip(cells, batch, strict=True):
+            if not cell.done:
+                left.setdefault(cell.folder, overrides)  # several combinations may be one cell
+        todo = [[*overrides, *self._settings(folder)] for folder, overrides in left.items()]
         if todo and not self.stopped:
             try:
                 self.launcher.launch(todo, initial_job_idx=self.launched)
@@ -110,3 +148,16 @@ class Sweep:
                 log.error("error: %s", one_sentence(error))
             self.launched += len(todo)
         return [score(cell) for cell in cells]
+
+    def _settings(self, folder: Path) -> list[str]:
+        """What a launcher is told about a cell beside its overrides."""
+        from vaelab.sweeps.cells import quoted
+
+        number = self.numbers[folder]
+        return [
+            f"hydra.sweep.dir={quoted(self.folder)}",
+            f"hydra.sweep.subdir={quoted(folder.relative_to(self.folder))}",
+            f"hydra.job.num={number}",
+            f"hydra.job.id={quoted(number)}",
+            HIDDEN,
+        ]

@@ -19,6 +19,8 @@ from torch.distributions import Distribution
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaelab.checks import check_whole
+from vaelab.evaluation.support import check_data
+from vaelab.precision import double, full_precision
 from vaelab.vae import VAE
 
 MEMORY = 20 * 2**20  # bytes of one chunk of decoded draws; larger ones leave the processor's cache and are no faster
@@ -49,10 +51,14 @@ def log_weights(vae: VAE, x: Tensor, target: Tensor, samples: int, chunk: int | 
         chunk: draws per example that are decoded at once; the last chunk holds what is left.
 
     Raises:
-        ValueError: `samples` is not a whole number of at least 1, or the target's shape does not fit.
+        TypeError: x or the target is no tensor of real numbers.
+        ValueError: `samples` is not a whole number of at least 1, or the target's shape or a number in the data does
+            not fit.
     """
     check_whole("samples", samples, 1)
-    return _join(part() for part in _parts(vae, x, target, samples, chunk or samples))
+    check_data(vae, x, target)
+    with full_precision(vae) as vae:
+        return _join(part() for part in _parts(vae, x, target, samples, chunk or samples))
 
 
 def weigh(vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int = MEMORY) -> Iterator[LogWeights]:
@@ -128,22 +134,26 @@ def log_marginal_likelihood(
     Args:
         vae: the model.
         x: (B, *x), what the encoder sees.
-        target: (B, *t), what the decoder is scored on; None where x reconstructs itself.
+        target: (B, *t), what the decoder is scored on; None if x reconstructs itself.
         samples: L, draws of z per example.
         memory: about how many bytes one chunk may take; on a CPU each of torch's threads has one.
 
     Raises:
-        ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape does not fit.
+        TypeError: x or the target is no tensor of real numbers.
+        ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape or a number in the
+            data does not fit.
     """
     target = x if target is None else target
-    return torch.cat([log_mean(weights.log_w) for weights in weigh(vae, x, target, samples, memory)])
+    check_data(vae, x, target)
+    with full_precision(vae) as vae:
+        return torch.cat([log_mean(weights.log_w) for weights in weigh(vae, x, target, samples, memory)])
 
 
 def decode_bytes(vae: VAE, x: Tensor, target: Tensor) -> int:
     """An upper bound on the memory that one draw of z takes: every tensor made on the way from it to log w."""
-    log_weights(vae, x, target, 1)  # a first call may build caches, which are no part of the cost
     with torch.no_grad():
         q, prior = vae.encode(x), vae.prior()
+        _score_draws(vae, q, prior, _draw(q, 1), target)  # a first call may build caches, which are no part of the cost
         with _Meter() as meter:
             _score_draws(vae, q, prior, _draw(q, 1), target)
     return max(1, meter.bytes)
@@ -166,7 +176,7 @@ class _Meter(TorchDispatchMode):
 
 def log_mean(log_w: Tensor) -> Tensor:
     """log (1/L) Σ_l w_l: (L, …) -> (…), in float64."""
-    return log_w.double().logsumexp(0) - math.log(len(log_w))
+    return double(log_w).logsumexp(0) - math.log(len(log_w))
 
 
 def iw_bound(log_w: Tensor, samples: int) -> Tensor:
@@ -183,7 +193,7 @@ def iw_bound(log_w: Tensor, samples: int) -> Tensor:
 
 def effective_sample_size(log_w: Tensor) -> Tensor:
     """(Σ w)² / Σ w²: (L, …) -> (…), between 1 and L (Kong 1992)."""
-    log_w = log_w.double()
+    log_w = double(log_w)
     return (2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()
 
 
@@ -199,8 +209,8 @@ def pareto_k(log_w: Tensor) -> Tensor:
     draws = len(log_w)
     tail = math.ceil(min(0.2 * draws, 3 * math.sqrt(draws)))
     if tail < 5:
-        return torch.full_like(log_w[0], math.inf, dtype=torch.float64)
-    log_w = log_w.double()
+        return torch.full_like(double(log_w[0]), math.inf)
+    log_w = double(log_w)
     largest = log_w.topk(tail + 1, dim=0).values.flip(0)  # (tail + 1, B), ascending
     largest = (largest - largest[-1]).exp()  # a common factor does not change k̂
     excess = largest[1:] - largest[0]  # over the threshold, the largest weight outside the tail

@@ -7,8 +7,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
+from vaelab.precision import double
+
 MEMORY = 16 * 2**20  # bytes of one chunk of pairs (z, example)
-ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z])
+ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z_j]), for a prior of variance 1
+
+
+def closed_form_kl(q: Distribution, prior: Distribution) -> Tensor | None:
+    """KL(q ‖ p), (B,), nats; None if torch knows no closed form for the pair."""
+    try:
+        return kl_divergence(q, prior)
+    except NotImplementedError:
+        return None
 
 
 def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
@@ -20,41 +30,128 @@ def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
     return kl_divergence(Normal(q.mean, q.stddev), Normal(prior.mean, prior.stddev))
 
 
-def active_units(means: Tensor, threshold: float = ACTIVE) -> Tensor:
-    """Which latents respond to the data, Var_x(E_q[z_j]) > threshold: means (n, p) -> bool (p,).
+def active_units(means: Tensor, threshold: float = ACTIVE, prior_variance: Tensor | float = 1.0) -> Tensor:
+    """Which latents respond to the data, Var_x(E_q[z_j]) > threshold · Var_p(z_j): means (n, p) -> bool (p,).
 
-    Burda et al. 2016, arxiv.org/abs/1509.00519, §5.2.
+    Burda et al. 2016, arxiv.org/abs/1509.00519, §5.2, whose prior has variance 1. A learned prior may have any scale,
+    and z follows it, so the variance is compared with the prior's.
     """
-    return means.double().var(0, correction=0) > threshold
+    if isinstance(prior_variance, Tensor):
+        prior_variance = double(prior_variance)
+    return double(means).var(0, correction=0) > threshold * prior_variance
 
 
 class Aggregate(NamedTuple):
-    """Terms of the aggregate posterior q(z) = (1/n) Σ_i q(z|x_i), one per example: each (n,), nats.
+    """Bounds that hold in expectation, each (), float64, in nats, and the standard error of each.
 
-    E[KL(q(z|x) ‖ p(z))] = I(x; z) + KL(q(z) ‖ p(z)) (Hoffman & Johnson 2016; Makhzani et al. 2016, §2).
+    A standard error says how much the bound would vary over other examples and draws. It does not say how far the bound
+    lies from the truth: that depends on n. It is NaN if n < 3.
 
     Attributes:
-        mutual_information: log q(z|x) − log q(z); its mean is I(x; z) of these n examples, at most log n.
-        kl: log q(z) − log p(z); its mean is KL(q(z) ‖ p(z)).
+        mutual_information_low: at most I(x; z); it is never above log n.
+        mutual_information_high: at least I(x; z).
+        aggregate_kl_low: at most KL(q(z) ‖ p(z)).
+        aggregate_kl_high: at least KL(q(z) ‖ p(z)).
     """
 
-    mutual_information: Tensor
-    kl: Tensor
+    mutual_information_low: Tensor
+    mutual_information_low_stderr: Tensor
+    mutual_information_high: Tensor
+    mutual_information_high_stderr: Tensor
+    aggregate_kl_low: Tensor
+    aggregate_kl_low_stderr: Tensor
+    aggregate_kl_high: Tensor
+    aggregate_kl_high_stderr: Tensor
 
 
 @torch.no_grad()
 def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMORY) -> Aggregate:
-    """q with batch_shape (n,) -> the terms of I(x; z) and KL(q(z) ‖ p(z)), by one draw z ~ q(z|x) per example.
+    """q with batch_shape (n,) -> bounds on I(x; z) and KL(q(z) ‖ p(z)), by one draw z_i ~ q(z|x_i) per example.
 
-    All n² densities are computed, a chunk of draws at a time. The n examples stand for the data, so I(x; z) cannot
-    exceed log n; where it comes near, the truth may be larger.
+    q(z) = E_x q(z|x) is over the distribution of the data, for which n independent examples stand:
+
+        I_low  = mean_i [log q(z_i|x_i) − log (1/n) Σ_j q(z_i|x_j)]
+        I_high = mean_i [log q(z_i|x_i) − log (1/(n−1)) Σ_{j≠i} q(z_i|x_j)]
+
+    With KL = mean_i KL(q(z|x_i) ‖ p(z)), in expectation I_low ≤ I(x; z) ≤ min(I_high, KL), and what I(x; z) leaves of
+    KL is KL(q(z) ‖ p(z)) (Hoffman & Johnson 2016; Poole et al. 2019, arxiv.org/abs/1905.06922). The bounds are cut off
+    at 0 and at KL. They meet as n grows, slowly if the posteriors hardly overlap: I_low is never above log n.
+
+    All n² densities are computed, a chunk of draws at a time. The n terms share examples, so s/√n would be too small.
+    The standard errors are those of a jackknife: each bound is computed without one example, for all of them in turn.
+
+    Args:
+        q: the posteriors of n independent examples.
+        prior: p(z), batch_shape ().
+        memory: about how many bytes a chunk may take.
     """
     z = q.sample()  # (n, p)
+    own, low, high = _own_low_high(q, z, memory)
+    kl = closed_form_kl(q, prior)
+    kl = own - double(prior.log_prob(z)) if kl is None else double(kl)  # (n,)
+    bounds = _lower(low, kl), _upper(high, kl), _lower(kl - high, kl), _upper(kl - low, kl)
+    return Aggregate(*(number for bound in bounds for number in bound))
+
+
+def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tensor, Tensor]:
+    """log q(z_i|x_i), and values whose means are I_low and I_high and whose s/√n is the jackknife's; each (n,)."""
     n = len(z)
     terms = 1 if _is_diagonal(q) else z.shape[-1]  # kept of each pair
-    rows = max(1, memory // (4 * n * terms * z.element_size()))
-    log_qz = torch.cat([_log_prob_of_all(q, part).logsumexp(-1) for part in z.split(rows)]) - math.log(n)
-    return Aggregate(mutual_information=q.log_prob(z) - log_qz, kl=log_qz - prior.log_prob(z))
+    chunk = max(1, memory // (64 * n * terms))  # about 8 numbers of 8 bytes for each
+    own, log_sums, changes = (double(z.new_zeros(size)) for size in ((n,), (2, n), (2, n)))
+    for rows in torch.arange(n, device=own.device).split(chunk):
+        log_q = _log_prob_of_all(q, z[rows.to(z.device)])  # (m, n)
+        itself = rows.unsqueeze(-1)
+        own[rows] = log_q.gather(-1, itself).squeeze(-1)
+        for index, log_terms in enumerate((log_q, log_q.scatter(-1, itself, -math.inf))):
+            log_sums[index, rows], change = _without_each(log_terms)
+            changes[index] += change.scatter(-1, itself, 0.0).sum(0)
+    low, high = own - log_sums[0] + math.log(n), own - log_sums[1] + math.log(max(n - 1, 1))
+    return own, _jackknife(low, changes[0]), _jackknife(high, changes[1])
+
+
+def _without_each(log_terms: Tensor) -> tuple[Tensor, Tensor]:
+    """log Σ_j e^{a_j} of each row, (m,), and by how much it changes without term k, (m, n), ≤ 0.
+
+    That is log(1 − w_k), w_k the term's share of the sum. For the largest term, which may be nearly all of it, the
+    others are added up instead.
+    """
+    log_sum = log_terms.logsumexp(-1, keepdim=True)
+    largest = log_terms.argmax(-1, keepdim=True)
+    others = log_terms.scatter(-1, largest, -math.inf).logsumexp(-1, keepdim=True)
+    change = torch.log1p(-(log_terms - log_sum).exp()).scatter(-1, largest, others - log_sum)
+    return log_sum.squeeze(-1), change
+
+
+def _jackknife(terms: Tensor, changes: Tensor) -> Tensor:
+    """Terms (n,) and what leaving out example k adds to the other terms' sum of logs, (n,) -> (n,).
+
+    The result has the mean of the terms, and its variance over n is the jackknife's variance of that mean.
+    """
+    n = len(terms)
+    if n < 3:
+        return terms
+    left_out = (terms.sum() - terms - changes) / (n - 1)  # but for a constant
+    return terms.mean() + (n - 1) * (left_out.mean() - left_out)
+
+
+def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
+    """A lower bound, the mean of the values, cut off at 0 and at the mean KL, and its error: 0 holds without one."""
+    mean = values.mean()
+    if not mean > 0:
+        return torch.zeros_like(mean), _stderr(torch.zeros_like(kl))
+    return mean.minimum(kl.mean()), _stderr(values)
+
+
+def _upper(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
+    """An upper bound, the mean of the values or that of the KLs, which is one too, and its error; at least 0."""
+    if not values.mean() <= kl.mean():  # also if it is infinite
+        values = kl
+    return values.mean().clamp(min=0), _stderr(values)
+
+
+def _stderr(values: Tensor) -> Tensor:
+    return values.std() / math.sqrt(len(values)) if len(values) > 2 else torch.full_like(values[0], math.nan)
 
 
 def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
@@ -63,8 +160,8 @@ def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
     For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products in place of m·n·p terms.
     """
     if not _is_diagonal(q):
-        return q.log_prob(z.unsqueeze(1)).double()
-    z, mean, variance = z.double(), q.mean.double(), q.variance.double()
+        return double(q.log_prob(z.unsqueeze(1)))
+    z, mean, variance = double(z), double(q.mean), double(q.variance)
     squares = z.square() @ (1 / variance).mT - 2 * z @ (mean / variance).mT + (mean.square() / variance).sum(-1)
     return -0.5 * (squares + (2 * math.pi * variance).log().sum(-1))
 

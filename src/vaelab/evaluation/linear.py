@@ -5,8 +5,10 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from vaelab.conditional import Conditional
+from vaelab.evaluation.support import check_data
 from vaelab.families import IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian
 from vaelab.networks import MLP
+from vaelab.precision import double
 from vaelab.vae import VAE
 
 CONSTANT_NOISE = (IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian)  # covariance the same for all z
@@ -18,19 +20,24 @@ def exact_log_marginal(vae: VAE, target: Tensor) -> Tensor | None:
 
     Linear-Gaussian is p(z) = N(m₀, S₀), p(t|z) = N(Wz + b, R): a network without hidden layers (`network.hidden=[]`), a
     noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006, eq. 2.115).
+
+    Raises:
+        TypeError: the target is no tensor of real numbers.
+        ValueError: the target holds NaN or an infinite number.
     """
+    check_data(vae, target)
     if not isinstance(vae.decoder, Conditional):  # a decoder of the user's own
         return None
     network, noise, prior = vae.decoder.network, vae.decoder.family, vae.prior()
     linear = isinstance(network, MLP) and len(network.layers) == 1
     if not linear or not isinstance(noise, CONSTANT_NOISE) or not _is_gaussian(prior):
         return None
-    variance = vae.decode(torch.zeros_like(prior.mean)).variance.flatten().double()  # (k,)
-    w, b = (parameter.double() for parameter in network.parameters())  # (k, p), (k,)
+    variance = double(vae.decode(torch.zeros_like(prior.mean)).variance).flatten()  # (k,)
+    w, b = (double(parameter) for parameter in network.parameters())  # (k, p), (k,)
     s0 = prior.covariance_matrix if isinstance(prior, MultivariateNormal) else prior.variance.diag()
-    mean = w @ prior.mean.double() + b
-    covariance = w @ s0.double() @ w.T + variance.diag()
-    return MultivariateNormal(mean, covariance).log_prob(target.flatten(1).double())
+    mean = w @ double(prior.mean) + b
+    covariance = w @ double(s0) @ w.T + variance.diag()
+    return MultivariateNormal(mean, covariance).log_prob(double(target).flatten(1))
 
 
 def _is_gaussian(prior: Distribution) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
 
 from vaelab.checks import check_whole
 from vaelab.evaluation.importance import (
@@ -16,7 +15,10 @@ from vaelab.evaluation.importance import (
     pareto_k,
     weigh,
 )
+from vaelab.evaluation.latents import closed_form_kl
 from vaelab.evaluation.linear import exact_log_marginal
+from vaelab.evaluation.support import check_data
+from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
 CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importance-weighted bound is reported
@@ -30,7 +32,9 @@ def score(
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Tensor]:
-    """Scores every example; -> named per-example terms, each (n,), float64, in nats where they are log-densities.
+    """Scores every example; -> named per-example terms, each (n,), float64, in nats if they are log-densities.
+
+    The model computes in its own precision, and in float32 if that is a lower one.
 
     nll             −log p̂(t) with `samples` draws
     elbo            log_likelihood − kl
@@ -49,13 +53,16 @@ def score(
         progress: called with the number of examples just done.
 
     Raises:
-        ValueError: `samples` is not a whole number of at least 1, or there is no example.
+        TypeError: x or the target is no tensor of real numbers.
+        ValueError: `samples` is not a whole number of at least 1, there is no example, or a number does not fit.
     """
     check_whole("samples", samples, 1)
-    device = next(vae.parameters()).device
+    device = device_of(vae)
     scored = []
-    for x, target in batches:
-        scored.append(_score_batch(vae, x.to(device), target.to(device), samples, memory, progress))
+    with full_precision(vae) as vae:
+        for x, target in batches:
+            check_data(vae, x, target)
+            scored.append(_score_batch(vae, x.to(device), target.to(device), samples, memory, progress))
     if not scored:
         raise ValueError("there is nothing to score, because the data hold no example; give at least one")
     return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
@@ -74,15 +81,15 @@ def _score_batch(
         progress(rows.stop - rows.start)
         done = rows.stop
     exact = exact_log_marginal(vae, target)  # once per batch: its k³ would dwarf a row's draws
-    return terms if exact is None else terms | {"exact_nll": -exact.double().cpu()}
+    return terms if exact is None else terms | {"exact_nll": -exact.cpu()}
 
 
 def _score_rows(vae: VAE, x: Tensor, weights: LogWeights) -> dict[str, Tensor]:
-    log_w = weights.log_w.double()  # (L, B)
+    log_w = double(weights.log_w)  # (L, B)
     samples = len(log_w)
-    log_likelihood = weights.log_likelihood.double().mean(0)
+    log_likelihood = double(weights.log_likelihood).mean(0)
     kl = closed_form_kl(vae.encode(x), vae.prior())
-    kl = weights.log_ratio.double().mean(0) if kl is None else kl.double()
+    kl = double(weights.log_ratio).mean(0) if kl is None else double(kl)
     return {
         "nll": -log_mean(log_w),
         "elbo": log_likelihood - kl,
@@ -93,11 +100,3 @@ def _score_rows(vae: VAE, x: Tensor, weights: LogWeights) -> dict[str, Tensor]:
         "ess": effective_sample_size(log_w),
         "pareto_k": pareto_k(log_w),
     }
-
-
-def closed_form_kl(q: Distribution, prior: Distribution) -> Tensor | None:
-    """KL(q ‖ p), (B,), nats; None where torch knows no closed form for the pair."""
-    try:
-        return kl_divergence(q, prior)
-    except NotImplementedError:
-        return None

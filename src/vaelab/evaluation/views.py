@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Normal
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.evaluation.latents import kl_per_dimension
+from vaelab.evaluation.support import check_data
 from vaelab.figures import (
     ImageGrid,
     ImageManifold,
@@ -47,8 +48,13 @@ def reconstructions(vae: VAE, x: Tensor, target: Tensor, names: Names = None, se
         target: (n, *t).
         names: of the target's dimensions, where it is no image.
         seed: of the draw.
+
+    Raises:
+        TypeError: x or the target is no tensor of real numbers.
+        ValueError: one of them holds a number that does not fit.
     """
-    p = vae.decode(vae.encode(x).mean)
+    check_data(vae, x, target)
+    p, target = vae.decode(vae.encode(x).mean), target.float()
     if is_image(target.shape[1:]):
         std = _images(p.stddev) if _learns_std(p) else None
         return ImageReconstructions(_images(target), _images(p.mean), _images(_draw(p, seed)), std)
@@ -80,7 +86,7 @@ def prior_samples(
     title = f"{'means of' if show == 'mean' else 'draws from'} p(t|z), z ~ p(z)"
     if is_image(t.shape[1:]):
         return ImageGrid(_images(t), f"Prior samples: {title}")
-    return PointDraws(_points(t), None if data is None else _points(data), names, title)
+    return PointDraws(_points(t), None if data is None else _points(data.float()), names, title)
 
 
 @torch.no_grad()
@@ -164,6 +170,7 @@ def latents(vae: VAE, x: Tensor, labels: Labels | None = None) -> Picture:
         x: (n, *x).
         labels: what they are called and the labels, (n,).
     """
+    check_data(vae, x)
     q = vae.encode(x)
     shown = informative_dimensions(vae, x, 2)
     name, values = labels or ("", None)
@@ -179,6 +186,7 @@ def latents(vae: VAE, x: Tensor, labels: Labels | None = None) -> Picture:
 @torch.no_grad()
 def kl_per_dimension_bars(vae: VAE, x: Tensor) -> Picture:
     """KL(q(z_j|x) ‖ p(z_j)) of each dimension, mean over the examples (n, *x), in nats."""
+    check_data(vae, x)
     return KLBars(_array(kl_per_dimension(vae.encode(x), vae.prior()).mean(0)))
 
 

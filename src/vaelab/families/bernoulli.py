@@ -5,33 +5,41 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, distributions
+from torch._C._functorch import peek_interpreter_stack
 from torch.distributions import Distribution, Independent
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vaelab.families.family import Family, Support
+from vaelab.precision import floating
 
 
 class LogitBernoulli(distributions.Bernoulli):
-    """torch's Bernoulli by its logits l, with log p(t) = −log(1 + exp((1−2t)·l)): half of the passes over memory."""
+    """torch's Bernoulli by its logits l, with log p(t) = t·log y + (1−t)·log(1−y), y = sigmoid(l)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Of each value, 0 or 1, nats; broadcasts."""
-        return -softplus((1 - 2 * value) * self.logits, threshold=40)  # beyond, softplus(l) is l in float64 too
+        """Of each value, nats; broadcasts. It is a log-probability if the value is 0 or 1."""
+        value = floating(value, self.logits)
+        logits, value = torch.broadcast_tensors(self.logits.to(value.dtype), value)
+        return -binary_cross_entropy_with_logits(logits, value, reduction="none")
 
 
 class JointBernoulli(Independent):
     """Independent `LogitBernoulli`s over a whole event; without gradients, half of the time of the sum of their terms.
 
-    Σ_m log p(t_m) = Σ_groups log Π_m sigmoid((2t_m−1)·l_m): one logarithm for up to 8 values, the same sum up to
-    rounding. Where a product would underflow, for gradients and in half precision the terms are summed one by one.
+    Σ_m log p(t_m) = Σ_groups log Π_m sigmoid((2t_m−1)·l_m): one logarithm for up to 8 binary values, the same sum up to
+    rounding. The terms are summed one by one for gradients, inside torch.func, in half precision, for values other than
+    0 and 1, and if a product would underflow.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, *event_shape) -> (…), nats."""
-        signed = (2 * value - 1) * self.base_dist.logits
-        if torch.is_grad_enabled() or signed.dtype not in (torch.float32, torch.float64):  # 1 − 10⁻³ is 1 in bfloat16
+        logits, value = self.base_dist.logits, floating(value, self.base_dist.logits)
+        if torch.is_grad_enabled() or peek_interpreter_stack() is not None:
             return super().log_prob(value)
-        signed = signed.flatten(-len(self.event_shape))
+        half = logits.dtype not in (torch.float32, torch.float64)  # 1 − 10⁻³ is 1 in bfloat16
+        if half or not torch.equal(value * value, value):
+            return super().log_prob(value)
+        signed = ((2 * value - 1) * logits).flatten(-len(self.event_shape))
         factors = next(n for n in range(8, 0, -1) if signed.shape[-1] % n == 0)
         products = signed.sigmoid_().unflatten(-1, (factors, -1)).prod(-2)
         if (products < torch.finfo(products.dtype).tiny).any():
@@ -42,8 +50,9 @@ class JointBernoulli(Independent):
 class Bernoulli(Family):
     """p(t|z) = Π y_m^t_m (1−y_m)^(1−t_m) over binary t, with y = sigmoid(logits).
 
-    log p(t|z) = Σ t_m log y_m + (1−t_m) log(1−y_m) is a log-probability, in nats, for t in {0, 1} alone; grey values
-    are not refused here, since a check would cost every batch: the data modules serve binary data to this family.
+    log p(t|z) = Σ t_m log y_m + (1−t_m) log(1−y_m) is a log-probability, in nats, only if every t is 0 or 1. `log_prob`
+    computes the formula for grey values too and refuses none, since a check would cost time in every step. The data
+    modules, `VAEModule` and `vaelab.evaluation` refuse grey values.
     Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
     """
 

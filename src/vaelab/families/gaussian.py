@@ -18,10 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions.multivariate_normal import _batch_mahalanobis
 
 from vaelab.checks import check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.reshaped import Reshaped
+from vaelab.precision import floating, least_single
 
 
 class DiagonalNormal(Independent):
@@ -34,45 +36,69 @@ class DiagonalNormal(Independent):
         """(…, *event_shape) -> (…), nats."""
         event = tuple(range(-len(self.event_shape), 0))
         loc, scale = self.base_dist.loc, self.base_dist.scale
-        squares = ((value - loc) / scale).square().sum(event)
+        squares = ((floating(value, loc) - loc) / scale).square().sum(event)
         return -0.5 * squares - (scale.log() + 0.5 * math.log(2 * math.pi)).sum(event)
 
 
 class FullNormal(MultivariateNormal):
-    """N(t; μ, C Cᵀ): torch's, with half of the passes over memory where there is one C for each t."""
+    """N(t; μ, C Cᵀ): torch's, with half of the passes over memory if there is one C for each t.
+
+    torch solves no triangular system in half precision, so there the solve is in float32.
+
+    Attributes:
+        reads_above: whether something reads the gradient of C above its diagonal, which is then cleared, as torch does.
+    """
+
+    reads_above = True
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, k) -> (…), nats."""
-        difference = value - self.loc
-        if difference.shape[:-1] != self._unbroadcasted_scale_tril.shape[:-2]:
-            return super().log_prob(value)
-        whitened = _Whitened.apply(self._unbroadcasted_scale_tril, difference)
-        log_det = self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * whitened.square().sum(-1) - log_det - 0.5 * difference.shape[-1] * math.log(2 * math.pi)
+        factor, difference = self._unbroadcasted_scale_tril, floating(value, self.loc) - self.loc
+        dtype = torch.promote_types(factor.dtype, difference.dtype)
+        factor, difference = (least_single(tensor.to(dtype)) for tensor in (factor, difference))
+        if difference.shape[:-1] == factor.shape[:-2]:
+            squares = _Whitened.apply(factor, difference, self.reads_above).square().sum(-1)
+        else:
+            squares = _batch_mahalanobis(factor, difference)
+        log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return (-0.5 * squares - log_det - 0.5 * difference.shape[-1] * math.log(2 * math.pi)).to(dtype)
+
+    def least_single(self) -> "FullNormal":
+        """The same distribution with its numbers in float32 if they are in half precision."""
+        factor = least_single(self._unbroadcasted_scale_tril)
+        return FullNormal(least_single(self.loc), scale_tril=factor, validate_args=False)
 
 
 class _Whitened(torch.autograd.Function):
     """C (…, k, k), b (…, k) -> y = C⁻¹b, with the gradients v = C⁻ᵀ ∂/∂y of b and −v yᵀ of C.
 
-    What that has above the diagonal torch would clear, though nobody reads it, and turn the sign after the product,
-    each in a pass over (…, k, k).
+    torch clears the latter above the diagonal and turns the sign after the product, each in a pass over (…, k, k).
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(scale_tril: Tensor, b: Tensor) -> Tensor:
+    def forward(scale_tril: Tensor, b: Tensor, reads_above: bool) -> Tensor:
         return torch.linalg.solve_triangular(scale_tril, b.unsqueeze(-1), upper=False).squeeze(-1)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0], output)
+        ctx.save_for_forward(inputs[0], output)
+        ctx.reads_above = inputs[2]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         scale_tril, y = ctx.saved_tensors
         v = torch.linalg.solve_triangular(scale_tril.mT, gradient.unsqueeze(-1), upper=True)
-        return -v * y.unsqueeze(-2), v.squeeze(-1)
+        outer = -v * y.unsqueeze(-2)
+        return outer.tril() if ctx.reads_above else outer, v.squeeze(-1), None
+
+    @staticmethod
+    def jvp(ctx: Any, scale_tangent: Tensor, b_tangent: Tensor, _: None) -> Tensor:
+        scale_tril, y = ctx.saved_tensors
+        change = b_tangent.unsqueeze(-1) - scale_tangent.tril() @ y.unsqueeze(-1)
+        return torch.linalg.solve_triangular(scale_tril, change, upper=False).squeeze(-1)
 
 
 class IdentityGaussian(Family):
@@ -193,8 +219,9 @@ class FullGaussian(_LearnedScale):
         k = self.event_size
         loc, h, c = parameters.split(self.sizes, dim=-1)
         entries = torch.cat([self._std(h), self.init_std / math.sqrt(k) * c], dim=-1)
-        flat = parameters.new_zeros(*parameters.shape[:-1], k * k).index_copy_(-1, self.places, entries)
+        flat = entries.new_zeros(*entries.shape[:-1], k * k).index_copy_(-1, self.places, entries)
         normal = FullNormal(loc, scale_tril=flat.unflatten(-1, (k, k)), validate_args=False)
+        normal.reads_above = False  # index_copy_ hands on no gradient from there
         return normal if len(self.event_shape) == 1 else Reshaped(normal, self.event_shape)
 
 

@@ -10,13 +10,18 @@ and a diagonal covariance has C = diag σ. Importing this module teaches `torch.
 import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
+from torch.distributions.kl import _kl_multivariatenormal_multivariatenormal
+
+from vaelab.families.gaussian import FullNormal
+from vaelab.precision import least_single
 
 
 @register_kl(Independent, MultivariateNormal)
 def _kl_diagonal_full(q: Independent, p: MultivariateNormal) -> Tensor:
     std = _std(q)  # σ₁, (…, p)
-    identity = torch.eye(std.shape[-1], dtype=std.dtype, device=std.device)
-    inverse = torch.linalg.solve_triangular(p.scale_tril, identity, upper=False)  # C₂⁻¹, solved once for every q
+    factor = least_single(p.scale_tril)  # torch solves no triangular system in half precision
+    identity = torch.eye(std.shape[-1], dtype=factor.dtype, device=std.device)
+    inverse = torch.linalg.solve_triangular(factor, identity, upper=False).to(std.dtype)  # C₂⁻¹, once for every q
     squared_scale = (inverse.square() @ std.square().unsqueeze(-1)).sum((-2, -1))  # ‖C₂⁻¹ diag σ₁‖²_F
     whitened_shift = (inverse @ (q.mean - p.loc).unsqueeze(-1)).squeeze(-1)
     log_det_ratio = _diagonal(p).log().sum(-1) - std.log().sum(-1)
@@ -30,6 +35,12 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
     whitened_shift = (q.loc - p.mean) / std
     log_det_ratio = std.log().sum(-1) - _diagonal(q).log().sum(-1)
     return _kl_by_factors(squared_scale, whitened_shift, log_det_ratio)
+
+
+@register_kl(FullNormal, FullNormal)
+def _kl_full_full(q: FullNormal, p: FullNormal) -> Tensor:
+    """torch's own closed form, which solves a triangular system: in float32 if the numbers are in half precision."""
+    return _kl_multivariatenormal_multivariatenormal(q.least_single(), p.least_single()).to(q.loc.dtype)
 
 
 def _kl_by_factors(squared_scale: Tensor, whitened_shift: Tensor, log_det_ratio: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ STYLE: Any = {
     "axes.titley": 1.0,  # otherwise each title measures all labels around it, a fifth of the time
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "text.parse_math": False,  # a $ in the name of a column or a key is no formula
     "text.usetex": False,  # whatever the user's matplotlibrc says: LaTeX would take seconds a picture
 }
 # Petroff's ten colours (arxiv.org/abs/2107.02270), chosen to differ for people who see colours differently.
@@ -156,6 +157,16 @@ def subscript(letter: str, index: int) -> str:
 def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tuple[str, ...]:
     """The names of `count` target dimensions: those given, or t₁, t₂, …"""
     return names if names and len(names) == count else tuple(subscript(letter, index) for index in range(count))
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text without its middle if it is too long: names mostly differ at one of their ends.
+
+    >>> shortened("a_long_name_of_a_model_7", 12)
+    'a_long…del_7'
+    """
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[half - longest + 1 :]}"
 
 
 def first_of(shown: int, count: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import BLUE, GREY, Picture, panels
+from vaelab.figures.picture import BLUE, GREY, Picture, panels, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ class Search(Picture):
     """The score of every trial with the best so far, and how much each key matters.
 
     Args:
-        trials, scores, best: (n,): number, score and the best score so far.
+        trials, scores, best: (n,): number, finite score and the best score so far.
         metric: the name of the score.
         names: of m keys.
         importances: (m,).
@@ -47,7 +47,8 @@ class Search(Picture):
         return cls(np.array(trials), np.array(scores), so_far, metric, names, np.array(importances))
 
     def _draw(self) -> "Figure":
-        longest = max(map(len, self.names), default=0)
+        names = [shortened(name, 40) for name in self.names]
+        longest = max(map(len, names), default=0)
         figure, (axes,) = panels(1, 2 if self.names else 1, 4.2, 3.0, left=0.9, across=0.6 + 0.09 * longest)
         low, high = (
             np.percentile(self.scores, [10, 100])
@@ -64,6 +65,6 @@ class Search(Picture):
         axes[0].legend()
         if self.names:
             order = np.argsort(self.importances)
-            axes[1].barh([self.names[index] for index in order], self.importances[order], color=BLUE)
+            axes[1].barh([names[index] for index in order], self.importances[order], color=BLUE)
             axes[1].set(xlabel="share of what makes a trial good", xlim=(0, 1))
         return figure

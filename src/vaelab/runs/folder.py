@@ -1,9 +1,10 @@
 """A run's folder: who may write in it, and the numbers that are written last."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,15 @@ from vaelab.runs.state import read_state
 SPLITS = ("val", "test")  # whose final numbers are shown
 MOST = 20  # numbers of other names that are printed
 
+NAME, PATH = 255, 4096  # bytes that Linux allows for a name and for a path
+ROOM = 512  # bytes of a path for the files of a run
+_held: dict[Path, ExitStack] = {}
+
 
 def check_unused(folder: Path) -> None:
-    """Raises a ValueError where a folder holds a run, which a new one would write over."""
+    """Raises a ValueError if a folder holds a run, which a new one would write over, or is a file."""
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
             f"{folder} holds a run already; python train.py resume={folder} goes on with it, and another hydra.run.dir "
@@ -26,13 +33,27 @@ def check_unused(folder: Path) -> None:
         )
 
 
+def check_length(folder: Path, key: str) -> None:
+    """Raises a ValueError if a folder's path is longer than the file system takes, with room for a run's files."""
+    for part in folder.parts:
+        if (length := len(os.fsencode(part))) > NAME:
+            raise ValueError(f"{key} must be made of names of at most {NAME} bytes, but one has {length}; shorten it")
+    if (length := len(os.fsencode(folder))) > PATH - ROOM:
+        raise ValueError(f"{key} must be a path of at most {PATH - ROOM} bytes, but has {length}; shorten it")
+
+
 @contextmanager
 def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a run's folder: nobody else trains in it until this ends, or the process does.
 
+    A folder that the process has from `hold` stays held.
+
     Raises:
         ValueError: somebody does.
     """
+    if folder in _held:
+        yield
+        return
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +67,17 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def hold(folder: Path) -> None:
+    """Locks a folder until the process ends.
+
+    Raises:
+        ValueError, OSError: as `locked`.
+    """
+    lock = ExitStack()
+    lock.enter_context(locked(folder))
+    _held[folder] = lock
 
 
 def sweep_up(folder: Path) -> None:

@@ -129,7 +129,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
 
 def _device(name: str) -> torch.device:
     try:
-        probe = torch.zeros(1, device=name, dtype=torch.float64)  # log p is summed in float64
+        probe = torch.zeros(1, device=name)
         probe.item()
         return probe.device
     except (RuntimeError, AssertionError, TypeError) as error:

@@ -3,23 +3,25 @@
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vaelab.runs.folder import in_use
 from vaelab.runs.state import State, read_state, write_state
-from vaelab.sweeps.process import PATIENCE, POLL, run_script
+from vaelab.sweeps.identity import flat
+from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
 LONGEST = 180  # bytes of a folder's name
-DATA = ("data.root", "data.path")
-PLACES = (*DATA, "threads", "trainer.enable_progress_bar")  # where and how, not what
-PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
+MOVABLE = ("data.root", "data.path")  # what a resumed run may be given anew
+MARKS = ("state.json", "metrics.json", "checkpoints")  # of a run's folder
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,51 @@ def varying(cells: Iterable[Sequence[str]]) -> list[str]:
     return [key for key in keys if len({table.get(key) for table in tables}) > 1]
 
 
-def cell_name(overrides: Sequence[str], keys: Sequence[str]) -> str:
-    """A folder's name: `model=gaussian,latent_dim=2`, of these keys, or of all where there are none."""
-    chosen = [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
+def shared_folders(cells: Iterable[Sequence[str]], keys: Sequence[str]) -> dict[str, str]:
+    """Returns key -> the folders that the paths given to it have in common: `/home/me/data/`."""
+    shared = {}
+    for key in keys:
+        values = {value for overrides in cells for name, value in map(key_and_value, overrides) if name == key}
+        if values and all("/" in value for value in values):
+            with suppress(ValueError):  # one path is absolute, another is not
+                shared[key] = os.path.commonpath([os.path.dirname(value) for value in values]) + "/"
+    return shared
+
+
+def naming(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The overrides that name a cell: those of some keys, or all if there are none."""
+    return [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
+
+
+def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str, str] | None = None) -> str:
+    """The name of a cell's folder: `model=gaussian,latent_dim=2`.
+
+    Args:
+        overrides: the cell's.
+        keys: those that name it.
+        shared: what to leave out at the beginning of a key's value.
+    """
+    chosen = []
+    for override in naming(overrides, keys):
+        key, value = key_and_value(override)
+        left_out = (shared or {}).get(key, "")
+        chosen.append(override[: len(override) - len(value)] + value.removeprefix(left_out))
     name = re.sub(r"[/\\\s:$]+", "_", ",".join(chosen)) or "defaults"
-    if len(name.encode()) > LONGEST:
-        shortened = name.encode()[:LONGEST].decode(errors="ignore")
-        name = f"{shortened}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return name
+    return name if len(name.encode()) <= LONGEST else with_digest(name, name)
+
+
+def with_digest(name: str, text: str) -> str:
+    """A name that ends in a digest of a text, so that it differs from others that begin like it."""
+    shortened = name.encode()[:LONGEST].decode(errors="ignore")
+    return f"{shortened}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[str]) -> str:
+    """`name`, with a digest if other values are spelled alike there: a/b.npy and a_b.npy are both a_b.npy."""
+    state, own = read_state(folder / name), naming(overrides, keys)
+    if state is None or naming(state.overrides, keys) == own:
+        return name
+    return with_digest(name, ",".join(own))
 
 
 def quoted(text: object) -> str:
@@ -71,25 +110,11 @@ def quoted(text: object) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text)) + "'"
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Of what a config says about the numbers, not about where and how they are made."""
-    flat = {key: value for key, value in _flat(config) if key not in PLACES and not key.startswith(PRUNING)}
-    return hashlib.sha256(json.dumps(flat, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _flat(node: Any, key: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for name, value in node.items():
-            yield from _flat(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, node
-
-
 def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revision: str | None) -> Cell:
     """The cell of a config in a sweep's folder: the one that is there, or a new one, pending.
 
     Raises:
-        ValueError: another config has that name there.
+        ValueError: another config has that name there, or the folder holds a run that is no cell.
     """
     place, overrides = folder / name, tuple(overrides)
     state = read_state(place)
@@ -99,19 +124,25 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
         place.mkdir(parents=True, exist_ok=True)
         write_state(place, State("pending", overrides=overrides, config=config, revision=revision))
     elif state.config != config:
-        changed = " ".join(sorted(set(overrides) ^ set(state.overrides))) or "the files in conf/"
-        raise ValueError(
-            f"{place} holds a cell of another sweep, which differs in {changed}; use another hydra.sweep.dir"
-        )
+        changed = " ".join(sorted(set(overrides) ^ set(state.overrides))) or "its data or the files in conf/"
+        raise ValueError(f"{place} holds another cell, which differs in {changed}; use another hydra.sweep.dir")
     return Cell(place, overrides, config)
 
 
-def cells_in(folder: Path) -> dict[str, Path]:
-    """The hash of a config -> the folder of its cell, of those that lie in a sweep's folder."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*/state.json")):
-        if (state := read_state(path.parent)) and state.config:
-            found.setdefault(state.config, path.parent)
+def is_taken(place: Path) -> bool:
+    """Whether a folder belongs to a cell, or holds another run."""
+    return any((place / mark).exists() for mark in MARKS)
+
+
+def cells_in(folder: Path) -> dict[str, str]:
+    """Returns the hash of a config -> its cell's folder, of the cells in a sweep's folder and in folders below it."""
+    found: dict[str, str] = {}
+    for at, folders, names in os.walk(folder):
+        folders.sort()
+        if "state.json" in names:
+            folders.clear()
+            if (state := read_state(Path(at))) and state.config:
+                found.setdefault(state.config, os.path.relpath(at, folder))
     return found
 
 
@@ -125,7 +156,7 @@ def stop_asked(sweep: Path) -> int | None:
 
 def packages(config: Any) -> list[str]:
     """Whose constructors a config names."""
-    targets = (value for key, value in _flat(config) if key.split(".")[-1] == "_target_")
+    targets = (value for key, value in flat(config) if key.split(".")[-1] == "_target_")
     return sorted({str(target).split(".")[0] for target in targets})
 
 
@@ -135,17 +166,17 @@ def run_cell(
     allow: Sequence[str],
     changes: Sequence[str],
     asked: Callable[[], int | None],
-    ahead: str = "",
+    setting: Setting | None = None,
 ) -> State | None:
-    """Runs a cell as `python train.py` would, or goes on with it where it ended; -> how it ended, None if not begun.
+    """Runs a cell as `python train.py` would, or resumes it; returns its state at the end, None if it did not begin.
 
     Args:
-        command: train.py, and where it finds its config files.
+        command: train.py, and the flags and Hydra settings of its sweep.
         cell: a cell that is not done.
         allow: packages whose constructors its own config names.
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
-        asked: -> the signal by which a sweep shall end, or None.
-        ahead: Python that is run before the first cell, for what every cell would import.
+        asked: returns the signal that shall end the sweep, or None.
+        setting: where and how its process runs.
     """
     if asked() is not None:
         return None
@@ -155,13 +186,13 @@ def run_cell(
             raise ValueError(f"{cell.folder} is in use by another process; wait for it")
         time.sleep(POLL)
     if any(cell.folder.glob("checkpoints/*.ckpt")):
-        moved = [override for override in cell.overrides if key_and_value(override)[0] in DATA]
+        moved = [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
         arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *moved, *changes]
     else:
         _clear(cell.folder)
         arguments = [*cell.overrides, *changes, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
         arguments = [*command[1:], *arguments]
-    code = run_script([command[0], *arguments], asked, ahead)
+    code = run_script([command[0], *arguments], asked, setting)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")

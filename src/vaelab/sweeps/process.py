@@ -14,30 +14,49 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 PATIENCE = 15.0  # seconds that a process gets to end when it is told to
 POLL = 0.05  # seconds between two looks
 START = "import sys; sys.path[:] = sys.argv[2:]; from vaelab.sweeps.process import serve; serve(sys.argv[1])"
 
-_server: subprocess.Popen[bytes] | None = None
-_watcher: threading.Thread | None = None
+_idle: list["subprocess.Popen[bytes]"] = []  # servers; each runs one script at a time
 
 
-def run_script(command: Sequence[str], asked: Callable[[], int | None], ahead: str = "") -> int:
-    """`python COMMAND…`, its standard output thrown away; -> its exit code, negative for a signal.
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a script runs.
+
+    Attributes:
+        folder: its working directory; empty for that of whoever asks.
+        environment: variables to set.
+        ahead: Python code that a server runs once, before its first script, to import what every script needs.
+    """
+
+    folder: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ahead: str = ""
+
+
+def run_script(command: Sequence[str], asked: Callable[[], int | None], setting: Setting | None = None) -> int:
+    """Runs `python COMMAND…` without its standard output; returns its exit code, negative for a signal.
 
     Args:
-        command: a Python file, and what follows it on the command line.
-        asked: -> the signal that it shall end by, or None; looked at all the time.
-        ahead: Python that is run before the first script, for what every script would import.
+        command: a Python file, and its arguments.
+        asked: returns the signal that shall end the script, or None; called all the time.
+        setting: where and how it runs.
     """
+    setting = setting or Setting()
+    folder, environment = setting.folder or os.getcwd(), dict(setting.environment)
     if not hasattr(os, "fork"):
-        return _wait_for(subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL), asked)
-    server = _running_server(ahead)
+        alone = [sys.executable, *command]
+        variables = os.environ | environment
+        return _wait_for(subprocess.Popen(alone, stdout=subprocess.DEVNULL, cwd=folder, env=variables), asked)
+    server = _running_server(setting)
     assert server.stdin is not None
-    server.stdin.write(json.dumps(list(command)).encode() + b"\n")
+    server.stdin.write(json.dumps([list(command), folder, environment]).encode() + b"\n")
     server.stdin.flush()
     process, told = None, None
     while True:
@@ -45,6 +64,7 @@ def run_script(command: Sequence[str], asked: Callable[[], int | None], ahead: s
         if answer is not None and process is None:
             process = answer
         elif answer is not None:
+            _idle.append(server)
             return answer
         elif server.poll() is not None:
             return server.returncode or 1
@@ -52,17 +72,18 @@ def run_script(command: Sequence[str], asked: Callable[[], int | None], ahead: s
             told = _tell(process, number, told)
 
 
-def _running_server(ahead: str) -> subprocess.Popen[bytes]:
-    global _server
-    if _server is None or _server.poll() is not None:
-        _server = subprocess.Popen(
-            [sys.executable, "-c", START, ahead, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,  # what is not read stays in the pipe, where `select` sees it
-            start_new_session=True,  # Ctrl-C goes to the sweep, which passes it on once
-        )
-    return _server
+def _running_server(setting: Setting) -> subprocess.Popen[bytes]:
+    while _idle:
+        if (server := _idle.pop()).poll() is None:
+            return server
+    return subprocess.Popen(
+        [sys.executable, "-c", START, setting.ahead, *sys.path],
+        env=os.environ | dict(setting.environment),  # some variables count only when torch is imported
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,  # what is not read stays in the pipe, where `select` sees it
+        start_new_session=True,  # Ctrl-C goes to the sweep, which passes it on once
+    )
 
 
 def _answer(server: subprocess.Popen[bytes]) -> int | None:
@@ -95,45 +116,50 @@ def _wait_for(process: subprocess.Popen[bytes], asked: Callable[[], int | None])
     return process.returncode
 
 
-def end_with_parent() -> None:
-    """From now on this process ends, at the latest a second later, when the one that started it has: it was killed."""
-    global _watcher
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    if _watcher is None:
-        _watcher = threading.Thread(target=watch, daemon=True)
-        _watcher.start()
-
-
 def serve(ahead: str) -> None:
-    """The server: imports what a run needs, then forks a process for each line that comes."""
+    """The server: runs `ahead`, then forks a process for each line that comes."""
     import gc
 
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     gc.disable()  # none of what is imported is garbage, and to look for some takes a second
-    import torch.utils.tensorboard  # noqa: F401
-
-    import vaelab.data
-    import vaelab.runs.environment
-    import vaelab.runs.load
-    import vaelab.training  # noqa: F401
-
-    exec(ahead, {})
+    with _ending_if_abandoned():
+        exec(ahead, {})
     gc.enable()
     gc.freeze()
-    while line := sys.stdin.buffer.readline():
+    while (line := sys.stdin.buffer.readline()) and not _is_abandoned():
         process = os.fork()
         if not process:
             answers.close()
-            _become(json.loads(line))
-        answers.write(b"%d\n" % process)
-        answers.write(b"%d\n" % _end_of(process))
+            _become(*json.loads(line))
+        with suppress(BrokenPipeError):  # if nobody listens any longer, `_end_of` stops the process
+            answers.write(b"%d\n" % process)
+        with suppress(BrokenPipeError):
+            answers.write(b"%d\n" % _end_of(process))
+
+
+@contextmanager
+def _ending_if_abandoned() -> Iterator[None]:
+    """Ends the server if the sweep dies while the imports take their seconds."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL):
+            if _is_abandoned():
+                os._exit(1)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    yield
+    done.set()
+    watcher.join()
+
+
+def _is_abandoned() -> bool:
+    """Whether the other end of the standard input is closed."""
+    poll = select.poll()
+    poll.register(sys.stdin, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _end_of(process: int) -> int:
@@ -149,14 +175,16 @@ def _end_of(process: int) -> int:
             time.sleep(POLL)
 
 
-def _become(command: list[str]) -> None:
-    """The forked process becomes `python COMMAND…`."""
+def _become(command: list[str], folder: str, environment: dict[str, str]) -> None:
+    """The forked process becomes `python COMMAND…`, in a folder and with more variables in its environment."""
     import runpy
 
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a launcher's process ignores it, and passes that on
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(folder)
+        os.environ.update(environment)
         sys.argv = command
         sys.path.insert(0, os.path.dirname(command[0]))
         runpy.run_path(command[0], run_name="__main__")

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vaelab.escapes import for_csv, for_terminal
 from vaelab.figures.search import Search
 from vaelab.files import write_whole
 from vaelab.runs.state import read_state, write_state
-from vaelab.sweeps.cells import Cell, score
+from vaelab.sweeps.cells import Cell
 from vaelab.sweeps.process import run_script
+from vaelab.sweeps.rows import read_object
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
+LUCK = (
+    "This trial was picked by these scores, so part of its score is luck; train its values again with -m seed=1,2,3 to "
+    "see how much."
+)
 ABOUT = "about"  # the study's: what it searches for, and where
+DATA_AND_FILES = "data and files"  # of `about`: a digest of what the command line does not show
 
 
 def storage(folder: Path) -> str:
@@ -48,6 +54,10 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
             optuna.delete_study(**at)
             return open_study(folder, direction, about)
         key = changed[0]
+        if key == DATA_AND_FILES:
+            raise ValueError(
+                f"{folder} holds a search with other data or other files in conf/; use another hydra.sweep.dir"
+            )
         raise ValueError(
             f"{folder} holds a search with {key}={before.get(key, 'its default')}, and this one has "
             f"{key}={about.get(key, 'its default')}; use another hydra.sweep.dir"
@@ -73,7 +83,7 @@ def is_pruned(study: Any, number: int, cell: Cell) -> bool:
 def evaluate(
     cell: Cell, metric: str, samples: int, vaelab: str, allow: Sequence[str], asked: Callable[[], int | None]
 ) -> float:
-    """A finished cell's metric, nats per example; `val/nll` is evaluated unless it has been, NaN where that fails.
+    """A finished cell's metric, nats per example; NaN if it is not finite, or if `val/nll` cannot be evaluated.
 
     Args:
         cell: done.
@@ -92,25 +102,30 @@ def evaluate(
             run_script([*command, *(f"--allow={package}" for package in allow)], asked)
             nll = _evaluated(cell, samples)
         return nll
-    number = score(cell, metric)
-    if math.isnan(number):
+    metrics = read_object(cell.folder / "metrics.json") or {}
+    if metric not in metrics:
         raise ValueError(
             f"hydra.sweeper.metric={metric} is not in {cell.folder / 'metrics.json'}; give one of its keys"
         )
-    return number
+    return _finite(metrics[metric])
 
 
 def _evaluated(cell: Cell, samples: int) -> float:
-    """What is known of −log p̂ with so many samples, NaN where that is nothing."""
+    """−log p̂ as evaluated with so many samples; NaN if it has not been."""
     try:
-        report = json.loads((cell.folder / "evaluation_val.json").read_text())
-        return float(report["nll"]) if report["samples"] == samples else math.nan
-    except (OSError, ValueError, KeyError, TypeError):
+        report = read_object(cell.folder / "evaluation_val.json") or {}
+    except (OSError, ValueError):
         return math.nan
+    return _finite(report.get("nll")) if report.get("samples") == samples else math.nan
+
+
+def _finite(value: object) -> float:
+    """A finite number, or else NaN: an infinite score would win every search."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
 
 def write_results(study: Any, folder: Path, metric: str) -> None:
-    """trials.csv, search.png (the best so far, and how much each key matters), and a line about the best.
+    """Writes trials.csv and search.png (the best so far, and how much each key matters); prints which trial is best.
 
     Importance is PED-ANOVA's (Watanabe et al. 2023, arxiv.org/abs/2304.10255): the share of the spread of what is good
     that a key explains.
@@ -121,12 +136,13 @@ def write_results(study: Any, folder: Path, metric: str) -> None:
     keys = list(dict.fromkeys(key for trial in study.trials for key in trial.params))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", "state", metric, *keys])
+    writer.writerow(["trial", "state", metric, *map(for_csv, keys)])
     for trial in study.trials:
         value = "" if trial.value is None else repr(trial.value)
-        writer.writerow([trial.number, trial.state.name.lower(), value, *(trial.params.get(key, "") for key in keys)])
+        given = [for_csv(trial.params.get(key, "")) for key in keys]
+        writer.writerow([trial.number, trial.state.name.lower(), value, *given])
     write_whole(folder / "trials.csv", file.getvalue().encode())
-    done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE and math.isfinite(trial.value)]
     if not done:
         return
     importances: Mapping[str, float] = {}
@@ -134,16 +150,11 @@ def write_results(study: Any, folder: Path, metric: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where the trials hardly differ nothing matters, which it says at length
             importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    names = tuple(importances)
-    picture = Search.of(
-        [trial.number for trial in done],
-        [trial.value for trial in done],
-        study.direction.name == "MINIMIZE",
-        metric,
-        names,
-        [importances[name] for name in names],
-    )
+    minimise, names = study.direction.name == "MINIMIZE", tuple(map(for_terminal, importances))
+    numbers, scores = [trial.number for trial in done], [trial.value for trial in done]
+    picture = Search.of(numbers, scores, minimise, metric, names, list(importances.values()))
     write_whole(folder / "search.png", picture.render())
-    best = study.best_trial
-    chosen = " ".join(f"{key}={readable(value)}" for key, value in best.params.items())
+    best = (min if minimise else max)(done, key=lambda trial: trial.value)
+    chosen = for_terminal(" ".join(f"{key}={readable(value)}" for key, value in best.params.items()))
     print(f"\nbest of {len(study.trials)} trials: {metric} {best.value:.3f} with {chosen} (trial {best.number})")
+    print(LUCK)

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,13 +14,16 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from vaelab.checks import check_flag
-from vaelab.objectives import Terms
+from vaelab.checks import SPLITS, check_flag
+from vaelab.evaluation.support import check_data
+from vaelab.precision import add_up_examples, full_precision
 from vaelab.stopping import stopping
 from vaelab.training.captured import Captured, Take, is_capturable, settings
 from vaelab.training.diverged import Diverged, cure, diverged, not_finite
 from vaelab.training.loop import install
-from vaelab.training.parallel import Share, add_up
+from vaelab.training.means import Means, seeded
+from vaelab.training.parallel import Share
+from vaelab.training.precision import check_eps, keep_scored_data
 from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
 from vaelab.vae import VAE
 
@@ -35,7 +38,8 @@ class VAEModule(LightningModule):
 
     `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` steps, and
     one at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each
-    time: between epochs, and between runs of equal `latent_dim`, samples and batch size, only the models differ.
+    time: between epochs, and between runs of equal `latent_dim`, samples and batch size, only the models differ. They
+    are scored in float32 or better, whatever the precision of training. Sums over examples are kept in float64.
 
     Args:
         vae: what is trained.
@@ -61,15 +65,17 @@ class VAEModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.compile_steps = check_flag("compile", compile)
-        self.means = {split: Means() for split in ("train", "val")}
+        self.means = {split: Means() for split in SPLITS}
         self.eager_steps: Counter[Key] = Counter()
         self.recorded: dict[Key, Recorded] = {}  # by what each one holds for
         self.captured: dict[Key, Captured] = {}
+        self.checked = False  # the first training batch
 
     def setup(self, stage: str) -> None:
-        """Lets the trainer step in rows."""
+        """Lets the trainer step in rows, and score what the data modules serve, not a rounded copy."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
+        keep_scored_data(self.trainer)
 
     @property
     def takes_plain_steps(self) -> bool:
@@ -78,19 +84,31 @@ class VAEModule(LightningModule):
         return own is VAEModule.training_step and self.automatic_optimization
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, and the schedule where there is one."""
+        """The optimiser, and the schedule where there is one.
+
+        Raises:
+            ValueError: the optimiser's eps is 0 in float16, the precision of the weights.
+        """
         optimizer = self.optimizer(self.vae.parameters())
+        check_eps(optimizer, self.vae.parameters())
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
+
+    def _check_first(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Raises a ValueError if the first training batch holds what the likelihood cannot score."""
+        if not self.checked:
+            check_data(self.vae, *batch)
+            self.checked = True
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss, averaged over the batch; where several processes share one, this process's part of that."""
+        self._check_first(batch)
         share = self._share(batch_idx, len(batch[0]))
         with share or nullcontext():
             terms = self.objective(self.vae, *batch)
         if share:
             terms = share.counted(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
-        sums = torch.stack(terms).detach().sum(-1)
+        sums = add_up_examples(torch.stack(terms).detach())
         # Where one is shared, all must end at once, at the next point; `detect_anomaly` names the operation itself.
         if not share and not self.trainer._detect_anomaly:
             self._check_finite(terms._fields, loss.detach(), sums, batch)
@@ -116,6 +134,7 @@ class VAEModule(LightningModule):
         known = signature(self.vae, self.objective) if is_pure(self.vae, self.objective) else None
         parameters = list(self.vae.parameters())
         for batch in batches:
+            self._check_first(batch)
             self._step(batch, known, parameters)
             yield
 
@@ -213,76 +232,35 @@ class VAEModule(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Adds to `val/*`."""
-        terms = self._score(batch, batch_idx)
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            self.means["val"].add(terms._fields, torch.stack(terms).sum(-1), len(batch[0]))
-        else:  # Trainer.validate returns what was logged
-            self._log("val", terms)
+        self._score("val", batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Writes `val/*`."""
+        """Writes `val/*`; `Trainer.validate` returns what is logged."""
         if self.trainer.sanity_checking:
             self.means["val"].take()
+        elif self.trainer.state.fn != TrainerFn.FITTING:
+            self._log("val")
         elif self.means["val"].count:
             self._write_point("val", max(self.global_step - 1, 0))  # the step just taken, counted from 0
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Adds to `test/*`."""
+        self._score("test", batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
         """Logs `test/*`."""
-        self._log("test", self._score(batch, batch_idx))
+        self._log("test")
 
-    def _score(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Terms:
-        with seeded(batch_idx, self.device):
-            return self.objective(self.vae, *batch)
+    def _score(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Adds a batch to a split's means, in float32 or better whatever the precision of training."""
+        if batch_idx == 0:
+            check_data(self.vae, *batch)
+            self.means[split] = Means()  # an error may have ended the last pass within
+        with full_precision(self.vae) as vae, seeded(batch_idx, self.device):
+            terms = self.objective(vae, *batch)
+        self.means[split].add(terms._fields, add_up_examples(torch.stack(terms)), len(batch[0]))
 
-    def _log(self, split: str, terms: Terms) -> None:
-        means = {f"{split}/{name}": term.mean() for name, term in terms._asdict().items()}
-        self.log_dict(means, batch_size=len(terms.loss), sync_dist=self.trainer.world_size > 1)
-
-
-class Means:
-    """Means over examples of an objective's terms, since the last time that they were taken."""
-
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-        self.sums: Tensor | float = 0.0
-        self.count = 0
-
-    def add(self, names: tuple[str, ...], sums: Tensor, examples: int) -> None:
-        """Adds the sums (terms,) of a batch, nats."""
-        self.names = names
-        self.sums = self.sums + sums
-        self.count += examples
-
-    def add_up(self, device: torch.device) -> None:
-        """Adds what the other processes hold; all of them hold it then."""
-        sums = torch.as_tensor(self.sums, device=device)
-        *totals, count = add_up(torch.cat([sums.reshape(-1), sums.new_tensor([self.count])]))
-        self.sums, self.count = torch.stack(totals).reshape(sums.shape), int(count)
-
-    def drop(self) -> None:
-        """Forgets it, where another process keeps it."""
-        self.sums, self.count = self.sums * 0.0, 0
-
-    def take(self) -> dict[str, Tensor]:
-        """The mean of each term, (), nats; what follows starts anew."""
-        means = dict(zip(self.names, torch.as_tensor(self.sums / self.count), strict=True))
-        self.sums, self.count = 0.0, 0
-        return means
-
-    def state_dict(self) -> dict[str, Any]:
-        """What has been added since the last point."""
-        return {"names": list(self.names), "sums": self.sums, "count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Goes on from there."""
-        self.names, self.sums, self.count = tuple(state["names"]), state["sums"], state["count"]
-        if isinstance(self.sums, Tensor):
-            self.sums = self.sums.to(device)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's generators inside, and puts them back as they were: what follows draws as if nothing had been."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    def _log(self, split: str) -> None:
+        if self.means[split].count:
+            means = {f"{split}/{name}": mean for name, mean in self.means[split].take().items()}
+            self.log_dict(means, batch_size=1, sync_dist=self.trainer.world_size > 1)

@@ -18,6 +18,7 @@ from torch.fx.graph import CodeGen
 from torch.fx.node import map_arg
 
 from vaelab.objectives import Terms
+from vaelab.precision import add_up_examples
 from vaelab.vae import VAE
 
 Objective = Callable[[VAE, Tensor, Tensor], Terms]
@@ -56,7 +57,7 @@ class Gradient(NamedTuple):
     Attributes:
         names: of the objective's terms.
         loss: averaged over the batch, (), nats.
-        sums: of each term over the batch, (terms,), nats.
+        sums: of each term over the batch, (terms,), nats, in float64.
         gradients: ∂loss/∂θ, in the order of `vae.parameters()`; None for what is frozen or takes no part.
     """
 
@@ -74,7 +75,7 @@ def gradient(vae: VAE, objective: Objective, x: Tensor, target: Tensor) -> Gradi
     learned = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     found = _apart(learned, torch.autograd.grad(loss, learned, allow_unused=True))
     gradients = [next(found) if parameter.requires_grad else None for parameter in vae.parameters()]
-    return Gradient(terms._fields, loss.detach(), torch.stack(terms).detach().sum(-1), gradients)
+    return Gradient(terms._fields, loss.detach(), add_up_examples(torch.stack(terms).detach()), gradients)
 
 
 def _apart(parameters: Sequence[Tensor], values: tuple[Tensor | None, ...]) -> Iterator[Tensor | None]:

@@ -7,13 +7,22 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from vaelab.escapes import for_terminal
 from vaelab.evaluation import evaluate, incomparable, warnings
 from vaelab.runs.folder import write_json
 from vaelab.runs.load import Run, checkpoint_in
 
-CAPTION = "nats per example, ± standard error over the examples; ess and pareto_k are medians"
+CAPTION = (
+    "Nats per example. ± is one standard error over the examples of this split. It contains the noise of the draws of "
+    "z, but not what another training seed would change, nor how far a bound lies from the truth.",
+    "In expectation elbo and iw_K are lower bounds on log p. nll, bits_per_dim, regret and regret_paired are estimates "
+    "whose expectation is an upper bound, which falls as --samples grows. ess and pareto_k are medians.",
+    "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
+    "examples, and meet only as it grows.",
+)
 PLACES = ("root", "path")  # where the data lie says nothing about the numbers
-HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "mutual_information_max", "aggregated_examples", "latent_dim"}
+HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim"}
+LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 
 def evaluate_run(
@@ -41,8 +50,10 @@ def evaluate_run(
     with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
         report = evaluate(run.vae, datamodule, split, samples, progress=bar.update, **options)
     config = run.config
+    checksum = getattr(datamodule, "checksum", None)
     return report | {
         **datamodule.describe(),
+        **({} if checksum is None else {"checksum": checksum(split)}),
         "beta": config["objective"].get("beta", 1.0),
         "min_std": config["model"].get("min_std"),
         "checkpoint": run.checkpoint.name,
@@ -53,32 +64,46 @@ def evaluate_run(
 
 def comparability(report: Mapping[str, Any]) -> str:
     """One line: what kind of number the log p of a report is."""
-    floor = "none" if report["min_std"] is None else f"{report['min_std']:g}"
+    floor = "none" if report["min_std"] is None else _short(report["min_std"])
     kind = "log-density" if report["measure"] == "density" else "log-probability"
     return (
         f"{kind} per {report['per']} of {report['data']}, {report['split']} split; "
         f"binarisation: {report['binarisation']}; dequantisation: {report['dequantisation']}; "
-        f"trained with beta {report['beta']:g}, sigma floor {floor}"
+        f"trained with beta {_short(report['beta'])}, sigma floor {floor}; "
+        f"scored in {report.get('precision', 'unknown precision')}, sums in float64"
     )
 
 
 def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> str:
-    """A row per number, a column per run, then what the numbers mean, and whether they compare."""
-    keys = [key for report in reports for key, value in report.items() if _is_number(key, value)]
+    """A row per number, a column per run, then what the numbers mean, and whether they compare.
+
+    Control characters in what comes from a run's files are written out.
+    """
+    keys = [_row(key) for report in reports for key, value in report.items() if _is_number(key, value)]
     rows = [("", *names), *((key, *(_cell(report, key) for report in reports)) for key in dict.fromkeys(keys))]
+    rows = [tuple(map(for_terminal, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) + 2 for column in range(len(rows[0]))]
     lines = [
         "".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    lines += ["", CAPTION]
+    lines += ["", *CAPTION]
     for name, report in zip(names, reports, strict=True):
         lines += ["", f"{name}: {comparability(report)}", *(f"warning: {sentence}" for sentence in warnings(report))]
     if reasons := incomparable(reports):
         lines += ["", f"These runs CANNOT be compared by their scores, because they differ in {'; '.join(reasons)}."]
     elif len({str(report["min_std"]) for report in reports}) > 1:
         lines += ["", "Compare with care: on data without noise, a lower sigma floor alone gives a higher density."]
-    return "\n".join(lines)
+    return "\n".join(map(for_terminal, lines))
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if type(value) in (int, float) else str(value)
+
+
+def _row(key: str) -> str:
+    """The name of the row that shows a number: both bounds of a quantity share one."""
+    return key.removesuffix(LOW).removesuffix(HIGH)
 
 
 def _is_number(key: str, value: Any) -> bool:
@@ -88,6 +113,8 @@ def _is_number(key: str, value: Any) -> bool:
 
 
 def _cell(report: Mapping[str, Any], key: str) -> str:
+    if f"{key}{LOW}" in report:
+        return f"{_cell(report, f'{key}{LOW}')} to {_cell(report, f'{key}{HIGH}')}"
     value, error = report.get(key), report.get(f"{key}_stderr")
     if key == "active_units":
         return f"{value} of {report['latent_dim']}"

@@ -1,0 +1,118 @@
+"""The run of a cell, in a process of its own and under the Hydra settings of its sweep."""
+
+import logging
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.vaelab_sweeps.identity import identity
+
+log = logging.getLogger("vaelab")
+
+DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
+HIDDEN = "hydra.output_subdir=null"  # a sweep's last word to its launcher: the cell itself writes its config files
+OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
+AHEAD = """
+import torch.utils.tensorboard, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
+from hydra.core.plugins import Plugins
+Plugins.instance()  # to look for them takes a quarter of a second
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the process of a cell is told.
+
+    Attributes:
+        command: train.py, the flags and Hydra's settings.
+        folder: the cell's.
+        sweep: the sweep's folder.
+        overrides: of the task.
+        identity: of its config.
+        allow: packages whose constructors its config names.
+        changes: overrides of how it is shown.
+        here: the folder where the sweep was started.
+        environment: variables that Hydra's settings give it.
+    """
+
+    command: tuple[str, ...]
+    folder: Path
+    sweep: Path
+    overrides: tuple[str, ...]
+    identity: str
+    allow: tuple[str, ...]
+    changes: tuple[str, ...]
+    here: str
+    environment: dict[str, str]
+
+    def run(self) -> float:
+        """Runs or resumes the cell, and prints how it ended; returns its validation ELBO in nats, or NaN."""
+        from vaelab.sweeps.cells import Cell, run_cell, score, stop_asked
+        from vaelab.sweeps.process import Setting
+
+        cell = Cell(self.folder, self.overrides, self.identity)
+        setting = Setting(self.here, self.environment, AHEAD)
+        asked = partial(stop_asked, self.sweep)
+        state = run_cell(self.command, cell, self.allow, self.changes, asked, setting)
+        if state is None:
+            return math.nan
+        number = score(cell) if state.state == "done" else math.nan
+        shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
+        name = self.folder.relative_to(self.sweep)
+        print(f"{state.state:8} {name}  {shown}  ({state.seconds:.1f} s)", flush=True)
+        return number
+
+
+def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
+    """The job of a cell.
+
+    Args:
+        script: train.py.
+        cfg: the cell's config, without Hydra's own.
+        whole: a config with Hydra's own, as a launcher made it.
+    """
+    from vaelab.sweeps.cells import packages
+
+    chosen = whole.hydra
+    here = str(chosen.runtime.cwd)
+    sweep = Path(here, str(chosen.sweep.dir))
+    alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
+    task: Any = OmegaConf.to_container(chosen.overrides.task)
+    return Job(
+        (script, *_sources(chosen, Path(script)), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
+        sweep / str(chosen.sweep.subdir),
+        sweep,
+        tuple(task),
+        identity(cfg, whole),
+        tuple(packages(OmegaConf.to_container(cfg))),
+        () if alone else ("trainer.enable_progress_bar=false",),  # several bars would share a terminal
+        here,
+        {"HYDRA_FULL_ERROR": os.environ.get("VAELAB_TRACEBACK", ""), **chosen.job.env_set},
+    )
+
+
+def _sources(chosen: DictConfig, script: Path) -> list[str]:
+    """The flags that name the folders of config files: `--config-dir` and `--config-path`."""
+    flags = []
+    for source in chosen.runtime.config_sources:
+        if source.provider == "command-line":
+            flags.append(f"--config-dir={source.path}")
+        if source.provider == "main" and source.path != str(script.parent / "conf"):
+            flags.append(f"--config-path={'pkg://' if source.schema == 'pkg' else ''}{source.path}")
+    return flags
+
+
+def passed_on(chosen: DictConfig) -> list[str]:
+    """The sweep's Hydra settings that hold for its cells too, as overrides."""
+    given: list[str] = list(chosen.overrides.hydra)
+    if HIDDEN in given:
+        del given[len(given) - 1 - given[::-1].index(HIDDEN)]
+    kept = [override for override in given if not DECIDED.match(override)]
+    return [*kept, *(f"~hydra.callbacks.{name}" for name in chosen.callbacks or () if name not in OWN_CALLBACKS)]

@@ -1,0 +1,63 @@
+"""A run's folder, held before Hydra writes to it: hydra.callbacks.folder."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, read_write
+
+STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the number of the first
+OWN_SWEEPERS = "hydra_plugins.vaelab_sweeps."
+
+
+class Folder(Callback):
+    """Takes the lock of a run's folder, so that a run that is refused changes no file of the run that is there."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Locks the folder of a single run; the process ends with a sentence if that folder cannot be used."""
+        from vaelab.errors import one_sentence
+        from vaelab.runs.folder import check_length, check_unused, hold
+
+        HydraConfig.instance().set_config(config)  # which ${hydra:…} in hydra.run.dir refers to
+        try:
+            with read_write(config.hydra):
+                config.hydra.run.dir = at_home(str(config.hydra.run.dir), "hydra.run.dir")
+            folder = Path(os.path.abspath(config.hydra.run.dir))
+            check_length(folder, "hydra.run.dir")
+            if os.environ.get(STARTED_BY) == str(os.getppid()):
+                return  # the first process of this run has the lock
+            check_unused(Path(config.hydra.run.dir))
+            hold(folder)
+            check_unused(Path(config.hydra.run.dir))  # again: a run may have ended since
+        except Exception as error:  # Hydra would make it a warning
+            sys.exit(f"error: {one_sentence(error)}")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot be."""
+        from vaelab.errors import one_sentence
+
+        try:
+            if not str(config.hydra.sweeper._target_).startswith(OWN_SWEEPERS):
+                other = config.hydra.runtime.choices["hydra/sweeper"]
+                raise ValueError(
+                    f"hydra/sweeper={other} does not know which runs are done; use hydra/sweeper=grid or "
+                    "hydra/sweeper=optuna"
+                )
+            with read_write(config.hydra):
+                config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
+        except Exception as error:  # Hydra would make it a warning
+            sys.exit(f"error: {one_sentence(error)}")
+
+
+def at_home(folder: str, key: str) -> str:
+    """A folder with the home directory in place of `~`.
+
+    Raises:
+        ValueError: it has no name.
+    """
+    if not folder:
+        raise ValueError(f"{key} must name a folder, but is empty; name one, or leave it out")
+    return os.path.expanduser(folder)

@@ -1,0 +1,54 @@
+"""The identity of a composed config."""
+
+import re
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+OF_ONE_START = re.compile(r"\$\{(now|hydra):(?!job\.)")  # differs from command to command, though the run is the same
+
+
+def identity(cfg: DictConfig, whole: DictConfig) -> str:
+    """Hash of what decides a run's numbers: its settings, and the content of its data.
+
+    Args:
+        cfg: the config of a run, without Hydra's own.
+        whole: a config with Hydra's own, which `${hydra:…}` refers to.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException: an interpolation leads nowhere.
+    """
+    from vaelab.sweeps.identity import config_hash
+
+    return config_hash(filled_in(cfg, whole), whole.hydra.runtime.cwd)
+
+
+def without_hydra(whole: DictConfig) -> DictConfig:
+    """A config as a run sees it."""
+    return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+
+
+def filled_in(cfg: DictConfig, whole: DictConfig) -> dict[str, Any]:
+    """A config in plain containers with every value filled in, except for those of one start of the run alone."""
+    shown, before = OmegaConf.masked_copy(whole, "hydra"), HydraConfig.instance().cfg
+    with read_write(shown.hydra), open_dict(shown.hydra):
+        shown.hydra.runtime.output_dir = "."  # each run has its own
+    HydraConfig.instance().set_config(shown)
+    try:
+        values: Any = OmegaConf.to_container(cfg, resolve=True)
+        written: Any = OmegaConf.to_container(cfg)
+    finally:
+        HydraConfig.instance().cfg = before
+    data = values.pop("data", None)
+    return {**_as_written(written, values), "data": data}
+
+
+def _as_written(written: Any, value: Any) -> Any:
+    if isinstance(written, str):
+        return written if OF_ONE_START.search(written) else value
+    if isinstance(written, dict):
+        return {key: _as_written(written[key], value[key]) for key in value}
+    if isinstance(written, list):
+        return [_as_written(*pair) for pair in zip(written, value, strict=True)]
+    return value

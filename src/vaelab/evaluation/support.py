@@ -1,0 +1,49 @@
+"""Where data enter: are they numbers that the likelihood can score?"""
+
+import torch
+from torch import Tensor
+
+from vaelab.vae import VAE
+
+
+def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
+    """Checks data once, where they enter; the formulas check nothing.
+
+    Args:
+        vae: the model; its likelihood's `support` says which targets it scores.
+        x: (B, *x), what the encoder sees.
+        target: (B, *t), what the decoder is scored on; None if nothing is scored.
+
+    Raises:
+        TypeError: x or the target is no tensor of real numbers.
+        ValueError: one of them holds NaN or an infinite number, or the target a number outside the support.
+    """
+    _check_finite("x", x)
+    if target is None:
+        return
+    if target is not x:
+        _check_finite("the target", target)
+    support = getattr(getattr(vae.decoder, "family", None), "support", "real")
+    if support == "binary" and not bool(((target == 0) | (target == 1)).all()):
+        found = target[(target != 0) & (target != 1)][0].item()
+        name = type(vae.decoder.family).__name__
+        raise ValueError(
+            f"the target must be 0 or 1 everywhere, because {name} scores binary data, but it holds {found:g}; "
+            "binarise it, or use a Gaussian likelihood"
+        )
+    if support == "unit_interval" and not bool(((target >= 0) & (target <= 1)).all()):
+        found = target[(target < 0) | (target > 1)][0].item()
+        raise ValueError(f"the target must lie from 0 to 1 everywhere, but it holds {found:g}; rescale it")
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = values.dtype if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise TypeError(f"{name} must be a tensor of real numbers, but is {kind}; use torch.as_tensor")
+    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        rows = values.flatten(1) if values.dim() > 1 else values.unsqueeze(-1)
+        bad = int((~rows.isfinite()).any(1).sum())
+        raise ValueError(
+            f"{name} must hold finite numbers only, but {bad} of {len(rows)} examples hold NaN or an infinite number; "
+            "leave those examples out, or fill them in"
+        )

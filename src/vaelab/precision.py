@@ -1,0 +1,72 @@
+"""The precision in which numbers are scored and added up, whatever the precision of training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
+from itertools import chain
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+HALF = (torch.float16, torch.bfloat16)
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def keeps_sums(device: torch.device) -> torch.device:
+    """Where sums over numbers of a device are kept: there, or on the CPU if it has no float64, as Apple's GPUs."""
+    return device if device.type in ("cpu", "cuda") or has_float64(device.type) else torch.device("cpu")
+
+
+@cache
+def has_float64(device: str) -> bool:
+    """Whether a type of device can hold numbers in float64."""
+    try:
+        return torch.zeros(1, dtype=torch.float64, device=device).dtype == torch.float64
+    except (RuntimeError, TypeError):
+        return False
+
+
+def double(values: Tensor) -> Tensor:
+    """The values in float64, on the CPU if their device has no float64."""
+    return values.to(keeps_sums(values.device)).double()
+
+
+def add_up_examples(terms: Tensor) -> Tensor:
+    """(…, B) -> (…): the sum over the examples, kept in float64."""
+    return terms.to(keeps_sums(terms.device)).sum(-1, dtype=torch.float64)
+
+
+def floating(values: Tensor, like: Tensor) -> Tensor:
+    """Real numbers of any dtype in the wider of their dtype and that of `like`, which is a floating-point one.
+
+    Raises:
+        TypeError: the values are no tensor of real numbers.
+    """
+    if isinstance(values, Tensor) and values.dtype == like.dtype:
+        return values
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"data must be a tensor of real numbers, but is {kind}; use torch.as_tensor")
+    return values.to(torch.promote_types(values.dtype, like.dtype))
+
+
+def least_single(values: Tensor) -> Tensor:
+    """The values in float32 if they are in half precision, or else as they are."""
+    return values.float() if values.dtype in HALF else values
+
+
+@contextmanager
+def full_precision(module: Module) -> Iterator[Module]:
+    """The module with numbers of at least float32: a copy if its weights are in half precision; without autocast."""
+    device = device_of(module)
+    half = any(tensor.dtype in HALF for tensor in chain(module.parameters(), module.buffers()))
+    with torch.autocast(device.type, enabled=False):
+        yield deepcopy(module).float() if half else module
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's numbers lie: the CPU if it has none."""
+    return next((tensor.device for tensor in chain(module.parameters(), module.buffers())), torch.device("cpu"))

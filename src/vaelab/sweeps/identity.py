@@ -1,0 +1,114 @@
+"""What makes two runs the same: the settings that affect results, and the content of their data."""
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+PLACES = ("threads", "trainer.enable_progress_bar")  # how a run is computed and shown
+PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
+LARGEST = 2**31  # bytes of data that are read to tell them apart; larger data count by names, sizes and dates
+WRITTEN = (".lock", "state.json", "multirun.yaml")  # in folders of runs and sweeps, which are no data
+BLOCK = 2**20
+
+
+def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
+    """Hash of a config's settings and of the content of its data.
+
+    Every text below `data` that names a file or a folder stands for its content, so that data are known again under
+    another name, and other data under the same name are other data.
+
+    Args:
+        config: plain containers, every value filled in.
+        here: the folder that relative paths start from.
+    """
+    settings = {
+        key: content_of(value, Path(here)) if key.startswith("data.") and not key.endswith("_target_") else value
+        for key, value in flat(config)
+        if key not in PLACES and not key.startswith(PRUNING)
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """{"a": {"b": [1, 2]}} -> ("a.b.0", 1), ("a.b.1", 2)."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(node, Mapping):
+        items = node.items()
+    elif isinstance(node, list | tuple):
+        items = enumerate(node)
+    if not items or not node:
+        yield key, node
+        return
+    for name, value in items:
+        yield from flat(value, f"{key}.{name}" if key else str(name))
+
+
+def content_of(value: Any, here: Path) -> Any:
+    """What a value stands for: the content of the file or folder that it names, or else the value itself."""
+    if not isinstance(value, str):
+        return value
+    if (path := existing(value, here)) is None:
+        return _of_pattern(value, here) or value
+    try:
+        if path.is_dir() and (files := _of_folder(path)):
+            return ["folder", files]
+        if path.is_file():  # its suffix says how it is read
+            return ["file", path.suffix.lower(), _of_file(path, *_seen(path))]
+    except OSError:  # it may not be read; the data module tells why
+        pass
+    return ["path", str(path)]
+
+
+def _of_pattern(text: str, here: Path) -> list[Any]:
+    """The names and contents of the files that a pattern such as `parts/*.npy` stands for."""
+    if not glob.has_magic(text) or "\0" in text:
+        return []
+    found = glob.glob(os.path.join(glob.escape(str(here)), os.path.expanduser(text)))
+    return [[os.path.basename(path), content_of(path, here)] for path in sorted(found)]
+
+
+def existing(text: str, here: Path) -> Path | None:
+    """The absolute path of a file or folder that a text names; None if there is none."""
+    path = os.path.join(here, os.path.expanduser(text))
+    return Path(os.path.abspath(path)) if text and os.path.exists(path) else None
+
+
+def _of_folder(folder: Path) -> list[tuple[str, Any]]:
+    files = [(path, os.path.relpath(path, folder)) for path in _files(folder)]
+    small = sum(path.stat().st_size for path, _ in files) <= LARGEST
+    return [(name, _of_file(path, *_seen(path)) if small else _seen(path)) for path, name in files]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The regular files in a folder, linked ones too, and each once; not those of runs and sweeps."""
+    visited: set[str] = set()
+    for at, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(at)
+        if real in visited or any(mark in names for mark in WRITTEN):
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(at, name)).is_file())
+
+
+def _seen(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=100_000)
+def _of_file(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file's bytes, read once as long as its size and date stay the same."""
+    found = hashlib.sha256()
+    if size > LARGEST:
+        return f"{size} bytes of {changed}"
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()

@@ -1,0 +1,140 @@
+"""Which runs compare, which repeat one configuration, and which configuration is best."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaelab.sweeps.rows import Row, short
+from vaelab.sweeps.search import PRUNED
+from vaelab.sweeps.statistics import Interval, rank
+
+SCORE = "val/elbo"  # configurations are ranked by it; the test split is for the end
+SEED = "seed"  # what repeats a configuration
+FOLDER = "folder"  # tells runs apart that have the same values and seed
+LARGEST = 1e30  # nats; a larger number has overflowed, and its digits would fill the table
+NAMED = 2  # keys of the data that a title names
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in nothing but their seed: seed -> run."""
+
+    values: Mapping[str, str]
+    runs: Mapping[str, Row]
+
+    def scores(self, tag: str = SCORE) -> dict[str, float]:
+        """seed -> a final number, of the runs for which it is finite."""
+        numbers = {seed: row.metrics.get(tag, math.nan) for seed, row in self.runs.items()}
+        return {seed: number for seed, number in numbers.items() if abs(number) < LARGEST}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Configurations whose scores compare, the best first.
+
+    Attributes:
+        title: what the scores are.
+        configurations: m of them.
+        to_best: how far each lies below the best, (m,).
+        paired: whether that is taken seed by seed.
+    """
+
+    title: str
+    configurations: tuple[Configuration, ...]
+    to_best: Interval
+    paired: bool
+
+    @property
+    def balanced(self) -> bool:
+        """Whether all configurations have the same seeds."""
+        return len({frozenset(each.runs) for each in self.configurations}) == 1
+
+
+def why_not(row: Row) -> str:
+    """Why a run is not compared; empty if it is."""
+    if row.state != "done":
+        return row.reason or {"pending": "has not started", "running": "is still running"}.get(row.state, row.state)
+    if row.reason.startswith(PRUNED):  # it trained for fewer epochs than the others
+        return row.reason
+    if (score := row.metrics.get(SCORE)) is None:
+        return f"has no {SCORE}"
+    return "" if abs(score) < LARGEST else f"its {SCORE} is {score:g}"
+
+
+def groups_of(rows: Sequence[Row]) -> list[Group]:
+    """The runs that compare, together. Runs of one config on the same data are one run: the first."""
+    once: dict[object, Row] = {}
+    for row in rows:
+        if not why_not(row):
+            once.setdefault((row.config, _key(row)) if row.config else row.folder, row)
+    keys = [key for key in varying_keys(list(once.values())) if key != SEED]
+    found: dict[str, list[Row]] = {}
+    for row in once.values():
+        found.setdefault(_key(row), []).append(row)
+    titles = _titles([group[0].data for group in found.values()])
+    return [_group(title, group, keys) for title, group in sorted(zip(titles, found.values(), strict=True), key=_title)]
+
+
+def varying_keys(rows: Sequence[Row]) -> list[str]:
+    """The keys in which the runs differ, in the order of the command line."""
+    return [key for key in _keys([row.values for row in rows]) if len({row.values.get(key) for row in rows}) > 1]
+
+
+def _keys(each: Sequence[Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(key for values in each for key in values))
+
+
+def _key(row: Row) -> str:
+    return json.dumps(dict(row.data), sort_keys=True)
+
+
+def _title(group: tuple[str, list[Row]]) -> str:
+    return group[0]
+
+
+def _titles(data: Sequence[Mapping[str, str]]) -> list[str]:
+    """What the numbers of each group are; groups that would read alike name the keys in which their data differ."""
+    plain = [_plain_title(each) for each in data]
+    titles = []
+    for title, own in zip(plain, data, strict=True):
+        alike = [each for other, each in zip(plain, data, strict=True) if other == title]
+        keys = [key for key in _keys(alike) if len({each.get(key) for each in alike}) > 1]
+        named = [f"{key}: {short(own.get(key, 'unknown'))}" for key in keys[:NAMED]]
+        more = [f"{len(keys) - NAMED} more"] if len(keys) > NAMED else []
+        titles.append(f"{title} ({'; '.join([*named, *more])})" if named else title)
+    return titles
+
+
+def _plain_title(data: Mapping[str, str]) -> str:
+    kind = "log-density" if data.get("measure", "density") == "density" else "log-probability"
+    return f"{kind} per {short(data.get('per', 'example'))} of {short(data.get('data', 'unknown data'))}"
+
+
+def _group(title: str, rows: Sequence[Row], keys: Sequence[str]) -> Group:
+    alike: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        alike.setdefault(tuple(row.values.get(key, "-") for key in keys), []).append(row)
+    apart = [(values, *each) for values, same in alike.items() for each in _apart(same)]
+    named = any(place for _, place, _ in apart)
+    configurations = [
+        Configuration(dict(zip(keys, values, strict=True)) | ({FOLDER: place or "-"} if named else {}), runs)
+        for values, place, runs in apart
+    ]
+    ranking = rank([each.scores() for each in configurations])
+    order = np.argsort(-ranking.effects, kind="stable")
+    to_best = Interval(*(ends[order] for ends in ranking.to_best))
+    return Group(title, tuple(configurations[index] for index in order), to_best, ranking.paired)
+
+
+def _apart(rows: Sequence[Row]) -> Iterator[tuple[str, dict[str, Row]]]:
+    """Runs of the same values -> (place, seed -> run); two of one seed repeat nothing, and lie in different places."""
+    for place in (lambda row: "", lambda row: str(row.folder.parent), lambda row: str(row.folder)):
+        runs: dict[str, dict[str, Row]] = {}
+        for row in rows:
+            runs.setdefault(place(row), {}).setdefault(row.values.get(SEED, ""), row)
+        if sum(map(len, runs.values())) == len(rows):
+            break
+    yield from runs.items()

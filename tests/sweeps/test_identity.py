@@ -1,0 +1,161 @@
+"""What makes two runs the same."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from hydra_plugins.vaelab_sweeps.identity import filled_in, identity
+from runner import compose_config
+from vaelab.sweeps.identity import config_hash, flat
+
+
+def hashes(here, *data):
+    return [config_hash({"data": {"_target_": "mine.Rows", **values}}, here) for values in data]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files with other rows, a copy of the first, and the same as folders."""
+    chance = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "rows.npy", chance.normal(size=(7, 3)))
+        shutil.copy(tmp_path / name / "rows.npy", tmp_path / f"{name}.npy")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    shutil.copy(tmp_path / "a.npy", tmp_path / "copy.npy")
+    return tmp_path
+
+
+def test_settings_that_affect_no_number_are_no_part_of_it():
+    config = {"seed": 1, "callbacks": {"last": {"seconds": 2}}}
+    shown = {"seed": 1, "threads": 3, "trainer": {"enable_progress_bar": False}}
+    assert config_hash(config) == config_hash(config | shown) == config_hash(config | {"threads": None})
+    pruned = {"last": {"seconds": 2}, "prune": {"trial": 7}}
+    assert config_hash(config) == config_hash(config | {"callbacks": pruned})
+    assert config_hash(config) != config_hash(config | {"seed": 2})
+
+
+@pytest.mark.parametrize("key", ["path", "root", "file", "of_mine"])
+@pytest.mark.parametrize("suffix", [".npy", ""])
+def test_data_are_known_by_their_content(key, suffix, files):
+    a, b, copy, absolute, home = hashes(
+        files,
+        {key: f"a{suffix}"},
+        {key: f"b{suffix}"},
+        {key: f"./copy{suffix}"},
+        {key: str(files / f"a{suffix}")},
+        {key: os.path.relpath(files / f"a{suffix}", os.path.expanduser("~")).join(["~/", ""])},
+    )
+    assert a == copy == absolute == home
+    assert a != b
+
+
+def test_data_in_lists_and_tables_are_known_by_their_content(files):
+    one, same, other, swapped = hashes(
+        files,
+        {"parts": ["a.npy", {"file": "b.npy"}]},
+        {"parts": ["copy.npy", {"file": str(files / "b.npy")}]},
+        {"parts": ["a.npy", {"file": "a.npy"}]},
+        {"parts": ["b.npy", {"file": "a.npy"}]},
+    )
+    assert one == same
+    assert len({one, other, swapped}) == 3
+
+
+def test_patterns_stand_for_the_files_that_they_match(files):
+    one, same, other, none, words = hashes(
+        files,
+        {"parts": "a/*.npy"},
+        {"parts": str(files / "cop[xy]" / "*.npy")},
+        {"parts": "b/*.npy"},
+        {"parts": "gone/*.npy"},
+        {"parts": "[1,2]\0*"},
+    )
+    assert one == same
+    assert len({one, other, none, words}) == 4
+
+
+def test_data_that_change_are_other_data(files):
+    (before,) = hashes(files, {"path": "a.npy"})
+    (folder,) = hashes(files, {"root": "a"})
+    np.save(files / "a.npy", np.ones((7, 3)))
+    np.save(files / "a" / "rows.npy", np.ones((7, 3)))
+    assert hashes(files, {"path": "a.npy"}) != [before]
+    assert hashes(files, {"root": "a"}) != [folder]
+
+
+def test_the_same_relative_path_elsewhere_is_other_data(files):
+    assert hashes(files / "a", {"path": "rows.npy"}) == hashes(files / "copy", {"path": "rows.npy"})
+    assert hashes(files / "a", {"path": "rows.npy"}) != hashes(files / "b", {"path": "rows.npy"})
+
+
+def test_the_names_in_a_folder_and_the_kind_of_a_file_count(files):
+    (files / "copy" / "rows.npy").rename(files / "copy" / "lines.npy")
+    assert len(set(hashes(files, {"root": "a"}, {"root": "copy"}))) == 2
+    shutil.copy(files / "a.npy", files / "a.bin")
+    assert len(set(hashes(files, {"path": "a.npy"}, {"path": "a.bin"}))) == 2
+
+
+def test_linked_folders_are_read_and_loops_end(files):
+    for name in ("x", "y", "z"):
+        (files / name).mkdir()
+        (files / name / "class").symlink_to(files / {"x": "a", "y": "copy", "z": "b"}[name])
+        (files / name / "loop").symlink_to(files / name)
+    x, y, z = hashes(files, {"root": "x"}, {"root": "y"}, {"root": "z"})
+    assert x == y != z
+
+
+def test_runs_in_a_folder_of_data_are_no_data(files):
+    (before,) = hashes(files, {"root": "a"})
+    for mark in (".lock", "state.json", "multirun.yaml"):
+        (files / "a" / "runs" / mark).mkdir(parents=True)
+        (files / "a" / "runs" / mark / mark).touch()
+        (files / "a" / "runs" / mark / "metrics.json").write_text(mark)
+    assert hashes(files, {"root": "a"}) == [before]
+
+
+def test_words_stay_words_though_a_folder_is_called_so(files):
+    """Empty files and folders hold no data, so they never stand for each other."""
+    (files / "train").mkdir()
+    (files / "val").mkdir()
+    assert len(set(hashes(files, {"split": "train"}, {"split": "val"}, {"split": "test"}))) == 3
+
+
+def test_what_cannot_be_read_is_known_by_its_path(files, tmp_path):
+    os.mkfifo(files / "pipe")  # which would wait for ever
+    long, nul = "x" * 5000, "a\0b"
+    assert len(set(hashes(files, {"path": "pipe"}, {"path": long}, {"path": nul}, {"path": ""}, {"path": "gone"}))) == 5
+
+
+def test_large_data_are_known_by_names_sizes_and_dates(files, monkeypatch):
+    monkeypatch.setattr("vaelab.sweeps.identity.LARGEST", 100)
+    a, b = hashes(files, {"path": "a.npy"}, {"path": "b.npy"})
+    assert a != b
+    folder = hashes(files, {"root": "a"})
+    os.utime(files / "a" / "rows.npy", (1, 1))
+    assert hashes(files, {"root": "a"}) != folder
+
+
+def test_a_config_is_flattened():
+    config = {"a": {"b": [1, {"c": 2}], "d": {}, "e": []}}
+    assert dict(flat(config)) == {"a.b.0": 1, "a.b.1.c": 2, "a.d": {}, "a.e": []}
+
+
+def test_values_are_filled_in_but_for_those_of_one_start(tmp_path, monkeypatch):
+    """`${oc.env:…}` decides what is read; the run's own folder and the time do not."""
+    from hydra.core.hydra_config import HydraConfig
+
+    found = {}
+    for name in ("a", "b"):
+        monkeypatch.setenv("OWN", name)
+        own = ("data=array", "data.path=${oc.env:OWN}.npy", "+logger.prefix=${now:%f}", "seed=${latent_dim}")
+        cfg = compose_config(tmp_path / name, *own)
+        plain = filled_in(cfg, HydraConfig.instance().cfg)
+        assert (plain["data"]["path"], plain["seed"]) == (f"{name}.npy", 2)
+        assert plain["logger"]["prefix"] == "${now:%f}"
+        assert plain["callbacks"]["last"]["dirpath"] == "${hydra:runtime.output_dir}/checkpoints"
+        found[name] = identity(cfg, HydraConfig.instance().cfg)
+        assert identity(compose_config(tmp_path, *own), HydraConfig.instance().cfg) == found[name]
+    assert found["a"] != found["b"]
