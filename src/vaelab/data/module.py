@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -17,10 +18,10 @@ from vaelab.data.rows import Where, at_index, check_rows, plain, shape_rows
 class DataModule(LightningDataModule):
     """Serves (x, target) batches, and answers what the evaluation of a model asks about its data.
 
-    A subclass gives `x_shape` and `target_shape`, known after `setup` at the latest, and in `setup` leaves `train`,
-    `val` and `test`: each (n, *x_shape) where x reconstructs itself, or the pair x and target, (n, *target_shape).
-    The rest has defaults that fit data of which nothing more is known. Where x is not what the likelihood scores and
-    lies elsewhere than `support`, override `prepare`.
+    A subclass gives `x_shape` and `target_shape`, known after `setup` at the latest, and in `setup` leaves `train`, and
+    if there are any `val` and `test`: each (n, *x_shape) if x reconstructs itself, or the pair x and target,
+    (n, *target_shape). The rest has defaults that fit data of which nothing more is known. Where x is not what the
+    likelihood scores and lies elsewhere than `support`, override `prepare`.
 
     Attributes:
         x_shape: shape of one x, what the encoder sees.
@@ -56,13 +57,23 @@ class DataModule(LightningDataModule):
         """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""
 
     def train_dataloader(self) -> Batches:
-        """Shuffled (x, target) batches; x passes through `redraw`. Of several processes each gets its rows of each."""
-        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(*self._on_device("train"), self.batch_size, True, self.redraw, share)
+        """Shuffled (x, target) batches; x passes through `redraw`. Of several processes each gets its rows of each.
 
-    def val_dataloader(self) -> Batches:
-        """(x, target) batches in a fixed order."""
-        return Batches(*self._on_device("val"), self.eval_batch_size)
+        With `trainer.overfit_batches` they come in one order, and `redraw` draws the same each time.
+        """
+        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        fixed = bool(getattr(self.trainer, "overfit_batches", 0))
+        return Batches(*self._on_device("train"), self.batch_size, not fixed, self.redraw, share, fixed)
+
+    def val_dataloader(self) -> Batches | list[Batches]:
+        """(x, target) batches in a fixed order; an empty list if there is no `val`."""
+        if not hasattr(self, "val"):
+            return []
+        x, target = self._on_device("val")
+        overfit, size = getattr(self.trainer, "overfit_batches", 0), self.eval_batch_size
+        if 0 < overfit < 1:  # that fraction of a single large batch would be no batch
+            size = max(1, min(size, int(len(x) * overfit)))
+        return Batches(x, target, size)
 
     def test_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""
@@ -110,9 +121,9 @@ class DataModule(LightningDataModule):
         return (x if target is None else target).mean(0)
 
     def fingerprint(self) -> int:
-        """A checksum of every number that the three splits are served from (CRC-32)."""
+        """A checksum of every number that the splits are served from (CRC-32)."""
         found = 0
-        for split in SPLITS:
+        for split in filter(partial(hasattr, self), SPLITS):
             for tensor in _pair(getattr(self, split)):
                 if tensor is not None:
                     found = zlib.crc32(tensor.contiguous().numpy().data, found)

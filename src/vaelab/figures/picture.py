@@ -1,7 +1,10 @@
 """What every picture is: arrays that can draw themselves."""
 
 import io
+import os
+import sys
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +46,23 @@ SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
 
 
+def import_matplotlib() -> Any:
+    """matplotlib, whatever MPLBACKEND says: a notebook names a backend that may be missing, and none is needed here."""
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+
+        if named:
+            with suppress(ValueError):  # there is no such backend
+                matplotlib.rcParams["backend"] = named
+    finally:
+        if named:
+            os.environ["MPLBACKEND"] = named
+    return matplotlib
+
+
 @dataclass(frozen=True, eq=False)
 class Picture(ABC):
     """Arrays and names, ready to be drawn; it can be pickled, so that another process can draw it."""
@@ -52,14 +72,13 @@ class Picture(ABC):
 
     def draw(self) -> "Figure":
         """A matplotlib figure of its own, known to no pyplot."""
-        import matplotlib
-
+        matplotlib = import_matplotlib()
         with matplotlib.rc_context(STYLE):
             return self._draw()
 
     def render(self, dpi: float = DPI, format: str = "png") -> bytes:
         """The contents of an image file."""
-        import matplotlib
+        matplotlib = import_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         figure, buffer = self.draw(), io.BytesIO()

@@ -113,6 +113,8 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     path = Path(folder_or_checkpoint).expanduser()
     checkpoint = path if path.is_file() else checkpoint_in(path)
     content = _read(checkpoint)
+    if content.get("global_step") == 0:
+        log.warning("%s holds weights that were never trained", checkpoint)
     config = content["hyper_parameters"]
     try:
         x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
