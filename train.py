@@ -9,12 +9,12 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from string import Template
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -97,6 +97,15 @@ def check_parallel(cfg: DictConfig, trainer) -> None:
         raise ValueError("compile=true does not fit several processes, whose steps are Lightning's; use compile=false")
 
 
+class Trained(NamedTuple):
+    """What is left to show of a run that is done: its config, final numbers, what they lack, and its trainer."""
+
+    config: dict
+    metrics: dict[str, float]
+    notes: list[str]
+    trainer: Any
+
+
 def summarise(config: dict, metrics: dict[str, float], trainer) -> None:
     """Fills TensorBoard's hyper-parameters tab; every run writes the same keys, so that runs compare."""
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -128,6 +137,7 @@ def check_environment(cfg: DictConfig) -> None:
 def check(cfg: DictConfig) -> None:
     """Raises a ValueError for what no constructor could explain."""
     from vaelab.checks import check_choice, check_number, check_seed, check_whole
+    from vaelab.trainer_flags import check_trainer
 
     check_environment(cfg)
     if unknown := [key for key in cfg if key not in NEEDED + OPTIONAL]:
@@ -144,9 +154,7 @@ def check(cfg: DictConfig) -> None:
     check_choice("matmul_precision", cfg.get("matmul_precision", PRECISIONS[0]), PRECISIONS)
     if "lr" in cfg.optimizer:
         check_number("optimizer.lr", cfg.optimizer.lr, 0)
-    for key, minimum in {"max_epochs": -1, "max_steps": -1, "log_every_n_steps": 1}.items():
-        if cfg.trainer.get(key) is not None:
-            check_whole(f"trainer.{key}", cfg.trainer[key], minimum)
+    check_trainer(OmegaConf.to_container(cfg.trainer, resolve=True))
 
 
 def train(cfg: DictConfig) -> float:
@@ -164,13 +172,15 @@ def train(cfg: DictConfig) -> float:
     if chosen.job.chdir:
         make_absolute(cfg, chosen.runtime.cwd)
     if rank():
-        return run(cfg, folder, choices)
+        run(cfg, folder, choices)
+        return math.nan
     with locked(folder):
         sweep_up(folder)
         check_unused(folder)
-        state = State("running", "", given, known_by, git_revision())
+        typed = {"arguments": tuple(sys.argv[1:]), "cwd": chosen.runtime.cwd}
+        state = State("running", "", given, known_by, git_revision(), **typed)
         if (before := read_state(folder)) and before.config == state.config:  # of a sweep's cell, or of a new try
-            state = replace(before, revision=state.revision)
+            state = replace(before, revision=state.revision, **typed)
         with recorded(folder, state, given):
             (folder / f"{chosen.job.name}.log").touch()  # empty where nothing is said
             check(cfg)
@@ -178,7 +188,8 @@ def train(cfg: DictConfig) -> float:
                 from vaelab.figures import DrawingProcess, spare
 
                 spare += [DrawingProcess() for _ in range(2)]
-            return run(cfg, folder, choices)
+            trained = run(cfg, folder, choices)
+        return conclude(folder, trained)
 
 
 def cell(cfg: DictConfig) -> float:
@@ -193,7 +204,7 @@ def cell(cfg: DictConfig) -> float:
 def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
     from vaelab.escapes import for_terminal
-    from vaelab.runs.folder import check_own, locked, sweep_up
+    from vaelab.runs.folder import check_own, locked, sweep_up, without_checkpoint
     from vaelab.runs.load import newest_checkpoint
     from vaelab.runs.local_data import check_at_hand, local_data
     from vaelab.runs.sizes import check_sizes
@@ -214,7 +225,7 @@ def resume(arguments: dict[str, str]) -> None:
             "train a new run"
         )
     if not any(folder.glob("checkpoints/*.ckpt")):
-        raise FileNotFoundError(f"{folder} holds no checkpoint, so there is nothing to go on from; name a run's folder")
+        raise FileNotFoundError(without_checkpoint(folder, SCRIPT))
     with nullcontext() if rank() else locked(folder):
         if not rank():
             check_own(folder)
@@ -233,9 +244,6 @@ def resume(arguments: dict[str, str]) -> None:
         if at_hand.get("root") != cfg.data.get("root"):
             with open_dict(cfg):
                 cfg.data.mirrors = ["a resumed run fetches nothing"]  # those of the config may be anyone's
-        if cfg.trainer.get("default_root_dir") is None:
-            with open_dict(cfg):
-                cfg.trainer.default_root_dir = str(folder)  # where Lightning writes what has no folder of its own
         before, epochs = config["trainer"]["max_epochs"], cfg.trainer.max_epochs
         if (folder / "metrics.json").is_file():
             over = content["position"]["should_stop"] or epochs is None or 0 <= epochs <= content["epoch"]
@@ -250,7 +258,9 @@ def resume(arguments: dict[str, str]) -> None:
                 f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
             )
         with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")):
-            run(cfg, folder, config["choices"], checkpoint, content)
+            trained = run(cfg, folder, config["choices"], checkpoint, content)
+        if not rank():
+            conclude(folder, trained)
 
 
 def further(content: dict) -> str:
@@ -262,14 +272,15 @@ def further(content: dict) -> str:
 
 def run(
     cfg: DictConfig, folder: Path, choices: dict, checkpoint: Path | None = None, content: dict | None = None
-) -> float:
-    """Builds, fits, tests the best weights, writes metrics.json; -> the validation ELBO in nats, NaN without one."""
+) -> Trained:
+    """Builds, fits, tests the best weights and writes metrics.json: all that decides whether a run is done."""
     import torch
     from hydra.utils import instantiate
     from lightning.pytorch import seed_everything
+    from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
     from vaelab.runs.environment import write_environment
-    from vaelab.runs.folder import format_summary, write_json, write_metrics
+    from vaelab.runs.folder import write_json, write_metrics
     from vaelab.runs.load import check_data
     from vaelab.stopping import stopping
     from vaelab.training import (
@@ -280,6 +291,7 @@ def run(
         rewind,
         score_best,
         worthwhile_threads,
+        written_or_said,
     )
 
     gc.enable()
@@ -289,14 +301,19 @@ def run(
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
         os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed once more where several processes start
+        if rank():
+            logging.getLogger("vaelab.data").setLevel(logging.ERROR)  # the first says what was read
         module, data = build(cfg)
-        callbacks = instantiate(cfg.get("callbacks")) or {}
-        if not cfg.trainer.get("enable_progress_bar", True):
-            callbacks.pop("progress", None)
+        given = [callback for callback in (instantiate(cfg.get("callbacks")) or {}).values() if callback is not None]
+        wants_bar = cfg.trainer.get("enable_progress_bar", True)
+        callbacks = [callback for callback in given if wants_bar or not isinstance(callback, ProgressBar)]
         trainer = instantiate(
             cfg.trainer,
             logger=instantiate(cfg.get("logger")) or False,
-            callbacks=[callback for callback in callbacks.values() if callback is not None],
+            callbacks=callbacks,
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),  # else Lightning
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),  # adds its own
+            default_root_dir=str(folder),
             plugins=[CheckpointIO(folder), *instantiate(cfg.trainer.get("plugins") or [])],
             _convert_="all",
         )
@@ -310,6 +327,7 @@ def run(
             "threads": threads,
             "x_shape": list(data.x_shape),
             "target_shape": list(data.target_shape),
+            "x_names": list(data.x_names) if data.x_names else None,
             "fingerprint": data.fingerprint(),
             "choices": choices,
             "folder": str(folder),
@@ -318,28 +336,60 @@ def run(
         if content is not None:
             check_data(content, config)
         if not rank():
-            write_json(folder / "data.json", data.describe())
+            write_json(folder / "data.json", data.describe() | ({"read": data.read_report} if data.read_report else {}))
             write_environment(folder, sys.argv, threads)
+        if content is not None and not content["global_step"]:
+            checkpoint = None  # nothing was trained yet: to start from the same seed gives the same run
         if content is not None and not rank():
-            rewind(folder, content["position"]["curves"])
+            rewind(folder, content["position"]["curves"] if checkpoint else {})
             for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # of fewer epochs
                 old.unlink(missing_ok=True)
         if not TRACEBACK:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
         if trainer.world_size > 1 and not rank():
             os.environ[STARTED_BY] = str(os.getpid())
-        with companions(trainer):
+        with companions(trainer), written_or_said():
             trainer.fit(module, data, ckpt_path=checkpoint)
             stopping.stop()
-            metrics = score_best(trainer, module, data)
+            metrics, notes = score_best(trainer, module, data)
             stopping.stop()
-        if rank():
-            return math.nan
-        if bad := [f"{tag}={value}" for tag, value in metrics.items() if not math.isfinite(value)]:
-            raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
-        summarise(config, metrics, trainer)
-        write_metrics(folder, metrics)
-    print(format_summary(folder, metrics))
+        if not rank():
+            check_finite(metrics)
+            write_metrics(folder, metrics)
+    return Trained(config, metrics, notes, trainer)
+
+
+def check_finite(metrics: dict[str, float]) -> None:
+    """Raises a ValueError if a term of the objective is not finite; a callback's own numbers decide nothing."""
+    from vaelab.objectives import Terms
+
+    terms = {f"{split}/{term}" for split in ("val", "test") for term in Terms._fields}
+    if bad := [f"{tag}={value}" for tag, value in metrics.items() if tag in terms and not math.isfinite(value)]:
+        raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")
+
+
+def conclude(folder: Path, trained: Trained) -> float:
+    """Shows what a run that is done ends with; -> the validation ELBO in nats, NaN without one.
+
+    All of it is on the disk by now, so whatever fails here is a warning.
+    """
+    from vaelab.errors import one_sentence
+    from vaelab.objectives import Terms
+    from vaelab.runs.folder import format_summary
+    from vaelab.training import written_or_said
+
+    config, metrics, notes, trainer = trained
+    with suppress(KeyboardInterrupt):  # the run is done, so there is nothing to stop
+        try:
+            if metrics:
+                with written_or_said():
+                    summarise(config, metrics, trainer)
+        except Exception as error:
+            log.warning("TensorBoard's hyper-parameters tab lacks this run (%s)", one_sentence(error))
+        try:
+            print(format_summary(folder, metrics, Terms._fields, notes), flush=True)
+        except Exception as error:
+            log.warning("%s holds the final numbers; they cannot be printed (%s)", folder / "metrics.json", error)
     return metrics.get("val/elbo", math.nan)
 
 
@@ -461,6 +511,10 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     arguments = sys.argv[1:]
     try:
+        from vaelab.streams import forgive_streams
+
+        forgive_streams()
+        os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there
         if {"--help", "-h"} & set(arguments):
             show_help(arguments)
         elif any(argument.startswith("--exp") for argument in arguments):

@@ -8,7 +8,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-import forked
+try:
+    import forked
+except ModuleNotFoundError:  # in a drill, which imports this file as part of a package
+    from tests import forked
 
 ROOT = Path(__file__).parents[1]
 TINY = ("data.train_size=30", "data.val_size=7", "data.test_size=11")

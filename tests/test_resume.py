@@ -3,18 +3,24 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from remains import differences, points, remains
-from runner import compose_config, run_train, start_train
+from runner import ROOT, compose_config, run_train, start_train
 from train import resume, train
+from vaelab.data import Sine
+from vaelab.runs.folder import locked
+from vaelab.runs.state import read_state
 from vaelab.training import LastCheckpoint, VAEModule
 from vaelab.training import module as module_module
 
@@ -124,6 +130,88 @@ def test_it_ends_as_if_nothing_had_been(kind, death, references, tmp_path):
     assert differences(references(kind), remains(tmp_path)) == []
 
 
+EARLY = {
+    "trainer.num_sanity_val_steps=1": (VAEModule, "validation_step", 1),
+    "trainer.val_check_interval=1": (Sine, "train_dataloader", 1),
+    "callbacks.last.every_n_steps=null": (VAEModule, "_check_finite", 1),
+    "callbacks.last.every_n_steps=999": (VAEModule, "_check_finite", 2),
+}
+
+
+@pytest.mark.parametrize("key", EARLY)
+def test_a_run_that_dies_around_its_first_step_is_resumed(key, tmp_path):
+    keys = [*RUN, "trainer.max_epochs=1", key]
+    assert interrupted(tmp_path / "parts", keys, *EARLY[key])
+    assert {path.name for path in (tmp_path / "parts" / "checkpoints").iterdir()} == {"last.ckpt"}
+    go_on(tmp_path / "parts")
+    train(compose_config(tmp_path / "whole", *keys))
+    assert differences(remains(tmp_path / "whole"), remains(tmp_path / "parts")) == []
+    assert len(list((tmp_path / "parts").glob("events.out.tfevents.*"))) == len(
+        list((tmp_path / "whole").glob("events.out.tfevents.*"))
+    )
+
+
+def test_a_run_that_dies_before_training_is_started_again_by_the_command_that_is_shown(tmp_path, monkeypatch):
+    """It died while it read its data; its folder has blanks and quotes, and it was started elsewhere."""
+    folder, typed = tmp_path / "it's mine", ["latent_dim=3", "hydra.run.dir=it's\\ mine", "data.seed='5'"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *typed])
+    monkeypatch.chdir(tmp_path)
+    assert interrupted(folder, RUN, Sine, "setup", 1)
+    monkeypatch.undo()
+    with pytest.raises(
+        FileNotFoundError, match="holds no checkpoint, because its run ended before training began"
+    ) as said:
+        go_on(folder)
+    words = shlex.split(str(said.value).split("start it again with ")[1])
+    assert words[:3] == ["cd", str(tmp_path), "&&"]
+    assert words[3:] == ["python", str(ROOT / "train.py"), "latent_dim=3", "data.seed='5'", f"hydra.run.dir={folder}"]
+    with locked(folder):
+        refused("is in use by another process, which has not begun to train", folder)
+    train(compose_config(folder, *RUN, "trainer.max_epochs=1"))
+    assert (folder / "metrics.json").is_file()
+
+
+def test_a_run_that_keeps_no_checkpoint_cannot_be_resumed(tmp_path):
+    train(compose_config(tmp_path, *RUN, "trainer.fast_dev_run=true"))
+    refused("is a finished run that kept no checkpoint", tmp_path)
+
+
+def test_a_run_of_no_epochs_may_get_some_later(references, tmp_path, capsys):
+    train(compose_config(tmp_path, *RUN, "trainer.max_epochs=0"))
+    assert "nothing was trained" in capsys.readouterr().out
+    go_on(tmp_path, **{"trainer.max_epochs": "4"})
+    assert differences(references("as it is"), remains(tmp_path)) == []
+
+
+@pytest.mark.parametrize("works_until", [9, 33])
+def test_curves_that_cannot_be_written_end_a_run_that_is_resumed_later(
+    works_until, references, tmp_path, monkeypatch, capfd
+):
+    """TensorBoard's thread meets a full disk, and the state has no room for a new file."""
+    write, calls = RecordWriter.write, iter(range(10**9))
+
+    def full(writer, data):
+        if next(calls) >= works_until:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordWriter, "write", full)
+        patch.setattr("vaelab.runs.state.write_whole", no_room)
+        (tmp_path / "state.json").write_text("{}")
+        with pytest.raises(OSError, match=r"^the curves cannot be written \(No space left on device\); make room"):
+            train(compose_config(tmp_path, *RUN))
+    assert "Traceback" not in capfd.readouterr().err
+    assert read_state(tmp_path).state == "failed"
+    assert read_state(tmp_path).reason.startswith("the curves cannot be written")
+    go_on(tmp_path)
+    assert differences(references("as it is"), remains(tmp_path)) == []
+
+
+def no_room(path, contents):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_each_point_of_a_curve_is_there_once(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 31)
     go_on(tmp_path)
@@ -196,7 +284,7 @@ def refused(answer, folder, **changes):
 def test_what_cannot_go_on_is_said(tmp_path):
     refused("does not exist, so there is no run to go on with", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
-    refused("holds no checkpoint, so there is nothing to go on from", tmp_path)
+    refused("holds no checkpoint, so there is nothing to resume", tmp_path)
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     refused("is a file, and a run goes on from its newest", tmp_path / "checkpoints" / "last.ckpt")
     refused("optimizer.lr does not fit, because a run goes on as it was", tmp_path, **{"optimizer.lr": "1"})

@@ -144,7 +144,7 @@ def test_help_and_config_answer_without_heavy_imports(arguments, tmp_path, monke
     assert "latent_dim: 2" in process.stdout
     imported = {line.split("|")[-1].strip().split(".")[0] for line in process.stderr.splitlines()}
     assert "hydra" in imported
-    assert not imported & {"torch", "lightning", "tensorboard", "numpy", "vaelab"}
+    assert not imported & {"torch", "lightning", "tensorboard", "numpy"}
 
 
 BAD_INPUT = {

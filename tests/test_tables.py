@@ -1,6 +1,8 @@
 """Tables: what is written is read back, a failure leaves what was there, and little memory is held."""
 
+import os
 import re
+import signal
 import tracemalloc
 
 import numpy as np
@@ -173,3 +175,55 @@ def test_a_long_table_takes_little_memory(tmp_path, suffix, monkeypatch):
         assert tracemalloc.get_traced_memory()[1] < 5 << 20
     finally:
         tracemalloc.stop()
+
+
+def killed_while_writing(path):
+    """A process that writes a table is killed half way; -> the file that it leaves."""
+    process = os.fork()
+    if not process:
+
+        def deadly():
+            yield {"a": np.zeros((4, 2))}
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        write_table(path, deadly())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    (left,) = path.parent.glob(".*.unfinished")
+    return left
+
+
+@SUFFIX
+def test_what_a_killed_process_leaves_goes_with_the_next_table(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"an older result")
+    left = killed_while_writing(path)
+    assert path.read_bytes() == b"an older result"
+    assert left.name.startswith(f".a{suffix}.")
+    write_table(tmp_path / "b.csv", [{"a": np.zeros(3)}])
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"a{suffix}", "b.csv"]
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    """Also what is none of ours: a link, whose target stays too."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".x.unfinished").symlink_to(tmp_path / "mine")
+
+    def slow():
+        yield {"a": np.zeros(3)}
+        process = os.fork()
+        if not process:
+            write_table(tmp_path / "b.csv", [{"a": np.zeros(2)}])
+            os._exit(0)
+        assert os.waitpid(process, 0)[1] == 0
+        yield {"a": np.zeros(4)}
+
+    assert write_table(tmp_path / "a.npz", slow()) == 7
+    assert (tmp_path / "mine").read_text() == "mine"
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == [".x.unfinished", "a.npz", "b.csv", "mine"]
+
+
+def test_a_long_name_leaves_room_for_an_unfinished_one(tmp_path):
+    path = tmp_path / ("x" * 251 + ".npz")
+    assert write_table(path, [{"a": np.zeros(3)}]) == 3

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vaelab.checks import SPLITS, check_seed
+from vaelab.streams import complete_streams
 
 EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
-DATA  train, val or test, or a file: .npy .npz .csv .parquet, an IDX file, a folder of images
+DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
 SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
 COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
@@ -85,9 +87,16 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `vaelab` command; exits 0, or with one sentence and another code."""
+    if arguments is None:  # the command itself
+        complete_streams()
+        os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there
     options = parser().parse_args(arguments)
-    if arguments is None:  # the command itself: being told to end, it takes its unfinished files along
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if arguments is None:  # being told to end, it takes its unfinished files along
+        for number in ("SIGTERM", "SIGHUP"):
+            if found := getattr(signal, number, None):
+                signal.signal(found, lambda number, _: sys.exit(128 + number))
+        logging.basicConfig(format="%(message)s")  # on stderr
+        logging.getLogger("vaelab").setLevel(logging.INFO)
     try:
         run_verb(options)
         sys.stdout.flush()

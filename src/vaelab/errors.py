@@ -1,5 +1,6 @@
 """Any error as one sentence for the person who typed the command."""
 
+import errno
 import re
 import traceback
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from difflib import get_close_matches
 
 from vaelab.escapes import for_terminal
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PLAIN = ("HydraException", "MisconfigurationException")  # Hydra's and Lightning's own words
 LIST_KEYS = "`python train.py --cfg job` lists the keys"
 EXTRA = "pip install -c constraints.txt -e '.[sweep]'"  # what launchers and searches need
@@ -41,6 +43,8 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
         return f"{match[1]} is not a group; {LIST_KEYS}"
     if match := re.match(r"Could not override '(.+?)'", text):
         nearest = _nearest_key(error.__cause__)
+        if match[1].startswith("trainer.") and not nearest:
+            return f"{match[1]} is not in conf/trainer; if it is a flag of Lightning's Trainer, write +{match[1]}=…"
         return (
             f"{match[1]} is not a key, so nothing would read it; {f'did you mean {nearest}?' if nearest else LIST_KEYS}"
         )
@@ -54,10 +58,14 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
             "into quotes of its own, as in 'data.root=\"~/my images\"'"
         )
     if text.startswith("Config group override must be"):
-        return f"a group was given no option; name one, as in model=gaussian ({LIST_KEYS})"
+        return (
+            f"a group was given no option; name one, as in model=gaussian, or leave it out, as in ~logger ({LIST_KEYS})"
+        )
     while type(error).__name__ == "InstantiationException" and error.__cause__ is not None:
         error = error.__cause__  # what the constructor itself raised
     text = " ".join(str(error)[:LONGEST].split())
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"there is no room left on the disk{f' for {error.filename}' if error.filename else ''}; make room first"
     if match := re.search(r"Function '(\w+)' returned nan values in its (\d+)th output", text):
         return (
             f"the gradient of {match[1]} is nan (its output {match[2]}), because its input overflowed or vanished; try "

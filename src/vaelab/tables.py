@@ -1,7 +1,6 @@
 """Tables of results, written a chunk at a time: .npz, .csv and .parquet."""
 
 import math
-import os
 import shutil
 import tempfile
 import zipfile
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+
+from vaelab.unfinished import replacing
 
 Chunk = Mapping[str, np.ndarray]
 
@@ -56,12 +57,10 @@ def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
         OSError: the folder does not exist, or the file cannot be written.
     """
     path = check_table_path(path)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        whole = Path(folder) / path.name
-        rows = WRITERS[path.suffix.lower()](whole, _checked(chunks))
+    with replacing(path) as file:
+        rows = WRITERS[path.suffix.lower()](file, _checked(chunks))
         if not rows:
             raise ValueError(f"{path} was not written, because there are no rows; give at least one")
-        os.replace(whole, path)
     return rows
 
 
@@ -83,8 +82,11 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
             yield arrays
 
 
-def _write_npz(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
-    """Each array goes to a raw file of its own first, because its header must say how many rows there are."""
+def _write_npz(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+    """Each array goes to a raw file of its own first, because its header must say how many rows there are.
+
+    The raw files have no name, so that they are gone when the process is.
+    """
     rows = 0
     arrays: dict[str, np.ndarray] = {}
     with ExitStack() as stack:
@@ -92,11 +94,11 @@ def _write_npz(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
         for arrays in chunks:
             for name, array in arrays.items():
                 if name not in files:
-                    raw = path.parent / f"{len(files)}.raw"
-                    files[name] = cast(BinaryIO, stack.enter_context(raw.open("w+b")))
+                    raw = stack.enter_context(tempfile.TemporaryFile(dir=Path(whole.name).parent))
+                    files[name] = cast(BinaryIO, raw)
                 files[name].write(np.ascontiguousarray(array).data)
             rows += len(next(iter(arrays.values())))
-        with zipfile.ZipFile(path, "w") as archive:
+        with zipfile.ZipFile(whole, "w") as archive:
             for name, file in files.items():
                 # A fixed date: the same results give the same bytes.
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
@@ -112,21 +114,21 @@ def _write_npy_header(file: BinaryIO, like: np.ndarray, rows: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def _write_csv(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+def _write_csv(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
     from pyarrow import csv
 
     whole_numbers = ({name: _bools_as_digits(array) for name, array in chunk.items()} for chunk in chunks)
-    return _write_arrow(whole_numbers, lambda schema: csv.CSVWriter(path, schema))
+    return _write_arrow(whole_numbers, lambda schema: csv.CSVWriter(whole, schema))
 
 
 def _bools_as_digits(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
-def _write_parquet(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+def _write_parquet(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
     from pyarrow import parquet
 
-    return _write_arrow(chunks, lambda schema: parquet.ParquetWriter(path, schema))
+    return _write_arrow(chunks, lambda schema: parquet.ParquetWriter(whole, schema))
 
 
 def _write_arrow(chunks: Iterator[dict[str, np.ndarray]], open_writer: Callable[[Any], Any]) -> int:
@@ -173,7 +175,7 @@ def _columns(chunk: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return columns
 
 
-WRITERS: dict[str, Callable[[Path, Iterator[dict[str, np.ndarray]]], int]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Iterator[dict[str, np.ndarray]]], int]] = {
     ".npz": _write_npz,
     ".csv": _write_csv,
     ".parquet": _write_parquet,

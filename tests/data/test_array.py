@@ -111,17 +111,24 @@ def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
     rows[17, 2] = bad
     path = written(tmp_path, rows)
     with pytest.raises(
-        ValueError, match=rf"\A.*rows\.npy holds {bad:g} in row 17 .*{support} data.*model=gaussian.*\Z"
+        ValueError, match=rf"\A.*rows\.npy holds {bad:g} in row 17, number 2 .*{support} data.*model=gaussian.*\Z"
     ):
         ready(path, support=support)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
-def test_a_number_that_is_not_finite_is_named(tmp_path, bad):
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (math.nan, "has no number in row 17, number 2 .*data.missing=drop"),
+        (math.inf, "holds inf in row 17, number 2 "),
+        (-math.inf, "holds -inf in row 17, number 2 "),
+        (1e300, r"finite and fit into float32 .* holds 1e\+300 in row 17, number 2 "),
+    ],
+)
+def test_a_number_that_is_not_finite_is_named(tmp_path, bad, said):
     rows = ROWS.double()
     rows[17, 2] = bad
-    word = "inf" if bad == 1e300 else f"{bad}"
-    with pytest.raises(ValueError, match=rf"\A.*rows\.npy holds {word} in row 17 .*finite.*\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*{said}.*\Z"):
         ready(written(tmp_path, rows))
 
 
@@ -168,7 +175,10 @@ def test_the_description_tells_data_apart_by_their_numbers(tmp_path):
         "measure": "density",
         "per": "row of 4 numbers",
         "data": f"23x4 numbers (CRC-32 {crc:08x})",
+        "splits": "2 rows to validate and 2 to test, drawn by seed 0",
         "binarisation": "none",
         "dequantisation": "none",
+        "val_checksum": f"{zlib.crc32(data.val.numpy().tobytes()):08x}",
+        "test_checksum": f"{zlib.crc32(data.test.numpy().tobytes()):08x}",
     }
     assert Array("rows.npy", support="binary").describe()["measure"] == "mass"

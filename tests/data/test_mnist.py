@@ -20,7 +20,8 @@ from idx_files import (
 )
 from vaelab.data import MNIST
 from vaelab.data.download import SHA256
-from vaelab.data.idx import find, read_images
+from vaelab.data.idx import read_images
+from vaelab.data.idx_folder import find
 
 CANONICAL = Path(__file__).parents[2].parent / "shared/data/mnist"
 SUPPORTS = ("binary", "unit_interval", "real")

@@ -1,7 +1,10 @@
 """What every data module offers: fixed batches, prepared rows, names, labels and a description."""
 
 import math
+import re
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -18,11 +21,17 @@ from idx_files import (
 )
 from vaelab.data import MNIST, Array, DataModule, Sine
 from vaelab.data.idx import read_labels
+from vaelab.data.rows import at_index
 
 SPLITS = ("train", "val", "test")
 EACH_SPLIT = pytest.mark.parametrize("split", SPLITS)
 EACH_SUPPORT = pytest.mark.parametrize("support", ["binary", "unit_interval", "real"])
 NUMBERS = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+
+
+def after(rows):
+    """Places in a chunk that follows this many rows."""
+    return lambda row, number: at_index(rows + row, number)
 
 
 class Own(DataModule):
@@ -174,12 +183,12 @@ def test_floats_are_prepared_already(support, value):
 @pytest.mark.parametrize(
     ("support", "value", "words"),
     [
-        ("binary", 0.5, r"holds 0\.5 in row 1 .*only 0 and 1.*uint8"),
-        ("binary", 255.0, r"holds 255 in row 1 .*only 0 and 1.*uint8"),
-        ("unit_interval", 1.5, r"holds 1\.5 in row 1 .*from 0 to 1.*uint8"),
-        ("unit_interval", -0.1, r"holds -0\.1 in row 1 .*from 0 to 1.*uint8"),
+        ("binary", 0.5, r"holds 0\.5 in row 1, .*only 0 and 1.*uint8"),
+        ("binary", 255.0, r"holds 255 in row 1, .*only 0 and 1.*uint8"),
+        ("unit_interval", 1.5, r"holds 1\.5 in row 1, .*from 0 to 1.*uint8"),
+        ("unit_interval", -0.1, r"holds -0\.1 in row 1, .*from 0 to 1.*uint8"),
         ("real", 255.0, r"whole numbers up to 255 as floats.*uint8"),
-        ("real", math.nan, r"holds nan in row 1 .*finite"),
+        ("real", math.nan, r"holds nan in row 1, .*finite"),
     ],
 )
 def test_floats_outside_the_support_are_refused(support, value, words):
@@ -194,8 +203,10 @@ def test_floats_outside_the_support_are_refused(support, value, words):
 def test_integers_that_are_no_grey_are_refused(support, value):
     rows = torch.zeros(3, 4, dtype=torch.int64)
     rows[1, 2] = value
-    with pytest.raises(ValueError, match=rf"\Athe data holds {value} in row 11 .*from 0 to 255.*\Z"):
-        MNIST(support=support).prepare(rows, (1, 2, 2), first=10)
+    with pytest.raises(
+        ValueError, match=rf"\Agrey pixels must be .* 0 to 255, but the data holds {value} in row 11, .*\Z"
+    ):
+        MNIST(support=support).prepare(rows, (1, 2, 2), where=after(10))
 
 
 @pytest.mark.parametrize(
@@ -222,12 +233,12 @@ def test_rows_of_another_length_are_refused(data, x_shape, listed):
 def test_a_number_that_is_not_finite_is_named(data, bad):
     rows = torch.zeros(9, 3)
     rows[4, 1] = bad
-    with pytest.raises(ValueError, match=rf"\Athe data holds {bad} in row 104 .*finite.*\Z"):
-        data.prepare(rows, (3,), first=100)
+    with pytest.raises(ValueError, match=rf"\Athe data holds {bad} in row 104, .*finite.*\Z"):
+        data.prepare(rows, (3,), where=after(100))
 
 
 def test_array_rows_must_lie_in_the_support():
-    with pytest.raises(ValueError, match=r"\Athe data holds 2 in row 0 .*binary data.*trained on\Z"):
+    with pytest.raises(ValueError, match=r"\Athe data holds 2 in row 0, .*binary data.*trained on\Z"):
         Array("rows.npy", support="binary").prepare(torch.tensor([[2, 1]]), (2,))
 
 
@@ -330,7 +341,9 @@ def test_levels_are_those_of_discrete_pixels():
 def test_sine_describes_itself(options, per, data):
     described = Sine(**options).describe()
     assert (described["measure"], described["per"], described["data"]) == ("density", per, data)
-    assert described == Sine(**options, seed=4).describe()
+    assert described["splits"] == "2000 points to validate and 2000 to test, drawn by seed 0"
+    other = Sine(**options, seed=4).describe()
+    assert {key for key in described if described[key] != other[key]} == {"splits"}
 
 
 @pytest.mark.parametrize(
@@ -339,7 +352,7 @@ def test_sine_describes_itself(options, per, data):
         ({}, "mass", "dynamic in training, validation and test drawn once (seed 0)", "none"),
         ({"resample": False, "seed": 3}, "mass", "fixed (seed 3)", "none"),
         ({"support": "unit_interval"}, "density", "none", "none"),
-        ({"support": "real"}, "density", "none", "uniform, 256 levels"),
+        ({"support": "real"}, "density", "none", "uniform, 256 levels (seed 0)"),
     ],
 )
 def test_images_describe_themselves(tmp_path, options, measure, binarisation, dequantisation):
@@ -347,7 +360,9 @@ def test_images_describe_themselves(tmp_path, options, measure, binarisation, de
     data = MNIST(tmp_path / "letters", val_size=7, **options)
     before = data.describe((1, 5, 7))
     data.setup()
-    assert before == data.describe()
+    after = data.describe()
+    assert before.items() <= after.items()
+    assert after.keys() - before.keys() == {"val_checksum", "test_checksum"}
     assert before["per"] == "image of 5x7 pixels"
     assert before["data"].startswith("30 + 11 images in letters (")
     assert (before["measure"], before["binarisation"], before["dequantisation"]) == (
@@ -380,3 +395,87 @@ def test_mnist_goes_by_its_name_wherever_it_lies(tmp_path, monkeypatch):
     assert MNIST(tmp_path / "copy").describe()["data"] != "MNIST"
     write_idx_images(tmp_path / "copy" / TEST, random_images(11, 5, 7, seed=77))
     assert MNIST(tmp_path / "copy").describe()["data"] != "MNIST"
+
+
+def test_the_checksum_of_a_split_is_that_of_its_examples(tmp_path):
+    data = Own()
+    data.setup()
+    content = b"".join(part.numpy().tobytes() for part in data.val)
+    assert data.checksum("val") == data.describe()["val_checksum"] == f"{zlib.crc32(content):08x}"
+    with pytest.raises(ValueError, match="split=all is not known"):
+        data.checksum("all")
+
+
+@pytest.mark.parametrize("key", ["seed", "val_size", "test_size", "noise_std", "domain", "surface", "train_size"])
+def test_sine_data_compare_only_if_the_same_points_are_scored(key):
+    options = {"noise_std": 0.1, "val_size": 11, "test_size": 7, "train_size": 13}
+    other = {"seed": 1, "val_size": 12, "test_size": 8, "noise_std": 0.2, "domain": (-1, 1), "surface": True}
+    first, second = Sine(**options), Sine(**{**options, key: other.get(key, 17)})
+    for data in (first, second):
+        data.setup()
+    assert (first.describe() == second.describe()) == (key == "train_size")
+
+
+@pytest.mark.parametrize(("options", "same"), [({}, True), ({"seed": 1}, False), ({"val_size": 0.2}, False)])
+def test_rows_compare_only_if_the_same_are_scored(tmp_path, options, same):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(23, 2)))
+    first, second = Array(tmp_path / "a.npy"), Array(tmp_path / "a.npy", batch_size=7, **options)
+    for data in (first, second):
+        data.setup()
+    assert (first.describe() == second.describe()) == same
+
+
+@pytest.mark.parametrize("support", ["binary", "unit_interval", "real"])
+def test_images_compare_only_if_the_same_pixels_are_scored(tmp_path, support):
+    write_small_mnist(tmp_path, train=30, test=11)
+    first = mnist(tmp_path, support=support).describe()
+    assert first == mnist(tmp_path, support=support, batch_size=3).describe()
+    other = mnist(tmp_path, support=support, val_size=6).describe()
+    assert {key for key in first if first[key] != other[key]} == {"splits", "val_checksum"}
+    drawn = mnist(tmp_path, support=support, seed=1).describe()
+    assert (first["test_checksum"] == drawn["test_checksum"]) == (support == "unit_interval")
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "bfloat16",
+        "float64",
+    ],
+)
+def test_numbers_of_every_type_become_float32(dtype):
+    rows = torch.tensor([[0, 1], [1, 1], [1, 0]]).to(getattr(torch, dtype))
+    found = Array("rows.npy").prepare(rows, (2,))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[0, 1], [1, 1], [1, 0]]
+    assert MNIST().prepare(rows, (1, 1, 2)).flatten(1).tolist() == [[0, 1], [1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "said"),
+    [
+        (2**53, torch.int64, "smaller than 2^53"),
+        (-(2**53), torch.int64, "smaller than 2^53"),
+        (2**64 - 1, torch.uint64, "smaller than 2^53"),
+        (2**53, torch.uint64, "smaller than 2^53"),
+        (1e39, torch.float64, "fit into float32"),
+    ],
+)
+def test_numbers_that_would_become_others_are_refused(number, dtype, said):
+    rows = torch.tensor([[1, 1], [number, 1]], dtype=dtype)
+    value = "1e+39" if dtype == torch.float64 else str(number)
+    for data, shape in ((Array("rows.npy"), (2,)), (MNIST(support="real"), (1, 1, 2))):
+        with pytest.raises(
+            ValueError, match=rf"must .*{re.escape(said)}.* holds {re.escape(value)} in row 1, number 0"
+        ):
+            data.prepare(rows, shape)

@@ -1,9 +1,10 @@
 """LightningDataModules that serve (x, target) batches, and readers of rows from files."""
 
 from vaelab.data.array import Array
-from vaelab.data.files import read_chunks
+from vaelab.data.files import open_rows, read_chunks
 from vaelab.data.mnist import MNIST
 from vaelab.data.module import DataModule
+from vaelab.data.readers.source import Reading
 from vaelab.data.sine import Sine
 
-__all__ = ["MNIST", "Array", "DataModule", "Sine", "read_chunks"]
+__all__ = ["MNIST", "Array", "DataModule", "Reading", "Sine", "open_rows", "read_chunks"]

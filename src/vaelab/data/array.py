@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import check_choice, check_seed, check_whole
-from vaelab.data.files import KINDS, read_chunks
+from vaelab.data.columns import order_columns
+from vaelab.data.files import KINDS, open_rows
 from vaelab.data.module import DataModule
+from vaelab.data.readers.source import Reading
 from vaelab.data.rows import SUPPORTS, check_rows
 
 
 class Array(DataModule):
-    """Rows of numbers that reconstruct themselves, from a .npy, .npz, .csv, .parquet or IDX file (`files.read_chunks`).
+    """Rows of numbers that reconstruct themselves, from any file or folder that `read_chunks` reads.
 
     The numbers are taken as they are, as float32: nothing is scaled, so densities are per unit of the file. Each row
     falls into one of the three splits, at random; its place depends on the number of rows, the sizes and `seed` alone.
@@ -27,13 +29,19 @@ class Array(DataModule):
         batch_size: rows per training batch.
         eval_batch_size: rows per validation and test batch.
         seed: decides the splits.
+        header: whether the first line of a .csv holds names; None decides from the line itself.
+        missing: what becomes of a row with a missing number: `refuse` or `drop`.
+        background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
         support: what the likelihood scores: `binary` takes 0 and 1 only, `unit_interval` numbers from 0 to 1.
 
     Raises:
-        ValueError: no path, a size or support that makes no sense, a file that holds no rows of numbers, splits that
-            leave nothing to train on, or a number that is not finite or outside the support.
+        ValueError: no path, a value that makes no sense, a file that holds no rows of numbers, splits that leave
+            nothing to train on, a number that is missing, not finite or outside the support, or columns other than
+            those of `model_names`.
         FileNotFoundError: there is no such file.
     """
+
+    reads_columns = True
 
     def __init__(
         self,
@@ -43,6 +51,9 @@ class Array(DataModule):
         batch_size: int = 100,
         eval_batch_size: int = 1_000,
         seed: int = 0,
+        header: bool | None = None,
+        missing: str = "refuse",
+        background: str | int = "white",
         support: str = "real",
     ) -> None:
         super().__init__()
@@ -56,6 +67,7 @@ class Array(DataModule):
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
+        self.reading = Reading(header, missing, background)
         self.support = check_choice("data.support", support, SUPPORTS)
         self.levels = 2 if support == "binary" else None
 
@@ -76,21 +88,51 @@ class Array(DataModule):
         self.train, self.val, self.test = (
             rows[part.sort().values] for part in order.split([n - n_val - n_test, n_val, n_test])
         )
+        self._splits = f"{n_val} rows to validate and {n_test} to test, drawn by seed {self.seed}"
         self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {zlib.crc32(rows.numpy().tobytes()):08x})"
 
     def _read(self) -> Tensor:
-        """All rows, (n, *row) float32."""
+        """All rows, (n, *row) float32, their columns in the order of `model_names` if it is known."""
         cure = "use a model of real numbers such as model=gaussian, or bring the file to that range"
+        source = open_rows(self.path, reading=self.reading)
+        order = order_columns(source.names, self.model_names, str(self.path))
+        self._names = source.names if order is None else self.model_names
         chunks: list[Tensor] = []
         first = 0
-        for chunk in read_chunks(self.path):
-            chunks.append(check_rows(chunk.float(), self.support, str(self.path), cure, first))
+        for chunk in source.chunks:
+            chunk = chunk if order is None else chunk[:, order]
+            place = source.placed(first, order)
+            chunks.append(check_rows(chunk.float(), self.support, str(self.path), cure, place))
             first += len(chunk)
+        self._report = source.report
         return torch.cat(chunks)
+
+    @property
+    def read_report(self) -> str:
+        """See `DataModule.read_report`."""
+        return getattr(self, "_report", "")
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the columns, as the file or the trained model gives them; None if neither does."""
+        return getattr(self, "_names", None) or self.model_names
+
+    @property
+    def x_names(self) -> tuple[str, ...] | None:
+        """As `names`."""
+        return self.names
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
         """See `DataModule.describe`. The data go by shape and CRC-32; by the file's name until they are set up."""
-        return {**super().describe(x_shape), "data": getattr(self, "_identity", self.path.name)}
+        return {
+            **super().describe(x_shape),
+            "data": getattr(self, "_identity", self.path.name),
+            "splits": getattr(
+                self,
+                "_splits",
+                f"drawn by seed {self.seed} with val_size {self.val_size} and test_size {self.test_size}",
+            ),
+        }
 
 
 def _check_size(name: str, value: Any) -> int | float:

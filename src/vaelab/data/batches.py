@@ -18,6 +18,7 @@ class Batches:
         prepare: applied to each batch of x as it is drawn, such as a fresh binarisation.
         share: (i, k): of each batch, prepared, row i and every k-th after it, where k processes share one run; the
             first row, which then counts nothing, where a batch has none for this process.
+        fixed: whether `prepare` draws the same for a batch in every pass, as `trainer.overfit_batches` wants it.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Batches:
         shuffle: bool = False,
         prepare: Callable[[Tensor], Tensor] | None = None,
         share: tuple[int, int] = (0, 1),
+        fixed: bool = False,
     ) -> None:
         self.x = x
         self.target = target
@@ -35,6 +37,7 @@ class Batches:
         self.shuffle = shuffle
         self.prepare = prepare
         self.share = share
+        self.fixed = fixed
 
         self.full = min(batch_size, len(x))  # examples of every batch but the last
         self.start: Tensor | None = None  # torch's random state before the order of this pass was drawn
@@ -61,13 +64,20 @@ class Batches:
         for rows in order[0].to(self.x.device).split(self.batch_size)[self.drawn :]:
             x = self.x.index_select(0, rows)  # a fifth of the time of self.x[rows]
             if self.prepare is not None:
-                x = self.prepare(x)
+                x = self._prepared(x, self.drawn) if self.fixed else self.prepare(x)
             self.drawn += 1
             if self.share != (0, 1):
                 i, k = self.share
                 own = slice(i, None, k) if i < len(x) else slice(1)
                 x, rows = x[own], rows[own]
             yield x, x if self.target is None else self.target.index_select(0, rows)
+
+    def _prepared(self, x: Tensor, index: int) -> Tensor:
+        """A batch with draws of its own, which leave torch's generators as they were."""
+        assert self.prepare is not None
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            torch.manual_seed(index)
+            return self.prepare(x)
 
     def _order(self) -> Tensor:
         """The rows of this pass in their order, (n,); that of a pass that goes on is drawn as it was, and once."""

@@ -15,29 +15,10 @@ from typing import BinaryIO, cast
 import torch
 from torch import Tensor
 
+from vaelab.data.bounded import CHUNK, UnreadableFile, check_growth, read_up_to
+
 IMAGES = 0x00000803
 LABELS = 0x00000801
-CHUNK = 1 << 20
-SMALL, GROWTH = 1 << 26, 200  # bytes that any file may grow to, and times its own size
-
-
-class UnreadableFile(ValueError):
-    """A file that is not what it should be: one sentence with the file, the cause and the cure."""
-
-
-def find(folder: Path, name: str) -> Path:
-    """The file `name` or `name`.gz in `folder`, raw first.
-
-    Raises:
-        FileNotFoundError: neither is there.
-    """
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"data.root={folder} holds neither {name} nor {name}.gz; point data.root at a folder of IDX files, or leave "
-        "it out to download MNIST"
-    )
 
 
 def read_images(path: Path) -> Tensor:
@@ -62,7 +43,7 @@ def stream_images(path: Path, rows: int | None = None) -> Iterator[Tensor]:
         what = f"{n} images of {height}x{width} pixels"
         if not n * height * width:
             raise UnreadableFile(f"{path} promises {what}, so there is nothing in it; put images in its place")
-        if path.suffix == ".gz":
+        if _is_packed(path):
             check_growth(path, n * height * width, what)
         at_once = min(rows or n, max(1, CHUNK // (height * width)))
         for done in range(0, n, at_once):
@@ -83,30 +64,19 @@ def read_labels(path: Path) -> Tensor:
     return torch.tensor(list(labels))
 
 
-def check_growth(path: Path, promised: int, what: str) -> None:
-    """Raises `UnreadableFile` where a compressed file would fill the memory with what it hardly holds."""
-    if promised > max(SMALL, GROWTH * (size := path.stat().st_size)):
-        raise UnreadableFile(
-            f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, as no real data do; fetch "
-            "it again, or write it without compression"
-        )
-
-
-def read_up_to(file: BinaryIO, limit: int) -> bytearray:
-    """Up to `limit` bytes, a chunk at a time: a header's promise alone allocates nothing."""
-    content = bytearray()
-    while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
-        content += chunk
-    return content
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
+        with cast(BinaryIO, gzip.open(path)) if _is_packed(path) else path.open("rb") as file:
             yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableFile(f"{path} is no whole gzip file ({error}); fetch it again") from error
+
+
+def _is_packed(path: Path) -> bool:
+    """Whether a file is gzipped, by its name or by its first bytes: a browser may leave out the .gz or add .1 to it."""
+    with path.open("rb") as file:
+        return path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
 
 
 def _read_header(file: BinaryIO, path: Path, wanted: int, kind: str, size: int) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """MNIST, and any other image set in the IDX format."""
 
+import logging
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +11,16 @@ from torch import Generator, Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag, check_seed, check_whole
 from vaelab.data.download import MIRRORS, download_mnist
-from vaelab.data.idx import find, read_images, read_labels, stream_images
+from vaelab.data.idx import read_images, read_labels, stream_images
+from vaelab.data.idx_folder import find
 from vaelab.data.module import DataModule
-from vaelab.data.rows import SUPPORTS, check_rows, shape_rows
+from vaelab.data.rows import SUPPORTS, Where, at_index, check_grey, check_rows, plain, shape_rows
+from vaelab.escapes import for_terminal
 
 TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
+log = logging.getLogger(__name__)
+
 CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `_identify` sees it
 
 
@@ -30,8 +35,9 @@ class MNIST(DataModule):
     so that scores compare across epochs, runs and models.
 
     Args:
-        root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and where there are labels
-            `train-labels-idx1-ubyte` and `t10k-labels-idx1-ubyte`; None downloads MNIST, once, to the user's cache.
+        root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and if there are labels
+            `train-labels-idx1-ubyte` and `t10k-labels-idx1-ubyte`. IDX files of another name are found too, if it holds
+            the word train or test (or t10k). None downloads MNIST, once, to the user's cache.
         val_size: how many of the last training images are the validation split.
         batch_size: images per training batch.
         eval_batch_size: images per validation and test batch.
@@ -92,9 +98,9 @@ class MNIST(DataModule):
         """Reads the files and draws the pixels of the validation and test splits, once."""
         if hasattr(self, "test"):
             return
-        path = find(self._folder, TRAIN_IMAGES)
+        path, test_path = find(self._folder, TRAIN_IMAGES), find(self._folder, TEST_IMAGES)
         images = read_images(path).unsqueeze(1)  # (n, 1, rows, columns)
-        test = read_images(find(self._folder, TEST_IMAGES)).unsqueeze(1)
+        test = read_images(test_path).unsqueeze(1)
         if images.shape[1:] != test.shape[1:]:
             raise ValueError(
                 f"data.root={self._folder} mixes training images of {tuple(images.shape[2:])} pixels with test images "
@@ -112,6 +118,24 @@ class MNIST(DataModule):
         self.val = self._pixels(images[-self.val_size :], self._generator(1))
         self.test = self._pixels(test, self._generator(2))
         self._identity = len(images), len(test), zlib.crc32(test.numpy().tobytes())
+        self._report = self._reported(path, test_path)
+        if self._report:
+            log.info(self._report)
+
+    def _reported(self, train: Path, test: Path) -> str:
+        """Which files were read, if their names are not MNIST's own."""
+        if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
+            return ""
+        counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
+        turned = "; files of EMNIST hold rows and columns exchanged, and were left so" * (
+            "emnist" in train.name.lower()
+        )
+        return for_terminal(f"read {counts} {test.name}{turned}")
+
+    @property
+    def read_report(self) -> str:
+        """See `DataModule.read_report`."""
+        return getattr(self, "_report", "")
 
     def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
         """All x of a split (n, 1, rows, columns), and None; training pixels as `resample=False` draws them."""
@@ -147,7 +171,7 @@ class MNIST(DataModule):
         return (grey + steps / 2**16) / 256
 
     def prepare(
-        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, first: int = 0
+        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
     ) -> Tensor:
         """Images as a file holds them -> (n, *x_shape) float32, with pixels as in training; see `DataModule.prepare`.
 
@@ -158,15 +182,15 @@ class MNIST(DataModule):
         Raises:
             ValueError: as `DataModule.prepare`; grey outside 0 to 255; or floats that are evidently grey.
         """
-        rows = shape_rows(rows, x_shape)
+        rows = plain(shape_rows(rows, x_shape), where)
         if rows.is_floating_point() or rows.dtype == torch.bool:
-            return self._check_prepared(rows.float(), first)
+            return self._check_prepared(rows.float(), where)
         black_and_white = self.support == "binary" and bool(((rows == 0) | (rows == 1)).all())
-        return rows.float() if black_and_white else self._pixels(_check_grey(rows, first), generator)
+        return rows.float() if black_and_white else self._pixels(check_grey(rows, where), generator)
 
-    def _check_prepared(self, x: Tensor, first: int) -> Tensor:
+    def _check_prepared(self, x: Tensor, where: Where) -> Tensor:
         cure = "give grey pixels as integers from 0 to 255 (uint8), or floats that are prepared already"
-        check_rows(x, self.support, "the data", cure, first)
+        check_rows(x, self.support, "the data", cure, where)
         if len(x) and x.max() > 1 and bool((x == x.round()).all()):
             raise ValueError(
                 f"the data holds whole numbers up to {x.max():g} as floats, but grey as float lies in [0, 1) "
@@ -204,8 +228,9 @@ class MNIST(DataModule):
             **super().describe(x_shape),
             "per": f"image of {shape[-2]}x{shape[-1]} pixels" if shape and len(shape) > 1 else "image",
             "data": self._name(),
+            "splits": f"the last {self.val_size} training images validate, and the test images test",
             "binarisation": f"{drawn} (seed {self.seed})" if self.support == "binary" else "none",
-            "dequantisation": "uniform, 256 levels" if self.support == "real" else "none",
+            "dequantisation": f"uniform, 256 levels (seed {self.seed})" if self.support == "real" else "none",
         }
 
     def _name(self) -> str:
@@ -227,19 +252,3 @@ def _identify(folder: Path) -> tuple[int, int, int]:
     for images in stream_images(find(folder, TEST_IMAGES)):
         n_test, crc = n_test + len(images), zlib.crc32(images.numpy().tobytes(), crc)
     return n_train, n_test, crc
-
-
-def _check_grey(rows: Tensor, first: int) -> Tensor:
-    """Integers as uint8.
-
-    Raises:
-        ValueError: one of them is no grey level.
-    """
-    outside = (rows < 0) | (rows > 255)
-    if outside.any():
-        bad = int(outside.flatten(1).any(-1).nonzero()[0])
-        raise ValueError(
-            f"the data holds {rows[bad][outside[bad]][0].item()} in row {first + bad} (counting from 0), but grey "
-            "pixels go from 0 to 255; scale the pixels, or give floats that are prepared already"
-        )
-    return rows.to(torch.uint8)

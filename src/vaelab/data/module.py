@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -10,16 +11,17 @@ from torch import Generator, Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_whole
 from vaelab.data.batches import Batches
-from vaelab.data.rows import check_rows, shape_rows
+from vaelab.data.readers.source import Reading
+from vaelab.data.rows import Where, at_index, check_rows, plain, shape_rows
 
 
 class DataModule(LightningDataModule):
     """Serves (x, target) batches, and answers what the evaluation of a model asks about its data.
 
-    A subclass gives `x_shape` and `target_shape`, known after `setup` at the latest, and in `setup` leaves `train`,
-    `val` and `test`: each (n, *x_shape) where x reconstructs itself, or the pair x and target, (n, *target_shape).
-    The rest has defaults that fit data of which nothing more is known. Where x is not what the likelihood scores and
-    lies elsewhere than `support`, override `prepare`.
+    A subclass gives `x_shape` and `target_shape`, known after `setup` at the latest, and in `setup` leaves `train`, and
+    if there are any `val` and `test`: each (n, *x_shape) if x reconstructs itself, or the pair x and target,
+    (n, *target_shape). The rest has defaults that fit data of which nothing more is known. Where x is not what the
+    likelihood scores and lies elsewhere than `support`, override `prepare`.
 
     Attributes:
         x_shape: shape of one x, what the encoder sees.
@@ -31,6 +33,10 @@ class DataModule(LightningDataModule):
         levels: how many discrete values a dimension of the target takes, for bits per dimension; None where continuous.
             Where `describe()["measure"]` is `mass`, log p is their log-probability. Where it is `density`, the k values
             were dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on their log-probability.
+        model_names: the names of x that a trained model knows, in its order; set when the data of a run are loaded.
+        reading: how files of rows are read where there is a choice.
+        reads_columns: whether x are the columns of a file. Then a file that a trained model is given must have them
+            too, and tables of results repeat their names.
     """
 
     x_shape: tuple[int, ...]
@@ -43,18 +49,31 @@ class DataModule(LightningDataModule):
     eval_batch_size: int = 1_000
     redraw: Callable[[Tensor], Tensor] | None = None
     levels: int | None = None
+    model_names: tuple[str, ...] | None = None
+    reading: Reading = Reading()
+    reads_columns: bool = False
 
     def setup(self, stage: str | None = None) -> None:
         """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""
 
     def train_dataloader(self) -> Batches:
-        """Shuffled (x, target) batches; x passes through `redraw`. Of several processes each gets its rows of each."""
-        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(*self._on_device("train"), self.batch_size, True, self.redraw, share)
+        """Shuffled (x, target) batches; x passes through `redraw`. Of several processes each gets its rows of each.
 
-    def val_dataloader(self) -> Batches:
-        """(x, target) batches in a fixed order."""
-        return Batches(*self._on_device("val"), self.eval_batch_size)
+        With `trainer.overfit_batches` they come in one order, and `redraw` draws the same each time.
+        """
+        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        fixed = bool(getattr(self.trainer, "overfit_batches", 0))
+        return Batches(*self._on_device("train"), self.batch_size, not fixed, self.redraw, share, fixed)
+
+    def val_dataloader(self) -> Batches | list[Batches]:
+        """(x, target) batches in a fixed order; an empty list if there is no `val`."""
+        if not hasattr(self, "val"):
+            return []
+        x, target = self._on_device("val")
+        overfit, size = getattr(self.trainer, "overfit_batches", 0), self.eval_batch_size
+        if 0 < overfit < 1:  # that fraction of a single large batch would be no batch
+            size = max(1, min(size, int(len(x) * overfit)))
+        return Batches(x, target, size)
 
     def test_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""
@@ -102,32 +121,45 @@ class DataModule(LightningDataModule):
         return (x if target is None else target).mean(0)
 
     def fingerprint(self) -> int:
-        """A checksum of every number that the three splits are served from (CRC-32)."""
+        """A checksum of every number that the splits are served from (CRC-32)."""
         found = 0
-        for split in SPLITS:
+        for split in filter(partial(hasattr, self), SPLITS):
             for tensor in _pair(getattr(self, split)):
                 if tensor is not None:
                     found = zlib.crc32(tensor.contiguous().numpy().data, found)
         return found
 
+    def checksum(self, split: str) -> str:
+        """CRC-32 of the examples of a split as they are served, x and target, as 8 hexadecimal digits.
+
+        Raises:
+            ValueError: the split is not known, or not set up.
+        """
+        found = 0
+        for tensor in self.examples(split):
+            if tensor is not None:
+                found = zlib.crc32(tensor.contiguous().numpy().data, found)
+        return f"{found:08x}"
+
     def prepare(
-        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, first: int = 0
+        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
     ) -> Tensor:
         """Rows as a file holds them -> x as the encoder sees it, (n, *x_shape) float32, prepared as in training.
 
         Needs neither `setup` nor the training data.
 
         Args:
-            rows: (n, *anything), with as many numbers per row as `x_shape` has.
+            rows: (n, *anything) of any real type, with as many numbers per row as `x_shape` has.
             x_shape: shape of one x of the trained model.
             generator: of what preparing draws; torch's global one unless given.
-            first: number of the first row in its file, for the errors.
+            where: (row, number in the row), both from 0 -> its place in words, for the errors.
 
         Raises:
-            ValueError: rows of another length, NaN, an infinite number, or one outside the support.
+            ValueError: rows of another length, NaN, an infinite number, one outside the support, or a whole number of
+                2^53 or more, which may not be exact.
         """
-        x = shape_rows(rows, x_shape, self.x_names).float()
-        return check_rows(x, self.support, "the data", "give rows like those that the model was trained on", first)
+        x = plain(shape_rows(rows, x_shape, self.x_names), where).float()
+        return check_rows(x, self.support, "the data", "give rows like those that the model was trained on", where)
 
     def entropy(self) -> float | None:
         """Entropy of the data's generator, nats per target; None where it is unknown or not finite."""
@@ -149,6 +181,11 @@ class DataModule(LightningDataModule):
         return None
 
     @property
+    def read_report(self) -> str:
+        """One line that says what was read from files, and how; empty for data that are generated or not set up."""
+        return ""
+
+    @property
     def names(self) -> tuple[str, ...] | None:
         """Names of the target's dimensions; None where they have none."""
         return None
@@ -163,13 +200,18 @@ class DataModule(LightningDataModule):
         return None
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """What a number measured on this data means; numbers compare only where all of this is equal.
+        """What a number measured on this data means; numbers compare only if all of this is equal.
 
         measure         `density` or `mass`: what exp(log p) is
         per             what one example is
         data            which data
+        splits          how the examples that are scored were chosen
         binarisation    how grey pixels became binary
         dequantisation  how discrete values became real
+        val_checksum    CRC-32 of the validation examples as they are served; once the data are set up
+        test_checksum   the same of the test examples
+
+        What only the training examples depend on, such as their number, is left out.
 
         Args:
             x_shape: shape of one x, for data that is not set up.
@@ -179,8 +221,10 @@ class DataModule(LightningDataModule):
             "measure": "mass" if self.support == "binary" else "density",
             "per": "row" if shape is None else f"row of {math.prod(shape)} numbers",
             "data": type(self).__name__,
+            "splits": "given by the data",
             "binarisation": "none",
             "dequantisation": "none",
+            **{f"{split}_checksum": self.checksum(split) for split in ("val", "test") if hasattr(self, split)},
         }
 
 

@@ -1,13 +1,17 @@
 """What every picture is: arrays that can draw themselves."""
 
 import io
+import os
+import sys
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaelab.escapes import for_terminal
 from vaelab.files import write_whole
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+LONGEST_NAME = 30  # letters
 TICKS = 5  # at most so many spaces between them: ticks take longer than what is drawn
 BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
 STYLE: Any = {
@@ -41,6 +46,23 @@ SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
 
 
+def import_matplotlib() -> Any:
+    """matplotlib, whatever MPLBACKEND says: a notebook names a backend that may be missing, and none is needed here."""
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+
+        if named:
+            with suppress(ValueError):  # there is no such backend
+                matplotlib.rcParams["backend"] = named
+    finally:
+        if named:
+            os.environ["MPLBACKEND"] = named
+    return matplotlib
+
+
 @dataclass(frozen=True, eq=False)
 class Picture(ABC):
     """Arrays and names, ready to be drawn; it can be pickled, so that another process can draw it."""
@@ -50,14 +72,13 @@ class Picture(ABC):
 
     def draw(self) -> "Figure":
         """A matplotlib figure of its own, known to no pyplot."""
-        import matplotlib
-
+        matplotlib = import_matplotlib()
         with matplotlib.rc_context(STYLE):
             return self._draw()
 
     def render(self, dpi: float = DPI, format: str = "png") -> bytes:
         """The contents of an image file."""
-        import matplotlib
+        matplotlib = import_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         figure, buffer = self.draw(), io.BytesIO()
@@ -136,8 +157,16 @@ def subscript(letter: str, index: int) -> str:
 
 
 def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tuple[str, ...]:
-    """The names of `count` target dimensions: those given, or t₁, t₂, …"""
-    return names if names and len(names) == count else tuple(subscript(letter, index) for index in range(count))
+    """The names of `count` target dimensions as text for a picture: those given, or t₁, t₂, …"""
+    if not names or len(names) != count:
+        return tuple(subscript(letter, index) for index in range(count))
+    return tuple(map(_as_label, names))
+
+
+def _as_label(name: str) -> str:
+    """A name that leaves room for the picture, and whose dollar signs start no formula."""
+    name = for_terminal(name)
+    return (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…").replace("$", r"\$")
 
 
 def shortened(text: str, longest: int) -> str:

@@ -55,7 +55,7 @@ class DrawingProcess:
     """Starts the process at once; `draw` and `collect` return at once, `finish` waits for at most its timeout."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, *sys.path],  # finds vaelab wherever this process found it
             stdin=subprocess.PIPE,

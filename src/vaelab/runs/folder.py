@@ -4,16 +4,21 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vaelab.escapes import for_terminal
 from vaelab.files import kind_of, write_whole
+from vaelab.runs.state import read_state
 
-MOST = 100_000  # files and folders of one run
+SPLITS = ("val", "test")  # whose final numbers are shown
+MOST = 20  # numbers of other names that are printed
+
+FILES = 100_000  # files and folders of one run
 NAME, PATH = 255, 4096  # bytes that Linux allows for a name and for a path
 ROOM = 512  # bytes of a path for the files of a run
 _held: dict[Path, ExitStack] = {}
@@ -99,8 +104,8 @@ def check_own(folder: Path) -> None:
     while waiting:
         for entry in os.scandir(waiting.pop()):
             seen, found = seen + 1, entry.stat(follow_symlinks=False)
-            if seen > MOST:
-                raise ValueError(f"{folder} must hold at most {MOST} files, but holds more, so it is not resumed")
+            if seen > FILES:
+                raise ValueError(f"{folder} must hold at most {FILES} files, but holds more, so it is not resumed")
             if stat.S_ISDIR(found.st_mode):
                 waiting.append(Path(entry.path))
             elif not stat.S_ISREG(found.st_mode):
@@ -138,6 +143,29 @@ def in_use(folder: Path) -> bool:
     return False
 
 
+def without_checkpoint(folder: Path, script: Path) -> str:
+    """Why a folder without checkpoints cannot be resumed, and the command that starts its run again.
+
+    Args:
+        folder: in which a run may have begun.
+        script: the Python file that trains.
+    """
+    state = read_state(folder)
+    if state is None or not state.cwd:
+        return f"{folder} holds no checkpoint, so there is nothing to resume; name a run's folder"
+    if in_use(folder):
+        return f"{folder} is in use by another process, which has not begun to train; wait for it"
+    if (folder / "metrics.json").exists():
+        return f"{folder} is a finished run that kept no checkpoint, so it cannot be resumed; train a new run"
+    arguments = [each for each in state.arguments if not each.startswith("hydra.run.dir=")]
+    command = shlex.join(["python", str(script), *arguments, f"hydra.run.dir={folder}"])
+    where = "" if Path(state.cwd) == Path.cwd() else f"cd {shlex.quote(state.cwd)} && "
+    return (
+        f"{folder} holds no checkpoint, because its run ended before training began; start it again with "
+        f"{for_terminal(where + command)}"
+    )
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes a file that is either whole or as it was."""
     write_whole(path, (json.dumps(dict(values), indent=2) + "\n").encode())
@@ -148,19 +176,53 @@ def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     write_json(folder / "metrics.json", metrics)
 
 
-def format_metrics(metrics: Mapping[str, float]) -> str:
-    """{"val/elbo": …} -> a table with a row per term and a column per split."""
-    splits = list(dict.fromkeys(tag.split("/")[0] for tag in metrics))
-    terms = list(dict.fromkeys(tag.split("/")[1] for tag in metrics))
-    rows = [["nats per example", *splits]]
-    rows += [[term, *(f"{metrics[f'{split}/{term}']:.3f}" for split in splits)] for term in terms]
-    return "\n".join(f"{name:<18}" + "".join(f"{cell:>12}" for cell in cells) for name, *cells in rows)
+def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
+    """A run's final numbers as text: a table of the objective's terms, then every other number by its own name.
+
+    Args:
+        metrics: tags such as `val/elbo` -> numbers. A callback may have logged any tag, for one split only too.
+        terms: names of the objective's terms, in nats per example.
+    """
+    splits = [split for split in SPLITS if any(f"{split}/{term}" in metrics for term in terms)]
+    tags = [[f"{split}/{term}" for split in splits] for term in terms]
+    rows = [[term, *(_three_digits(metrics.get(tag)) for tag in row)] for term, row in zip(terms, tags, strict=True)]
+    table = [["nats per example", *splits], *(row for row in rows if any(row[1:]))] if splits else []
+    shown = {tag for row in tags for tag in row}
+    others = [[for_terminal(tag), f"{value:.4g}"] for tag, value in metrics.items() if tag not in shown]
+    if len(others) > MOST:
+        others[MOST:] = [[f"{len(others) - MOST} more", "metrics.json"]]
+    return "\n\n".join(_aligned(block) for block in (table, others and [["also logged", ""], *others]) if block)
 
 
-def format_summary(folder: Path, metrics: Mapping[str, float]) -> str:
-    """What a run prints at its end: its numbers, its folder, and how to see its curves."""
+def _three_digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text in columns that never touch: the first to the left, the others to the right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    widths = [max(10, width) for width in others]
+    lines = []
+    for name, *cells in rows:
+        columns = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([name.ljust(max(18, first)), *columns]))
+    return "\n".join(lines)
+
+
+def format_summary(folder: Path, metrics: Mapping[str, float], terms: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """What a run prints at its end: its numbers, what they lack, its folder, and how to see its curves.
+
+    Args:
+        folder: the run's.
+        metrics: its final numbers.
+        terms: as for `format_metrics`.
+        notes: a sentence for each thing that is missing, such as "not validated: …".
+    """
     folder = folder.resolve()
-    if folder.is_relative_to(Path.cwd()) and folder != Path.cwd():
-        folder = folder.relative_to(Path.cwd())
+    with suppress(OSError, ValueError):  # the working folder is gone, or the run lies elsewhere
+        folder = folder.relative_to(Path.cwd()) if folder != Path.cwd() else folder
     runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` or `multirun`: all curves at once
-    return f"\n{format_metrics(metrics)}\n\nrun     {folder}\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"
+    where = f"run     {folder}"
+    if next(folder.rglob("events.out.tfevents.*"), None):
+        where += f"\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"
+    return "\n" + "\n\n".join(filter(None, (format_metrics(metrics, terms), "\n".join(notes), where)))

@@ -1,8 +1,10 @@
 """A trained VAE, from a run's folder or from one of its checkpoints."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ class Run:
         x_shape: the shape of what the encoder sees.
         target_shape: the shape of what the decoder is scored on.
         allow: the packages beside vaelab that the config may take constructors from.
+        x_names: names of the numbers that the encoder sees, in its order; None if they have none.
     """
 
     folder: Path
@@ -45,6 +48,7 @@ class Run:
     x_shape: tuple[int, ...]
     target_shape: tuple[int, ...]
     allow: tuple[str, ...] = ()
+    x_names: tuple[str, ...] | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -90,12 +94,16 @@ class Run:
         check_data_config(self.config, self.folder, self.allow)
         check_sizes(self.config)
         config = self.config["data"]
-        keys = [key for key in config if key != "_target_"]
+        make = constructor(config["_target_"], self.allow, DataModule)
+        known = dict.fromkeys([*config, *signature(make).parameters])  # a run of an older version lacks newer keys
+        keys = [key for key in known if key not in ("_target_", "support")]
         if unknown := [key for key in overrides if key not in keys]:
             raise ValueError(f"{unknown[0]} is no key of the run's data; its keys are {', '.join(keys)}")
         model = constructor(self.config["model"]["_target_"], self.allow, nn.Module)
         config = local_data(config | overrides, self.allow)
-        return instantiate(config, self.allow, DataModule, support=model.support)
+        module: DataModule = instantiate(config, self.allow, DataModule, support=model.support)
+        module.model_names = self.x_names
+        return module
 
 
 def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Sequence[str] = ()) -> Run:
@@ -116,6 +124,8 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     checkpoint = path if path.is_file() else checkpoint_in(path)
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     content = _read(checkpoint)
+    if content.get("global_step") == 0:
+        log.warning("%s holds weights that were never trained", checkpoint)
     config = content["hyper_parameters"]
     try:
         check_model(config, folder, tuple(allow))
@@ -125,7 +135,25 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
         raise ValueError(f"{checkpoint} carries a config that no model can be built from ({reason})") from error
     x_shape, target_shape = tuple(config["x_shape"]), tuple(config["target_shape"])
     vae = vae.to(_device(device)).eval()
-    return Run(folder, checkpoint, config, vae, x_shape, target_shape, tuple(allow))
+    return Run(
+        folder, checkpoint, config, vae, x_shape, target_shape, tuple(allow), _names(checkpoint, config, x_shape)
+    )
+
+
+def _names(checkpoint: Path, config: Mapping[str, Any], x_shape: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The names of x in a config, which a run of an older version lacks."""
+    names = config.get("x_names")
+    if names is None:
+        return None
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+        or len(names) != math.prod(x_shape)
+    ):
+        raise ValueError(
+            f"x_names in {checkpoint} must be a list of one name for each number of x; train the run again"
+        )
+    return tuple(names)
 
 
 def _with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, allow: tuple[str, ...]) -> VAE:
@@ -242,4 +270,12 @@ def check_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         raise ValueError(
             "the data are not those that the run was trained on, so it would not go on as it was; put the old ones "
             "back, say where they are with data.root or data.path, or train a new run"
+        )
+    from vaelab.data.columns import listed
+
+    before, now = content["hyper_parameters"].get("x_names"), config["x_names"]
+    if before is not None and before != now:
+        raise ValueError(
+            f"the columns of the data must be those that the run was trained on ({listed(before)}), but are "
+            f"{listed(now) if now else 'without names'}; put the old names back, or train a new run"
         )

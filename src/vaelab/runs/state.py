@@ -1,6 +1,7 @@
 """How far a run is: `state.json` in its folder, whole at any moment."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ class State:
         config: a hash of its config.
         revision: git's, of the source; None outside a checkout.
         seconds: spent in it, over all the times that it went on.
+        arguments: the command line that started it.
+        cwd: the folder in which that was typed.
     """
 
     state: str
@@ -33,6 +36,8 @@ class State:
     config: str = ""
     revision: str | None = None
     seconds: float = 0.0
+    arguments: tuple[str, ...] = ()
+    cwd: str = ""
 
 
 def read_state(folder: Path) -> State | None:
@@ -40,7 +45,8 @@ def read_state(folder: Path) -> State | None:
     try:
         found = read_json(folder / "state.json")
         state = State(**found)
-        state = replace(state, overrides=tuple(map(str, state.overrides)), seconds=float(state.seconds))
+        overrides, arguments = tuple(map(str, state.overrides)), tuple(map(str, state.arguments))
+        state = replace(state, overrides=overrides, arguments=arguments, seconds=float(state.seconds))
     except (OSError, ValueError, TypeError, OverflowError):
         return None
     texts = (state.state, state.reason, state.config, state.revision or "")
@@ -48,8 +54,20 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Writes it; who looks finds the old one or the new one."""
-    write_whole(folder / "state.json", (json.dumps(asdict(state), indent=2) + "\n").encode())
+    """Writes it; who looks finds the old one or the new one.
+
+    If the disk is full, the old one is written over: how a run ended is worth more than that.
+
+    Raises:
+        OSError: there is no old one either, or it cannot be written.
+    """
+    path, contents = folder / "state.json", (json.dumps(asdict(state), indent=2) + "\n").encode()
+    try:
+        write_whole(path, contents)
+    except OSError:
+        with open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW), "wb") as file:
+            file.write(contents)
+            file.truncate()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from vaelab.training.chatter import quiet_lightning
 from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
-from vaelab.training.curves import rewind
+from vaelab.training.curves import rewind, written_or_said
 from vaelab.training.memory import keep_memory
 from vaelab.training.module import VAEModule
 from vaelab.training.parallel import companions
@@ -25,4 +25,5 @@ __all__ = [
     "rewind",
     "score_best",
     "worthwhile_threads",
+    "written_or_said",
 ]

@@ -20,7 +20,7 @@ from vaelab.training.diverged import Diverged
 
 
 class LastCheckpoint(Checkpoint):
-    """`last.ckpt`, written before the first minibatch, between two, and at the end; `previous.ckpt` is the one before.
+    """`last.ckpt`, written before training, between two minibatches, and at the end; `previous.ckpt` is the one before.
 
     Beside what Lightning keeps (weights, optimiser, schedules, counters, callbacks, the place in the shuffled data) it
     holds `position`: the state of torch's random generators, what the curves have not been told yet, and how long their
@@ -57,12 +57,17 @@ class LastCheckpoint(Checkpoint):
         self.position: dict[str, Any] | None = None  # of the checkpoint that the run goes on from
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the folder; the first one is due before the first minibatch."""
+        """Finds the folder."""
         folder = self.dirpath or Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
         self.path = Path(folder) / f"{self.filename}.ckpt"
         run = Path(trainer.log_dir or trainer.default_root_dir)
         self.within = run if self.path.is_relative_to(run) else self.path.parent
         self.written = -float("inf")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the first one of a new run, before any data are served, so that it can be resumed from then on."""
+        if trainer.ckpt_path is None:
+            self.write(trainer)
 
     def is_due(self, trainer: Trainer) -> bool:
         """Whether one should be written before the next minibatch."""

@@ -1,6 +1,9 @@
-"""TensorBoard's event files: how long they are, and how they are cut back to what a checkpoint knew of."""
+"""TensorBoard's event files: how long they are, how they are cut back, and what happens if the disk is full."""
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch import Trainer
@@ -8,6 +11,37 @@ from lightning.pytorch import Trainer
 from vaelab.training.tensorboard import writers
 
 FILES = "events.out.tfevents.*"
+
+
+@contextmanager
+def written_or_said() -> Iterator[None]:
+    """Ends in one sentence if an event file cannot be written.
+
+    TensorBoard writes in a thread. If that fails, the thread prints a traceback, and the next point raises its error.
+
+    Raises:
+        OSError: inside, an event file could not be written.
+    """
+    failed: list[BaseException | None] = []
+    print_traceback = threading.excepthook
+
+    def keep(arguments: threading.ExceptHookArgs) -> None:
+        if type(arguments.thread).__module__.startswith("tensorboard."):
+            failed.append(arguments.exc_value)
+        else:
+            print_traceback(arguments)
+
+    threading.excepthook = keep
+    try:
+        yield
+    except OSError as error:
+        if error not in failed:
+            raise
+        raise OSError(
+            f"the curves cannot be written ({error.strerror or error}); make room, then resume the run"
+        ) from error
+    finally:
+        threading.excepthook = print_traceback
 
 
 def flush(trainer: Trainer) -> None:

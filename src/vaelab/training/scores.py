@@ -1,24 +1,98 @@
 """The final numbers of a run."""
 
+import logging
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from vaelab.checkpoint import read_checkpoint
+from vaelab.errors import one_sentence
+
+log = logging.getLogger(__name__)
 
 
-def score_best(trainer: Trainer, module: LightningModule, data: LightningDataModule) -> dict[str, float]:
+class Scores(NamedTuple):
+    """What a run ends with.
+
+    Attributes:
+        metrics: `val/*` and `test/*`, in nats per example for the objective's terms.
+        notes: a sentence for each number that is missing, and for weights that were not kept.
+    """
+
+    metrics: dict[str, float]
+    notes: list[str]
+
+
+def score_best(trainer: Trainer, module: LightningModule, data: LightningDataModule) -> Scores:
     """Scores the test split, once, with the best weights of a fitted trainer.
 
-    Returns:
-        `val/*` as the best checkpoint recorded them and `test/*` of its weights, in nats per example. Where nothing was
-        saved (`fast_dev_run`, no validation), both are of the weights as they are.
+    `val/*` is what the best checkpoint recorded, and `test/*` is of its weights. If there is no best checkpoint
+    (`fast_dev_run`, no validation), both are of the last weights. Training is over and saved, so trouble with the test
+    split is a warning and no error.
     """
+    if not trainer.global_step:
+        return Scores({}, [f"nothing was trained: {_why_untrained(trainer)}"])
+    best = _best(trainer)
     validated = {tag: value.item() for tag, value in trainer.callback_metrics.items() if tag.startswith("val/")}
-    checkpoints = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint))
-    best = next((callback.best_model_path for callback in checkpoints if callback.monitor == "val/elbo"), "")
     if best:
-        validated = read_checkpoint(Path(best))["metrics"]
-    (tested,) = trainer.test(module, data, ckpt_path=best or None, verbose=False)
-    return {**validated, **tested}
+        validated = read_checkpoint(best)["metrics"]
+    notes = [] if validated else [f"not validated: {_why_unvalidated(trainer, data)}"]
+    tested, untested = _test(trainer, module, data, best)
+    if untested:
+        notes.append(f"not tested: {untested}")
+    return Scores({**validated, **tested}, [*notes, *_what_was_kept(trainer, best)])
+
+
+def _best(trainer: Trainer) -> Path | None:
+    """The weights that `load_run` takes later, if this run chose any."""
+    paths = (Path(getattr(callback, "best_model_path", "")) for callback in trainer.checkpoint_callbacks)
+    return next((path for path in paths if path.name == "best.ckpt" and path.is_file()), None)
+
+
+def _test(
+    trainer: Trainer, module: LightningModule, data: LightningDataModule, best: Path | None
+) -> tuple[dict[str, float], str]:
+    """-> `test/*`, and why it is empty if that was asked for."""
+    if not trainer.limit_test_batches:
+        return {}, "trainer.limit_test_batches=0"
+    if not hasattr(data, "test"):
+        return {}, "the data have no test split"
+    try:
+        results = trainer.test(module, data, ckpt_path=best, verbose=False)
+    except Exception as error:
+        if trainer.world_size > 1:  # the other processes wait for this one
+            raise
+        log.warning("not tested: %s; the run is done, and vaelab evaluate can still score it", one_sentence(error))
+        return {}, ""
+    return {tag: value for each in results for tag, value in each.items()}, "" if results else "the test split is empty"
+
+
+def _why_untrained(trainer: Trainer) -> str:
+    for flag in ("max_epochs", "max_steps", "limit_train_batches"):
+        if getattr(trainer, flag) == 0:
+            return f"trainer.{flag}=0"
+    return "the run ended before its first step, by trainer.max_time or by a callback"
+
+
+def _why_unvalidated(trainer: Any, data: LightningDataModule) -> str:
+    if not trainer.limit_val_batches:
+        return "trainer.limit_val_batches=0"
+    if not hasattr(data, "val"):
+        return "the data have no validation split"
+    return (
+        f"the run ended after {trainer.global_step} step(s), before a validation was due "
+        f"(trainer.check_val_every_n_epoch={trainer.check_val_every_n_epoch}, "
+        f"trainer.val_check_interval={trainer.val_check_interval})"
+    )
+
+
+def _what_was_kept(trainer: Any, best: Path | None) -> list[str]:
+    if trainer.fast_dev_run:
+        return ["nothing was saved: trainer.fast_dev_run only tries a few minibatches"]
+    if best:
+        return []
+    if any(isinstance(callback, Checkpoint) for callback in trainer.callbacks):
+        return ["these numbers are of the last weights, because there is no checkpoints/best.ckpt"]
+    return ["no checkpoint was kept, because callbacks.best and callbacks.last are off"]

@@ -50,10 +50,9 @@ def evaluate_run(
     with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
         report = evaluate(run.vae, datamodule, split, samples, progress=bar.update, **options)
     config = run.config
-    checksum = getattr(datamodule, "checksum", None)
     return report | {
         **datamodule.describe(),
-        **({} if checksum is None else {"checksum": checksum(split)}),
+        "checksum": datamodule.checksum(split),
         "beta": config["objective"].get("beta", 1.0),
         "min_std": config["model"].get("min_std"),
         "checkpoint": run.checkpoint.name,

@@ -1,9 +1,10 @@
 """`vaelab encode | reconstruct | sample | traverse`: what are the latents, and what has it learned to draw?"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from vaelab.evaluation.importance import decode_bytes
 from vaelab.files import read_json
 from vaelab.runs.load import Run
 from vaelab.tables import write_table
+
+if TYPE_CHECKING:
+    from vaelab.data import DataModule, Reading
 
 ROWS = 1_000  # examples that pass the networks at once, at most
 MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels has a matrix of 2.5 MB for each
@@ -42,11 +46,12 @@ def reconstruct(run: Run, data: str, file: Path, seed: int = 0, overrides: Mappi
     """Writes mean and one draw of p(t|z), z the mean of q(z|x), for every row, or pictures the first rows; -> rows."""
     if file.suffix.lower() == ".png":
         return _picture_reconstructions(run, data, file, seed, overrides)
+    names = _column_names(run, file)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for x, _ in read(run, data, overrides):
             p = run.vae.decode(run.vae.encode(x).mean)
-            yield _arrays({"mean": p.mean, "sample": p.sample()})
+            yield _arrays(_named(names, {"mean": p.mean, "sample": p.sample()}))
 
     return write_table(file, chunks())
 
@@ -73,13 +78,14 @@ def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0)
         show = show or ("mean" if views.is_image(run.target_shape) else "sample")
         views.prior_samples(run.vae, n, show, names=_names(run), seed=seed).save(file)
         return n
+    names = _column_names(run, file)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         rows = rows_at_once(run)
         for start in range(0, n, rows):
             z = run.vae.prior().sample((min(rows, n - start),))
             p = run.vae.decode(z)
-            yield _arrays({"z": z, "mean": p.mean, "sample": p.sample()})
+            yield _arrays({"z": z} | _named(names, {"mean": p.mean, "sample": p.sample()}))
 
     return write_table(file, chunks())
 
@@ -129,22 +135,41 @@ def _informative(run: Run, latent_dim: int) -> list[int]:
 
 
 def read(run: Run, data: str, overrides: Mapping[str, Any] = {}) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """DATA -> (x, target) in batches, prepared as in training; target is None where a file holds inputs alone."""
-    from vaelab.data import read_chunks
+    """DATA -> (x, target) in batches, prepared as in training; target is None if a file holds inputs alone.
+
+    The columns of a file with names are put into the order of those that the model was trained on.
+
+    Raises:
+        ValueError: as `vaelab.data.read_chunks`; or the columns are not those that the model was trained on.
+    """
+    from vaelab.data import open_rows
+    from vaelab.data.columns import order_columns
 
     device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
     if data in SPLITS:
         for x, target in run.ready_datamodule(overrides).batches(data, at_once):
             yield x.to(device), target.to(device)
         return
-    module = run.datamodule(**overrides)
+    module, reading = _module_and_reading(run, overrides)
+    source = open_rows(Path(data), reading=reading)
+    order = order_columns(source.names, run.x_names, str(source.path), module.reads_columns)
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
-    for chunk in read_chunks(Path(data)):
+    for chunk in source.chunks:
         for rows in chunk.split(at_once):
-            x = module.prepare(rows, run.x_shape, generator, first).to(device)
+            rows = rows if order is None else rows[:, order]
+            x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
             yield x, x if run.x_shape == run.target_shape else None
             first += len(rows)
+
+
+def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataModule", "Reading"]:
+    """The run's data module, and how it reads a file; every run takes the keys of `Reading`."""
+    from vaelab.data import Reading
+
+    ways = {field.name for field in fields(Reading)}
+    module = run.datamodule(**{key: value for key, value in overrides.items() if key not in ways})
+    return module, replace(module.reading, **{key: value for key, value in overrides.items() if key in ways})
 
 
 def rows_at_once(run: Run) -> int:
@@ -156,6 +181,19 @@ def rows_at_once(run: Run) -> int:
 
 def _names(run: Run) -> tuple[str, ...] | None:
     return run.datamodule().names
+
+
+def _column_names(run: Run, file: Path) -> tuple[str, ...] | None:
+    """The names that go into a table: those of the columns of a file; a .npz file keeps its arrays whole."""
+    module = run.datamodule()
+    return module.names if module.reads_columns and file.suffix.lower() != ".npz" else None
+
+
+def _named(names: Sequence[str] | None, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """mean (B, k) -> mean_age, mean_height, … (B,), if there are names."""
+    if names is None or any(column.shape[1:] != (len(names),) for column in columns.values()):
+        return dict(columns)
+    return {f"{key}_{name}": column[:, j] for key, column in columns.items() for j, name in enumerate(names)}
 
 
 def _arrays(columns: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -1,0 +1,46 @@
+"""Files whose size bounds what reading them costs."""
+
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+from vaelab.escapes import for_terminal
+
+CHUNK = 1 << 20
+SMALL, GROWTH = 1 << 26, 200  # bytes that any file may grow to, and times its own size
+
+
+class UnreadableFile(ValueError):
+    """A file that is not what it should be: one sentence with the file, the cause and the cure."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(for_terminal(sentence))
+
+
+def check_growth(path: Path, promised: int, what: str) -> None:
+    """Raises `UnreadableFile` if a compressed file would fill the memory with what it hardly holds."""
+    if promised > max(SMALL, GROWTH * (size := path.stat().st_size)):
+        raise UnreadableFile(
+            f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, as no real data do; fetch "
+            "it again, or write it without compression"
+        )
+
+
+def read_up_to(file: BinaryIO, limit: int) -> bytearray:
+    """Up to `limit` bytes, a chunk at a time: a header's promise alone allocates nothing."""
+    content = bytearray()
+    while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
+        content += chunk
+    return content
+
+
+class Bounded(io.BufferedReader):
+    """A file that never makes room for more than it holds, whatever a library asks of it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes."""
+        return super().read(-1 if size is None or size < 0 else min(size, max(0, self._size - self.tell())))

@@ -1,0 +1,104 @@
+"""Names of columns: what a sentence shows of them, and how a file's columns meet those of a model."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from vaelab.data.bounded import UnreadableFile
+from vaelab.escapes import for_terminal
+
+SHOWN, LONGEST = 10, 40  # names in a sentence, and letters of one
+
+log = logging.getLogger(__name__)
+
+
+def listed(names: Sequence[object], shown: int = SHOWN) -> str:
+    """Names as a sentence shows them: the first few, on one line.
+
+    >>> listed(["age", "height", "weight"], shown=2)
+    'age, height and 1 more'
+    """
+    first = ", ".join(_short(for_terminal(name)) for name in names[:shown])
+    return first if len(names) <= shown else f"{first} and {len(names) - shown:,} more"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "row"), counted(2345, "row")
+    ('1 row', '2,345 rows')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
+    """The names without the spaces around them.
+
+    Raises:
+        UnreadableFile: a column has no name, or two have the same.
+    """
+    names = tuple(name.strip() for name in names)
+    if "" in names:
+        raise UnreadableFile(
+            f"every column must have a name, but column {names.index('') + 1} of {what} has none; name it, or remove it"
+        )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UnreadableFile(
+            f"every column must have a name of its own, but {what} has several called {listed(twice)}; rename them"
+        )
+    return names
+
+
+def order_columns(
+    found: Sequence[str] | None, wanted: Sequence[str] | None, path: str, strict: bool = True
+) -> list[int] | None:
+    """Where each column that a model knows stands in a file; None if the columns are taken as they come.
+
+    Args:
+        found: the names in the file, in its order; None if it has none, which a warning tells.
+        wanted: the names that the model knows, in the model's order; None if it knows none.
+        path: the file, for what is said.
+        strict: whether other names are refused; if not, a warning tells which columns are taken for which.
+
+    Raises:
+        ValueError: a wanted column is missing, or the file has one that is not wanted, and `strict`.
+    """
+    if wanted is None or (found is None and not strict):
+        return None
+    if found is None:
+        log.warning(
+            "%s does not name its columns, so they must be those of the model, in this order: %s",
+            for_terminal(path),
+            listed(wanted),
+        )
+        return None
+    place = {name: index for index, name in enumerate(found)}
+    missing = [name for name in wanted if name not in place]
+    unknown = [name for name in found if name not in set(wanted)]
+    if (missing or unknown) and not strict:
+        log.warning("the columns %s of %s were taken for %s", listed(found), for_terminal(path), listed(wanted))
+        return None
+    if missing or unknown:
+        raise ValueError(_difference(missing, unknown, wanted, path))
+    order = [place[name] for name in wanted]
+    if order != sorted(order):
+        log.info("the columns of %s were put into the order of the model: %s", for_terminal(path), listed(wanted))
+    return order
+
+
+def _difference(missing: Sequence[str], unknown: Sequence[str], wanted: Sequence[str], path: str) -> str:
+    faults = [f"lacks {listed(missing)}"] * bool(missing) + [f"has the unknown {listed(unknown)}"] * bool(unknown)
+    alike = _plain(missing) & _plain(unknown)
+    hint = " (some differ only in capitals, spaces or marks)" if alike else ""
+    return (
+        f"the columns must be those of the model ({listed(wanted)}), but {for_terminal(path)} {' and '.join(faults)}"
+        f"{hint}; rename or remove columns so that they agree"
+    )
+
+
+def _plain(names: Sequence[str]) -> set[str]:
+    return {"".join(filter(str.isalnum, name.casefold())) for name in names}

@@ -1,0 +1,76 @@
+"""The IDX files in a folder, under MNIST's names or under the other names that people give them."""
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+from vaelab.data.bounded import UnreadableFile
+from vaelab.data.columns import listed
+from vaelab.data.idx import IMAGES, LABELS
+
+SPLITS = {"train": {"train", "training"}, "t10k": {"t10k", "test", "testing"}}  # words in a name, by MNIST's own word
+MAGIC = {"images": IMAGES, "labels": LABELS}
+
+
+def find(folder: Path, name: str) -> Path:
+    """The file `name` or `name`.gz in `folder`, raw first; or else the one IDX file whose name means the same.
+
+    Args:
+        folder: where to look.
+        name: as MNIST has it, such as `train-images-idx3-ubyte`: its first two words say which split and which kind.
+
+    Raises:
+        FileNotFoundError: none is there.
+        UnreadableFile: several are there.
+    """
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    split, kind = name.split("-")[:2]
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    found = [path for path in there if SPLITS[split] & _words(path.name) and _magic(path) == MAGIC[kind]]
+    found = [path for path in found if path.with_suffix("") not in found or path.suffix != ".gz"]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnreadableFile(
+            f"data.root={folder} must hold one file of {split} {kind}, but holds "
+            f"{listed([path.name for path in found])}; put the files of one set into a folder of their own"
+        )
+    raise FileNotFoundError(
+        f"data.root={folder} holds neither {name} nor {name}.gz, nor another IDX file of {kind} with "
+        f"{' or '.join(sorted(SPLITS[split]))} in its name ({_what_is_there(there, name)}); point data.root at a "
+        "folder of IDX files, or leave it out to download MNIST"
+    )
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"t10k|[a-z]+", name.lower()))
+
+
+def _magic(path: Path) -> int | None:
+    """The number at the start of a plain file, raw or gzipped; None if it cannot be read."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start[:2] == b"\x1f\x8b":
+            with gzip.open(path) as packed:
+                start = packed.read(4)
+    except (OSError, EOFError, zlib.error):
+        return None
+    return int.from_bytes(start, "big")
+
+
+def _what_is_there(there: list[Path], name: str) -> str:
+    """What a folder holds instead, and the folder inside it that has the file."""
+    inside = next((path for path in there if path.is_dir() for path in _holders(path, name)), None)
+    hint = f", and {inside} has the file" if inside else ""
+    return (f"it holds {listed([path.name for path in there])}" if there else "it is empty") + hint
+
+
+def _holders(folder: Path, name: str) -> list[Path]:
+    """The folder itself or those in it that hold the file."""
+    return sorted({path.parent for pattern in (f"{name}*", f"*/{name}*") for path in folder.glob(pattern)})

@@ -1,0 +1,144 @@
+"""Tables of numbers as text: .csv and .tsv.
+
+Arrow reads them fast. What it does not take, a reader of one line at a time takes, or names by line and column.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaelab.data.bounded import UnreadableFile
+from vaelab.data.columns import counted
+from vaelab.data.readers import source
+from vaelab.data.readers.csv_layout import Layout, find_layout
+from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number
+from vaelab.data.readers.source import Array, Reading, Source, rows_at_once, split
+
+FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.capitalize())} | {"NaN", "-NaN", "<NA>"})
+
+
+def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
+    """Numbers, separated by commas, semicolons or tabs, with or without a line of names."""
+    layout = find_layout(path, reading.header)
+    names = layout.names
+    return Source(
+        _arrays(layout, rows),
+        names,
+        lambda row, column: _where(layout, row, column),
+        facts=[*layout.facts],
+        cautions=[*layout.cautions],
+    )
+
+
+def _where(layout: Layout, row: int, column: int) -> str:
+    """Line and column, counted from 1."""
+    record = next(islice(layout.rows(), row, None))
+    return _place(layout, record, column + layout.indexed)
+
+
+def _place(layout: Layout, record: Record, column: int) -> str:
+    """The place of a cell, in words; `column` counts all cells from 0."""
+    if layout.width == 1:
+        return f"line {record.line}"
+    named = layout.names is not None and column >= layout.indexed
+    name = f" ({layout.names[column - layout.indexed]})" if layout.names and named else ""
+    return f"line {record.line}, column {column + 1}{name}"
+
+
+def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
+    whole = _holds_integers(layout)
+    done = 0
+    for table in _tables(layout):
+        if layout.indexed:
+            _check_count(layout, table[:, 0], done)
+            table = table[:, 1:]
+        done += len(table)
+        missing = np.isnan(table)
+        if whole:
+            table = np.where(missing, 0, table).astype(np.int64)
+        yield from split(np.ma.array(table, mask=missing) if missing.any() else table, rows)
+
+
+def _check_count(layout: Layout, column: Array, done: int) -> None:
+    wrong = np.flatnonzero(column != np.arange(done, done + len(column)))
+    if len(wrong):
+        record = next(islice(layout.rows(), done + int(wrong[0]), None))
+        raise UnreadableFile(
+            f"every column must have a name, but the first of {layout.path} has none and does not count the rows in "
+            f"line {record.line}; name it, or remove it"
+        )
+
+
+def _holds_integers(layout: Layout) -> bool:
+    """Whether all numbers are whole: a first pass over the file, which ends at the first that is not."""
+    try:
+        for _ in _batches(layout, whole=True):
+            pass
+    except ValueError:
+        return False
+    return True
+
+
+def _tables(layout: Layout) -> Iterator[Array]:
+    """All cells as float64, NaN where one is missing."""
+    done = 0
+    if layout.width > 1:  # Arrow skips blank lines, but in a single column one is a missing number
+        try:
+            for batch in _batches(layout):
+                done += len(batch)
+                yield np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns], axis=-1)
+            return
+        except ValueError:
+            pass
+    at_once = rows_at_once(None, 8 * layout.width)
+    rest = islice(layout.rows(), done, None)
+    while chunk := list(islice(rest, at_once)):
+        yield np.array([_numbers(layout, record) for record in chunk])
+
+
+def _batches(layout: Layout, whole: bool = False) -> Iterator[Any]:
+    import pyarrow
+    from pyarrow import csv
+
+    names = [str(index) for index in range(layout.width)]
+    kind = pyarrow.int64() if whole else pyarrow.float64()
+    encoding = layout.encoding.removesuffix("-sig")
+    block = source.CHUNK_BYTES // 2
+    with csv.open_csv(
+        layout.path,
+        csv.ReadOptions(block_size=block, skip_rows=layout.first.line - 1, column_names=names, encoding=encoding),
+        csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True),
+        csv.ConvertOptions(column_types=dict.fromkeys(names, kind), null_values=FORMS),
+    ) as reader:
+        yield from reader
+
+
+def _numbers(layout: Layout, record: Record) -> list[float]:
+    """The numbers of a line, NaN where one is missing.
+
+    Raises:
+        UnreadableFile: the line has another number of cells than the first, or one holds something else.
+    """
+    if len(record.cells) != layout.width:
+        raise UnreadableFile(
+            f"every line must have as many cells, but {layout.path} has {counted(len(record.cells), 'cell')} in line "
+            f"{record.line} and {layout.width} in line {layout.first.line} (separated by "
+            f"{SEPARATORS[layout.separator]}); mend that line"
+        )
+    return [_number(layout, record, column, cell.strip()) for column, cell in enumerate(record.cells)]
+
+
+def _number(layout: Layout, record: Record, column: int, cell: str) -> float:
+    if is_number(cell):
+        return float(cell)
+    if is_missing(cell):
+        return np.nan
+    shown = cell if len(cell) <= 40 else f"{cell[:39]}…"
+    raise UnreadableFile(
+        f"every cell must hold a number such as -1234.5, but {layout.path} holds '{shown}' in "
+        f"{_place(layout, record, column)}; write it with a decimal point and without separators, or leave out a "
+        "column of words"
+    )

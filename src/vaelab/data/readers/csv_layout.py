@@ -1,0 +1,176 @@
+"""Where the rows of a .csv file start, and what its columns are called."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from vaelab.data.bounded import UnreadableFile
+from vaelab.data.columns import check_names, counted, listed
+from vaelab.data.readers.csv_text import (
+    SEPARATORS,
+    Record,
+    encoding_of,
+    is_missing,
+    is_number,
+    is_unclear,
+    is_word,
+    records,
+    separator_of,
+)
+from vaelab.data.readers.source import WIDEST
+
+YEARS = range(1900, 2101)
+INDEX = ("", "Unnamed: 0")  # what pandas calls the index that it writes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a .csv file is read.
+
+    Attributes:
+        path, encoding, separator: as Python's `open` and `csv` take them.
+        first: the first row.
+        names: of the columns that are read; None without a header.
+        indexed: whether the first column counts the rows, as pandas writes it, and is left out.
+        facts, cautions: as those of a `Source`.
+    """
+
+    path: Path
+    encoding: str
+    separator: str
+    first: Record
+    names: tuple[str, ...] | None
+    indexed: bool
+    facts: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Cells in a line."""
+        return len(self.first.cells)
+
+    def rows(self) -> Iterator[Record]:
+        """Every row, whatever its cells are; a blank line among rows of one cell is a row with an empty cell."""
+        blank: list[Record] = []
+        for record in records(self.path, self.encoding, self.separator):
+            if record.line < self.first.line:
+                continue
+            if record.is_blank:
+                blank.append(record)
+                continue
+            if self.width == 1:
+                yield from (Record(empty.line, [""]) for empty in blank)
+            blank = []
+            yield record
+
+
+def find_layout(path: Path, header: bool | None) -> Layout:
+    """Looks at the first lines of a file; `header` says whether there are names, and None leaves it to the file.
+
+    Raises:
+        UnreadableFile: the file is empty or not text, the first line may be names or numbers, or its names do not fit.
+    """
+    encoding = encoding_of(path)
+    separator = separator_of(path, encoding)
+    found = (record for record in records(path, encoding, separator) if not record.is_blank)
+    comments, first = _comments(found)
+    if first is None:
+        raise UnreadableFile(f"{path} is empty; give a file with at least one row")
+    if len(first.cells) > WIDEST:
+        raise UnreadableFile(f"{path} holds {len(first.cells):,} numbers in a line, above {WIDEST:,}; write it as .npy")
+    line, names, cautions = _header(path, comments, first, header)
+    rows = list(islice(found, 2)) if line == first.line else [first, *islice(found, 1)]
+    if not rows:
+        raise UnreadableFile(f"{path} holds no rows below its names; give a file with at least one")
+    indexed = names is not None and len(names) > 1 and names[0].strip() in INDEX and _counts(rows)
+    if indexed:
+        cautions.append("left out its first column, which has no name and counts the rows as pandas does")
+    facts = [f"line {line} holds the names" if names else "it has no line with names"]
+    if separator != ",":
+        facts.append(f"its cells are separated by {SEPARATORS[separator]}")
+    if comments:
+        facts.append(f"skipped {counted(len(comments), 'line')} of comment (#)")
+    if names is not None:
+        _check_width(path, names, rows[0])
+        names = check_names(names[1:] if indexed else names, str(path))
+    return Layout(path, encoding, separator, rows[0], names, indexed, tuple(facts), tuple(cautions))
+
+
+def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
+    """The lines at the top that start with #, and the first after them."""
+    comments: list[Record] = []
+    for record in found:
+        if not record.cells[0].lstrip().startswith("#") or is_missing(record.cells[0]):
+            return comments, record
+        comments.append(record)
+    return comments, None
+
+
+def _header(
+    path: Path, comments: Sequence[Record], first: Record, header: bool | None
+) -> tuple[int | None, tuple[str, ...] | None, list[str]]:
+    """The line that holds the names, the names, and what was assumed."""
+    titles = _titles(comments, len(first.cells)) if header is not False else None
+    if titles and not any(map(is_word, first.cells)):
+        return comments[-1].line, titles, []
+    names, assumed = _is_header(path, [cell.strip() for cell in first.cells], header)
+    if names:
+        return first.line, tuple(first.cells), assumed
+    return None, None, assumed
+
+
+def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:
+    """The names in the last comment, as numpy.savetxt writes a header; None if it holds something else."""
+    if not comments or width < 2 or len(comments[-1].cells) != width:
+        return None
+    cells = (comments[-1].cells[0].lstrip().lstrip("#"), *comments[-1].cells[1:])
+    return cells if any(map(is_word, cells)) else None
+
+
+def _is_header(path: Path, cells: Sequence[str], header: bool | None) -> tuple[bool, list[str]]:
+    """Whether cells are names, and what was assumed.
+
+    Words are names, numbers and missing marks are a row. 0, 1, 2, … are the names that pandas gives, and beside words
+    years are names too, and whole numbers that count the columns.
+    """
+    if header is not None:
+        return header, []
+    numbers = [cell for cell in cells if is_number(cell)]
+    words = any(map(is_word, cells))
+    if (words and numbers and not _look_like_names(numbers)) or (not words and any(map(is_unclear, cells))):
+        raise UnreadableFile(
+            f"{path} starts with a line that may hold names or numbers ({listed(cells)}); set data.header=true if it "
+            "holds names, or data.header=false if it is a row (--data header=false after a verb)"
+        )
+    columns = cells[1:] if cells[0] == "" else cells  # pandas gives no name to the index that it writes
+    names = words or (len(columns) > 1 and list(columns) == [str(column) for column in range(len(columns))])
+    if not (names and numbers) and not (len(numbers) == len(cells) > 1 and _look_like_names(numbers)):
+        return names, []
+    taken, other = (
+        ("names", "data.header=false reads it as a row") if names else ("a row", "data.header=true reads it as names")
+    )
+    return names, [f"its first line ({listed(cells)}) was read as {taken} ({other})"]
+
+
+def _look_like_names(numbers: Sequence[str]) -> bool:
+    """Whether these are years in order, or 0, 1, 2, … or 1, 2, 3, … in any order."""
+    if not all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers):
+        return False
+    found = [int(number) for number in numbers]
+    if all(number in YEARS for number in found) and found == sorted(set(found)):
+        return True
+    return len(found) > 1 and sorted(found) in (list(range(len(found))), list(range(1, len(found) + 1)))
+
+
+def _counts(rows: Sequence[Record]) -> bool:
+    return all(record.cells[0].strip() == str(index) for index, record in enumerate(rows))
+
+
+def _check_width(path: Path, names: Sequence[str], row: Record) -> None:
+    if len(names) != len(row.cells):
+        raise UnreadableFile(
+            f"every column must have one name, but {path} has {counted(len(names), 'name')} and "
+            f"{counted(len(row.cells), 'cell')} in line {row.line}; correct that line"
+        )

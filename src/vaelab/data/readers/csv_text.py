@@ -1,0 +1,101 @@
+"""The text of a .csv file: its encoding, its separator, its lines, and which of its cells are numbers."""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaelab.data.bounded import UnreadableFile
+from vaelab.data.readers.source import WIDEST
+
+LONGEST = 1 << 24  # characters of a line
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
+MARKS = """
+    na n/a n.a. #n/a #na <na> nan -nan +nan null none nil missing . .. ... … ? - -- --- – —
+    -1.#ind 1.#ind -1.#qnan 1.#qnan #div/0! #value! #ref! #name? #num! #null!
+"""
+MISSING = {"", "#n/a n/a", *MARKS.split()}  # in small letters: of pandas, of spreadsheets, and what people type
+
+
+@dataclass(frozen=True)
+class Record:
+    """The cells of a line, or of several if a quoted cell goes over them."""
+
+    line: int  # where it starts, counted from 1 as an editor does
+    cells: list[str]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it is a line of nothing but spaces."""
+        return len(self.cells) < 2 and not "".join(self.cells).strip()
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell says that there is no number."""
+    return cell.strip().lower() in MISSING
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number; unlike Python's, it has no underscores."""
+    return bool(NUMBER.fullmatch(cell.strip()))
+
+
+def is_unclear(cell: str) -> bool:
+    """Whether a cell starts like a number without being one, such as 1,5 or 3 cm."""
+    return bool(re.match(r"\W*\d", cell)) and not is_number(cell) and not is_missing(cell)
+
+
+def is_word(cell: str) -> bool:
+    """Whether a cell holds anything else."""
+    return not (is_number(cell) or is_missing(cell) or is_unclear(cell))
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8, or UTF-16 if the first bytes say so.
+
+    Raises:
+        UnreadableFile: it is neither.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and not start.startswith(b"\xff\xfe\0\0"):
+        return "utf-16"
+    if b"\0" in start:
+        raise UnreadableFile(f"{path} must be text in UTF-8, but starts with zero bytes; save it as CSV UTF-8")
+    return "utf-8-sig"
+
+
+def separator_of(path: Path, encoding: str) -> str:
+    """What separates the cells of the first line that is no comment: a tab, a semicolon or a comma, in this order."""
+    for line in _lines(path, encoding):
+        if line.strip() and not line.startswith("#"):
+            bare = re.sub(r'"[^"]*"', "", line)
+            if bare.count(",") >= WIDEST:
+                return ","
+            return next((separator for separator in SEPARATORS if separator in bare.strip("\r\n")), ",")
+    return ","
+
+
+def records(path: Path, encoding: str, separator: str) -> Iterator[Record]:
+    """Every line of the file, cut into cells."""
+    reader = csv.reader(_lines(path, encoding), delimiter=separator)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        yield Record(line, cells)
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            while line := file.readline(LONGEST):
+                if len(line) == LONGEST:
+                    raise UnreadableFile(f"{path} holds a line of more than {LONGEST:,} characters; write it as .npy")
+                yield line
+    except UnicodeError as error:
+        raise UnreadableFile(f"{path} must be text in UTF-8, but is not ({error}); save it as CSV UTF-8") from error

@@ -1,0 +1,133 @@
+"""Arrays in NumPy's files: .npy and .npz."""
+
+import math
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from vaelab.data.bounded import UnreadableFile, check_growth, read_up_to
+from vaelab.data.columns import check_names
+from vaelab.data.readers import source
+from vaelab.data.readers.source import WIDEST, Array, Reading, Shape, Source, rows_at_once
+
+HEADER_BYTES = 10_000  # of a .npy file; NumPy refuses longer ones too
+
+
+def read_npy(path: Path, rows: int | None, reading: Reading) -> Source:
+    """The array of a .npy file."""
+    return Source(_npy(path, rows))
+
+
+def read_npz(path: Path, rows: int | None, reading: Reading) -> Source:
+    """The one array of a .npz file, or the one called x; an array `names` of words beside x names its columns."""
+    with zipfile.ZipFile(path) as archive:
+        arrays = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        if not arrays:
+            raise UnreadableFile(f"{path} holds no array; give a file that np.savez wrote")
+        if len(arrays) > 1 and "x" not in arrays:
+            raise UnreadableFile(
+                f"{path} holds the arrays {', '.join(arrays)}, and none is x; call the one to be read x"
+            )
+        names = _column_names(path, archive) if {"x", "names"} <= set(arrays) else None
+    return Source(_npz(path, f"{arrays[0] if len(arrays) == 1 else 'x'}.npy", rows), names)
+
+
+def _npy(path: Path, rows: int | None) -> Iterator[Array]:
+    with path.open("rb") as file:
+        yield from _read_array(path, file, rows)
+
+
+def _npz(path: Path, member: str, rows: int | None) -> Iterator[Array]:
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        yield from _read_array(path, cast(BinaryIO, file), rows)
+
+
+def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...] | None:
+    """The array `names`, if it is a list of words."""
+    with archive.open("names.npy") as member:
+        file = cast(BinaryIO, member)
+        shape, _, dtype = _read_header(path, file)
+        if dtype.kind != "U" or len(shape) != 1:
+            return None
+        size = shape[0] * dtype.itemsize
+        if shape[0] > WIDEST or size > source.CHUNK_BYTES:
+            raise UnreadableFile(
+                f"{path} promises {shape[0]} names of {dtype}, more than any table has; leave them out"
+            )
+        names = np.frombuffer(_read_exactly(path, file, size, shape, dtype), dtype)
+    return check_names(names.tolist(), str(path))
+
+
+def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]:
+    """An array in NumPy's format (numpy.org/doc/stable/reference/generated/numpy.lib.format.html), by rows."""
+    shape, by_columns, dtype = _read_header(path, file)
+    _check_rows(path, shape, dtype)
+    if path.suffix.lower() == ".npz":
+        check_growth(path, math.prod(shape) * dtype.itemsize, f"shape {shape} of {dtype}")
+    row = shape[1:] or (1,)
+    at_once = rows_at_once(rows, math.prod(row) * dtype.itemsize)
+    if by_columns and len(shape) > 1:
+        yield from _read_by_columns(path, file, shape, dtype, at_once)
+        return
+    done = 0
+    while done < shape[0]:
+        count = min(at_once, shape[0] - done)
+        content = _read_exactly(path, file, count * math.prod(row) * dtype.itemsize, shape, dtype)
+        yield np.frombuffer(content, dtype).reshape(count, *row)
+        done += count
+    _check_end(path, file, shape, dtype)
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[Shape, bool, np.dtype]:
+    """Shape, whether it is stored by columns, and type."""
+    version = np.lib.format.read_magic(file)
+    field = file.read(2 if version == (1, 0) else 4)
+    if (length := int.from_bytes(field, "little")) > HEADER_BYTES:  # NumPy would make room for it before it looks
+        raise UnreadableFile(f"{path} promises a header of {length} bytes, which no array has; write it again")
+    file.seek(-len(field), 1)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _check_rows(path: Path, shape: Shape, dtype: np.dtype) -> None:
+    if dtype.kind not in "biuf":
+        raise UnreadableFile(f"{path} holds {dtype} where plain numbers are needed; save integers or floats")
+    if not shape:
+        raise UnreadableFile(f"{path} holds a single number, not rows of numbers; give an array of n rows")
+    if min(shape) < 0 or not math.prod(shape[1:]):
+        raise UnreadableFile(f"{path} holds rows of no numbers (shape {shape}); give rows of at least one")
+
+
+def _read_exactly(path: Path, file: BinaryIO, size: int, shape: Shape, dtype: np.dtype) -> bytearray:
+    content = read_up_to(file, size)
+    if len(content) < size:
+        raise UnreadableFile(f"{path} promises {_size(shape, dtype)}, but holds less; fetch or write it again")
+    return content
+
+
+def _check_end(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype) -> None:
+    if file.read(1):
+        raise UnreadableFile(f"{path} promises {_size(shape, dtype)}, but holds more; save one array per file")
+
+
+def _size(shape: Shape, dtype: np.dtype) -> str:
+    return f"shape {shape} of {dtype}, {math.prod(shape) * dtype.itemsize} bytes"
+
+
+def _read_by_columns(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype, at_once: int) -> Iterator[Array]:
+    """An array in Fortran's order: its rows lie scattered, so they are gathered from a copy on the disk."""
+    with tempfile.TemporaryFile() as copy:
+        left = math.prod(shape) * dtype.itemsize
+        while left:
+            left -= copy.write(_read_exactly(path, file, min(left, source.CHUNK_BYTES), shape, dtype))
+        _check_end(path, file, shape, dtype)
+        copy.flush()
+        if not shape[0]:
+            return
+        mapped = np.memmap(copy, dtype, "r", shape=shape, order="F")
+        for start in range(0, shape[0], at_once):
+            yield np.array(mapped[start : start + at_once], order="C")

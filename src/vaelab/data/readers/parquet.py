@@ -1,0 +1,90 @@
+"""Tables in Apache Parquet's files."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaelab.data.bounded import UnreadableFile, check_growth
+from vaelab.data.columns import check_names
+from vaelab.data.readers.source import Array, Reading, Source, rows_at_once
+
+ONE_LENGTH = "give lists of one length"
+
+
+def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
+    """Numbers, or lists of numbers of one length; columns side by side, in order, without pandas' index."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        columns = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
+        if not columns:
+            raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
+        check_names(columns, str(path))
+        n = file.metadata.num_rows
+        check_growth(path, 8 * n * len(columns), f"{n} rows of {len(columns)} columns")
+        first = next(file.iter_batches(1, columns=columns), None)
+        names = None if first is None else _names(path, columns, first)
+    found = Source(_arrays(path, rows, columns), names)
+    if names:
+        found.where = lambda row, number: f"row {row} (counting from 0), column {names[number]}"
+    return found
+
+
+def _names(path: Path, columns: list[str], row: Any) -> tuple[str, ...] | None:
+    """A name for each number of a row: a list called a gives a_0, a_1, …; a single list names none of its numbers."""
+    widths = [_unnest(path, name, column).shape[1] for name, column in zip(columns, row.columns, strict=True)]
+    if len(columns) == 1 and widths != [1]:
+        return None
+    names = [
+        name if width == 1 else f"{name}_{index}"
+        for name, width in zip(columns, widths, strict=True)
+        for index in range(width)
+    ]
+    return check_names(names, str(path))
+
+
+def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        first = next(_tables(path, file, columns, 1), None)
+        if first is None:
+            return
+        n = file.metadata.num_rows
+        check_growth(path, n * first.nbytes, f"{n} rows of {first.shape[1]} numbers")
+        for table in _tables(path, file, columns, rows_at_once(rows, first.nbytes)):
+            if table.shape[1] != first.shape[1]:
+                raise UnreadableFile(
+                    f"{path} holds lists of {first.shape[1]} and of {table.shape[1]} numbers; {ONE_LENGTH}"
+                )
+            yield table
+
+
+def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Array]:
+    """(at most `rows`, numbers per row) at a time; masked where a cell is null."""
+    for batch in file.iter_batches(rows, columns=names):
+        columns = [_unnest(path, name, column) for name, column in zip(names, batch.columns, strict=True)]
+        join = np.ma.concatenate if any(isinstance(each, np.ma.MaskedArray) for each in columns) else np.concatenate
+        yield join(columns, axis=-1)
+
+
+def _unnest(path: Path, name: str, column: Any) -> Array:
+    """A column of numbers, or of lists of numbers -> (m, numbers per row)."""
+    from pyarrow import compute, types
+
+    m = len(column)
+    if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
+        if column.null_count or len(compute.unique(compute.list_value_length(column))) > 1:
+            raise UnreadableFile(f"{path} holds lists of unequal length in its column {name}; {ONE_LENGTH}")
+        return _unnest(path, name, column.flatten()).reshape(m, -1) if m else np.empty((0, 1))
+    if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
+        raise UnreadableFile(
+            f"{path} holds {column.type} in its column {name} where plain numbers are needed; leave that column out"
+        )
+    if not column.null_count:
+        return column.to_numpy(zero_copy_only=False).reshape(m, -1)
+    numbers = column.fill_null(False if types.is_boolean(column.type) else 0).to_numpy(zero_copy_only=False)
+    return np.ma.array(numbers, mask=column.is_null().to_numpy(zero_copy_only=False)).reshape(m, -1)

@@ -1,0 +1,153 @@
+"""Folders of pictures, as a viewer shows them, in grey."""
+
+import math
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaelab.data.bounded import Bounded, UnreadableFile, check_growth
+from vaelab.data.columns import counted, listed
+from vaelab.data.readers.source import Array, Reading, Shape, Source, rows_at_once
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow starts a program to read some
+ORIENTATION = 0x0112  # the tag in EXIF
+TURNED = range(2, 9)
+
+
+def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
+    """The pictures in a folder and its sub-folders, in the order of their names: (n, rows, columns), 8-bit grey.
+
+    Each is seen as in a viewer: turned as its EXIF orientation says, and on the background where it is transparent.
+    """
+    pictures, others = _look_through(path)
+    if not pictures:
+        there = f"it holds {listed(others)}" if others else "it is empty"
+        raise UnreadableFile(
+            f"{path} must hold images, but is a folder without images ({there}); put {', '.join(PICTURES)} files there"
+        )
+    facts: list[str] = []
+    cautions: list[str] = []
+    if folders := sorted({str(file.parent.relative_to(path)) for file in pictures} - {"."}):
+        inside = sum(file.parent != path for file in pictures)
+        facts.append(f"{inside:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+    if others:
+        cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
+    names = [str(file.relative_to(path)) for file in pictures]
+    arrays = _arrays(pictures, rows, reading, facts)
+    return Source(arrays, None, lambda row, pixel: names[row], "picture", facts, cautions)
+
+
+def _look_through(path: Path) -> tuple[list[Path], list[str]]:
+    """All pictures in the order of their names, and what else is there; hidden files and folders do not count."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    pictures, others = [], []
+    for where, folders, files in os.walk(path, onerror=fail):
+        folder = Path(where)
+        linked = [name for name in folders if (folder / name).is_symlink() and not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in [*files, *linked]:
+            file = folder / name
+            if name.startswith("."):
+                continue
+            if file.suffix.lower() in PICTURES and file.is_file():
+                pictures.append(file)
+            else:
+                others.append(str(file.relative_to(path)))
+    return sorted(pictures), sorted(others)
+
+
+def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[str]) -> Iterator[Array]:
+    """The pictures in chunks; `facts` learns at the end what was done to how many."""
+    marks: Counter[str] = Counter()
+    size = _read(files[0], reading.grey)[0].shape
+    at_once = rows_at_once(rows, math.prod(size))
+    for start in range(0, len(files), at_once):
+        pictures = []
+        for file in files[start : start + at_once]:
+            picture, done = _read(file, reading.grey)
+            if picture.shape != size:
+                raise UnreadableFile(
+                    f"{file} has {_pixels(picture.shape)} pixels and {files[0].name} {_pixels(size)}; give images of "
+                    "one size"
+                )
+            pictures.append(picture)
+            marks.update(done)
+        yield np.stack(pictures)
+    facts += [what.format(counted(count, "picture")) for what, count in marks.items()]
+
+
+def _read(path: Path, background: int) -> tuple[Array, list[str]]:
+    """(rows, columns), uint8 grey, and what was done to make it so, with {} for the number of such pictures."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Bounded(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_growth` has a sentence for it
+            picture = Image.open(file, formats=FORMATS)
+            check_growth(path, picture.width * picture.height, f"{picture.height}x{picture.width} pixels")
+            if _is_deep(picture):
+                raise UnreadableFile(f"{path} has pixels of more than 8 bits, which would be cut off; save it with 8")
+            return _as_seen(picture, background)
+    except UnreadableFile:
+        raise
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise UnreadableFile(f"{path} cannot be read as an image (none of {formats}); mend or remove it") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UnreadableFile(f"{path} cannot be read as an image ({reason}); mend or remove it") from error
+
+
+def _is_deep(picture: "Image") -> bool:
+    """Whether a channel has more than 8 bits; of colours Pillow would keep the upper 8 without a word."""
+    layouts = [
+        str(part) for tile in getattr(picture, "tile", ()) for part in np.ravel(np.array(tile[3:], dtype=object))
+    ]
+    return picture.mode[0] in "IF" or any(";16" in layout for layout in layouts if picture.format != "BMP")
+
+
+def _as_seen(picture: "Image", background: int) -> tuple[Array, list[str]]:
+    from PIL import Image, ImageOps
+
+    done = []
+    if getattr(picture, "is_animated", False):
+        done.append("read the first frame of {}")
+    if _orientation(picture) in TURNED:
+        picture = ImageOps.exif_transpose(picture)
+        done.append("turned {} as the orientation in the file says")
+    if picture.has_transparency_data:
+        drawn = picture.convert("RGBA")
+        if drawn.getchannel("A").getextrema() != (255, 255):
+            done.append(f"placed {{}} with transparency on {_colour(background)}")
+        picture = Image.new("RGBA", drawn.size, (background,) * 3 + (255,))
+        picture.alpha_composite(drawn)
+    elif picture.mode not in ("1", "L"):
+        picture = picture.convert("RGB")
+    return np.asarray(picture.convert("L")), done
+
+
+def _orientation(picture: "Image") -> int:
+    try:
+        return int(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # a broken note beside the pixels, which a viewer passes over too
+        return 1
+
+
+def _colour(grey: int) -> str:
+    return {255: "white", 0: "black"}.get(grey, f"grey {grey}")
+
+
+def _pixels(shape: Shape) -> str:
+    return f"{shape[0]}x{shape[1]}"

@@ -1,0 +1,186 @@
+"""Folders of pictures: seen as in a viewer, and nothing of them passed over in silence."""
+
+import io
+import os
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from idx_files import random_images
+from vaelab.data import Reading, open_rows
+from vaelab.data.readers import source
+
+GREY = random_images(1, 5, 7, seed=3)[0].numpy()
+ALPHA = random_images(1, 5, 7, seed=4)[0].numpy()
+
+
+def seen(folder, background="white"):
+    """The first picture and the report."""
+    rows = open_rows(folder, reading=Reading(background=background))
+    return torch.cat(list(rows.chunks))[0].numpy(), rows.report
+
+
+def layers(*channels):
+    return Image.fromarray(np.dstack(channels))
+
+
+def over(drawn, alpha, background):
+    """What a viewer shows: the drawing over the background, in units of 255."""
+    return (drawn * (alpha / 255) + background * (1 - alpha / 255)).round()
+
+
+@pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0), (77, 77)])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_shows_the_background(tmp_path, background, level, name, mode):
+    picture = layers(GREY, GREY, GREY, ALPHA) if mode == "RGBA" else layers(GREY, ALPHA)
+    picture.save(tmp_path / name, lossless=True, exact=True)
+    found, report = seen(tmp_path, background)
+    np.testing.assert_allclose(found, over(GREY.astype(float), ALPHA, level), atol=1)
+    assert f"placed 1 picture with transparency on {background if level != 77 else 'grey 77'}" in report
+
+
+def test_black_ink_on_nothing_is_a_drawing_on_white(tmp_path):
+    ink = np.where(GREY > 128, 255, 0).astype(np.uint8)
+    layers(0 * ink, 0 * ink, 0 * ink, ink).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(seen(tmp_path)[0], 255 - ink)
+    np.testing.assert_array_equal(seen(tmp_path, "black")[0], 0 * ink)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+@pytest.mark.parametrize("name", ["a.png", "a.gif"])
+def test_one_transparent_colour_shows_the_background(tmp_path, mode, name):
+    hole = np.where(GREY > 128, 200, 9).astype(np.uint8)
+    picture = Image.fromarray(hole).convert("RGB" if mode == "RGB" else "L")
+    clear = (9, 9, 9) if mode == "RGB" else 9
+    if mode == "P":
+        picture = Image.fromarray(hole, "P")
+        picture.putpalette([level for level in range(256) for _ in "rgb"])
+    picture.save(tmp_path / name, transparency=clear if name == "a.png" or mode != "RGB" else None)
+    found, report = seen(tmp_path, 77)
+    if name == "a.gif" and mode == "RGB":  # no such thing in a GIF
+        np.testing.assert_array_equal(found, hole)
+    else:
+        np.testing.assert_array_equal(found, np.where(hole == 9, 77, hole))
+        assert "on grey 77" in report
+
+
+def test_an_opaque_picture_with_an_alpha_channel_stays_as_it_is(tmp_path):
+    layers(GREY, GREY, GREY, 0 * GREY + 255).save(tmp_path / "a.png")
+    found, report = seen(tmp_path)
+    np.testing.assert_array_equal(found, GREY)
+    assert report == f"read 1 picture of 5x7 pixels from {tmp_path.name}"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_orientation_says(tmp_path, orientation):
+    stored = {  # what a camera that was held like this stores of what it sees (EXIF 2.3, orientation)
+        1: GREY,
+        2: GREY[:, ::-1],
+        3: GREY[::-1, ::-1],
+        4: GREY[::-1],
+        5: GREY.T,
+        6: np.rot90(GREY),
+        7: GREY[::-1, ::-1].T,
+        8: np.rot90(GREY, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    found, report = seen(tmp_path)
+    np.testing.assert_array_equal(found, GREY)
+    assert ("turned 1 picture as the orientation" in report) == (orientation > 1)
+
+
+def test_broken_notes_beside_the_pixels_do_no_harm(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.png", exif=b"Exif\0\0nonsense")
+    np.testing.assert_array_equal(seen(tmp_path)[0], GREY)
+
+
+def test_jpegs_of_every_colour_space_are_seen_alike(tmp_path):
+    flat = np.full((16, 16), 200, np.uint8)
+    for name, picture in {
+        "grey.jpg": Image.fromarray(flat),
+        "colour.JPEG": layers(flat, flat, flat),
+        "print.jpg": layers(flat, flat, flat).convert("CMYK"),
+    }.items():
+        picture.save(tmp_path / name, quality=95)
+    read = torch.cat(list(open_rows(tmp_path).chunks))
+    assert_close(read.float(), torch.full((3, 16, 16), 200.0), atol=2, rtol=0)
+
+
+def test_of_an_animation_the_first_frame_is_read(tmp_path):
+    frames = [Image.fromarray(random_images(1, 5, 7, seed=seed)[0].numpy()) for seed in (3, 8, 9)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    found, report = seen(tmp_path)
+    np.testing.assert_array_equal(found, GREY)
+    assert "read the first frame of 1 picture" in report
+
+
+def png_of_16_bits(colour, channels):
+    """A PNG whose channels have 16 bits each (w3.org/TR/png)."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + bytes(range(2 * channels * 3)) for _ in range(2))
+    header = struct.pack(">2I5B", 3, 2, 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_more_than_8_bits_are_refused(tmp_path, colour, channels):
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(colour, channels))
+    with pytest.raises(ValueError, match=r"a\.png has pixels of more than 8 bits, which would be cut off"):
+        open_rows(tmp_path)
+
+
+def test_what_is_left_out_is_named_in_one_warning(tmp_path, caplog):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    for name in ("notes.txt", "b.psd", "labels\x1b[2J.csv", ".DS_Store", "._a.png"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "c.png")
+    (tmp_path / "elsewhere").symlink_to(tmp_path)
+    report = seen(tmp_path)[1]
+    assert report == (
+        f"read 1 picture of 5x7 pixels from {tmp_path.name}; left out 5 other files "
+        r"(b.psd, c.png, elsewhere, labels\x1b[2J.csv, notes.txt)"
+    )
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", report)]
+
+
+def test_class_folders_and_the_pictures_beside_them_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "CHUNK_BYTES", 2 * 35)
+    images = random_images(5, 5, 7)
+    for name, image in zip(["dog/b.png", "z.png", "cat/a.png", "cat/b.png", "dog/a.PNG"], images, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(image.numpy()).save(tmp_path / name)
+    (tmp_path / "dog" / "notes.txt").touch()
+    (tmp_path / ".hidden").mkdir()
+    Image.fromarray(GREY).save(tmp_path / ".hidden" / "a.png")
+    rows = open_rows(tmp_path)
+    assert_close(torch.cat(list(rows.chunks)), images[[2, 3, 4, 0, 1]], rtol=0, atol=0)
+    assert "read 5 pictures" in rows.report
+    assert "4 of them from 2 sub-folders (cat, dog); left out 1 other file (dog/notes.txt)" in rows.report
+    assert rows.where(3, 12) == "dog/b.png"
+
+
+def test_a_folder_without_pictures_names_what_it_holds(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").touch()
+    with pytest.raises(ValueError, match=r"without images \(it holds train-images-idx3-ubyte\); put \.png"):
+        open_rows(tmp_path)
+
+
+def test_another_kind_of_picture_is_not_opened(tmp_path):
+    """Some kinds start a program that reads them."""
+    content = io.BytesIO()
+    Image.fromarray(GREY).save(content, "EPS")
+    (tmp_path / "a.png").write_bytes(content.getvalue())
+    with pytest.raises(ValueError, match=re.escape("a.png cannot be read as an image (none of PNG, JPEG")):
+        open_rows(tmp_path)

@@ -1,0 +1,152 @@
+"""How a run ends: once it is trained, nothing that is shown or written afterwards makes it a failed one."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from runner import SHORT, TINY, compose_config
+from train import train
+from vaelab.data import Sine
+from vaelab.runs.folder import format_metrics, format_summary
+from vaelab.runs.state import read_state
+
+TERMS = ("elbo", "kl")
+HERE = Path(__file__).stem
+
+
+class LogsAnything(Callback):
+    """Logs tags of every shape: for one split, without a slash, with several, long, many, whole and not finite."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val/mse", torch.tensor(0.5))
+        pl_module.log("val/by/class/3", 2)
+        pl_module.log("accuracy", 0.25)
+        pl_module.log("val/never", math.nan)
+        pl_module.log_dict({f"val/dimension_{index}": float(index) for index in range(60)})
+
+    def on_test_epoch_end(self, trainer, pl_module):
+        pl_module.log("test/" + "a_long_name_" * 9, torch.tensor(7))
+        pl_module.log("coverage", math.inf)
+
+
+class FailsAtTheTest(Callback):
+    """Raises when the test split is scored."""
+
+    def on_test_start(self, trainer, pl_module):
+        raise RuntimeError("no room for the test split")
+
+
+class WithoutTest(Sine):
+    """A user's data without a test split."""
+
+    def setup(self, stage=None):
+        super().setup(stage)
+        vars(self).pop("test", None)
+
+
+class WithoutVal(Sine):
+    """A user's data without a validation split."""
+
+    def setup(self, stage=None):
+        super().setup(stage)
+        vars(self).pop("val", None)
+
+
+def ended(folder, *keys, capsys):
+    """-> the final numbers of a run that must be done, and what it printed."""
+    train(compose_config(folder, *SHORT, *TINY, *keys))
+    assert read_state(folder).state == "done"
+    return json.loads((folder / "metrics.json").read_text()), capsys.readouterr().out
+
+
+def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
+    metrics, printed = ended(tmp_path, f"+callbacks.mine._target_={HERE}.LogsAnything", capsys=capsys)
+    assert metrics["val/mse"] == 0.5
+    assert metrics["val/by/class/3"] == 2
+    assert metrics["val/dimension_59"] == 59
+    assert math.isnan(metrics["val/never"])
+    assert metrics["coverage"] == math.inf
+    assert re.search(rf"^elbo +{metrics['val/elbo']:.3f} +{metrics['test/elbo']:.3f}$", printed, re.M)
+    assert re.search(r"^val/mse +0\.5$", printed, re.M)
+    assert re.search(r"^val/never +nan$", printed, re.M)
+    assert "more" in printed
+    assert len(printed.splitlines()) < 45
+
+
+@pytest.mark.parametrize(
+    ("keys", "said", "splits"),
+    [
+        ("trainer.max_epochs=0", "nothing was trained: trainer.max_epochs=0", ()),
+        ("trainer.max_steps=0", "nothing was trained: trainer.max_steps=0", ()),
+        ("trainer.limit_train_batches=0", "nothing was trained: trainer.limit_train_batches=0", ()),
+        ("trainer.limit_train_batches=0.0", "nothing was trained: trainer.limit_train_batches=0", ()),
+        ("trainer.max_time=00:00:00:00", "nothing was trained: the run ended before its first step", ()),
+        ("trainer.limit_val_batches=0", "not validated: trainer.limit_val_batches=0", ("test",)),
+        ("trainer.check_val_every_n_epoch=5", "not validated: the run ended after 4 step", ("test",)),
+        (f"data._target_={HERE}.WithoutVal", "not validated: the data have no validation split", ("test",)),
+        ("trainer.limit_test_batches=0", "not tested: trainer.limit_test_batches=0", ("val",)),
+        (f"data._target_={HERE}.WithoutTest", "not tested: the data have no test split", ("val",)),
+        (f"+callbacks.mine._target_={HERE}.FailsAtTheTest", "not tested: .*no room for the test split", ("val",)),
+        ("trainer.fast_dev_run=2", "nothing was saved: trainer.fast_dev_run", ("val", "test")),
+        ("~callbacks.best", "these numbers are of the last weights", ("val", "test")),
+        ("~callbacks.best ~callbacks.last", "no checkpoint was kept", ("val", "test")),
+        ("~logger", "run     ", ("val", "test")),
+    ],
+)
+def test_a_run_says_what_it_lacks(keys, said, splits, tmp_path, capsys, caplog):
+    metrics, printed = ended(tmp_path, *keys.split(), capsys=capsys)
+    assert re.search(said, printed + caplog.text)
+    assert tuple(dict.fromkeys(tag.split("/")[0] for tag in metrics)) == splits
+    assert ("nats per example" in printed) == bool(splits)
+    assert ("tensorboard --logdir" in printed) == ("logger" not in keys and "fast_dev_run" not in keys)
+    assert {path.name for path in tmp_path.rglob("*.ckpt")} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    if "nothing was trained" in said or "_val_" in keys:
+        assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+def test_columns_never_touch():
+    metrics = {"val/elbo": -1e30, "test/elbo": math.nan, "val/kl": math.inf, "test/kl": -1e9, "other": 1e-9}
+    lines = format_metrics(metrics, TERMS).splitlines()
+    assert [line.split() for line in lines if line] == [
+        ["nats", "per", "example", "val", "test"],
+        ["elbo", f"{-1e30:.3f}", "nan"],
+        ["kl", "inf", f"{-1e9:.3f}"],
+        ["also", "logged"],
+        ["other", "1e-09"],
+    ]
+    assert format_metrics({}, TERMS) == ""
+    shown = format_metrics({"val/kl": 1.0, "x\x1b[2J": 2.0}, TERMS)
+    assert "elbo" not in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("place", [".", "deep/er", "../elsewhere"])
+def test_a_summary_names_its_folder_wherever_it_lies(place, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    (here / place).mkdir(parents=True)
+    (here / place / "events.out.tfevents.1").touch()
+    monkeypatch.chdir(here)
+    shown = format_summary(Path(place), {"val/elbo": 1.0}, TERMS)
+    expected = {".": here, "deep/er": Path("deep/er"), "../elsewhere": tmp_path / "elsewhere"}[place]
+    assert f"run     {expected}\n" in shown
+    assert shown.endswith(f"--logdir {'deep' if place == 'deep/er' else expected}")
+
+
+def test_what_cannot_be_shown_is_a_warning(tmp_path, capsys, caplog, monkeypatch):
+    """A full disk and a broken standard output, after the run is done."""
+
+    def broken(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("train.summarise", broken)
+    monkeypatch.setattr("builtins.print", broken)
+    train(compose_config(tmp_path, *SHORT, *TINY))
+    monkeypatch.undo()
+    assert read_state(tmp_path).state == "done"
+    assert "hyper-parameters tab lacks this run" in caplog.text
+    assert "they cannot be printed" in caplog.text
