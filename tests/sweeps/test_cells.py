@@ -78,8 +78,11 @@ def test_values_that_are_spelled_alike_in_names_have_two_folders(tmp_path):
 
 def test_the_packages_of_a_config():
     config = {"model": {"_target_": "vaelab.families.Bernoulli"}, "callbacks": {"own": {"_target_": "mine.Hook"}}}
-    config["trainer"] = {"plugins": [{"_target_": "ours.Plugin"}]}
-    assert packages(config) == ["mine", "ours", "vaelab"]
+    config["trainer"] = {"_target_": "lightning.pytorch.Trainer", "plugins": [{"_target_": "ours.Plugin"}]}
+    config["optimizer"] = {"_target_": "torch.optim.Adam"}
+    assert packages(config) == ["mine", "ours"]
+    config["optimizer"] = {"_target_": "torch.optim.NAdam"}
+    assert packages(config) == ["mine", "ours", "torch"]
 
 
 def test_a_folder_is_one_configs(tmp_path):

@@ -185,3 +185,4 @@ PACKAGES = {  # where the constructor of a group comes from, unless it is one of
     "data": "vaelab.data",
 }
 TABLES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "logger": LOGGERS}
+NAMES = {"lightning.pytorch.Trainer", *LOGGERS, *CALLBACKS, *PLUGINS, *OPTIMIZERS, *SCHEDULERS, *PRUNERS}

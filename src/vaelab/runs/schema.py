@@ -11,8 +11,6 @@ from operator import or_
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from torch import nn
-
 MOST = 1_000  # entries of a list
 LARGEST = 2**53  # of a whole number: what a float holds exactly
 THREADS = 256
@@ -136,9 +134,13 @@ def _kind_of(hint: Any) -> Kind | None:
     if isinstance(origin, type) and issubclass(origin, Sequence):
         entry = _either([each for each in inner if each is not Ellipsis])
         return entry and listed(entry)
-    if isinstance(hint, type) and issubclass(hint, nn.Module):
-        return OBJECT
-    return None
+    return OBJECT if isinstance(hint, type) and _is_module(hint) else None
+
+
+def _is_module(hint: type) -> bool:
+    from torch import nn  # a sweep reads the tables of constructors, and does not wait for torch
+
+    return issubclass(hint, nn.Module)
 
 
 def _either(hints: Sequence[Any]) -> Kind | None:

@@ -1,7 +1,6 @@
 """The cells of a sweep: a folder each, named by what varies, and a state on disk."""
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vaelab.files import read_json
+from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.identity import flat
@@ -155,9 +156,9 @@ def stop_asked(sweep: Path) -> int | None:
 
 
 def packages(config: Any) -> list[str]:
-    """Whose constructors a config names."""
-    targets = (value for key, value in flat(config) if key.split(".")[-1] == "_target_")
-    return sorted({str(target).split(".")[0] for target in targets})
+    """Whose constructors a config names, beside vaelab's and those that vaelab knows."""
+    targets = {str(value) for key, value in flat(config) if key.split(".")[-1] == "_target_"}
+    return sorted({target.split(".")[0] for target in targets - NAMES} - {"vaelab"})
 
 
 def run_cell(
@@ -222,6 +223,6 @@ def _death(code: int) -> str:
 def score(cell: Cell, tag: str = "val/elbo") -> float:
     """A final number of a cell, NaN where there is none."""
     try:
-        return float(json.loads((cell.folder / "metrics.json").read_text())[tag])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(read_json(cell.folder / "metrics.json")[tag])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return math.nan
