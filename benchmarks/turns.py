@@ -78,7 +78,8 @@ class Contender:
         read, ours = os.pipe()
         theirs, write = os.pipe()
         self.go, self.answers = os.fdopen(ours, "w"), os.fdopen(theirs)
-        environment = {**os.environ, PIPES: f"{read},{write}", "PYTHONPATH": str(ROOT)}
+        places = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, PIPES: f"{read},{write}", "PYTHONPATH": places}
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
