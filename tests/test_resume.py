@@ -235,6 +235,15 @@ def test_it_may_die_again_and_again(references, tmp_path):
     assert differences(references("as it is"), remains(tmp_path)) == []
 
 
+def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, monkeypatch):
+    train(compose_config(tmp_path, *RUN, "trainer.max_epochs=1"))
+    before = read_state(tmp_path), (tmp_path / "metrics.json").read_text()
+    assert before[0].state == "done"
+    monkeypatch.setattr(Sine, "fingerprint", lambda self: 0)
+    refused("the data are not those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
+    assert (read_state(tmp_path), (tmp_path / "metrics.json").read_text()) == before
+
+
 def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     train(compose_config(tmp_path, *RUN))
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}

@@ -72,7 +72,7 @@ def write_state(folder: Path, state: State) -> None:
 
 @contextmanager
 def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[None]:
-    """Keeps the state of the run inside.
+    """Keeps the state of the run inside; a finished run to which nothing could be added stays done.
 
     Args:
         folder: the run's.
@@ -89,7 +89,9 @@ def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[
         yield
     except BaseException as error:
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
-        with suppress(OSError):  # where the disk is full the error itself says so
-            write_state(folder, ends("pending", str(error)) if stopped else ends("failed", one_sentence(error, given)))
+        ended = ends("pending", str(error)) if stopped else ends("failed", one_sentence(error, given))
+        finished = state.state == "done" and (folder / "metrics.json").is_file()  # and nothing was added to it
+        with suppress(OSError):  # if the disk is full, the error itself says so
+            write_state(folder, state if finished else ended)
         raise
     write_state(folder, ends("done"))
