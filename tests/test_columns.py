@@ -164,7 +164,7 @@ def test_tables_of_results_have_the_names(run, tmp_path):
 
 def test_pictures_show_the_names(run, tmp_path):
     assert latents._names(vaelab.load_run(run)) == NAMES
-    assert names_of(NAMES, 3) == ("age", "height", r"weight \$kg\$")
+    assert names_of(NAMES, 3) == ("age", "height", "weight $kg$")
     assert names_of(("a" * 31, "b\n"), 2) == ("a" * 29 + "…", r"b\n")
     main(["reconstruct", str(run), "val", "-o", str(tmp_path / "t.png")])
     assert (tmp_path / "t.png").stat().st_size > 1_000

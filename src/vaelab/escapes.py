@@ -42,6 +42,15 @@ def for_markdown(cell: object) -> str:
     return MARKDOWN.sub(r"\\\1", html.escape(for_terminal(cell), quote=False))
 
 
+def short(text: str, longest: int = 60) -> str:
+    """A text, cut off if it has more letters than there is room for.
+
+    >>> short("a long name", 7)
+    'a long…'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vaelab.data.bounded import UnreadableFile
-from vaelab.escapes import for_terminal
+from vaelab.escapes import for_terminal, short
 
 SHOWN, LONGEST = 10, 40  # names in a sentence, and letters of one
 
@@ -18,7 +18,7 @@ def listed(names: Sequence[object], shown: int = SHOWN) -> str:
     >>> listed(["age", "height", "weight"], shown=2)
     'age, height and 1 more'
     """
-    first = ", ".join(_short(for_terminal(name)) for name in names[:shown])
+    first = ", ".join(short(for_terminal(name), LONGEST) for name in names[:shown])
     return first if len(names) <= shown else f"{first} and {len(names) - shown:,} more"
 
 
@@ -29,10 +29,6 @@ def counted(number: int, thing: str) -> str:
     ('1 row', '2,345 rows')
     """
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaelab.sweeps.rows import Row, short
+from vaelab.escapes import short
+from vaelab.sweeps.rows import Row
 from vaelab.sweeps.search import PRUNED
 from vaelab.sweeps.statistics import Interval, rank
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from vaelab.escapes import short
 from vaelab.files import read_small
 from vaelab.runs.folder import in_use
 from vaelab.runs.state import STATES
@@ -211,8 +212,3 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 def _in_short(value: Any) -> str:
     return short(repr(value), 40)
-
-
-def short(text: str, longest: int = 60) -> str:
-    """A text, cut off if it is too long for a table or a title."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -16,6 +16,7 @@ from vaelab.data.readers import source
 from vaelab.data.readers.csv_layout import Layout, find_layout
 from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number
 from vaelab.data.readers.source import Array, Reading, Source, rows_at_once, split
+from vaelab.escapes import short
 
 FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.capitalize())} | {"NaN", "-NaN", "<NA>"})
 
@@ -136,9 +137,8 @@ def _number(layout: Layout, record: Record, column: int, cell: str) -> float:
         return float(cell)
     if is_missing(cell):
         return np.nan
-    shown = cell if len(cell) <= 40 else f"{cell[:39]}…"
     raise UnreadableFile(
-        f"every cell must hold a number such as -1234.5, but {layout.path} holds '{shown}' in "
+        f"every cell must hold a number such as -1234.5, but {layout.path} holds '{short(cell, 40)}' in "
         f"{_place(layout, record, column)}; write it with a decimal point and without separators, or leave out a "
         "column of words"
     )
