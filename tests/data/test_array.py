@@ -152,7 +152,7 @@ def test_a_size_that_is_neither_number_nor_fraction_is_refused(key, value):
 
 @pytest.mark.parametrize("path", [None, "", 3])
 def test_a_missing_path_is_asked_for(path):
-    with pytest.raises(ValueError, match=rf"\A.*data\.path={path} does not fit.*set data\.path to \.npy.*\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*data\.path must name a file.* but is {path}; set it to \.npy.*\Z"):
         Array(path)
 
 

@@ -95,7 +95,7 @@ def test_a_picture_is_turned_as_its_orientation_says(tmp_path, orientation):
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
     found, report = seen(tmp_path)
     np.testing.assert_array_equal(found, GREY)
-    assert ("turned 1 picture as the orientation" in report) == (orientation > 1)
+    assert ("turned 1 picture by the orientation" in report) == (orientation > 1)
 
 
 def test_broken_notes_beside_the_pixels_do_no_harm(tmp_path):

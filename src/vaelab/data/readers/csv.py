@@ -1,6 +1,6 @@
 """Tables of numbers as text: .csv and .tsv.
 
-Arrow reads them fast. What it does not take, a reader of one line at a time takes, or names by line and column.
+Arrow reads most files, and is fast. A reader of one line at a time reads the rest, and names errors by line and column.
 """
 
 from collections.abc import Iterator
@@ -127,7 +127,7 @@ def _numbers(layout: Layout, record: Record) -> list[float]:
         raise UnreadableFile(
             f"every line must have as many cells, but {layout.path} has {counted(len(record.cells), 'cell')} in line "
             f"{record.line} and {layout.width} in line {layout.first.line} (separated by "
-            f"{SEPARATORS[layout.separator]}); mend that line"
+            f"{SEPARATORS[layout.separator]}); correct that line"
         )
     return [_number(layout, record, column, cell.strip()) for column, cell in enumerate(record.cells)]
 
