@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
-from hydra_plugins.vaelab_sweeps.cell import HIDDEN, passed_on
+from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES, passed_on
 from hydra_plugins.vaelab_sweeps.folder import Folder
 from hydra_plugins.vaelab_sweeps.needed import check_installed
 from hydra_plugins.vaelab_sweeps.parallel import processors, side_by_side
@@ -171,7 +171,7 @@ def test_what_a_sweep_decides_is_not_passed_on():
             *("hydra.sweeper.n_trials=3", "hydra.output_subdir=null", "hydra/job_logging=stdout"),
             *("+hydra.callbacks.own._target_=own.Callback", "~hydra.callbacks.summary", "hydra.job.num=3"),
         ]
-        chosen = compose("train", [*given, HIDDEN], return_hydra_config=True).hydra
+        chosen = compose("train", [*given, NO_CONFIG_FILES], return_hydra_config=True).hydra
     assert passed_on(chosen) == [
         *("hydra.output_subdir=null", "hydra/job_logging=stdout", "+hydra.callbacks.own._target_=own.Callback"),
         *("~hydra.callbacks.summary", "hydra.job.num=3", "~hydra.callbacks.own"),
