@@ -87,10 +87,10 @@ def test_evaluate_needs_no_float64_on_the_device(likelihood, posterior, prior, d
 
 
 def test_sums_are_kept_where_there_is_float64(monkeypatch):
-    assert precision.keeps_sums(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert precision.sum_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
     monkeypatch.setattr(precision, "has_float64", lambda device: False)
-    assert precision.keeps_sums(torch.device("mps")) == torch.device("cpu")
-    assert precision.keeps_sums(torch.device("cpu")) == torch.device("cpu")
+    assert precision.sum_device(torch.device("mps")) == torch.device("cpu")
+    assert precision.sum_device(torch.device("cpu")) == torch.device("cpu")
     means = Means()
     means.load_state_dict({"names": ["a"], "sums": torch.ones(1), "count": 2}, torch.device("mps"))
     assert means.take()["a"].item() == 0.5

@@ -89,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The `vaelab` command; exits 0, or with one sentence and another code."""
     if arguments is None:  # the command itself
         complete_streams()
-        os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there
+        os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
     options = parser().parse_args(arguments)
-    if arguments is None:  # being told to end, it takes its unfinished files along
+    if arguments is None:  # these signals end it by an exception, so that unfinished files are removed
         for number in ("SIGTERM", "SIGHUP"):
             if found := getattr(signal, number, None):
                 signal.signal(found, lambda number, _: sys.exit(128 + number))

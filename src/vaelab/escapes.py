@@ -1,7 +1,7 @@
 """Text from a run's files, made safe for where it is shown.
 
-A run folder may come from anyone. What it holds must not move a terminal's cursor, start a spreadsheet's formula or
-become part of a page.
+A run folder may come from anyone. Its text must not move a terminal's cursor, start a formula in a spreadsheet, or
+add markup to a page.
 """
 
 import html
@@ -24,7 +24,7 @@ def for_terminal(text: object) -> str:
 
 
 def for_csv(cell: object) -> str:
-    """A cell that no spreadsheet takes for a formula: numbers stay numbers, other text gets an apostrophe in front.
+    """A cell that no spreadsheet runs as a formula: numbers stay numbers, and other text gets an apostrophe in front.
 
     >>> for_csv("=cmd()"), for_csv("-0.5")
     ("'=cmd()", '-0.5')

@@ -47,7 +47,7 @@ DIVERGING = "PuOr_r"
 
 
 def import_matplotlib() -> Any:
-    """matplotlib, whatever MPLBACKEND says: a notebook names a backend that may be missing, and none is needed here."""
+    """Imports matplotlib whatever MPLBACKEND is: a notebook's backend may be missing, and none is needed here."""
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]
     named = os.environ.pop("MPLBACKEND", None)
