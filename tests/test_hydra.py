@@ -216,7 +216,7 @@ def test_what_cannot_be_composed_is_explained(typed, answer):
         (f"hydra.run.dir={'long/' * 800}", "hydra.run.dir must be a path of at most 3584 bytes, but has "),
     ],
 )
-def test_folders_that_cannot_be_are_refused_before_training(typed, answer, tmp_path, monkeypatch):
+def test_impossible_folders_are_refused_before_training(typed, answer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("as it was")
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
@@ -234,7 +234,7 @@ def test_a_sweeper_of_another_kind_is_refused():
         Folder().on_multirun_start(config)
 
 
-def test_errors_are_shown_though_logging_is_switched_off(capsys):
+def test_errors_are_shown_even_if_logging_is_switched_off(capsys):
     from train import log, tell
 
     try:
@@ -311,7 +311,7 @@ def test_a_number_of_cells_that_makes_no_sense(given):
         side_by_side(given)
 
 
-def test_a_package_that_is_missing_is_named_with_its_cure():
+def test_an_error_names_a_missing_package_and_how_to_install_it():
     check_installed("this test", "pytest")
     with pytest.raises(ValueError, match=r"hydra/sweeper=optuna needs no_such, .*; run pip install -c .*\[sweep\]'$"):
         check_installed("hydra/sweeper=optuna", "no_such")

@@ -106,7 +106,7 @@ def test_a_malformed_run_is_a_row_that_says_what_is_wrong(name, change, reason, 
 
 
 @pytest.mark.parametrize("change", [two_gigabytes, text(DEEP), text('{"val/elbo": ' + DIGITS + "}")])
-def test_a_malformed_run_costs_no_memory(change, tmp_path):
+def test_a_malformed_run_takes_no_memory(change, tmp_path):
     run = write_run(tmp_path / "bad", 7.0)
     change(run / "metrics.json")
     tracemalloc.start()
@@ -116,7 +116,7 @@ def test_a_malformed_run_costs_no_memory(change, tmp_path):
     assert most < 10 * LARGEST_FILE
 
 
-def test_a_run_that_says_nothing_is_pending(tmp_path):
+def test_a_run_without_state_or_numbers_is_pending(tmp_path):
     for name, state in {"new": "pending", "killed": "running"}.items():
         (tmp_path / name).mkdir()
         write_state(tmp_path / name, State(state))

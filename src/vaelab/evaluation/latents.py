@@ -136,7 +136,7 @@ def _jackknife(terms: Tensor, changes: Tensor) -> Tensor:
 
 
 def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
-    """A lower bound, the mean of the values, clipped at 0 and the mean KL, and its error, which is 0 for a bound of 0."""
+    """A lower bound, the mean of the values, clipped at 0 and the mean KL, and its error (0 for a bound of 0)."""
     mean = values.mean()
     if not mean > 0:
         return torch.zeros_like(mean), _stderr(torch.zeros_like(kl))
