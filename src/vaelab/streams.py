@@ -36,7 +36,7 @@ def complete_streams() -> None:
 
 
 def forgive_streams() -> None:
-    """Lets nothing that happens to standard output or error end the process: training goes on without them."""
+    """Keeps the process alive whatever happens to standard output and error: training continues without them."""
     complete_streams()
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         before = getattr(sys, name)

@@ -19,8 +19,8 @@ SUFFIX = ".unfinished"
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file, which becomes `path` when the block ends without an error.
 
-    Until then it is beside `path`, under a hidden name, and locked as long as its process lives. So whoever writes the
-    next file there can remove what a killed process left.
+    Until then it is beside `path`, under a hidden name, and locked as long as its process lives. So the next
+    call for a file there can remove what a killed process left.
 
     Raises:
         OSError: the file cannot be written.

@@ -54,7 +54,7 @@ class DataModule(LightningDataModule):
     reads_columns: bool = False
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""
+        """Reads or draws the splits; called by Lightning, and before a model is evaluated."""
 
     def train_dataloader(self) -> Batches:
         """Shuffled (x, target) batches; x passes through `redraw`. Each process of a run gets its rows of each.
