@@ -1,6 +1,6 @@
 """Processes that start in a fraction of a second: each is forked from one that has imported what a run needs.
 
-Everything else is as in a process of its own: folder, environment, arguments, standard output, signals and exit code.
+Everything else is as in an ordinary process: folder, environment, arguments, standard output, signals and exit code.
 """
 
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Classes of a user: what a config names beside vaelab's own."""
+"""A user's classes, which a config names beside those of vaelab."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from vaelab.data import Array
 
 
 class Look(Callback):
-    """Writes into the working directory of a run what it finds in the environment."""
+    """Writes a variable of the environment into the working directory of a run."""
 
     def on_train_start(self, trainer, pl_module):
         Path("seen.txt").write_text(os.environ["OWN"])
 
 
 class Count(HydraCallback):
-    """Notes each job and each single run that Hydra tells of."""
+    """Notes each job and each single run that Hydra reports."""
 
     def on_job_start(self, config, **kwargs):
         with open(os.environ["NOTES"], "a") as file:

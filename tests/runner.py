@@ -32,7 +32,7 @@ def compose_config(folder: Path, *overrides: str) -> DictConfig:
 
 
 def run_train(cwd: Path, *arguments: str, timeout: float = 120, fresh: bool = False) -> subprocess.CompletedProcess:
-    """`python train.py ARGUMENTS` in `cwd`, where its outputs then lie; `fresh`: with no module imported before."""
+    """`python train.py ARGUMENTS` in `cwd`, which gets its outputs; `fresh`: without modules imported ahead."""
     command = [str(ROOT / "train.py"), *arguments]
     if not fresh:
         return forked.run(command, cwd, timeout)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow
 import pytest
 import torch
+from matplotlib.text import Text
 from pyarrow import parquet
 
 import vaelab
@@ -22,6 +23,7 @@ from vaelab.cli import main
 from vaelab.data import columns, files
 from vaelab.data.columns import listed, order_columns
 from vaelab.figures.picture import names_of
+from vaelab.figures.points import PointDraws
 from vaelab.runs.load import check_data
 from vaelab.verbs import latents
 
@@ -164,7 +166,9 @@ def test_tables_of_results_have_the_names(run, tmp_path):
 
 def test_pictures_show_the_names(run, tmp_path):
     assert latents._names(vaelab.load_run(run)) == NAMES
-    assert names_of(NAMES, 3) == ("age", "height", r"weight \$kg\$")
+    assert names_of(NAMES, 3) == ("age", "height", "weight $kg$")
+    labels = PointDraws(np.ones((4, 3)), None, NAMES, "").draw().findobj(Text)
+    assert any(label.get_text() == NAMES[2] and not label.get_parse_math() for label in labels)
     assert names_of(("a" * 31, "b\n"), 2) == ("a" * 29 + "…", r"b\n")
     main(["reconstruct", str(run), "val", "-o", str(tmp_path / "t.png")])
     assert (tmp_path / "t.png").stat().st_size > 1_000

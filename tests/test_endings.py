@@ -1,4 +1,4 @@
-"""How a run ends: once it is trained, nothing that is shown or written afterwards makes it a failed one."""
+"""How a run ends: once it is trained, nothing that is shown or written afterwards makes it fail."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
         ("~logger", "run     ", ("val", "test")),
     ],
 )
-def test_a_run_says_what_it_lacks(keys, said, splits, tmp_path, capsys, caplog):
+def test_a_run_explains_which_numbers_are_missing(keys, said, splits, tmp_path, capsys, caplog):
     metrics, printed = ended(tmp_path, *keys.split(), capsys=capsys)
     assert re.search(said, printed + caplog.text)
     assert tuple(dict.fromkeys(tag.split("/")[0] for tag in metrics)) == splits
@@ -137,7 +137,7 @@ def test_a_summary_names_its_folder_wherever_it_lies(place, tmp_path, monkeypatc
     assert shown.endswith(f"--logdir {'deep' if place == 'deep/er' else expected}")
 
 
-def test_what_cannot_be_shown_is_a_warning(tmp_path, capsys, caplog, monkeypatch):
+def test_an_output_that_fails_after_the_run_is_a_warning(tmp_path, capsys, caplog, monkeypatch):
     """A full disk and a broken standard output, after the run is done."""
 
     def broken(*_, **__):

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
-from hydra_plugins.vaelab_sweeps.cell import HIDDEN, passed_on
+from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES, passed_on
 from hydra_plugins.vaelab_sweeps.folder import Folder
 from hydra_plugins.vaelab_sweeps.needed import check_installed
 from hydra_plugins.vaelab_sweeps.parallel import processors, side_by_side
@@ -171,7 +171,7 @@ def test_what_a_sweep_decides_is_not_passed_on():
             *("hydra.sweeper.n_trials=3", "hydra.output_subdir=null", "hydra/job_logging=stdout"),
             *("+hydra.callbacks.own._target_=own.Callback", "~hydra.callbacks.summary", "hydra.job.num=3"),
         ]
-        chosen = compose("train", [*given, HIDDEN], return_hydra_config=True).hydra
+        chosen = compose("train", [*given, NO_CONFIG_FILES], return_hydra_config=True).hydra
     assert passed_on(chosen) == [
         *("hydra.output_subdir=null", "hydra/job_logging=stdout", "+hydra.callbacks.own._target_=own.Callback"),
         *("~hydra.callbacks.summary", "hydra.job.num=3", "~hydra.callbacks.own"),
@@ -216,7 +216,7 @@ def test_what_cannot_be_composed_is_explained(typed, answer):
         (f"hydra.run.dir={'long/' * 800}", "hydra.run.dir must be a path of at most 3584 bytes, but has "),
     ],
 )
-def test_folders_that_cannot_be_are_refused_before_training(typed, answer, tmp_path, monkeypatch):
+def test_impossible_folders_are_refused_before_training(typed, answer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("as it was")
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
@@ -234,7 +234,7 @@ def test_a_sweeper_of_another_kind_is_refused():
         Folder().on_multirun_start(config)
 
 
-def test_errors_are_shown_though_logging_is_switched_off(capsys):
+def test_errors_are_shown_even_if_logging_is_switched_off(capsys):
     from train import log, tell
 
     try:
@@ -311,7 +311,7 @@ def test_a_number_of_cells_that_makes_no_sense(given):
         side_by_side(given)
 
 
-def test_a_package_that_is_missing_is_named_with_its_cure():
+def test_an_error_names_a_missing_package_and_how_to_install_it():
     check_installed("this test", "pytest")
     with pytest.raises(ValueError, match=r"hydra/sweeper=optuna needs no_such, .*; run pip install -c .*\[sweep\]'$"):
         check_installed("hydra/sweeper=optuna", "no_such")

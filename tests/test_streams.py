@@ -25,7 +25,7 @@ with open("kept", "w") as file:
 @pytest.mark.parametrize(
     "redirected", [">&- 2>&- <&-", ">&-", ">/dev/full 2>/dev/full", "2>&- | head -c 1", "| cat >said", "-u"]
 )
-def test_nothing_that_happens_to_them_ends_the_process(redirected, tmp_path):
+def test_the_process_survives_whatever_happens_to_its_streams(redirected, tmp_path):
     (tmp_path / "script.py").write_text(FORGIVING)
     unbuffered, redirected = ("-u", ">said") if redirected == "-u" else ("", redirected)
     command = f"set -o pipefail; {sys.executable} {unbuffered} script.py {redirected}"

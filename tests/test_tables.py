@@ -194,7 +194,7 @@ def killed_while_writing(path):
 
 
 @SUFFIX
-def test_what_a_killed_process_leaves_goes_with_the_next_table(tmp_path, suffix):
+def test_the_next_table_removes_what_a_killed_process_left(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"an older result")
     left = killed_while_writing(path)

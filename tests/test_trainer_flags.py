@@ -128,7 +128,7 @@ def test_what_lightning_takes_is_taken(flag):
 
 
 @pytest.mark.parametrize("flag", REFUSED)
-def test_what_means_nothing_is_one_sentence(flag):
+def test_a_meaningless_value_ends_in_one_sentence(flag):
     for value in REFUSED[flag]:
         with pytest.raises(ValueError, match=rf"^.*trainer\.{flag}\b.*$"):
             check_trainer({flag: value})

@@ -19,7 +19,7 @@ N, K, P = 23, 5, 3
 
 
 class WithoutFloat64(TorchDispatchMode):
-    """Stands for such a device: float32 is what lies there, float64 what lies on the CPU, and they may not mix."""
+    """Imitates such a device: float32 numbers are on it, float64 numbers on the CPU, and the two must not mix."""
 
     moving = False
 
@@ -38,7 +38,7 @@ class WithoutFloat64(TorchDispatchMode):
 
 @pytest.fixture
 def device(monkeypatch):
-    """The CPU, as if it had no float64 of its own."""
+    """The CPU, as if it had no float64."""
     mode = WithoutFloat64()
 
     def moved(function):
@@ -87,21 +87,21 @@ def test_evaluate_needs_no_float64_on_the_device(likelihood, posterior, prior, d
 
 
 def test_sums_are_kept_where_there_is_float64(monkeypatch):
-    assert precision.keeps_sums(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert precision.sum_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
     monkeypatch.setattr(precision, "has_float64", lambda device: False)
-    assert precision.keeps_sums(torch.device("mps")) == torch.device("cpu")
-    assert precision.keeps_sums(torch.device("cpu")) == torch.device("cpu")
+    assert precision.sum_device(torch.device("mps")) == torch.device("cpu")
+    assert precision.sum_device(torch.device("cpu")) == torch.device("cpu")
     means = Means()
     means.load_state_dict({"names": ["a"], "sums": torch.ones(1), "count": 2}, torch.device("mps"))
     assert means.take()["a"].item() == 0.5
 
 
-def test_a_device_says_itself_whether_it_has_float64():
+def test_has_float64_asks_the_device():
     assert precision.has_float64("cpu")
     assert not precision.has_float64("mps")  # it has none, if there is one at all
 
 
-def test_numbers_of_a_module_without_any_lie_on_the_cpu():
+def test_the_device_of_a_module_without_numbers_is_the_cpu():
     assert precision.device_of(torch.nn.Identity()) == torch.device("cpu")
     with precision.full_precision(torch.nn.Identity()) as module:
         assert isinstance(module, torch.nn.Identity)

@@ -89,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The `vaelab` command; exits 0, or with one sentence and another code."""
     if arguments is None:  # the command itself
         complete_streams()
-        os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there
+        os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
     options = parser().parse_args(arguments)
-    if arguments is None:  # being told to end, it takes its unfinished files along
+    if arguments is None:  # these signals end it by an exception, so that unfinished files are removed
         for number in ("SIGTERM", "SIGHUP"):
             if found := getattr(signal, number, None):
                 signal.signal(found, lambda number, _: sys.exit(128 + number))
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit("interrupted: what was not finished is not written")
-    except BrokenPipeError:  # whoever read has seen enough
+    except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":

@@ -1,7 +1,7 @@
 """Text from a run's files, made safe for where it is shown.
 
-A run folder may come from anyone. What it holds must not move a terminal's cursor, start a spreadsheet's formula or
-become part of a page.
+A run folder may come from anyone. Its text must not move a terminal's cursor, start a formula in a spreadsheet, or
+add markup to a page.
 """
 
 import html
@@ -29,7 +29,7 @@ def lines_for_terminal(text: object) -> str:
 
 
 def for_csv(cell: object) -> str:
-    """A cell that no spreadsheet takes for a formula: numbers stay numbers, other text gets an apostrophe in front.
+    """A cell that no spreadsheet runs as a formula: numbers stay numbers, and other text gets an apostrophe in front.
 
     >>> for_csv("=cmd()"), for_csv("-0.5")
     ("'=cmd()", '-0.5')
@@ -45,6 +45,15 @@ def for_markdown(cell: object) -> str:
     'a\\|b &lt;script&gt;'
     """
     return MARKDOWN.sub(r"\\\1", html.escape(for_terminal(cell), quote=False))
+
+
+def short(text: str, longest: int = 60) -> str:
+    """A text, cut off if it has more letters than there is room for.
+
+    >>> short("a long name", 7)
+    'a long…'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _written_out(character: str) -> str:

@@ -15,8 +15,8 @@ HALF = (torch.float16, torch.bfloat16)
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def keeps_sums(device: torch.device) -> torch.device:
-    """Where sums over numbers of a device are kept: there, or on the CPU if it has no float64, as Apple's GPUs."""
+def sum_device(device: torch.device) -> torch.device:
+    """The device for sums over a device's numbers: the same, or the CPU if it has no float64, like Apple's GPUs."""
     return device if device.type in ("cpu", "cuda") or has_float64(device.type) else torch.device("cpu")
 
 
@@ -31,12 +31,12 @@ def has_float64(device: str) -> bool:
 
 def double(values: Tensor) -> Tensor:
     """The values in float64, on the CPU if their device has no float64."""
-    return values.to(keeps_sums(values.device)).double()
+    return values.to(sum_device(values.device)).double()
 
 
 def add_up_examples(terms: Tensor) -> Tensor:
     """(…, B) -> (…): the sum over the examples, kept in float64."""
-    return terms.to(keeps_sums(terms.device)).sum(-1, dtype=torch.float64)
+    return terms.to(sum_device(terms.device)).sum(-1, dtype=torch.float64)
 
 
 def floating(values: Tensor, like: Tensor) -> Tensor:

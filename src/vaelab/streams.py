@@ -7,10 +7,10 @@ from typing import Any
 
 
 class _Forgiving(io.FileIO):
-    """A descriptor that takes everything: what can no longer be written is dropped."""
+    """A descriptor that accepts everything, and drops what can no longer be written."""
 
     def write(self, data: Any) -> int:
-        """-> the number of bytes in `data`."""
+        """Returns the number of bytes in `data`, even if they could not be written."""
         try:
             written = super().write(data)
         except OSError:  # the reader has gone, the terminal was closed, or the disk is full
@@ -36,7 +36,7 @@ def complete_streams() -> None:
 
 
 def forgive_streams() -> None:
-    """Lets nothing that happens to standard output or error end the process: training goes on without them."""
+    """Keeps the process alive whatever happens to standard output and error: training continues without them."""
     complete_streams()
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         before = getattr(sys, name)

@@ -85,7 +85,7 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
 def _write_npz(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
     """Each array goes to a raw file of its own first, because its header must say how many rows there are.
 
-    The raw files have no name, so that they are gone when the process is.
+    The raw files have no name, so they disappear with the process.
     """
     rows = 0
     arrays: dict[str, np.ndarray] = {}

@@ -20,7 +20,7 @@ def check_trainer(flags: Mapping[str, Any]) -> None:
     """Checks the values under `trainer` before anything is trained.
 
     Raises:
-        ValueError: a value means nothing to Lightning, or does not work with what a run promises.
+        ValueError: Lightning cannot read a value, or a flag cannot work here.
     """
     for flag, value in flags.items():
         if flag in FLAGS and value is not None:
@@ -38,11 +38,11 @@ def _whole(minimum: int) -> Check:
     return lambda name, value: check_whole(name, value, minimum)
 
 
-def _share(name: str, value: Any, least: float = 0) -> None:
+def _minibatches(name: str, value: Any) -> None:
     """A whole number of minibatches, or a fraction of them."""
-    if type(value) is int and value >= least:
+    if type(value) is int and value >= 0:
         return
-    if type(value) is not float or not least <= value <= 1:
+    if type(value) is not float or not 0 <= value <= 1:
         raise ValueError(
             f"{name} must be a fraction from 0.0 to 1.0 or a whole number of minibatches, but is {_shown(value)}"
         )
@@ -70,7 +70,7 @@ def _interval(name: str, value: Any) -> None:
     if isinstance(value, str | Mapping):
         _duration(name, value)
     else:
-        _share(name, value)
+        _minibatches(name, value)
         if not value:
             raise ValueError(f"{name} must be greater than 0; trainer.limit_val_batches=0 turns validation off")
 
@@ -85,7 +85,7 @@ def _clipped(name: str, value: Any) -> None:
 
 
 def _one_of(choices: tuple[object, ...], *more: object) -> Check:
-    """One of some names, or a constructor of one's own."""
+    """One of some names, or a constructor of your own (`_target_: …`)."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Mapping) and not any(value is each or value == each for each in (*choices, *more)):
@@ -112,11 +112,11 @@ def _plugins(name: str, value: Any) -> None:
 
 def _strategy(name: str, value: Any) -> None:
     if not isinstance(value, Mapping) and value not in STRATEGIES:
-        raise ValueError(f"{name}={value} does not fit several processes that share a run; use trainer=ddp")
+        raise ValueError(f"{name}={value} cannot split a run between processes; use trainer=ddp")
 
 
 def _only(allowed: Any, why: str) -> Check:
-    """A flag that would not do here what it does in Lightning."""
+    """A flag with a single value that works here."""
 
     def check(name: str, value: Any) -> None:
         if type(value) is not type(allowed) or value != allowed:
@@ -144,11 +144,11 @@ FLAGS: dict[str, Check] = {
     "max_steps": _whole(-1),
     "min_steps": _whole(0),
     "max_time": _duration,
-    "limit_train_batches": _share,
-    "limit_val_batches": _share,
-    "limit_test_batches": _share,
+    "limit_train_batches": _minibatches,
+    "limit_val_batches": _minibatches,
+    "limit_test_batches": _minibatches,
     "limit_predict_batches": _only((), "a run predicts nothing; vaelab encode and vaelab reconstruct take any rows"),
-    "overfit_batches": _share,
+    "overfit_batches": _minibatches,
     "val_check_interval": _interval,
     "check_val_every_n_epoch": _whole(1),
     "num_sanity_val_steps": _whole(-1),

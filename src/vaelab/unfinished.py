@@ -1,4 +1,4 @@
-"""Files that take another's place when they are whole, and leave nothing behind, even if the process is killed."""
+"""Files that appear under their name only when they are whole, even if the process is killed."""
 
 import os
 import secrets
@@ -19,8 +19,8 @@ SUFFIX = ".unfinished"
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file, which becomes `path` when the block ends without an error.
 
-    Until then it lies beside `path` under a hidden name. It is locked for as long as its process lives. So the next
-    file that is written there can remove what a killed process left.
+    Until then it is beside `path`, under a hidden name, and locked as long as its process lives. So the next
+    call for a file there can remove what a killed process left.
 
     Raises:
         OSError: the file cannot be written.
@@ -50,7 +50,7 @@ def _begin(path: Path) -> tuple[Path, BinaryIO]:
 def _remove_left_over(folder: Path) -> None:
     """Removes the unfinished files of processes that have ended."""
     for part in folder.glob(f".*{SUFFIX}"):
-        with suppress(OSError):  # its process is at work, or it is someone else's
+        with suppress(OSError):  # its process still writes, or the file is not ours
             descriptor = os.open(part, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
                 _lock(descriptor, wait=False)

@@ -125,7 +125,7 @@ def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
         (1e300, r"finite and fit into float32 .* holds 1e\+300 in row 17, number 2 "),
     ],
 )
-def test_a_number_that_is_not_finite_is_named(tmp_path, bad, said):
+def test_an_error_names_a_number_that_is_not_finite(tmp_path, bad, said):
     rows = ROWS.double()
     rows[17, 2] = bad
     with pytest.raises(ValueError, match=rf"\A.*{said}.*\Z"):
@@ -152,7 +152,7 @@ def test_a_size_that_is_neither_number_nor_fraction_is_refused(key, value):
 
 @pytest.mark.parametrize("path", [None, "", 3])
 def test_a_missing_path_is_asked_for(path):
-    with pytest.raises(ValueError, match=rf"\A.*data\.path={path} does not fit.*set data\.path to \.npy.*\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*data\.path must name a file.* but is {path}; set it to \.npy.*\Z"):
         Array(path)
 
 

@@ -1,4 +1,4 @@
-"""Tables as text: every line is a row, names, or named in a sentence."""
+"""Tables as text: every line is a row or holds names, or else an error names it."""
 
 import re
 
@@ -84,7 +84,7 @@ def test_a_first_line_of_numbers_is_a_row(tmp_path, first, said):
     assert taken(path, header=True)[:2] == ([[3, 4]], tuple(first.split(",")))
 
 
-def test_the_key_decides(tmp_path, caplog):
+def test_data_header_decides_whether_a_line_holds_names(tmp_path, caplog):
     path = written(tmp_path, "0,1,2\n5,6,7\n")
     assert taken(path)[0] == [[5, 6, 7]]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -100,7 +100,7 @@ def test_the_key_decides(tmp_path, caplog):
 @pytest.mark.parametrize(
     "first", ["0.5,abc,1.5", "abc,3,5", '"0,5","1,5","2,5"', "1_000,2_000,3", "0x1f,3,4", "3 cm,1,2"]
 )
-def test_a_first_line_that_may_be_either_is_refused(tmp_path, first):
+def test_a_first_line_that_may_be_names_or_numbers_is_refused(tmp_path, first):
     said = refused(written(tmp_path, f"{first}\n1,2,3\n"))
     assert "data.header=true" in said
     assert "data.header=false" in said
@@ -173,7 +173,7 @@ def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
         ("a,b\n\0,2\n", "line 2"),
     ],
 )
-def test_what_is_no_table_of_numbers_is_named_by_line_and_column(tmp_path, text, words):
+def test_an_error_names_line_and_column_of_what_is_not_a_number(tmp_path, text, words):
     said = refused(written(tmp_path, text))
     assert any(word in said for word in words.split("|")), said
 
@@ -189,7 +189,7 @@ def test_the_line_is_the_one_that_an_editor_shows(tmp_path):
     assert "holds 'x' in line 9, column 2 (c);" in refused(path)
 
 
-def test_both_readers_see_the_same_numbers(tmp_path, monkeypatch):
+def test_both_csv_readers_return_the_same_numbers(tmp_path, monkeypatch):
     """Arrow's, and the one that takes what Arrow does not."""
     cells = np.random.default_rng(0).normal(size=(23, 5)) * 10.0 ** np.arange(-2, 3)
     for numbers, form in ((cells, "%.17g"), (cells.round(), "%d")):
@@ -210,7 +210,7 @@ def _fails(*_, **__):
     raise ValueError("not for Arrow")
 
 
-def test_a_table_whose_last_number_is_not_whole_is_one_of_floats(tmp_path, monkeypatch):
+def test_a_table_is_of_floats_if_only_its_last_number_is_not_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(source, "CHUNK_BYTES", 400)
     chunks = list(read_chunks(written(tmp_path, "1,2\n" * 500 + "1,2.5\n")))
     assert len(chunks) > 3
@@ -229,6 +229,6 @@ def test_a_table_whose_last_number_is_not_whole_is_one_of_floats(tmp_path, monke
         ({"background": True}, "data.background must be white"),
     ],
 )
-def test_a_way_that_makes_no_sense_is_refused(ways, said):
+def test_a_choice_that_makes_no_sense_is_refused(ways, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         Reading(**ways)

@@ -1,4 +1,4 @@
-"""Finding IDX files: under MNIST's names, under other people's, or a sentence with what is there."""
+"""Finding IDX files under MNIST's names or others; if there are none, an error lists what is there."""
 
 import re
 
@@ -56,7 +56,7 @@ def test_mnists_own_name_comes_first_and_a_raw_file_before_a_packed_one(tmp_path
     assert find(tmp_path, TRAIN).name == TRAIN
 
 
-def test_several_files_are_named(tmp_path):
+def test_an_error_names_several_files_that_match(tmp_path):
     for name in ("letters-train-images", "digits-train-images"):
         write_idx_images(tmp_path / name, random_images(2, 5, 7))
     with pytest.raises(ValueError, match=r"\A.*one file of train images, but holds digits-train.*, letters-train.*\Z"):
@@ -71,7 +71,7 @@ def test_several_files_are_named(tmp_path):
         (["MNIST/raw/" + TEST], "(it holds MNIST, and {}/MNIST/raw has the file)"),
     ],
 )
-def test_what_is_there_instead_is_named(tmp_path, there, said):
+def test_an_error_names_what_the_folder_holds_instead(tmp_path, there, said):
     for name in there:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -80,7 +80,7 @@ def test_what_is_there_instead_is_named(tmp_path, there, said):
         find(tmp_path, TEST)
 
 
-def test_labels_are_no_images(tmp_path):
+def test_a_file_of_labels_is_not_taken_for_images(tmp_path):
     write_idx_labels(tmp_path / "test-all", torch.arange(5))
     with pytest.raises(FileNotFoundError, match="it holds test-all"):
         find(tmp_path, TEST)

@@ -230,7 +230,7 @@ def test_rows_of_another_length_are_refused(data, x_shape, listed):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("data", [Sine(surface=True), Array("rows.npy"), Own()])
-def test_a_number_that_is_not_finite_is_named(data, bad):
+def test_an_error_names_a_number_that_is_not_finite(data, bad):
     rows = torch.zeros(9, 3)
     rows[4, 1] = bad
     with pytest.raises(ValueError, match=rf"\Athe data holds {bad} in row 104, .*finite.*\Z"):
@@ -471,7 +471,7 @@ def test_numbers_of_every_type_become_float32(dtype):
         (1e39, torch.float64, "fit into float32"),
     ],
 )
-def test_numbers_that_would_become_others_are_refused(number, dtype, said):
+def test_numbers_that_float32_would_change_are_refused(number, dtype, said):
     rows = torch.tensor([[1, 1], [number, 1]], dtype=dtype)
     value = "1e+39" if dtype == torch.float64 else str(number)
     for data, shape in ((Array("rows.npy"), (2,)), (MNIST(support="real"), (1, 1, 2))):

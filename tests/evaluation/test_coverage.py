@@ -1,4 +1,4 @@
-"""How often a mean and two of its standard errors hold the truth, over fresh test sets."""
+"""How often a mean ± two standard errors contains the truth, over fresh test sets."""
 
 from functools import partial
 
@@ -41,19 +41,19 @@ def scored():
 
 
 @pytest.mark.parametrize("name", ["nll", "elbo", "log_likelihood", "kl", "iw_1", "iw_5", "regret_paired"])
-def test_two_standard_errors_hold_the_mean_over_all_examples(name, scored):
+def test_two_standard_errors_contain_the_mean_over_all_examples(name, scored):
     """That mean is the average over 20,000 examples, so its own error is a twentieth of a set's."""
     terms, _ = scored
     assert 0.91 < coverage(terms[name], terms[name].mean().item(), name) < 0.98
 
 
-def test_two_standard_errors_hold_the_entropy_of_the_generator(scored):
+def test_two_standard_errors_contain_the_entropy_of_the_generator(scored):
     terms, entropy = scored
     assert 0.91 < coverage(terms["exact_nll"], entropy, "exact_nll") < 0.98
 
 
-def test_they_do_not_hold_the_truth_that_a_bound_lies_above(scored):
-    """With 20 draws of a poor posterior −log p̂ lies above −log p(t), and its standard error knows nothing of that."""
+def test_standard_errors_do_not_cover_the_gap_of_a_bound(scored):
+    """With 20 draws of a poor posterior −log p̂ lies above −log p(t), and its standard error does not cover that."""
     terms, entropy = scored
     bias = terms["nll"].mean() - terms["exact_nll"].mean()
     assert bias > 0.05
@@ -61,7 +61,7 @@ def test_they_do_not_hold_the_truth_that_a_bound_lies_above(scored):
 
 
 def coverage(values, truth, name):
-    """The share of the sets whose interval holds the truth."""
+    """The share of the sets whose interval contains the truth."""
     hits = 0
     for row in values:
         numbers = mean_and_stderr(name, row)

@@ -1,4 +1,4 @@
-"""Data of any dtype are scored alike wherever they enter, and what cannot be scored is refused in a sentence."""
+"""Data of any dtype get the same scores in every function, and what cannot be scored is refused in a sentence."""
 
 from functools import partial
 
@@ -56,7 +56,7 @@ def test_every_dtype_has_the_number_of_float32(entrance, likelihood, dtype):
 
 
 @pytest.mark.parametrize("entrance", ["log_weights", "log_marginal_likelihood", "score", "reconstructions"])
-def test_grey_values_are_no_binary_data(entrance):
+def test_grey_values_are_refused_as_binary_data(entrance):
     vae, x, t = build(), binary(), binary(2)
     t[3, 1] = 0.25
     with pytest.raises(
@@ -85,12 +85,12 @@ def test_data_that_are_not_finite_are_refused(entrance, bad):
 
 @pytest.mark.parametrize("values", [binary().numpy(), binary().tolist(), binary().to(torch.complex64)])
 @pytest.mark.parametrize("entrance", ["encode", "log_likelihood", "log_weights", "score"])
-def test_what_is_no_tensor_of_real_numbers_is_refused(entrance, values):
+def test_only_tensors_of_real_numbers_are_accepted(entrance, values):
     with pytest.raises(TypeError, match="must be a tensor of real numbers, but is"):
         ENTRANCES[entrance](build(), values, values)
 
 
-def test_a_unit_interval_is_held():
+def test_targets_outside_a_unit_interval_are_refused():
     vae = build(IdentityGaussian)
     vae.decoder.family.support = "unit_interval"
     check_data(vae, binary(), binary() * 0.5)

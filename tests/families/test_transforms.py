@@ -70,7 +70,7 @@ def test_every_kl_can_be_mapped_and_differentiated(q, p):
         assert_close(hessian(kl, argument)(ours[0], theirs), jacrev(jacrev(kl, argument), argument)(ours[0], theirs))
 
 
-def test_a_factor_of_ones_own_has_no_gradient_above_its_diagonal():
+def test_a_leaf_factor_has_no_gradient_above_its_diagonal():
     factor = (torch.randn(2, 3, 3).double().tril(-1) + torch.eye(3)).requires_grad_()
     value = torch.randn(2, 3).double()
     gradients = [
@@ -113,7 +113,7 @@ def test_values_of_every_dtype_score_alike(family, dtype, grad_mode):
 
 @pytest.mark.parametrize("values", [torch.ones(B, 4, dtype=torch.complex64), [[1.0] * 4] * B])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_values_that_are_no_real_numbers_are_refused(family, values):
+def test_values_that_are_not_real_numbers_are_refused(family, values):
     family = family((4,))
     with pytest.raises(TypeError, match="data must be a tensor of real numbers, but is"):
         family(torch.zeros(B, family.num_parameters)).log_prob(values)

@@ -246,7 +246,7 @@ def test_a_server_ends_with_its_sweep_while_it_imports():
 
 
 def test_a_process_ends_though_its_sweep_died_as_it_began(tmp_path):
-    """The server finds nobody to tell that it has begun."""
+    """The sweep is gone before the server can report that the process has begun."""
     path = tmp_path / "script.py"
     path.write_text("import sys, time\nprint(1, file=sys.stderr, flush=True)\ntime.sleep(60)")
     command = [sys.executable, "-c", process.START, "", *sys.path]

@@ -28,7 +28,7 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_settings_that_affect_no_number_are_no_part_of_it():
+def test_settings_that_affect_no_number_do_not_change_the_hash():
     config = {"seed": 1, "callbacks": {"last": {"seconds": 2}}}
     shown = {"seed": 1, "threads": 3, "trainer": {"enable_progress_bar": False}}
     assert config_hash(config) == config_hash(config | shown) == config_hash(config | {"threads": None})
@@ -107,7 +107,7 @@ def test_linked_folders_are_read_and_loops_end(files):
     assert x == y != z
 
 
-def test_runs_in_a_folder_of_data_are_no_data(files):
+def test_runs_inside_a_folder_of_data_do_not_count_as_data(files):
     (before,) = hashes(files, {"root": "a"})
     for mark in (".lock", "state.json", "multirun.yaml"):
         (files / "a" / "runs" / mark).mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_runs_in_a_folder_of_data_are_no_data(files):
     assert hashes(files, {"root": "a"}) == [before]
 
 
-def test_words_stay_words_though_a_folder_is_called_so(files):
+def test_a_word_is_not_replaced_by_the_content_of_an_empty_folder_of_that_name(files):
     """Empty files and folders hold no data, so they never stand for each other."""
     (files / "train").mkdir()
     (files / "val").mkdir()
@@ -143,7 +143,7 @@ def test_a_config_is_flattened():
     assert dict(flat(config)) == {"a.b.0": 1, "a.b.1.c": 2, "a.d": {}, "a.e": []}
 
 
-def test_values_are_filled_in_but_for_those_of_one_start(tmp_path, monkeypatch):
+def test_values_that_change_from_start_to_start_are_not_filled_in(tmp_path, monkeypatch):
     """`${oc.env:…}` decides what is read; the run's own folder and the time do not."""
     from hydra.core.hydra_config import HydraConfig
 

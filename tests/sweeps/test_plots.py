@@ -1,4 +1,4 @@
-"""What the plots of sweeps show: every configuration, by names that can be told apart, and nothing cut off."""
+"""What the plots of sweeps show: every configuration, under names that you can tell apart, with nothing cut off."""
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_many_tables_share_a_plot_of_the_largest(tmp_path, monkeypatch):
     assert "The plots show the tables with the most runs, at most 1." in summarise([tmp_path], tmp_path / "out")[1]
 
 
-def test_a_number_that_is_missing_or_infinite_leaves_the_others(tmp_path):
+def test_a_missing_or_infinite_number_does_not_hide_the_others(tmp_path):
     for place, rate in enumerate([0.5, float("inf"), float("nan")]):
         write_run(tmp_path / str(place), -1.0, (f"latent_dim={place}",), **{"val/kl": rate})
     picture = pictures(read_rows([tmp_path]))["rate_distortion"]
@@ -118,7 +118,7 @@ def test_a_number_that_is_missing_or_infinite_leaves_the_others(tmp_path):
     assert picture.render().startswith(b"\x89PNG")
 
 
-def test_a_key_from_a_file_names_no_other_folder(tmp_path):
+def test_a_key_from_a_file_cannot_name_another_folder(tmp_path):
     for place in range(2):
         write_run(tmp_path / "runs" / str(place), -1.0, (f"../../../etc/x={place}",))
     summarise([tmp_path / "runs"], tmp_path / "out")

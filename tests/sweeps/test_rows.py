@@ -59,9 +59,9 @@ BROKEN = {
     "a device": ("data", link("/dev/zero"), "data.json"),
     "a folder": ("metrics", folder, "metrics.json"),
     "2 GB": ("metrics", two_gigabytes, "metrics.json"),
-    "half of it": ("metrics", text('{"val/elbo": -1'), "metrics.json is no JSON (Expecting ',' delimiter"),
-    "nothing": ("state", text(""), "state.json is no JSON (Expecting value"),
-    "no UTF-8": ("data", lambda path: path.write_bytes(b'{"data": "\xff\xfe"}'), "data.json is no JSON ('utf-8' codec"),
+    "half of it": ("metrics", text('{"val/elbo": -1'), "metrics.json is not JSON (Expecting ',' delimiter"),
+    "nothing": ("state", text(""), "state.json is not JSON (Expecting value"),
+    "no UTF-8": ("data", lambda path: path.write_bytes(b'{"data": "\xff\xfe"}'), "data.json is not JSON ('utf-8'"),
     "an open nest": ("metrics", text(DEEP), "metrics.json is nested too deeply"),
     "a closed nest": ("data", text('{"data": ' + DEEP + "]" * 100_000 + "}"), "data.json is nested too deeply"),
     "a list": ("metrics", text("[1, 2]"), "metrics.json must hold a JSON object, but holds [1, 2]"),
@@ -106,7 +106,7 @@ def test_a_malformed_run_is_a_row_that_says_what_is_wrong(name, change, reason, 
 
 
 @pytest.mark.parametrize("change", [two_gigabytes, text(DEEP), text('{"val/elbo": ' + DIGITS + "}")])
-def test_a_malformed_run_costs_no_memory(change, tmp_path):
+def test_a_malformed_run_takes_no_memory(change, tmp_path):
     run = write_run(tmp_path / "bad", 7.0)
     change(run / "metrics.json")
     tracemalloc.start()
@@ -116,12 +116,12 @@ def test_a_malformed_run_costs_no_memory(change, tmp_path):
     assert most < 10 * LARGEST_FILE
 
 
-def test_a_run_that_says_nothing_is_pending(tmp_path):
+def test_a_run_without_state_or_numbers_is_pending(tmp_path):
     for name, state in {"new": "pending", "killed": "running"}.items():
         (tmp_path / name).mkdir()
         write_state(tmp_path / name, State(state))
     rows = {row.folder.name: (row.state, row.reason) for row in read_rows([tmp_path])}
-    assert rows == {"new": ("pending", ""), "killed": ("pending", "ended without a word")}
+    assert rows == {"new": ("pending", ""), "killed": ("pending", "was killed")}
 
 
 def test_a_folder_that_may_not_be_read_is_a_row(tmp_path, monkeypatch):

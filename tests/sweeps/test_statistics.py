@@ -156,7 +156,7 @@ def test_without_repeated_seeds_there_is_an_order_and_no_interval(scores, paired
     assert ranking.paired == paired
 
 
-def test_seeds_that_leave_nothing_over_are_not_paired():
+def test_configurations_are_not_paired_if_the_fit_leaves_no_residual():
     """Two configurations that share one of three seeds: the paired fit goes through every point."""
     scores = [{"1": 0.0, "2": 1.0}, {"2": 3.0, "3": 5.0}]
     ranking = rank(scores)
@@ -252,7 +252,7 @@ def test_the_band_of_a_plot_covers_what_the_page_says():
     assert "50 / 58 / 63 / 66 %" in DOCS.read_text()
 
 
-def test_scores_that_are_not_finite_count_for_nothing():
+def test_scores_that_are_not_finite_are_ignored():
     rows = {
         seed: Row(Path(seed), {}, metrics={"val/elbo": value})
         for seed, value in {"1": -1.0, "2": math.nan, "3": math.inf, "4": -math.inf, "5": 1e300, "6": -2.0}.items()

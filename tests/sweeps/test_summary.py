@@ -69,7 +69,7 @@ def test_the_table_holds_means_errors_and_differences(sweep):
     assert "17 runs" not in text
     assert f"{len(read_rows([sweep]))} runs: 1 pending, 17 done, 1 failed" in text
     assert re.search(r"^bernoulli +10 +3 +failed +the loss of step 2 \| is not finite$", text, re.M)
-    assert re.search(r"^bernoulli +10 +4 +pending +ended without a word$", text, re.M)
+    assert re.search(r"^bernoulli +10 +4 +pending +was killed$", text, re.M)
 
 
 def test_the_csv_has_a_line_per_run(sweep):

@@ -28,7 +28,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_run_on(launcher, tmp_path,
     }
     assert found.pop(("none", 1e-3)) == ("done", "")
     assert {state for state, _ in found.values()} == {"failed"}
-    assert found["kill", 1e-3][1].startswith("killed by SIGKILL, as the system does where memory runs out")
+    assert found["kill", 1e-3][1].startswith("killed by SIGKILL, as the system does if memory runs out")
     assert found["raise", 1e-3][1].startswith("RuntimeError (trouble)")
     assert "of step 2 is not finite" in found["none", 1e15][1]
     assert "6 runs: 1 done, 5 failed" in process.stdout
@@ -51,7 +51,7 @@ def test_ctrl_c_stops_a_sweep_that_goes_on_later(launcher, tmp_path):
     printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert time.monotonic() - asked < 20  # on a machine that does something else too
-    assert said.strip().splitlines()[-1] == "stopped; the same command with hydra.sweep.dir=sweep goes on"
+    assert said.strip().splitlines()[-1] == "stopped; the same command with hydra.sweep.dir=sweep resumes it"
     assert "3 runs: " in printed
     assert "failed" not in states(tmp_path / "sweep").values()
     assert "pending" in states(tmp_path / "sweep").values()

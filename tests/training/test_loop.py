@@ -83,7 +83,7 @@ def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module_module, "RECORD_AFTER", 5)
         if ordinary:
-            patch.setattr(loop_module, "_nobody_listens", lambda trainer: False)
+            patch.setattr(loop_module, "_is_tight_loop_enough", lambda trainer: False)
         trainer.fit(module, Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)
     return trainer
 

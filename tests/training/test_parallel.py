@@ -269,7 +269,7 @@ def test_a_cell_of_a_sweep_may_be_one(tmp_path):
         (
             ("trainer=ddp", "trainer.strategy=ddp_spawn"),
             {},
-            "trainer.strategy=ddp_spawn does not fit several processes",
+            "trainer.strategy=ddp_spawn cannot split a run between processes",
         ),
         (
             (),

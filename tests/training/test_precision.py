@@ -1,4 +1,4 @@
-"""Training in any precision: what is scored is float32 or better, and every model trains or says why not."""
+"""Training in any precision: scores are in float32 or better, and every model trains or an error says why not."""
 
 import itertools
 from functools import partial
@@ -159,7 +159,7 @@ def test_an_eps_that_vanishes_in_float16_is_refused_before_the_first_step():
 
 
 class Drop(nn.Module):
-    """A network of one's own, with a buffer."""
+    """A user's network, with a buffer."""
 
     def __init__(self):
         super().__init__()
@@ -170,7 +170,7 @@ class Drop(nn.Module):
         return self.linear(z.to(self.linear.weight.dtype)) * self.scale
 
 
-def test_a_network_of_ones_own_is_scored_in_float32_too():
+def test_your_own_network_is_scored_in_float32_too():
     module = build()
     module.vae.decoder = Conditional(Drop(), DiagonalGaussian((K,)))
     _, metrics = fit(module, Rows(), "bf16-true")
@@ -180,7 +180,7 @@ def test_a_network_of_ones_own_is_scored_in_float32_too():
 # Sums
 
 
-def test_sums_over_many_examples_lose_nothing():
+def test_sums_over_many_examples_stay_exact():
     """10,000 batches of 1e4 nats: in float32 the sum would be off by nats, in bfloat16 it would stop growing."""
     means = Means()
     for index in range(10_000):
@@ -204,7 +204,7 @@ def test_train_terms_are_added_up_in_float64():
 
 
 class Loose(DataModule):
-    """Serves what it is given, as a data module of one's own may."""
+    """Serves what it is given, as a user's data module may."""
 
     x_shape = target_shape = (K,)
 
@@ -226,7 +226,7 @@ def test_the_first_batch_of_each_loader_is_checked(split, steps):
         fit(build(), Loose(**{split: torch.full((N, K), float("nan"))}), "32-true", **options)
 
 
-def test_whole_numbers_train_like_floats():
+def test_integers_train_like_floats():
     rows = torch.randint(0, 2, (N, K), generator=torch.Generator().manual_seed(1))
     found = []
     for dtype in (torch.float32, torch.uint8, torch.bool, torch.int64, torch.float64):

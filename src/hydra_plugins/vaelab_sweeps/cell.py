@@ -1,4 +1,4 @@
-"""The run of a cell, in a process of its own and under the Hydra settings of its sweep."""
+"""Runs a cell in its own process, under the Hydra settings of its sweep."""
 
 import logging
 import math
@@ -17,18 +17,18 @@ from hydra_plugins.vaelab_sweeps.identity import identity
 log = logging.getLogger("vaelab")
 
 DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
-HIDDEN = "hydra.output_subdir=null"  # a sweep's last word to its launcher: the cell itself writes its config files
+NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
 OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
 AHEAD = """
 import torch.utils.tensorboard, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
 from hydra.core.plugins import Plugins
-Plugins.instance()  # to look for them takes a quarter of a second
+Plugins.instance()  # finding them takes a quarter of a second
 """
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the process of a cell is told.
+    """What the process of a cell has to run.
 
     Attributes:
         command: train.py, the flags and Hydra's settings.
@@ -37,9 +37,9 @@ class Job:
         overrides: of the task.
         identity: of its config.
         allow: packages whose constructors its config names.
-        changes: overrides of how it is shown.
+        changes: overrides that change only what is shown.
         here: the folder where the sweep was started.
-        environment: variables that Hydra's settings give it.
+        environment: variables to set.
     """
 
     command: tuple[str, ...]
@@ -92,7 +92,7 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
         tuple(task),
         identity(cfg, whole),
         tuple(packages(OmegaConf.to_container(cfg))),
-        () if alone else ("trainer.enable_progress_bar=false",),  # several bars would share a terminal
+        () if alone else ("trainer.enable_progress_bar=false",),  # the bars of several cells would overwrite each other
         here,
         {"HYDRA_FULL_ERROR": os.environ.get("VAELAB_TRACEBACK", ""), **chosen.job.env_set},
     )
@@ -112,7 +112,7 @@ def _sources(chosen: DictConfig, script: Path) -> list[str]:
 def passed_on(chosen: DictConfig) -> list[str]:
     """The sweep's Hydra settings that hold for its cells too, as overrides."""
     given: list[str] = list(chosen.overrides.hydra)
-    if HIDDEN in given:
-        del given[len(given) - 1 - given[::-1].index(HIDDEN)]
+    if NO_CONFIG_FILES in given:  # the last one is the sweep's
+        del given[len(given) - 1 - given[::-1].index(NO_CONFIG_FILES)]
     kept = [override for override in given if not DECIDED.match(override)]
     return [*kept, *(f"~hydra.callbacks.{name}" for name in chosen.callbacks or () if name not in OWN_CALLBACKS)]

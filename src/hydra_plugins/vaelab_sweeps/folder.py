@@ -1,4 +1,4 @@
-"""A run's folder, held before Hydra writes to it: hydra.callbacks.folder."""
+"""Locks a run's folder before Hydra writes to it: hydra.callbacks.folder."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ OWN_SWEEPERS = "hydra_plugins.vaelab_sweeps."
 
 
 class Folder(Callback):
-    """Takes the lock of a run's folder, so that a run that is refused changes no file of the run that is there."""
+    """Locks a run's folder, so that a refused run changes no file of a run that is already there."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Locks the folder of a single run; the process ends with a sentence if that folder cannot be used."""
@@ -36,7 +36,7 @@ class Folder(Callback):
             sys.exit(f"error: {one_sentence(error)}")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot be."""
+        """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot start."""
         from vaelab.errors import one_sentence
 
         try:
@@ -56,7 +56,7 @@ def at_home(folder: str, key: str) -> str:
     """A folder with the home directory in place of `~`.
 
     Raises:
-        ValueError: it has no name.
+        ValueError: it is empty.
     """
     if not folder:
         raise ValueError(f"{key} must name a folder, but is empty; name one, or leave it out")

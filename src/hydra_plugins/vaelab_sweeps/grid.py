@@ -9,7 +9,7 @@ from hydra_plugins.vaelab_sweeps.sweep import Sweep
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's own sweeper, with cells that last: what is done is left alone, what is not is run or gone on with.
+    """Hydra's own sweeper, with cells that last: those that are done are left alone, and the others run or resume.
 
     Args:
         max_batch_size: cells handed to the launcher at once; None means all.

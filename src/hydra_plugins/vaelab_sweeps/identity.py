@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-OF_ONE_START = re.compile(r"\$\{(now|hydra):(?!job\.)")  # differs from command to command, though the run is the same
+OF_ONE_START = re.compile(r"\$\{(now|hydra):(?!job\.)")  # may differ each time that the same run starts
 
 
 def identity(cfg: DictConfig, whole: DictConfig) -> str:
@@ -30,7 +30,7 @@ def without_hydra(whole: DictConfig) -> DictConfig:
 
 
 def filled_in(cfg: DictConfig, whole: DictConfig) -> dict[str, Any]:
-    """A config in plain containers with every value filled in, except for those of one start of the run alone."""
+    """A config in plain containers with every value filled in, except for those that differ from start to start."""
     shown, before = OmegaConf.masked_copy(whole, "hydra"), HydraConfig.instance().cfg
     with read_write(shown.hydra), open_dict(shown.hydra):
         shown.hydra.runtime.output_dir = "."  # each run has its own

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 
 def check_installed(what: str, package: str) -> None:
-    """Raises a ValueError if a package is missing that something needs."""
+    """Raises a ValueError if a package that something needs is missing."""
     from vaelab.errors import EXTRA
 
     if find_spec(package) is None:

@@ -22,16 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class Parallel:
-    """Takes the place of Hydra's joblib launcher: threads, each of which waits for the process of a cell.
+    """Replaces Hydra's joblib launcher: threads, each of which waits for the process of a cell.
 
-    A cell has a process of its own anyway. So there are no workers that could outlive the sweep, and no shared memory
-    is needed.
+    Each cell has its own process anyway. So no worker can outlive the sweep, and no shared memory is needed.
 
     Args:
-        launcher: Hydra's own, set up; of joblib's options `n_jobs` counts.
+        launcher: Hydra's joblib launcher, set up; only its `n_jobs` has an effect.
 
     Raises:
-        ValueError: `n_jobs` is no number of cells.
+        ValueError: `n_jobs` is 0 or not a whole number.
     """
 
     def __init__(self, launcher: Any) -> None:

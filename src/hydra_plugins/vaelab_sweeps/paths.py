@@ -1,4 +1,4 @@
-"""Relative paths of a config, as the person who typed them means them."""
+"""Makes the relative paths of a config mean the folder where the command was typed."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 
 WRITTEN = ("dirpath", "save_dir", "default_root_dir", "log_dir")  # Lightning's keys of folders that it writes to
-READ = re.compile(r"(path|root|file|folder|dir)s?$")  # how keys end that name data
+READ = re.compile(r"(path|root|file|folder|dir)s?$")  # endings of the keys that name data
 
 
 def make_absolute(cfg: Container, here: str | Path, of_data: bool = False) -> None:
@@ -16,7 +16,7 @@ def make_absolute(cfg: Container, here: str | Path, of_data: bool = False) -> No
     Args:
         cfg: changed in place.
         here: the folder where the command was typed.
-        of_data: whether `cfg` is below `data`, where every text may be a path.
+        of_data: whether `cfg` is below `data`, where any text may be a path.
     """
     from vaelab.sweeps.identity import existing
 

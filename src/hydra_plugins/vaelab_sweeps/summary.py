@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 class Summary(Callback):
     """Compares the cells of a sweep, and ends the process with what became of them.
 
-    The exit code is 0 where all are done, the number of those that are not (at most 100), or 128 and the number of the
-    signal that stopped the sweep.
+    The exit code is 0 if all are done, or else the number of those that are not (at most 100). If a signal stopped the
+    sweep, it is 128 plus the number of that signal.
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -29,7 +29,7 @@ class Summary(Callback):
             if stop.exists():
                 number = int(stop.read_text())
                 stop.unlink()
-                print(f"stopped; the same command with hydra.sweep.dir={folder} goes on", file=sys.stderr)
+                print(f"stopped; the same command with hydra.sweep.dir={folder} resumes it", file=sys.stderr)
                 sys.exit(128 + number)
         except Exception as error:  # Hydra would take it for a warning
             sys.exit(f"error: {one_sentence(error)}")

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hydra_plugins.vaelab_sweeps.cell import HIDDEN
+from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES
 from hydra_plugins.vaelab_sweeps.identity import identity, without_hydra
 
 BY_WHAT_VARIES = "auto"  # hydra.sweep.subdir
@@ -25,7 +25,7 @@ class Sweep:
     Args:
         config: of the multirun.
         context: Hydra's.
-        launcher: Hydra's; it is given the cells that are not done.
+        launcher: Hydra's; it gets the cells that are not done.
     """
 
     def __init__(self, config: Any, context: Any, launcher: Any) -> None:
@@ -86,9 +86,9 @@ class Sweep:
         return identity(without_hydra(whole), whole)
 
     def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str], numbers: Sequence[int]) -> list[Any]:
-        """Combinations and their numbers -> their cells; those that are new lie there as pending afterwards.
+        """Combinations and their numbers -> their cells; new ones are written to the folder as pending.
 
-        A cell is named by `keys`, or by hydra.sweep.subdir; one whose config has a cell already is that one.
+        A cell is named by `keys`, or by hydra.sweep.subdir. A config that already has a cell keeps that one.
         """
         from vaelab.sweeps.cells import cells_in, claim, shared_folders
 
@@ -113,7 +113,7 @@ class Sweep:
         if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
             return free_name(self.folder, cell_name(task, keys, shared), task, keys)
         before = None
-        while True:  # numbers go on after those that are taken
+        while True:  # numbers continue after those in use
             HydraConfig.instance().set_config(whole)
             name = os.path.normpath(str(whole.hydra.sweep.subdir))
             if os.path.isabs(name) or name.split(os.sep)[0] in (os.curdir, os.pardir):
@@ -132,7 +132,7 @@ class Sweep:
                 whole.hydra.job.id = str(whole.hydra.job.num)
 
     def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
-        """Has the launcher run what is not done, each cell once; -> each one's validation ELBO, NaN where it failed."""
+        """Has the launcher run what is not done, each cell once; -> each one's validation ELBO, NaN if it failed."""
         from vaelab.errors import one_sentence
         from vaelab.sweeps.cells import score
 
@@ -150,7 +150,7 @@ class Sweep:
         return [score(cell) for cell in cells]
 
     def _settings(self, folder: Path) -> list[str]:
-        """What a launcher is told about a cell beside its overrides."""
+        """What a launcher gets for a cell besides its overrides."""
         from vaelab.sweeps.cells import quoted
 
         number = self.numbers[folder]
@@ -159,5 +159,5 @@ class Sweep:
             f"hydra.sweep.subdir={quoted(folder.relative_to(self.folder))}",
             f"hydra.job.num={number}",
             f"hydra.job.id={quoted(number)}",
-            HIDDEN,
+            NO_CONFIG_FILES,
         ]

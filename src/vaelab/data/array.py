@@ -1,4 +1,4 @@
-"""Rows of numbers from a file of one's own."""
+"""Rows of numbers, or pictures, from your own files."""
 
 import zlib
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Array(DataModule):
         eval_batch_size: rows per validation and test batch.
         seed: decides the splits.
         header: whether the first line of a .csv holds names; None decides from the line itself.
-        missing: what becomes of a row with a missing number: `refuse` or `drop`.
+        missing: what to do with a row with a missing number: `refuse` or `drop`.
         background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
         support: what the likelihood scores: `binary` takes 0 and 1 only, `unit_interval` numbers from 0 to 1.
 
@@ -58,9 +58,7 @@ class Array(DataModule):
     ) -> None:
         super().__init__()
         if not isinstance(path, str | Path) or not str(path):
-            raise ValueError(
-                f"data.path={path} does not fit, because data=array reads a file; set data.path to {KINDS}"
-            )
+            raise ValueError(f"data.path must name a file or a folder for data=array, but is {path}; set it to {KINDS}")
         self.path = Path(path).expanduser()
         self.val_size = _check_size("data.val_size", val_size)
         self.test_size = _check_size("data.test_size", test_size)
@@ -123,7 +121,7 @@ class Array(DataModule):
         return self.names
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """See `DataModule.describe`. The data go by shape and CRC-32; by the file's name until they are set up."""
+        """See `DataModule.describe`. `data` is the shape and CRC-32 of the rows, or the file's name before `setup`."""
         return {
             **super().describe(x_shape),
             "data": getattr(self, "_identity", self.path.name),

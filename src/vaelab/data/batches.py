@@ -16,9 +16,9 @@ class Batches:
         batch_size: examples per batch; the last batch of a pass holds what is left.
         shuffle: whether each pass draws a new order from torch's global generator.
         prepare: applied to each batch of x as it is drawn, such as a fresh binarisation.
-        share: (i, k): of each batch, prepared, row i and every k-th after it, where k processes share one run; the
-            first row, which then counts nothing, where a batch has none for this process.
-        fixed: whether `prepare` draws the same for a batch in every pass, as `trainer.overfit_batches` wants it.
+        share: (i, k) if k processes share one run: this one gets row i of each prepared batch, and every k-th after it.
+            If a batch has no row i, it gets the first row, which then counts for nothing.
+        fixed: whether `prepare` draws the same for a batch in every pass, which `trainer.overfit_batches` needs.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Batches:
         self.full = min(batch_size, len(x))  # examples of every batch but the last
         self.start: Tensor | None = None  # torch's random state before the order of this pass was drawn
         self.drawn = 0  # batches of this pass
-        self.resumes = False  # whether the next pass goes on where a checkpoint was
+        self.resumes = False  # whether the next pass continues where a checkpoint was saved
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
@@ -60,7 +60,7 @@ class Batches:
     def _pass(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = [self._order()]
         if self.share[1] > 1:
-            distributed.broadcast_object_list(order)  # the same even where something drew a number of its own
+            distributed.broadcast_object_list(order)  # the same even if one process has drawn another number
         for rows in order[0].to(self.x.device).split(self.batch_size)[self.drawn :]:
             x = self.x.index_select(0, rows)  # a fifth of the time of self.x[rows]
             if self.prepare is not None:
@@ -73,14 +73,14 @@ class Batches:
             yield x, x if self.target is None else self.target.index_select(0, rows)
 
     def _prepared(self, x: Tensor, index: int) -> Tensor:
-        """A batch with draws of its own, which leave torch's generators as they were."""
+        """A prepared batch, drawn from its index alone; torch's generators stay as they were."""
         assert self.prepare is not None
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
             torch.manual_seed(index)
             return self.prepare(x)
 
     def _order(self) -> Tensor:
-        """The rows of this pass in their order, (n,); that of a pass that goes on is drawn as it was, and once."""
+        """The rows of this pass in their order, (n,); a resumed pass keeps the order that it had."""
         n = len(self.x)
         if not self.shuffle:
             return torch.arange(n)
@@ -96,6 +96,6 @@ class Batches:
         return {"start": self.start, "drawn": self.drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next pass goes on where that one was."""
+        """Makes the next pass continue from there."""
         self.start, self.drawn = state["start"], state["drawn"]
         self.resumes = self.drawn > 0

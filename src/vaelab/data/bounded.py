@@ -7,7 +7,7 @@ from typing import BinaryIO
 from vaelab.escapes import for_terminal
 
 CHUNK = 1 << 20
-SMALL, GROWTH = 1 << 26, 200  # bytes that any file may grow to, and times its own size
+SMALL, GROWTH = 1 << 26, 200  # any file may grow to SMALL bytes, or to GROWTH times its size
 
 
 class UnreadableFile(ValueError):
@@ -18,7 +18,7 @@ class UnreadableFile(ValueError):
 
 
 def check_growth(path: Path, promised: int, what: str) -> None:
-    """Raises `UnreadableFile` if a compressed file would fill the memory with what it hardly holds."""
+    """Raises `UnreadableFile` if a compressed file promises so much more than it holds that it could fill memory."""
     if promised > max(SMALL, GROWTH * (size := path.stat().st_size)):
         raise UnreadableFile(
             f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, as no real data do; fetch "
@@ -27,7 +27,7 @@ def check_growth(path: Path, promised: int, what: str) -> None:
 
 
 def read_up_to(file: BinaryIO, limit: int) -> bytearray:
-    """Up to `limit` bytes, a chunk at a time: a header's promise alone allocates nothing."""
+    """Up to `limit` bytes, a chunk at a time, so that a header that promises too much costs no memory."""
     content = bytearray()
     while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
         content += chunk
@@ -35,7 +35,7 @@ def read_up_to(file: BinaryIO, limit: int) -> bytearray:
 
 
 class Bounded(io.BufferedReader):
-    """A file that never makes room for more than it holds, whatever a library asks of it."""
+    """A file whose `read` never makes room for more than the file holds, whatever a library asks for."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))

@@ -1,11 +1,11 @@
-"""Names of columns: what a sentence shows of them, and how a file's columns meet those of a model."""
+"""Names of columns: how a sentence lists them, and how the columns of a file are matched with those of a model."""
 
 import logging
 from collections import Counter
 from collections.abc import Sequence
 
 from vaelab.data.bounded import UnreadableFile
-from vaelab.escapes import for_terminal
+from vaelab.escapes import for_terminal, short
 
 SHOWN, LONGEST = 10, 40  # names in a sentence, and letters of one
 
@@ -18,7 +18,7 @@ def listed(names: Sequence[object], shown: int = SHOWN) -> str:
     >>> listed(["age", "height", "weight"], shown=2)
     'age, height and 1 more'
     """
-    first = ", ".join(_short(for_terminal(name)) for name in names[:shown])
+    first = ", ".join(short(for_terminal(name), LONGEST) for name in names[:shown])
     return first if len(names) <= shown else f"{first} and {len(names) - shown:,} more"
 
 
@@ -29,10 +29,6 @@ def counted(number: int, thing: str) -> str:
     ('1 row', '2,345 rows')
     """
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
@@ -48,7 +44,7 @@ def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
         )
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise UnreadableFile(
-            f"every column must have a name of its own, but {what} has several called {listed(twice)}; rename them"
+            f"every column must have a different name, but {what} has several called {listed(twice)}; rename them"
         )
     return names
 
@@ -56,13 +52,13 @@ def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
 def order_columns(
     found: Sequence[str] | None, wanted: Sequence[str] | None, path: str, strict: bool = True
 ) -> list[int] | None:
-    """Where each column that a model knows stands in a file; None if the columns are taken as they come.
+    """The place in a file of each column that a model knows; None if the columns are taken in the order of the file.
 
     Args:
-        found: the names in the file, in its order; None if it has none, which a warning tells.
+        found: the names in the file, in its order; None if it has none, which logs a warning.
         wanted: the names that the model knows, in the model's order; None if it knows none.
-        path: the file, for what is said.
-        strict: whether other names are refused; if not, a warning tells which columns are taken for which.
+        path: the file, for the messages.
+        strict: whether other names are refused; if not, a warning lists which columns are taken for which.
 
     Raises:
         ValueError: a wanted column is missing, or the file has one that is not wanted, and `strict`.

@@ -1,6 +1,6 @@
 """Rows of numbers from files of many kinds, a bounded chunk at a time.
 
-A reader (`vaelab.data.readers`) yields arrays; `vaelab.data.taken` makes tensors of them.
+A reader (`vaelab.data.readers`) yields arrays; `vaelab.data.file_rows` makes tensors of them.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaelab.checks import check_whole
 from vaelab.data.bounded import UnreadableFile
+from vaelab.data.file_rows import Rows, in_a_sentence
 from vaelab.data.idx import IMAGES
 from vaelab.data.readers.csv import read_csv
 from vaelab.data.readers.idx import read_idx
@@ -17,7 +18,6 @@ from vaelab.data.readers.npy import read_npy, read_npz
 from vaelab.data.readers.parquet import read_parquet
 from vaelab.data.readers.pictures import PICTURES, read_folder
 from vaelab.data.readers.source import Reading, Source
-from vaelab.data.taken import Rows, in_a_sentence
 
 KINDS = ".npy, .npz, .csv, .tsv, .parquet, an IDX file of images (raw or .gz), or a folder of images"
 AS_IT_COMES = Reading()
@@ -34,8 +34,8 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     folder      .png, .jpg, .jpeg, .bmp, .gif, .webp and .tif files, also those in sub-folders, in the order of their
                 names, as 8-bit grey: (n, rows, columns)
 
-    Integers and bools stay what they are; floats become float32. The first chunk is read at once, so that most faults
-    show at the call.
+    Integers and bools stay what they are; floats become float32. The first chunk is read at once, so that the call
+    itself raises most errors.
 
     Args:
         path: the file or folder.
@@ -46,7 +46,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
         FileNotFoundError: there is nothing at `path`.
         ValueError: the file is empty, torn, of no known kind, or holds something other than rows of numbers of one
             length; a number is missing, infinite, or too large for float32; `rows` is no positive whole number.
-        OSError: the system does not let it be read.
+        OSError: the system does not allow reading it.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "people.csv"
@@ -58,7 +58,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
 
 
 def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES) -> Rows:
-    """As `read_chunks`, with the names of the columns and what there is to say about the file."""
+    """As `read_chunks`, with the names of the columns and the report of what was read."""
     path = Path(path).expanduser()
     if rows is not None:
         check_whole("rows", rows, 1)
@@ -69,7 +69,7 @@ def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_I
 
 
 def _reader(path: Path) -> Callable[[Path, int | None, Reading], Source]:
-    """What reads a file of this kind; found by its name, and without one by its first bytes."""
+    """The reader of a file, found by its suffix, or else by its name and its first bytes."""
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; give the path of a file: {KINDS}")
     if path.is_dir():
@@ -84,7 +84,9 @@ def _reader(path: Path) -> Callable[[Path, int | None, Reading], Source]:
     if suffix in ("", ".gz") or "ubyte" in path.name or _first_bytes(path) == IMAGES.to_bytes(4, "big"):
         return read_idx
     if suffix in PICTURES:
-        raise UnreadableFile(f"{path} is a single image, where rows are asked for; give the folder that it lies in")
+        raise UnreadableFile(
+            f"{path} is a single image, but data must be rows or a folder of images; give the folder that it is in"
+        )
     raise UnreadableFile(f"{path} is of no known kind; give {KINDS}")
 
 

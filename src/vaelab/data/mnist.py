@@ -127,7 +127,7 @@ class MNIST(DataModule):
         if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
             return ""
         counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
-        turned = "; files of EMNIST hold rows and columns exchanged, and were left so" * (
+        turned = "; EMNIST files hold rows and columns exchanged, and were read as they are" * (
             "emnist" in train.name.lower()
         )
         return for_terminal(f"read {counts} {test.name}{turned}")

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -18,10 +18,10 @@ from vaelab.data.rows import Where, at_index, check_rows, plain, shape_rows
 class DataModule(LightningDataModule):
     """Serves (x, target) batches, and answers what the evaluation of a model asks about its data.
 
-    A subclass gives `x_shape` and `target_shape`, known after `setup` at the latest, and in `setup` leaves `train`, and
-    if there are any `val` and `test`: each (n, *x_shape) if x reconstructs itself, or the pair x and target,
-    (n, *target_shape). The rest has defaults that fit data of which nothing more is known. Where x is not what the
-    likelihood scores and lies elsewhere than `support`, override `prepare`.
+    A subclass sets `x_shape` and `target_shape`, in `setup` at the latest. `setup` also sets `train` and, if the data
+    have them, `val` and `test`. Each is (n, *x_shape) if x reconstructs itself, or else the pair of x and the target,
+    (n, *target_shape). Everything else has a default. If x is not what the likelihood scores, and is not in `support`,
+    override `prepare`.
 
     Attributes:
         x_shape: shape of one x, what the encoder sees.
@@ -54,10 +54,10 @@ class DataModule(LightningDataModule):
     reads_columns: bool = False
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads or draws the splits; called by Lightning, and by whoever evaluates a model."""
+        """Reads or draws the splits; called by Lightning, and before a model is evaluated."""
 
     def train_dataloader(self) -> Batches:
-        """Shuffled (x, target) batches; x passes through `redraw`. Of several processes each gets its rows of each.
+        """Shuffled (x, target) batches; x passes through `redraw`. Each process of a run gets its rows of each.
 
         With `trainer.overfit_batches` they come in one order, and `redraw` draws the same each time.
         """
@@ -71,7 +71,7 @@ class DataModule(LightningDataModule):
             return []
         x, target = self._on_device("val")
         overfit, size = getattr(self.trainer, "overfit_batches", 0), self.eval_batch_size
-        if 0 < overfit < 1:  # that fraction of a single large batch would be no batch
+        if 0 < overfit < 1:  # Lightning rounds that fraction of a single large batch down to no batch
             size = max(1, min(size, int(len(x) * overfit)))
         return Batches(x, target, size)
 
@@ -122,12 +122,8 @@ class DataModule(LightningDataModule):
 
     def fingerprint(self) -> int:
         """A checksum of every number that the splits are served from (CRC-32)."""
-        found = 0
-        for split in filter(partial(hasattr, self), SPLITS):
-            for tensor in _pair(getattr(self, split)):
-                if tensor is not None:
-                    found = zlib.crc32(tensor.contiguous().numpy().data, found)
-        return found
+        splits = filter(partial(hasattr, self), SPLITS)
+        return _crc(tensor for split in splits for tensor in _pair(getattr(self, split)))
 
     def checksum(self, split: str) -> str:
         """CRC-32 of the examples of a split as they are served, x and target, as 8 hexadecimal digits.
@@ -135,11 +131,7 @@ class DataModule(LightningDataModule):
         Raises:
             ValueError: the split is not known, or not set up.
         """
-        found = 0
-        for tensor in self.examples(split):
-            if tensor is not None:
-                found = zlib.crc32(tensor.contiguous().numpy().data, found)
-        return f"{found:08x}"
+        return f"{_crc(self.examples(split)):08x}"
 
     def prepare(
         self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
@@ -226,6 +218,15 @@ class DataModule(LightningDataModule):
             "dequantisation": "none",
             **{f"{split}_checksum": self.checksum(split) for split in ("val", "test") if hasattr(self, split)},
         }
+
+
+def _crc(tensors: Iterable[Tensor | None]) -> int:
+    """CRC-32 of the bytes of tensors, one after the other."""
+    found = 0
+    for tensor in tensors:
+        if tensor is not None:
+            found = zlib.crc32(tensor.contiguous().numpy().data, found)
+    return found
 
 
 def _pair(held: Tensor | tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:

@@ -72,7 +72,7 @@ def _check(rows: Tensor, good: Tensor, bound: str, where: Where) -> None:
     if (place := _first(~good)) is not None:
         row, number = place
         value = rows.flatten(1).cpu().numpy()[row, number]
-        raise ValueError(f"every number must {bound}, but the data holds {value} in {where(row, number)}; mend it")
+        raise ValueError(f"every number must {bound}, but the data holds {value} in {where(row, number)}; correct it")
 
 
 def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_index) -> Tensor:
@@ -80,7 +80,7 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
 
     Args:
         x: the rows.
-        support: `binary`, `unit_interval` or `real`, where each number must lie.
+        support: `binary`, `unit_interval` or `real`: what each number must be.
         what: whose rows they are, for the error.
         cure: what to do about a number outside the support, for the error.
         where: (row, number in the row) -> its place in words, for the error.
@@ -91,8 +91,8 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
     if (bad := _first(~x.isfinite())) is not None:
         value = x.flatten(1)[bad].item()
         raise ValueError(
-            f"{what} holds {value} in {where(*bad)}, but a model takes finite numbers that fit into float32; leave out "
-            "or mend that row"
+            f"{what} holds {value} in {where(*bad)}, but a model takes finite numbers that fit into float32; correct "
+            "or leave out that row"
         )
     if support == "real":
         return x

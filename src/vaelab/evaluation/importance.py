@@ -153,7 +153,7 @@ def decode_bytes(vae: VAE, x: Tensor, target: Tensor) -> int:
     """An upper bound on the memory that one draw of z takes: every tensor made on the way from it to log w."""
     with torch.no_grad():
         q, prior = vae.encode(x), vae.prior()
-        _score_draws(vae, q, prior, _draw(q, 1), target)  # a first call may build caches, which are no part of the cost
+        _score_draws(vae, q, prior, _draw(q, 1), target)  # a first call may fill caches, which would be measured too
         with _Meter() as meter:
             _score_draws(vae, q, prior, _draw(q, 1), target)
     return max(1, meter.bytes)

@@ -1,4 +1,4 @@
-"""How the latents are used: KL and activity per dimension, and what the aggregate posterior q(z) says."""
+"""How the latents are used: KL and activity per dimension, and bounds from the aggregate posterior q(z)."""
 
 import math
 from typing import NamedTuple
@@ -34,7 +34,7 @@ def active_units(means: Tensor, threshold: float = ACTIVE, prior_variance: Tenso
     """Which latents respond to the data, Var_x(E_q[z_j]) > threshold · Var_p(z_j): means (n, p) -> bool (p,).
 
     Burda et al. 2016, arxiv.org/abs/1509.00519, §5.2, whose prior has variance 1. A learned prior may have any scale,
-    and z follows it, so the variance is compared with the prior's.
+    so the variance is compared with the prior's.
     """
     if isinstance(prior_variance, Tensor):
         prior_variance = double(prior_variance)
@@ -68,14 +68,14 @@ class Aggregate(NamedTuple):
 def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMORY) -> Aggregate:
     """q with batch_shape (n,) -> bounds on I(x; z) and KL(q(z) ‖ p(z)), by one draw z_i ~ q(z|x_i) per example.
 
-    q(z) = E_x q(z|x) is over the distribution of the data, for which n independent examples stand:
+    q(z) = E_x q(z|x) is an average over the distribution of the data, of which q holds n independent examples:
 
         I_low  = mean_i [log q(z_i|x_i) − log (1/n) Σ_j q(z_i|x_j)]
         I_high = mean_i [log q(z_i|x_i) − log (1/(n−1)) Σ_{j≠i} q(z_i|x_j)]
 
-    With KL = mean_i KL(q(z|x_i) ‖ p(z)), in expectation I_low ≤ I(x; z) ≤ min(I_high, KL), and what I(x; z) leaves of
-    KL is KL(q(z) ‖ p(z)) (Hoffman & Johnson 2016; Poole et al. 2019, arxiv.org/abs/1905.06922). The bounds are cut off
-    at 0 and at KL. They meet as n grows, slowly if the posteriors hardly overlap: I_low is never above log n.
+    With KL = mean_i KL(q(z|x_i) ‖ p(z)), in expectation I_low ≤ I(x; z) ≤ min(I_high, KL), and KL − I(x; z) is
+    KL(q(z) ‖ p(z)) (Hoffman & Johnson 2016; Poole et al. 2019, arxiv.org/abs/1905.06922). The bounds are clipped at 0
+    and at KL. They meet as n grows, slowly if the posteriors hardly overlap: I_low is never above log n.
 
     All n² densities are computed, a chunk of draws at a time. The n terms share examples, so s/√n would be too small.
     The standard errors are those of a jackknife: each bound is computed without one example, for all of them in turn.
@@ -136,7 +136,7 @@ def _jackknife(terms: Tensor, changes: Tensor) -> Tensor:
 
 
 def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
-    """A lower bound, the mean of the values, cut off at 0 and at the mean KL, and its error: 0 holds without one."""
+    """A lower bound, the mean of the values, clipped at 0 and the mean KL, and its error (0 for a bound of 0)."""
     mean = values.mean()
     if not mean > 0:
         return torch.zeros_like(mean), _stderr(torch.zeros_like(kl))

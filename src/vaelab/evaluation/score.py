@@ -39,11 +39,11 @@ def score(
     nll             −log p̂(t) with `samples` draws
     elbo            log_likelihood − kl
     log_likelihood  E_q[log p(t|z)], minus the distortion, over the same draws
-    kl              KL(q ‖ p), the rate: in closed form, or over the same draws where there is none
+    kl              KL(q ‖ p), the rate: in closed form, or over the same draws if there is none
     iw_L            the importance-weighted bound with L draws, L up to `samples`; iw_1 is the ELBO by Monte Carlo
     nll_change      how far log p̂(t) rose from half the draws to all of them
     ess, pareto_k   effective sample size and tail shape of the weights
-    exact_nll       −log p(t), where the model is linear-Gaussian
+    exact_nll       −log p(t), if the model is linear-Gaussian
 
     Args:
         vae: the model.
@@ -54,7 +54,8 @@ def score(
 
     Raises:
         TypeError: x or the target is no tensor of real numbers.
-        ValueError: `samples` is not a whole number of at least 1, there is no example, or a number does not fit.
+        ValueError: `samples` is not a whole number of at least 1, there is no example, or `check_data` refuses the
+            data.
     """
     check_whole("samples", samples, 1)
     device = device_of(vae)

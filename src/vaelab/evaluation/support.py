@@ -1,4 +1,4 @@
-"""Where data enter: are they numbers that the likelihood can score?"""
+"""Checks that data are numbers which the model and its likelihood can take."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from vaelab.vae import VAE
 
 
 def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
-    """Checks data once, where they enter; the formulas check nothing.
+    """Checks data before anything is computed; the formulas themselves check nothing.
 
     Args:
         vae: the model; its likelihood's `support` says which targets it scores.

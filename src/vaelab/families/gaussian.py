@@ -46,7 +46,7 @@ class FullNormal(MultivariateNormal):
     torch solves no triangular system in half precision, so there the solve is in float32.
 
     Attributes:
-        reads_above: whether something reads the gradient of C above its diagonal, which is then cleared, as torch does.
+        reads_above: whether something uses the gradient of C above its diagonal. It is then set to 0, as in torch.
     """
 
     reads_above = True

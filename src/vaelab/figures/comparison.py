@@ -17,7 +17,7 @@ MARKS = "osD^vP*X<>"
 LINES = ("-", "--", ":", "-.")
 LETTER = 0.075  # inches of a small letter
 LABEL, TICK = 56, 28  # letters of a legend's entry and of a tick's name
-ENTRIES, TICKS = 30, 40  # at most so many: a picture of thousands of configurations stays a picture
+ENTRIES, TICKS = 30, 40  # at most this many, so that a picture can show thousands of configurations
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class Panel:
 class ScoreOver(Picture):
     """A score over what varies, every run a dot; a line per configuration joins the means over seeds.
 
-    The band is the mean ± one standard error, which holds the mean of endless seeds in 50, 58, 63 and 66 % of cases at
-    2, 3, 5 and 10 seeds. A 95 % interval of two seeds would be 13 times as wide, and hide everything else.
+    The band is the mean ± one standard error, which contains the mean over infinitely many seeds in 50, 58, 63 and 66 %
+    of cases at 2, 3, 5 and 10 seeds. A 95 % interval of two seeds would be 13 times as wide, and hide everything else.
 
     Args:
         panels: a panel for each kind of number; densities and probabilities share no axis.
@@ -139,7 +139,7 @@ class RateDistortion(Picture):
 
 
 def _panels_with_legends(shown: tuple[Panel, ...], entries: int, room: float = 0.0) -> tuple["Figure", Any]:
-    """Room for the names of ticks, in inches, and for the longest legend: a line each, and so many entries more."""
+    """Panels with room (in inches) for the names of ticks, and for the longest legend with some entries more."""
     longest = entries + max(min(sum(bool(line.label) for line in panel.lines), ENTRIES + 1) for panel in shown)
     bottom = room + (0.95 + 0.2 * longest if longest else 0.6)
     figure, axes = panels(1, len(shown), 4.6, 3.2, left=0.9, bottom=bottom, top=0.75)
@@ -147,7 +147,7 @@ def _panels_with_legends(shown: tuple[Panel, ...], entries: int, room: float = 0
 
 
 def _styled(panel: Panel, shown: tuple[Panel, ...]) -> Iterator[tuple[Line, dict[str, Any]]]:
-    """Each line with a colour, a mark and a dash, which are its label's in every panel, and its entry in the legend."""
+    """Each line with its look and legend entry. A label has the same colour, mark and dash in every panel."""
     places = {label: place for place, label in enumerate(dict.fromkeys(line.label for p in shown for line in p.lines))}
     more = len(panel.lines) - ENTRIES
     for number, line in enumerate(panel.lines):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.escapes import for_terminal
+from vaelab.escapes import for_terminal, short
 from vaelab.files import write_whole
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ DIVERGING = "PuOr_r"
 
 
 def import_matplotlib() -> Any:
-    """matplotlib, whatever MPLBACKEND says: a notebook names a backend that may be missing, and none is needed here."""
+    """Imports matplotlib whatever MPLBACKEND is: a notebook's backend may be missing, and none is needed here."""
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]
     named = os.environ.pop("MPLBACKEND", None)
@@ -160,13 +160,7 @@ def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tu
     """The names of `count` target dimensions as text for a picture: those given, or t₁, t₂, …"""
     if not names or len(names) != count:
         return tuple(subscript(letter, index) for index in range(count))
-    return tuple(map(_as_label, names))
-
-
-def _as_label(name: str) -> str:
-    """A name that leaves room for the picture, and whose dollar signs start no formula."""
-    name = for_terminal(name)
-    return (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…").replace("$", r"\$")
+    return tuple(short(for_terminal(name), LONGEST_NAME) for name in names)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -1,1 +1,1 @@
-"""Many runs: each in a process and a folder of its own, gone on with where they ended, and compared."""
+"""Many runs, each in its own process and folder, which resume if they are interrupted, and are compared."""

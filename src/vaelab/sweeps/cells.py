@@ -21,7 +21,7 @@ from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
 LONGEST = 180  # bytes of a folder's name
-MOVABLE = ("data.root", "data.path")  # what a resumed run may be given anew
+MOVABLE = ("data.root", "data.path")  # keys that may differ when a cell resumes
 MARKS = ("state.json", "metrics.json", "checkpoints")  # of a run's folder
 
 
@@ -93,7 +93,7 @@ def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str
 
 
 def with_digest(name: str, text: str) -> str:
-    """A name that ends in a digest of a text, so that it differs from others that begin like it."""
+    """A name with a digest of a text at its end, so that it differs from others with the same beginning."""
     shortened = name.encode()[:LONGEST].decode(errors="ignore")
     return f"{shortened}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -107,7 +107,7 @@ def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[
 
 
 def quoted(text: object) -> str:
-    """As Hydra's grammar of overrides reads it back: backslashes count before a quote and at the end alone."""
+    """A text in quotes for Hydra's overrides, where a backslash escapes only before a quote and at the end."""
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text)) + "'"
 
 
@@ -115,12 +115,12 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
     """The cell of a config in a sweep's folder: the one that is there, or a new one, pending.
 
     Raises:
-        ValueError: another config has that name there, or the folder holds a run that is no cell.
+        ValueError: another config has that name there, or the folder holds a run that is not a cell.
     """
     place, overrides = folder / name, tuple(overrides)
     state = read_state(place)
     if state is None and any(place.glob("checkpoints/*.ckpt")):
-        raise ValueError(f"{place} holds a run that is no cell of a sweep; use another hydra.sweep.dir")
+        raise ValueError(f"{place} holds a run that is not a cell of a sweep; use another hydra.sweep.dir")
     if state is None:
         place.mkdir(parents=True, exist_ok=True)
         write_state(place, State("pending", overrides=overrides, config=config, revision=revision))
@@ -148,7 +148,7 @@ def cells_in(folder: Path) -> dict[str, str]:
 
 
 def stop_asked(sweep: Path) -> int | None:
-    """The signal by which a sweep in a folder shall end."""
+    """The signal that stops the sweep in a folder; None if there was none."""
     try:
         return int((sweep / STOP).read_text())
     except (OSError, ValueError):
@@ -156,7 +156,7 @@ def stop_asked(sweep: Path) -> int | None:
 
 
 def packages(config: Any) -> list[str]:
-    """Whose constructors a config names, beside vaelab's and those that vaelab knows."""
+    """The packages whose constructors a config names, except vaelab and constructors that vaelab knows."""
     targets = {str(value) for key, value in flat(config) if key.split(".")[-1] == "_target_"}
     return sorted({target.split(".")[0] for target in targets - NAMES} - {"vaelab"})
 
@@ -176,7 +176,7 @@ def run_cell(
         cell: a cell that is not done.
         allow: packages whose constructors its own config names.
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
-        asked: returns the signal that shall end the sweep, or None.
+        asked: returns the signal that stops the sweep, or None.
         setting: where and how its process runs.
     """
     if asked() is not None:
@@ -204,7 +204,7 @@ def run_cell(
 
 
 def _clear(folder: Path) -> None:
-    """Takes away what a run left that died before its first checkpoint, but for its state."""
+    """Removes what a run left that died before its first checkpoint, except its state."""
     for path in folder.iterdir():
         if path.name not in ("state.json", ".lock"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -212,16 +212,14 @@ def _clear(folder: Path) -> None:
 
 def _death(code: int) -> str:
     if code == -9:
-        return (
-            "killed by SIGKILL, as the system does where memory runs out; see the memory left, or start the sweep again"
-        )
+        return "killed by SIGKILL, as the system does if memory runs out; free some memory, and start the sweep again"
     if code < 0:
-        return f"killed by signal {-code}; start the sweep again to go on with it"
+        return f"killed by signal {-code}; start the sweep again to resume it"
     return f"ended with exit code {code}; run it alone to see why"
 
 
 def score(cell: Cell, tag: str = "val/elbo") -> float:
-    """A final number of a cell, NaN where there is none."""
+    """A final number of a cell, NaN if there is none."""
     try:
         return float(read_json(cell.folder / "metrics.json")[tag])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):

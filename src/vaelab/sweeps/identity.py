@@ -9,18 +9,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-PLACES = ("threads", "trainer.enable_progress_bar")  # how a run is computed and shown
+PLACES = ("threads", "trainer.enable_progress_bar")  # affect how a run is computed and shown, but none of its numbers
 PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
-LARGEST = 2**31  # bytes of data that are read to tell them apart; larger data count by names, sizes and dates
-WRITTEN = (".lock", "state.json", "multirun.yaml")  # in folders of runs and sweeps, which are no data
+LARGEST = 2**31  # bytes of data that are hashed; larger data are told apart by names, sizes and dates
+WRITTEN = (".lock", "state.json", "multirun.yaml")  # mark the folders of runs and sweeps, which are not data
 BLOCK = 2**20
 
 
 def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
     """Hash of a config's settings and of the content of its data.
 
-    Every text below `data` that names a file or a folder stands for its content, so that data are known again under
-    another name, and other data under the same name are other data.
+    If a text below `data` names a file or a folder, its content is hashed in place of the name. So moved data are the
+    same data, and changed data under the same name are not.
 
     Args:
         config: plain containers, every value filled in.
@@ -58,7 +58,7 @@ def content_of(value: Any, here: Path) -> Any:
         if path.is_dir() and (files := _of_folder(path)):
             return ["folder", files]
         if path.is_file():  # its suffix says how it is read
-            return ["file", path.suffix.lower(), _of_file(path, *_seen(path))]
+            return ["file", path.suffix.lower(), _of_file(path, *_size_and_date(path))]
     except OSError:  # it may not be read; the data module tells why
         pass
     return ["path", str(path)]
@@ -81,7 +81,7 @@ def existing(text: str, here: Path) -> Path | None:
 def _of_folder(folder: Path) -> list[tuple[str, Any]]:
     files = [(path, os.path.relpath(path, folder)) for path in _files(folder)]
     small = sum(path.stat().st_size for path, _ in files) <= LARGEST
-    return [(name, _of_file(path, *_seen(path)) if small else _seen(path)) for path, name in files]
+    return [(name, _of_file(path, *_size_and_date(path)) if small else _size_and_date(path)) for path, name in files]
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -97,7 +97,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (path for name in sorted(names) if (path := Path(at, name)).is_file())
 
 
-def _seen(path: Path) -> tuple[int, int]:
+def _size_and_date(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns
 

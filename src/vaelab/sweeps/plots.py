@@ -32,7 +32,7 @@ def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
     shown = tuple(_panel(group, across, place) for group in groups)
     legend = _label([key for key in keys if key != across])
     beside = tuple((place(value), for_terminal(value)) for value in sorted(values))
-    name = re.sub(r"[^\w-]", "_", across)[:60]  # a key may come from a file, and is no path here
+    name = re.sub(r"[^\w-]", "_", across)[:60]  # a key may come from a file, and must not name another folder
     return {
         "rate_distortion": RateDistortion(shown, f"{legend} (beside a run: {for_terminal(across)})".strip(), beside),
         f"elbo_over_{name}": ScoreOver(shown, for_terminal(across), SCORE, legend, names),

@@ -1,9 +1,8 @@
-"""A script in a process of its own, forked from one that has everything imported.
+"""Runs scripts in processes of their own, each forked from a server that has already imported what they need.
 
-To start costs milliseconds instead of seconds, and what kills one, memory that runs out or a signal, leaves the others
-alone. What is asked for goes into the server by its standard input, a line of JSON each, and two lines come back by its
-standard output: the process, and how it ended. Whoever asked may die: the server sees its input end, stops the process
-as Ctrl-C would, and ends.
+A script starts in milliseconds instead of seconds, and if it dies, the others run on. The server reads a line of JSON
+for each script from its standard input, and answers with two lines on its standard output: the number of the process,
+and its exit code. If the sweep dies, the server's input ends. The server then stops the process with SIGTERM, and ends.
 """
 
 import json
@@ -30,7 +29,7 @@ class Setting:
     """Where and how a script runs.
 
     Attributes:
-        folder: its working directory; empty for that of whoever asks.
+        folder: its working directory; empty for the current one.
         environment: variables to set.
         ahead: Python code that a server runs once, before its first script, to import what every script needs.
     """
@@ -45,7 +44,7 @@ def run_script(command: Sequence[str], asked: Callable[[], int | None], setting:
 
     Args:
         command: a Python file, and its arguments.
-        asked: returns the signal that shall end the script, or None; called all the time.
+        asked: returns the signal that stops the script, or None; called about every `POLL` seconds.
         setting: where and how it runs.
     """
     setting = setting or Setting()
@@ -95,7 +94,7 @@ def _answer(server: subprocess.Popen[bytes]) -> int | None:
 
 
 def _tell(process: int, number: int, told: float | None) -> float:
-    """Passes a signal on, once; kills who does not listen to it."""
+    """Passes a signal on, once, and kills the process if it has not ended in time."""
     if told is None:
         told = time.monotonic()
     elif time.monotonic() - told < PATIENCE:
@@ -108,7 +107,7 @@ def _tell(process: int, number: int, told: float | None) -> float:
 
 
 def _wait_for(process: subprocess.Popen[bytes], asked: Callable[[], int | None]) -> int:
-    """Where there is no fork."""
+    """Waits for a process on a system without fork."""
     while process.poll() is None:
         time.sleep(POLL)
         if asked() is not None:
@@ -122,7 +121,7 @@ def serve(ahead: str) -> None:
 
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    gc.disable()  # none of what is imported is garbage, and to look for some takes a second
+    gc.disable()  # nothing imported is garbage, and searching it takes a second
     with _ending_if_abandoned():
         exec(ahead, {})
     gc.enable()
@@ -132,7 +131,7 @@ def serve(ahead: str) -> None:
         if not process:
             answers.close()
             _become(*json.loads(line))
-        with suppress(BrokenPipeError):  # if nobody listens any longer, `_end_of` stops the process
+        with suppress(BrokenPipeError):  # if the sweep has died, `_end_of` stops the process
             answers.write(b"%d\n" % process)
         with suppress(BrokenPipeError):
             answers.write(b"%d\n" % _end_of(process))
@@ -163,13 +162,13 @@ def _is_abandoned() -> bool:
 
 
 def _end_of(process: int) -> int:
-    """Waits for a process; stops it where nobody waits for this one any longer."""
+    """Waits for a process, and stops it if the sweep has died."""
     told: float | None = None
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        # While the process runs nothing more is asked for, so that what can be read is the end.
+        # The sweep sends nothing while the process runs, so if the input can be read, it has ended.
         if told is not None or select.select([sys.stdin], [], [], POLL)[0]:
             told = _tell(process, signal.SIGTERM, told)
             time.sleep(POLL)

@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
-from vaelab.sweeps.rows import Row, short
+from vaelab.escapes import short
+from vaelab.sweeps.rows import Row
 from vaelab.sweeps.search import PRUNED
 from vaelab.sweeps.statistics import Interval, rank
 
@@ -75,7 +77,8 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
     for row in once.values():
         found.setdefault(_key(row), []).append(row)
     titles = _titles([group[0].data for group in found.values()])
-    return [_group(title, group, keys) for title, group in sorted(zip(titles, found.values(), strict=True), key=_title)]
+    by_title = sorted(zip(titles, found.values(), strict=True), key=itemgetter(0))
+    return [_group(title, group, keys) for title, group in by_title]
 
 
 def varying_keys(rows: Sequence[Row]) -> list[str]:
@@ -89,10 +92,6 @@ def _keys(each: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _key(row: Row) -> str:
     return json.dumps(dict(row.data), sort_keys=True)
-
-
-def _title(group: tuple[str, list[Row]]) -> str:
-    return group[0]
 
 
 def _titles(data: Sequence[Mapping[str, str]]) -> list[str]:

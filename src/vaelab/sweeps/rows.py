@@ -1,7 +1,7 @@
 """Runs as rows: what the files in a run's folder say, or why they cannot be read.
 
 A run folder may come from anyone. Each file is small, regular and of the expected form, or the row says what is wrong
-with it; one bad folder costs no other its row.
+with it. A bad folder affects only its own row.
 """
 
 import json
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from vaelab.escapes import short
 from vaelab.files import read_small
 from vaelab.runs.folder import in_use
 from vaelab.runs.state import STATES
@@ -88,7 +89,7 @@ def read_row(folder: Path) -> Row:
         return replace(row, state=UNREADABLE, reason=str(error))
     how = row.state if row.state != UNREADABLE else "done" if metrics else "pending"  # without a state.json
     if how == "running" and not in_use(folder):
-        how, row = "pending", replace(row, reason="ended without a word")
+        how, row = "pending", replace(row, reason="was killed")
     row = replace(row, state=how, data=data)
     return _with_nll(replace(row, metrics=metrics)) if how == "done" else row
 
@@ -110,7 +111,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(contents, parse_int=_whole)
     except ValueError as error:
-        raise ValueError(f"{path.name} is no JSON ({error})") from error
+        raise ValueError(f"{path.name} is not JSON ({error})") from error
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply to be read") from error
     if not isinstance(found, dict):
@@ -211,8 +212,3 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 def _in_short(value: Any) -> str:
     return short(repr(value), 40)
-
-
-def short(text: str, longest: int = 60) -> str:
-    """A text, cut off if it is too long for a table or a title."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -19,8 +19,8 @@ IRRELEVANT = (
     ".*LeafSpec",  # a deprecation inside Lightning
     "The number of training batches",  # VAEModule ends every epoch with a point
     ".*could not find the monitored key",  # a run without validation has no best.ckpt
-    "Checkpoint directory .* exists and is not empty",  # where a run goes on
-    "Total length of `list` across ranks is zero",  # data without a validation split, which the end of the run says
+    "Checkpoint directory .* exists and is not empty",  # a resumed run
+    "Total length of `list` across ranks is zero",  # no validation split; the run reports that at its end
 )
 
 

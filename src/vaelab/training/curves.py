@@ -17,7 +17,8 @@ FILES = "events.out.tfevents.*"
 def written_or_said() -> Iterator[None]:
     """Ends in one sentence if an event file cannot be written.
 
-    TensorBoard writes in a thread. If that fails, the thread prints a traceback, and the next point raises its error.
+    TensorBoard writes in a thread. If that fails, the thread would print a traceback, which is left out here, and
+    the next point raises the thread's error.
 
     Raises:
         OSError: inside, an event file could not be written.

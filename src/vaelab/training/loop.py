@@ -1,10 +1,9 @@
-"""Lightning's epoch, with the minibatches between two events stepped in a row.
+"""Lightning's epoch, with a tight loop for the minibatches between two events.
 
-What Lightning does around a minibatch, its hooks, counters and transfers, costs more than the arithmetic of a small
-VAE, and between two points of the curves nobody looks. So those minibatches are stepped without it, and the ones at
-which something happens go the ordinary way. `global_step`, schedules, checkpoints, validation, clipping and limits are
-what they are with one minibatch at a time, and so are the weights, bit for bit. What goes by the clock (`max_time`,
-`train_time_interval`) looks at it where something happens, at the latest after `log_every_n_steps`.
+Lightning's hooks, counters and transfers cost more than the arithmetic of a small VAE. So they run only on minibatches
+that log, validate or save; the others are stepped without them. `global_step`, schedules, checkpoints, validation,
+clipping, limits and weights are bit for bit those of Lightning's own loop. What goes by the clock (`max_time`,
+`train_time_interval`) is checked at each event, so at least every `log_every_n_steps` steps.
 """
 
 from math import inf
@@ -59,7 +58,11 @@ class EpochLoop(_TrainingEpochLoop):
         with stopping.patient():
             self._go_on(savers)
             self._save_if_due(savers, shared=self.trainer.world_size > 1)
-            if not self.restarting and isinstance(data_fetcher, _PrefetchDataFetcher) and _nobody_listens(self.trainer):
+            if (
+                not self.restarting
+                and isinstance(data_fetcher, _PrefetchDataFetcher)
+                and _is_tight_loop_enough(self.trainer)
+            ):
                 module: Any = self.trainer.lightning_module
                 batches = (self._to_device(next(data_fetcher)[0]) for _ in range(self._steps_to_event() - 1))
                 for _ in module.step_quietly(batches):
@@ -127,7 +130,7 @@ class Optimization(_AutomaticOptimization):
 
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: Any) -> Any:
         """One step; -> nothing, which is for callbacks that are not there."""
-        if not _nobody_listens(self.trainer):
+        if not _is_tight_loop_enough(self.trainer):
             return super().run(optimizer, batch_idx, kwargs)
         module: Any = self.trainer.lightning_module
         next(module.step_quietly([kwargs["batch"]]))
@@ -141,8 +144,8 @@ class Optimization(_AutomaticOptimization):
             progress.increment_by(1)
 
 
-def _nobody_listens(trainer: Any) -> bool:
-    """Whether nobody asks for the minibatches between two events, and nothing asks for more than plain steps."""
+def _is_tight_loop_enough(trainer: Any) -> bool:
+    """True if no callback or option needs Lightning's loop for each minibatch."""
     return (
         getattr(trainer.lightning_module, "takes_plain_steps", False)
         and trainer.num_training_batches != inf

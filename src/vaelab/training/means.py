@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.precision import keeps_sums
+from vaelab.precision import sum_device
 from vaelab.training.parallel import add_up
 
 
@@ -26,17 +26,17 @@ class Means:
         self.count += examples
 
     def add_up(self, device: torch.device) -> None:
-        """Adds what the other processes hold; all of them hold it then."""
+        """Adds the sums of the other processes; afterwards all of them have the total."""
         sums = torch.as_tensor(self.sums, dtype=torch.float64, device=device)
         *totals, count = add_up(torch.cat([sums.reshape(-1), sums.new_tensor([self.count])]))
         self.sums, self.count = torch.stack(totals).reshape(sums.shape), int(count)
 
     def drop(self) -> None:
-        """Forgets it, where another process keeps it."""
+        """Forgets the sums, because another process keeps them."""
         self.sums, self.count = self.sums * 0.0, 0
 
     def take(self) -> dict[str, Tensor]:
-        """The mean of each term, (), nats; what follows starts anew."""
+        """The mean of each term, (), nats; the sums start again at 0."""
         means = dict(zip(self.names, torch.as_tensor(self.sums / self.count), strict=True))
         self.sums, self.count = 0.0, 0
         return means
@@ -46,10 +46,10 @@ class Means:
         return {"names": list(self.names), "sums": self.sums, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Goes on from there."""
+        """Continues from `state_dict`."""
         self.names, self.sums, self.count = tuple(state["names"]), state["sums"], state["count"]
         if isinstance(self.sums, Tensor):
-            self.sums = self.sums.to(keeps_sums(device))
+            self.sums = self.sums.to(sum_device(device))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from vaelab.training.precision import check_eps, keep_scored_data
 from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
 from vaelab.vae import VAE
 
-RECORD_AFTER = 500  # eager steps: recording costs about half a second, and a short run would not win it back
+RECORD_AFTER = 500  # eager steps: recording costs about half a second, which a short run would not regain
 CAPTURE_AFTER = 3  # steps, in which the GPU's libraries set themselves up
 
 Key = tuple[object, ...]
@@ -47,8 +47,8 @@ class VAEModule(LightningModule):
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
         scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
         compile: on a CPU, machine code by torch's compiler for the gradient of full batches, from the first on; on a
-            GPU, the whole step as a CUDA graph. Equal to the other way up to rounding. What is not known to be pure is
-            stepped as ever.
+            GPU, the whole step as a CUDA graph. Equal to ordinary steps up to rounding. Without effect if a model or an
+            objective is not known to be pure.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class VAEModule(LightningModule):
         self.checked = False  # the first training batch
 
     def setup(self, stage: str) -> None:
-        """Lets the trainer step in rows, and score what the data modules serve, not a rounded copy."""
+        """Installs the tight loop, and makes the trainer score the data as they are served, not rounded."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
         keep_scored_data(self.trainer)
@@ -84,7 +84,7 @@ class VAEModule(LightningModule):
         return own is VAEModule.training_step and self.automatic_optimization
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, and the schedule where there is one.
+        """The optimiser, and the schedule if there is one.
 
         Raises:
             ValueError: the optimiser's eps is 0 in float16, the precision of the weights.
@@ -100,7 +100,7 @@ class VAEModule(LightningModule):
             self.checked = True
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss, averaged over the batch; where several processes share one, this process's part of that."""
+        """The loss, averaged over the batch; if several processes share the batch, this process's part of the mean."""
         self._check_first(batch)
         share = self._share(batch_idx, len(batch[0]))
         with share or nullcontext():
@@ -109,7 +109,7 @@ class VAEModule(LightningModule):
             terms = share.counted(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
         sums = add_up_examples(torch.stack(terms).detach())
-        # Where one is shared, all must end at once, at the next point; `detect_anomaly` names the operation itself.
+        # If processes share a batch, all must end together, at the next point; `detect_anomaly` names the operation.
         if not share and not self.trainer._detect_anomaly:
             self._check_finite(terms._fields, loss.detach(), sums, batch)
         self.means["train"].add(terms._fields, sums, len(terms.loss))
@@ -162,7 +162,7 @@ class VAEModule(LightningModule):
             self.means["train"].add(each.names, each.sums, len(batch[0]))
 
     def _captured(self, key: Key | None, optimizer: Optimizer, take: Take, *batch: Tensor) -> list[Gradient] | None:
-        """Takes the step by a CUDA graph, made where it was taken before; -> None where there is none."""
+        """Takes the step by a CUDA graph, captured after a few ordinary steps; -> None if there is no graph."""
         if not (key and self.compile_steps and batch[0].is_cuda and is_capturable(optimizer)):
             return None
         clipping = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
@@ -175,7 +175,7 @@ class VAEModule(LightningModule):
         return self.captured[key](*batch)
 
     def _gradient(self, key: Key | None, x: Tensor, target: Tensor) -> Gradient:
-        """Replays a recording where there is one, or makes one where it will pay."""
+        """Replays a recording if there is one, or makes one if it will pay."""
         if key is None:
             return gradient(self.vae, self.objective, x, target)
         recorded = self.recorded.get(key)
@@ -190,7 +190,7 @@ class VAEModule(LightningModule):
         return gradient(self.vae, self.objective, x, target)
 
     def write_point_if_due(self, batch_idx: int) -> None:
-        """Writes `train/*` where the minibatch just seen ends an epoch or is a `log_every_n_steps`-th."""
+        """Writes `train/*` if the last minibatch ends an epoch, or is a `log_every_n_steps`-th."""
         trainer: Any = self.trainer
         if (
             trainer.is_last_batch
@@ -215,7 +215,7 @@ class VAEModule(LightningModule):
         self.trainer.callback_metrics.update(means)
 
     def on_train_epoch_end(self) -> None:
-        """Writes what is left where training ends within an epoch (`max_steps`)."""
+        """Writes what is left if training ends within an epoch (`max_steps`)."""
         if self.means["train"].count:
             self._write_point("train", self.global_step)
 
@@ -252,10 +252,10 @@ class VAEModule(LightningModule):
         self._log("test")
 
     def _score(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Adds a batch to a split's means, in float32 or better whatever the precision of training."""
+        """Adds a batch to a split's means, in float32 or better, whatever the precision of training."""
         if batch_idx == 0:
             check_data(self.vae, *batch)
-            self.means[split] = Means()  # an error may have ended the last pass within
+            self.means[split] = Means()  # an error may have ended the last pass early
         with full_precision(self.vae) as vae, seeded(batch_idx, self.device):
             terms = self.objective(vae, *batch)
         self.means[split].add(terms._fields, add_up_examples(torch.stack(terms)), len(batch[0]))

@@ -1,4 +1,4 @@
-"""Half precision under Lightning: what is scored is not rounded, and what cannot be trained is refused."""
+"""Half precision under Lightning: scored data are not rounded, and settings that cannot train are refused."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,13 +14,13 @@ from torch.optim import Optimizer
 class RoundsTraining(HalfPrecision):
     """`HalfPrecision` (`bf16-true`, `16-true`) that rounds training batches only.
 
-    Lightning rounds every batch before the module sees it, so a score in float32 would be one of other data.
+    Lightning rounds every batch before the module sees it, so a score in float32 would be of changed data.
     """
 
     trainer: Trainer
 
     def convert_input(self, data: Any) -> Any:
-        """A training batch in half precision; any other as the data module serves it."""
+        """A training batch in half precision; any other batch as the data module serves it."""
         return super().convert_input(data) if self.trainer.training else data
 
     def val_step_context(self) -> AbstractContextManager[None]:  # type: ignore[override]

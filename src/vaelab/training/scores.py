@@ -29,8 +29,8 @@ def score_best(trainer: Trainer, module: LightningModule, data: LightningDataMod
     """Scores the test split, once, with the best weights of a fitted trainer.
 
     `val/*` is what the best checkpoint recorded, and `test/*` is of its weights. If there is no best checkpoint
-    (`fast_dev_run`, no validation), both are of the last weights. Training is over and saved, so trouble with the test
-    split is a warning and no error.
+    (`fast_dev_run`, no validation), both are of the last weights. Training is over and saved, so an error in the
+    test is only a warning.
     """
     if not trainer.global_step:
         return Scores({}, [f"nothing was trained: {_why_untrained(trainer)}"])

@@ -20,7 +20,7 @@ CAPTION = (
     "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
     "examples, and meet only as it grows.",
 )
-PLACES = ("root", "path")  # where the data lie says nothing about the numbers
+PLACES = ("root", "path")  # the place of the data does not affect the numbers
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim"}
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
@@ -74,9 +74,9 @@ def comparability(report: Mapping[str, Any]) -> str:
 
 
 def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> str:
-    """A row per number, a column per run, then what the numbers mean, and whether they compare.
+    """A row per number and a column per run, then what the numbers mean, and whether you can compare them.
 
-    Control characters in what comes from a run's files are written out.
+    Control characters from a run's files are shown as text.
     """
     keys = [_row(key) for report in reports for key, value in report.items() if _is_number(key, value)]
     rows = [("", *names), *((key, *(_cell(report, key) for report in reports)) for key in dict.fromkeys(keys))]

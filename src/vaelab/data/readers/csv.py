@@ -1,6 +1,6 @@
 """Tables of numbers as text: .csv and .tsv.
 
-Arrow reads them fast. What it does not take, a reader of one line at a time takes, or names by line and column.
+Arrow reads most files, and is fast. A reader of one line at a time reads the rest, and names errors by line and column.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from vaelab.data.readers import source
 from vaelab.data.readers.csv_layout import Layout, find_layout
 from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number
 from vaelab.data.readers.source import Array, Reading, Source, rows_at_once, split
+from vaelab.escapes import short
 
 FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.capitalize())} | {"NaN", "-NaN", "<NA>"})
 
@@ -126,7 +127,7 @@ def _numbers(layout: Layout, record: Record) -> list[float]:
         raise UnreadableFile(
             f"every line must have as many cells, but {layout.path} has {counted(len(record.cells), 'cell')} in line "
             f"{record.line} and {layout.width} in line {layout.first.line} (separated by "
-            f"{SEPARATORS[layout.separator]}); mend that line"
+            f"{SEPARATORS[layout.separator]}); correct that line"
         )
     return [_number(layout, record, column, cell.strip()) for column, cell in enumerate(record.cells)]
 
@@ -136,9 +137,8 @@ def _number(layout: Layout, record: Record, column: int, cell: str) -> float:
         return float(cell)
     if is_missing(cell):
         return np.nan
-    shown = cell if len(cell) <= 40 else f"{cell[:39]}…"
     raise UnreadableFile(
-        f"every cell must hold a number such as -1234.5, but {layout.path} holds '{shown}' in "
+        f"every cell must hold a number such as -1234.5, but {layout.path} holds '{short(cell, 40)}' in "
         f"{_place(layout, record, column)}; write it with a decimal point and without separators, or leave out a "
         "column of words"
     )

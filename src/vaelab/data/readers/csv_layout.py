@@ -70,7 +70,8 @@ def find_layout(path: Path, header: bool | None) -> Layout:
     """Looks at the first lines of a file; `header` says whether there are names, and None leaves it to the file.
 
     Raises:
-        UnreadableFile: the file is empty or not text, the first line may be names or numbers, or its names do not fit.
+        UnreadableFile: the file is empty or not text, the first line may be names or numbers, or the names do not match
+            the cells below.
     """
     encoding = encoding_of(path)
     separator = separator_of(path, encoding)

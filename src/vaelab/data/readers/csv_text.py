@@ -21,7 +21,7 @@ MISSING = {"", "#n/a n/a", *MARKS.split()}  # in small letters: of pandas, of sp
 
 @dataclass(frozen=True)
 class Record:
-    """The cells of a line, or of several if a quoted cell goes over them."""
+    """The cells of a line, or of several lines if a quoted cell spans them."""
 
     line: int  # where it starts, counted from 1 as an editor does
     cells: list[str]
@@ -33,7 +33,7 @@ class Record:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is no number."""
+    """Whether a cell marks a missing number."""
     return cell.strip().lower() in MISSING
 
 

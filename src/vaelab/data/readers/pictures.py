@@ -26,7 +26,7 @@ TURNED = range(2, 9)
 def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
     """The pictures in a folder and its sub-folders, in the order of their names: (n, rows, columns), 8-bit grey.
 
-    Each is seen as in a viewer: turned as its EXIF orientation says, and on the background where it is transparent.
+    Each looks as in a viewer: turned by its EXIF orientation, and on the background if it is transparent.
     """
     pictures, others = _look_through(path)
     if not pictures:
@@ -69,7 +69,7 @@ def _look_through(path: Path) -> tuple[list[Path], list[str]]:
 
 
 def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[str]) -> Iterator[Array]:
-    """The pictures in chunks; `facts` learns at the end what was done to how many."""
+    """The pictures in chunks; at the end `facts` holds what was done to how many."""
     marks: Counter[str] = Counter()
     size = _read(files[0], reading.grey)[0].shape
     at_once = rows_at_once(rows, math.prod(size))
@@ -104,14 +104,14 @@ def _read(path: Path, background: int) -> tuple[Array, list[str]]:
         raise
     except UnidentifiedImageError as error:
         formats = ", ".join(FORMATS)
-        raise UnreadableFile(f"{path} cannot be read as an image (none of {formats}); mend or remove it") from error
+        raise UnreadableFile(f"{path} cannot be read as an image (none of {formats}); replace or remove it") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UnreadableFile(f"{path} cannot be read as an image ({reason}); mend or remove it") from error
+        raise UnreadableFile(f"{path} cannot be read as an image ({reason}); replace or remove it") from error
 
 
 def _is_deep(picture: "Image") -> bool:
-    """Whether a channel has more than 8 bits; of colours Pillow would keep the upper 8 without a word."""
+    """Whether a channel has more than 8 bits; Pillow would silently keep only the upper 8 of colours."""
     layouts = [
         str(part) for tile in getattr(picture, "tile", ()) for part in np.ravel(np.array(tile[3:], dtype=object))
     ]
@@ -126,7 +126,7 @@ def _as_seen(picture: "Image", background: int) -> tuple[Array, list[str]]:
         done.append("read the first frame of {}")
     if _orientation(picture) in TURNED:
         picture = ImageOps.exif_transpose(picture)
-        done.append("turned {} as the orientation in the file says")
+        done.append("turned {} by the orientation in the file")
     if picture.has_transparency_data:
         drawn = picture.convert("RGBA")
         if drawn.getchannel("A").getextrema() != (255, 255):
@@ -141,7 +141,7 @@ def _as_seen(picture: "Image", background: int) -> tuple[Array, list[str]]:
 def _orientation(picture: "Image") -> int:
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # a broken note beside the pixels, which a viewer passes over too
+    except Exception:  # broken EXIF data, which viewers ignore too
         return 1
 
 

@@ -1,4 +1,4 @@
-"""What a reader gives of its file, and how it is told to read."""
+"""What a reader returns, and the choices that it is given."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ GREYS = {"white": 255, "black": 0}
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read where there is a choice.
+    """The choices in how a file is read.
 
     Args:
         header: whether the first line of a .csv holds names; None decides from the line itself.
-        missing: what becomes of a row with a missing number: `refuse` (an error names it) or `drop`.
+        missing: what to do with a row with a missing number: `refuse` (an error names it) or `drop`.
         background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
 
     Raises:
@@ -53,12 +53,12 @@ class Source:
     """The rows of one file.
 
     Attributes:
-        arrays: (m, *row) of any numeric type; a masked array where numbers are missing.
-        names: of the numbers of a row; None where the file gives none.
-        where: (row of the file, number in the row), both from 0 -> the place as its reader would look it up.
+        arrays: (m, *row) of any numeric type; a masked array if numbers are missing.
+        names: of the numbers of a row; None if the file gives none.
+        where: (row of the file, number in the row), both from 0 -> its place in words, as you would look it up.
         thing: what a row is.
         facts: how it was read; complete when all arrays are.
-        cautions: what was assumed or left out, which needs a look.
+        cautions: what was assumed or left out, which you should check.
     """
 
     arrays: Iterator[Array]

@@ -1,4 +1,4 @@
-"""Folders of pictures: seen as in a viewer, and nothing of them passed over in silence."""
+"""Folders of pictures: they look as in a viewer, and no file is skipped silently."""
 
 import io
 import os
@@ -46,7 +46,7 @@ def test_transparency_shows_the_background(tmp_path, background, level, name, mo
     assert f"placed 1 picture with transparency on {background if level != 77 else 'grey 77'}" in report
 
 
-def test_black_ink_on_nothing_is_a_drawing_on_white(tmp_path):
+def test_black_ink_on_a_transparent_ground_is_drawn_on_white(tmp_path):
     ink = np.where(GREY > 128, 255, 0).astype(np.uint8)
     layers(0 * ink, 0 * ink, 0 * ink, ink).save(tmp_path / "a.png")
     np.testing.assert_array_equal(seen(tmp_path)[0], 255 - ink)
@@ -79,7 +79,7 @@ def test_an_opaque_picture_with_an_alpha_channel_stays_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_is_turned_as_its_orientation_says(tmp_path, orientation):
+def test_a_picture_is_turned_by_its_orientation(tmp_path, orientation):
     stored = {  # what a camera that was held like this stores of what it sees (EXIF 2.3, orientation)
         1: GREY,
         2: GREY[:, ::-1],
@@ -95,15 +95,15 @@ def test_a_picture_is_turned_as_its_orientation_says(tmp_path, orientation):
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
     found, report = seen(tmp_path)
     np.testing.assert_array_equal(found, GREY)
-    assert ("turned 1 picture as the orientation" in report) == (orientation > 1)
+    assert ("turned 1 picture by the orientation" in report) == (orientation > 1)
 
 
-def test_broken_notes_beside_the_pixels_do_no_harm(tmp_path):
+def test_broken_exif_data_are_ignored(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "a.png", exif=b"Exif\0\0nonsense")
     np.testing.assert_array_equal(seen(tmp_path)[0], GREY)
 
 
-def test_jpegs_of_every_colour_space_are_seen_alike(tmp_path):
+def test_jpegs_of_every_colour_space_are_read_alike(tmp_path):
     flat = np.full((16, 16), 200, np.uint8)
     for name, picture in {
         "grey.jpg": Image.fromarray(flat),
@@ -115,7 +115,7 @@ def test_jpegs_of_every_colour_space_are_seen_alike(tmp_path):
     assert_close(read.float(), torch.full((3, 16, 16), 200.0), atol=2, rtol=0)
 
 
-def test_of_an_animation_the_first_frame_is_read(tmp_path):
+def test_the_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.fromarray(random_images(1, 5, 7, seed=seed)[0].numpy()) for seed in (3, 8, 9)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     found, report = seen(tmp_path)
@@ -141,7 +141,7 @@ def test_more_than_8_bits_are_refused(tmp_path, colour, channels):
         open_rows(tmp_path)
 
 
-def test_what_is_left_out_is_named_in_one_warning(tmp_path, caplog):
+def test_one_warning_names_the_files_that_are_left_out(tmp_path, caplog):
     Image.fromarray(GREY).save(tmp_path / "a.png")
     for name in ("notes.txt", "b.psd", "labels\x1b[2J.csv", ".DS_Store", "._a.png"):
         (tmp_path / name).touch()

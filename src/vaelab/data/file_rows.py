@@ -1,4 +1,4 @@
-"""The rows that are taken from a file: checked, as tensors, with a place for each number and a line about them all."""
+"""Rows read from a file: checked, as tensors, with the place of each number and a line about what was read."""
 
 import errno
 import logging
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Rows:
-    """The rows of a file, and what there is to say about them, which is logged when all are taken.
+    """The rows of a file, and a report of what was read, which is logged once all of them are taken.
 
     Attributes:
-        chunks: tensors (m, *row), to be taken once.
+        chunks: tensors (m, *row), which can be taken only once.
         names: of the numbers of a row; None if the file gives none.
     """
 
@@ -45,7 +45,7 @@ class Rows:
         self.chunks = chain([first], chunks)
 
     def where(self, row: int, number: int = 0) -> str:
-        """The place of a number in the file, in words; `row` counts the rows that were taken from 0."""
+        """The place of a number in the file, in words; `row` counts the rows that were kept, from 0."""
         for dropped in self._dropped:
             if dropped > row:
                 break
@@ -107,7 +107,7 @@ class Rows:
             )
 
     def _without_missing(self, numbers: Array, start: int) -> Array:
-        """The rows of numbers that have all of them."""
+        """The rows without a missing number; an error names the first missing one unless such rows are dropped."""
         missing = np.ma.getmaskarray(numbers) if isinstance(numbers, np.ma.MaskedArray) else None
         numbers = np.ma.getdata(numbers)
         if numbers.dtype.kind == "f" and np.isnan(numbers.min()):
@@ -137,7 +137,7 @@ class Rows:
         bound = "be finite and fit into float32 (3.4e38)" if kind == "f" else WHOLE_BOUND
         raise UnreadableFile(
             f"every number must {bound}, but {self.path} holds {flat[row, number]} in "
-            f"{self.where(self._rows + row, number)}; mend it, or leave out that row or column"
+            f"{self.where(self._rows + row, number)}; correct it, or leave out that row or column"
         )
 
 
@@ -148,13 +148,16 @@ def _some(places: list[str], every: array) -> str:
 
 @contextmanager
 def in_a_sentence(path: Path) -> Iterator[None]:
-    """Each library's own error as a sentence."""
+    """Turns the error of any library into one sentence."""
     try:
         yield
     except UnreadableFile:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # which a wrong place in it gives
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # a torn file can send a reader to an invalid position
             raise  # the system's own words, such as permission denied
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnreadableFile(
