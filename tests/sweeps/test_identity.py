@@ -8,6 +8,7 @@ import pytest
 
 from hydra_plugins.vaelab_sweeps.identity import filled_in, identity
 from runner import compose_config
+from vaelab.runs.state import State, write_state
 from vaelab.sweeps.identity import config_hash, flat
 
 
@@ -107,13 +108,37 @@ def test_linked_folders_are_read_and_loops_end(files):
     assert x == y != z
 
 
-def test_runs_in_a_folder_of_data_are_no_data(files):
+def test_runs_and_sweeps_in_a_folder_of_data_are_no_data(files):
     (before,) = hashes(files, {"root": "a"})
-    for mark in (".lock", "state.json", "multirun.yaml"):
-        (files / "a" / "runs" / mark).mkdir(parents=True)
-        (files / "a" / "runs" / mark / mark).touch()
-        (files / "a" / "runs" / mark / "metrics.json").write_text(mark)
+    sweep = "hydra:\n  sweeper:\n    _target_: hydra_plugins.vaelab_sweeps.grid.GridSweeper\n"
+    for place, mark in {"cell": "state.json", "sweep": "multirun.yaml", "begun": ".hydra/hydra.yaml"}.items():
+        (files / "a" / place / "below").mkdir(parents=True)
+        (files / "a" / place / mark).parent.mkdir(exist_ok=True)
+        (files / "a" / place / mark).write_text(sweep)
+        (files / "a" / place / "below" / "metrics.json").write_text(place)
+    (files / "a" / ".lock").touch()  # of a download
+    write_state(files / "a" / "cell", State("pending", overrides=("seed=1",)))
     assert hashes(files, {"root": "a"}) == [before]
+
+
+@pytest.mark.parametrize("top", [True, False])
+@pytest.mark.parametrize("mark", ["state.json", ".lock", "multirun.yaml"])
+def test_files_that_are_called_like_those_of_a_run_hide_no_data(mark, top, files):
+    """A data set of Hugging Face has a state.json."""
+    folder = files / "a" if top else files / "a" / "train"
+    folder.mkdir(exist_ok=True)
+    (folder / mark).write_text('{"_fingerprint": "3f1c", "_split": "train"}')
+    np.save(folder / "rows.npy", np.zeros(3))
+    (before,) = hashes(files, {"root": "a"})
+    np.save(folder / "rows.npy", np.ones(3))
+    assert hashes(files, {"root": "a"}) != [before]
+
+
+def test_the_folder_of_data_itself_is_never_left_out(files):
+    write_state(files / "a", State("done"))
+    (before,) = hashes(files, {"root": "a"})
+    np.save(files / "a" / "rows.npy", np.ones(3))
+    assert hashes(files, {"root": "a"}) != [before]
 
 
 def test_words_stay_words_though_a_folder_is_called_so(files):

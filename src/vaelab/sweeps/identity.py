@@ -9,10 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vaelab.outputs import is_output
+
 PLACES = ("threads", "trainer.enable_progress_bar")  # how a run is computed and shown
 PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
 LARGEST = 2**31  # bytes of data that are read to tell them apart; larger data count by names, sizes and dates
-WRITTEN = (".lock", "state.json", "multirun.yaml")  # in folders of runs and sweeps, which are no data
 BLOCK = 2**20
 
 
@@ -85,16 +86,22 @@ def _of_folder(folder: Path) -> list[tuple[str, Any]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files in a folder, linked ones too, and each once; not those of runs and sweeps."""
+    """The regular files in a folder, linked ones too, and each once; not those of runs and sweeps below it."""
     visited: set[str] = set()
     for at, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
-        if real in visited or any(mark in names for mark in WRITTEN):
+        if real in visited or (at != str(folder) and is_output(Path(at))):
             folders.clear()
             continue
         visited.add(real)
         folders.sort()
-        yield from (path for name in sorted(names) if (path := Path(at, name)).is_file())
+        paths = (Path(at, name) for name in sorted(names))
+        yield from (path for path in paths if path.is_file() and not _is_lock(path))
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether a file is a lock, which holds nothing and appears when a run or a download begins."""
+    return path.name == ".lock" and path.stat().st_size == 0
 
 
 def _seen(path: Path) -> tuple[int, int]:
