@@ -38,8 +38,10 @@ def test_settings_that_affect_no_number_are_no_part_of_it():
     assert config_hash(config) != config_hash(config | {"seed": 2})
 
 
-@pytest.mark.parametrize("key", ["path", "root", "file", "of_mine"])
-@pytest.mark.parametrize("suffix", [".npy", ""])
+@pytest.mark.parametrize(
+    ("key", "suffix"),
+    [(key, suffix) for key in ("path", "root", "file") for suffix in (".npy", "")] + [("own", ".npy")],
+)
 def test_data_are_known_by_their_content(key, suffix, files):
     a, b, copy, absolute, home = hashes(
         files,
@@ -146,6 +148,23 @@ def test_words_stay_words_though_a_folder_is_called_so(files):
     (files / "train").mkdir()
     (files / "val").mkdir()
     assert len(set(hashes(files, {"split": "train"}, {"split": "val"}, {"split": "test"}))) == 3
+
+
+def test_words_that_files_and_folders_are_called_by_differ_whatever_those_hold(files):
+    """`data.missing=drop,refuse` are two cells; a word may name data all the same, so its content counts too."""
+    assert len(set(hashes(files, {"missing": "a"}, {"missing": "copy"}, {"missing": "b"}))) == 3
+    (before,) = hashes(files, {"part": "a"})
+    np.save(files / "a" / "rows.npy", np.ones((7, 3)))
+    assert hashes(files, {"part": "a"}) != [before]
+
+
+@pytest.mark.parametrize("text", ["a.npy,b.npy", "a.npy, b.npy", "file://{}/a.npy"])
+def test_lists_in_a_text_and_addresses_of_files_stand_for_contents(text, files):
+    given = {"sources": text.format(files)}
+    (before,) = hashes(files, given)
+    assert hashes(files, {"sources": given["sources"].replace("a.npy", "copy.npy")}) == [before]
+    np.save(files / "a.npy", np.ones((7, 3)))
+    assert hashes(files, given) != [before]
 
 
 def test_what_cannot_be_read_is_known_by_its_path(files, tmp_path):

@@ -1,13 +1,11 @@
 """Relative paths of a config, as the person who typed them means them."""
 
 import os
-import re
 from pathlib import Path
 
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 
 WRITTEN = ("dirpath", "save_dir", "default_root_dir", "log_dir")  # Lightning's keys of folders that it writes to
-READ = re.compile(r"(path|root|file|folder|dir)s?$")  # how keys end that name data
 
 
 def make_absolute(cfg: Container, here: str | Path, of_data: bool = False) -> None:
@@ -18,7 +16,7 @@ def make_absolute(cfg: Container, here: str | Path, of_data: bool = False) -> No
         here: the folder where the command was typed.
         of_data: whether `cfg` is below `data`, where every text may be a path.
     """
-    from vaelab.sweeps.identity import existing
+    from vaelab.sweeps.identity import existing, may_be_path
 
     keys = range(len(cfg)) if isinstance(cfg, ListConfig) else list(cfg.keys() if isinstance(cfg, DictConfig) else ())
     for key in keys:
@@ -27,12 +25,7 @@ def make_absolute(cfg: Container, here: str | Path, of_data: bool = False) -> No
             make_absolute(value, here, of_data or key == "data")
         elif not isinstance(value, str) or not value or key == "_target_":
             continue
-        elif of_data and _may_be_path(str(key), value) and (path := existing(value, Path(here))):
+        elif of_data and may_be_path(str(key), value) and (path := existing(value, Path(here))):
             cfg[key] = str(path)
         elif key in WRITTEN:
             cfg[key] = os.path.join(here, os.path.expanduser(value))
-
-
-def _may_be_path(key: str, value: str) -> bool:
-    """False for a word such as `drop`, though a folder may be called so."""
-    return bool(READ.search(key)) or "/" in value or "." in value
