@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 
 from hydra_plugins.vaelab_sweeps.cell import HIDDEN, passed_on
@@ -309,6 +310,16 @@ def test_how_many_cells_run_at_a_time(given, cells):
 def test_a_number_of_cells_that_makes_no_sense(given):
     with pytest.raises(ValueError, match=r"hydra.launcher.n_jobs must be a whole number other than 0, but is"):
         side_by_side(given)
+
+
+def test_a_value_that_needs_quotes_is_told_so():
+    with pytest.raises(HydraException) as error:
+        OverridesParser.create().parse_overrides(["data.path=größe/t.csv"])
+    assert "put a value with spaces, commas, brackets, ~ or letters beyond ASCII into quotes" in one_sentence(
+        error.value
+    )
+    (override,) = OverridesParser.create().parse_overrides(["data.path='größe/t.csv'"])
+    assert override.value() == "größe/t.csv"
 
 
 def test_a_package_that_is_missing_is_named_with_its_cure():

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from hydra_plugins.vaelab_sweeps.grid import check_values
+from hydra_plugins.vaelab_sweeps.sweep import Sweep
 from vaelab.runs.state import State, read_state, recorded, write_state
 from vaelab.stopping import Stopped
 from vaelab.sweeps import process
@@ -107,6 +109,28 @@ def test_a_key_without_a_value_is_refused(given, answer):
     check_values(parser.parse_overrides(["model=gaussian,bernoulli", "seed=1", "model=glob(g*)"]), loader)
     with pytest.raises(ValueError, match=answer):
         check_values(parser.parse_overrides([given]), loader)
+
+
+def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("hydra_plugins.vaelab_sweeps.sweep.identity", lambda cfg, whole: whole.content)
+    content = {"p/x.npy": "a", "q/x.npy": "b", "p_x.npy": "b"}
+
+    def compose(overrides, number):
+        found = content[overrides[0].removeprefix("data.path=")]
+        hydra = {"overrides": {"task": overrides}, "sweep": {"subdir": "auto"}}
+        return OmegaConf.create({"content": found, "hydra": hydra})
+
+    sweep = object.__new__(Sweep)
+    sweep.folder, sweep.revision, sweep.numbers, sweep.first, sweep.compose = tmp_path, None, {}, {}, compose
+    batch = [[f"data.path={path}"] for path in content]
+    cells = sweep.cells(batch, ["data.path"], range(3))
+    assert [cell.config for cell in cells] == ["a", "b", "b"]
+    assert cells[1].folder == cells[2].folder
+    assert cells[1].folder.name == "data.path=q_x.npy"
+    assert cells[0].folder.name.startswith("data.path=p_x.npy…")
+    assert caplog.messages == ["data.path=p_x.npy is the cell data.path=q/x.npy: the same data"]
+    assert sweep.cells(batch[:1] * 2, ["data.path"], range(2)) == [cells[0]] * 2
+    assert len(caplog.messages) == 1
 
 
 def test_the_packages_of_a_config():
