@@ -282,7 +282,13 @@ def test_relative_paths_mean_the_folder_where_they_were_typed(tmp_path):
     (tmp_path / "drop").mkdir()
     config = OmegaConf.create(
         {
-            "data": {"path": "rows.npy", "parts": ["./rows.npy", "gone.npy"], "missing": "drop", "root": None},
+            "data": {
+                "path": "rows.npy",
+                "parts": ["./rows.npy", "gone.npy"],
+                "missing": "drop",
+                "root": None,
+                "folders": ["drop"],
+            },
             "callbacks": {"best": {"dirpath": "best"}, "own": {"dirpath": "/there"}, "none": None},
             "logger": {"save_dir": "~/logs", "name": "rows.npy", "version": "???"},
             "trainer": {"default_root_dir": "root", "plugins": [{"log_dir": "plugin"}]},
@@ -294,6 +300,7 @@ def test_relative_paths_mean_the_folder_where_they_were_typed(tmp_path):
         "parts": [f"{tmp_path}/rows.npy", "gone.npy"],
         "missing": "drop",  # a word, though a folder is called so
         "root": None,
+        "folders": [f"{tmp_path}/drop"],
     }
     assert config.callbacks == {"best": {"dirpath": f"{tmp_path}/best"}, "own": {"dirpath": "/there"}, "none": None}
     assert config.logger.save_dir == os.path.expanduser("~/logs")
