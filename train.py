@@ -286,6 +286,7 @@ def run(
     from vaelab.training import (
         CheckpointIO,
         companions,
+        fit,
         keep_memory,
         quiet_lightning,
         rewind,
@@ -349,7 +350,7 @@ def run(
         if trainer.world_size > 1 and not rank():
             os.environ[STARTED_BY] = str(os.getpid())
         with companions(trainer), written_or_said():
-            trainer.fit(module, data, ckpt_path=checkpoint)
+            fit(trainer, module, data, checkpoint)
             stopping.stop()
             metrics, notes = score_best(trainer, module, data)
             stopping.stop()

@@ -1,8 +1,10 @@
 """How a run ends: once it is trained, nothing that is shown or written afterwards makes it a failed one."""
 
+import builtins
 import json
 import math
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from lightning.pytorch import Callback
 
 from runner import SHORT, TINY, compose_config
 from train import train
+from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
 from vaelab.runs.folder import format_metrics, format_summary
 from vaelab.runs.state import read_state
+from vaelab.training import LastCheckpoint
 
 TERMS = ("elbo", "kl")
 HERE = Path(__file__).stem
@@ -39,6 +43,18 @@ class FailsAtTheTest(Callback):
 
     def on_test_start(self, trainer, pl_module):
         raise RuntimeError("no room for the test split")
+
+
+class FailsAtTheEnd(Callback):
+    """Raises, or ends the process, when training is over, or earlier."""
+
+    def __init__(self, hook, kind="RuntimeError"):
+        setattr(self, hook, self.fail)
+        self.error = getattr(builtins, kind)("my own mistake")
+
+    def fail(self, trainer, *_, stage="fit"):
+        if stage == "fit":
+            raise self.error
 
 
 class WithoutTest(Sine):
@@ -107,6 +123,60 @@ def test_a_run_says_what_it_lacks(keys, said, splits, tmp_path, capsys, caplog):
     assert {path.name for path in tmp_path.rglob("*.ckpt")} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}
     if "nothing was trained" in said or "_val_" in keys:
         assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "SystemExit"])
+@pytest.mark.parametrize("hook", ["on_train_end", "on_fit_end", "teardown"])
+def test_a_callback_that_fails_after_the_last_step_costs_nothing(hook, kind, tmp_path, capsys, caplog):
+    mine = f"+callbacks.mine={{_target_:{HERE}.FailsAtTheEnd,hook:{hook},kind:{kind}}}"
+    metrics, printed = ended(tmp_path, mine, "callbacks.last.seconds=null", capsys=capsys)
+    assert "a callback failed after the last step" in caplog.text
+    assert "my own mistake" in caplog.text
+    last = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 4
+    assert last["position"]
+    assert math.isfinite(metrics["test/elbo"])
+    assert "nats per example" in printed
+
+
+@pytest.mark.parametrize(
+    ("hook", "kind"),
+    [
+        ("on_train_epoch_end", "RuntimeError"),
+        ("on_train_batch_end", "SystemExit"),
+        ("on_train_end", "KeyboardInterrupt"),
+    ],
+)
+def test_a_callback_that_fails_before_the_end_or_is_interrupted_ends_the_run(hook, kind, tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises((RuntimeError, SystemExit)):
+            train(
+                compose_config(
+                    tmp_path,
+                    *SHORT,
+                    *TINY,
+                    f"+callbacks.mine={{_target_:{HERE}.FailsAtTheEnd,hook:{hook},kind:{kind}}}",
+                )
+            )
+    finally:
+        signal.signal(signal.SIGINT, handler)  # which Lightning leaves ignored
+    assert read_state(tmp_path).state == "failed"
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_at_the_end_still_ends_the_run(tmp_path, monkeypatch):
+    written = LastCheckpoint.write
+
+    def full(self, trainer):
+        if trainer.global_step:
+            raise OSError(28, "No space left on device")
+        written(self, trainer)
+
+    monkeypatch.setattr(LastCheckpoint, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        train(compose_config(tmp_path, *SHORT, *TINY, "callbacks.last.seconds=null"))
+    assert read_state(tmp_path).state == "failed"
 
 
 def test_columns_never_touch():
