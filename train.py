@@ -279,6 +279,7 @@ def run(
     from lightning.pytorch import seed_everything
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
+    from vaelab.data.limits import check_limits, what_is_scored
     from vaelab.runs.environment import write_environment
     from vaelab.runs.folder import write_json, write_metrics
     from vaelab.runs.load import check_data
@@ -319,6 +320,7 @@ def run(
             _convert_="all",
         )
         check_parallel(cfg, trainer)
+        check_limits(trainer, data)
         threads = cfg.get("threads") or worthwhile_threads(
             module, data.batch_size, cfg.objective.get("samples", 1), trainer.num_devices
         )
@@ -337,7 +339,8 @@ def run(
         if content is not None:
             check_data(content, config)
         if not rank():
-            write_json(folder / "data.json", data.describe() | ({"read": data.read_report} if data.read_report else {}))
+            described = data.describe() | what_is_scored(trainer, data)
+            write_json(folder / "data.json", described | ({"read": data.read_report} if data.read_report else {}))
             write_environment(folder, sys.argv, threads)
         if content is not None and not content["global_step"]:
             checkpoint = None  # nothing was trained yet: to start from the same seed gives the same run

@@ -179,6 +179,14 @@ def test_a_checkpoint_that_cannot_be_written_at_the_end_still_ends_the_run(tmp_p
     assert read_state(tmp_path).state == "failed"
 
 
+@pytest.mark.parametrize("part", [True, False])
+def test_data_json_says_if_only_a_part_was_scored(part, tmp_path, capsys):
+    ended(tmp_path, "data.eval_batch_size=4", f"trainer.limit_val_batches={1 if part else 1.0}", capsys=capsys)
+    described = json.loads((tmp_path / "data.json").read_text())
+    found = {key: value for key, value in described.items() if key.endswith("_scored")}
+    assert found == ({"val_scored": "first 4 of 7"} if part else {})
+
+
 def test_columns_never_touch():
     metrics = {"val/elbo": -1e30, "test/elbo": math.nan, "val/kl": math.inf, "test/kl": -1e9, "other": 1e-9}
     lines = format_metrics(metrics, TERMS).splitlines()

@@ -36,6 +36,36 @@ def test_a_title_names_two_of_many_keys(tmp_path):
     assert titles(tmp_path)[1] == "log-density per image of MNIST (splits: drawn by seed 8; validation: 8; 1 more)"
 
 
+def test_a_title_names_what_people_can_read_before_checksums(tmp_path):
+    for place, (checksum, splits) in enumerate([("d799", "50,000"), ("0bad", "50,000"), ("cafe", "4,000")]):
+        write_run(tmp_path / str(place), -1.0, (), MNIST | {"val_checksum": checksum, "splits": splits})
+    assert titles(tmp_path) == [
+        "log-density per image of MNIST (splits: 4,000)",
+        "log-density per image of MNIST (splits: 50,000; val_checksum: 0bad)",
+        "log-density per image of MNIST (splits: 50,000; val_checksum: d799)",
+    ]
+
+
+def test_a_part_of_a_split_shares_no_ranking_with_all_of_it(tmp_path):
+    write_run(tmp_path / "part", -1.0, (), MNIST | {"val_scored": "first 1000 of 3000"})
+    write_run(tmp_path / "all", -2.0, (), MNIST)
+    assert titles(tmp_path) == [
+        "log-density per image of MNIST (val_scored: all)",
+        "log-density per image of MNIST (val_scored: first 1000 of 3000)",
+    ]
+
+
+def test_a_trial_run_is_not_compared(tmp_path):
+    write_run(tmp_path / "trial", -1.0, (), MNIST | {"fast_dev_run": "2 minibatches"})
+    write_run(tmp_path / "whole", -2.0, (), MNIST)
+    rows = read_rows([tmp_path])
+    assert len(groups_of(rows)) == 1
+    assert {row.folder.name: why_not(row) for row in rows} == {
+        "trial": "trainer.fast_dev_run only tries a few minibatches",
+        "whole": "",
+    }
+
+
 def test_a_run_of_an_older_version_has_a_table_of_its_own(tmp_path):
     write_run(tmp_path / "old", -1.0, (), MNIST)
     write_run(tmp_path / "new", -2.0, (), MNIST | {"validation": "0badcafe"})
