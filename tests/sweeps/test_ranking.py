@@ -1,12 +1,15 @@
 """Which runs share a table, and which repeat a configuration."""
 
+import math
+
 import pytest
 
 from run_folders import MNIST, write_run
 from vaelab.runs.state import State, write_state
 from vaelab.sweeps.ranking import groups_of, why_not
 from vaelab.sweeps.rows import read_rows
-from vaelab.sweeps.tables import as_text
+from vaelab.sweeps.statistics import Interval
+from vaelab.sweeps.tables import as_text, format_interval
 
 
 def titles(folder):
@@ -143,7 +146,26 @@ def test_the_fit_ranks_configurations_with_different_seeds(tmp_path):
     (group,) = groups_of(read_rows([tmp_path]))
     assert [each.values["model"] for each in group.configurations] == ["better", "worse", "worst"]
     assert list(group.to_best.centre) == sorted(group.to_best.centre, reverse=True)
-    assert "by a fit of configuration + seed" in " ".join(as_text(read_rows([tmp_path])).split())
+    text = " ".join(as_text(read_rows([tmp_path])).split())
+    assert "The configurations have different seeds, so they are ranked by a fit of configuration + seed" in text
+    assert "ranked by the mean of val/elbo, or by the fit if a sentence below the table says so" in text
+    assert "configurations are ranked by val/elbo." not in text
+
+
+def test_equal_scores_show_no_sign(tmp_path):
+    for name in "ab":
+        for seed in (1, 2, 3):
+            write_run(tmp_path / f"{name}{seed}", -float(seed), (f"model={name}", f"seed={seed}"))
+    text = as_text(read_rows([tmp_path]))
+    assert text.splitlines()[3].endswith("  0.000 [0.000, 0.000]")
+    assert "-0.000" not in text
+    assert "configurations are ranked by val/elbo." in " ".join(text.split())
+
+
+def test_a_number_keeps_its_sign_unless_it_rounds_to_nothing():
+    assert format_interval(Interval(-0.0004, -0.0004, -0.0004)) == "0.000 [0.000, 0.000]"
+    assert format_interval(Interval(-0.0006, math.nan, math.nan)) == "-0.001"
+    assert format_interval(Interval(-1e-5, -2e-5, 0.0)) == "-0.000010 [-0.000020, 0.000000]"
 
 
 def test_configurations_that_share_no_seeds_are_compared_by_their_means(tmp_path):
