@@ -13,10 +13,12 @@ from lightning.pytorch import Callback
 
 from runner import SHORT, TINY, compose_config
 from train import train
+from vaelab import load_run
 from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
 from vaelab.runs.folder import format_metrics, format_summary
 from vaelab.runs.state import read_state
+from vaelab.sweeps.rows import read_row
 from vaelab.training import LastCheckpoint
 
 TERMS = ("elbo", "kl")
@@ -73,11 +75,20 @@ class WithoutVal(Sine):
         vars(self).pop("val", None)
 
 
+def strict_json(path):
+    """What a reader finds that knows JSON alone, which has no NaN and no Infinity."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
 def ended(folder, *keys, capsys):
     """-> the final numbers of a run that must be done, and what it printed."""
     train(compose_config(folder, *SHORT, *TINY, *keys))
     assert read_state(folder).state == "done"
-    return json.loads((folder / "metrics.json").read_text()), capsys.readouterr().out
+    return strict_json(folder / "metrics.json"), capsys.readouterr().out
 
 
 def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
@@ -85,8 +96,12 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
     assert metrics["val/mse"] == 0.5
     assert metrics["val/by/class/3"] == 2
     assert metrics["val/dimension_59"] == 59
-    assert math.isnan(metrics["val/never"])
-    assert metrics["coverage"] == math.inf
+    assert metrics["val/never"] is None
+    assert metrics["coverage"] is None
+    row = read_row(tmp_path)
+    assert (row.state, row.metrics["val/mse"]) == ("done", 0.5)
+    assert math.isnan(row.metrics["val/never"])
+    assert math.isnan(load_run(tmp_path).metrics["coverage"])
     assert re.search(rf"^elbo +{metrics['val/elbo']:.3f} +{metrics['test/elbo']:.3f}$", printed, re.M)
     assert re.search(r"^val/mse +0\.5$", printed, re.M)
     assert re.search(r"^val/never +nan$", printed, re.M)
