@@ -171,6 +171,28 @@ def test_class_folders_and_the_pictures_beside_them_are_read(tmp_path, monkeypat
     assert rows.where(3, 12) == "dog/b.png"
 
 
+def test_pictures_that_runs_and_sweeps_drew_are_no_data(tmp_path, monkeypatch):
+    """As in a folder that is also the one to work in."""
+    drawn = ["outputs/day/time", "lost", "sweep/a/b", "sweep"]
+    for name in ("a", *(f"{folder}/sprite" for folder in drawn), "kept/a", "other/a"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(tmp_path / f"{name}.png")
+    for name in ("outputs/day/time/.hydra", "lost/checkpoints"):
+        (tmp_path / name).mkdir()
+    for name in ("lost/state.json", "sweep/multirun.yaml", "sweep/a/b/state.json", "kept/state.json", "kept/x.yaml"):
+        (tmp_path / name).touch()
+    (tmp_path / "other" / "multirun.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    rows = open_rows(".")
+    assert len(torch.cat(list(rows.chunks))) == 3
+    assert [rows.where(row, 0) for row in range(3)] == ["a.png", "kept/a.png", "other/a.png"]
+    assert f"read 3 pictures of 5x7 pixels from {tmp_path.name};" in rows.report
+    assert "passed over 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
+    assert open_rows("lost").report.startswith("read 1 picture of 5x7 pixels from lost;")  # asked for by name
+    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are passed over \(day/time\)"):
+        open_rows("outputs")
+
+
 def test_a_folder_without_pictures_names_what_it_holds(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").touch()
     with pytest.raises(ValueError, match=r"without images \(it holds train-images-idx3-ubyte\); put \.png"):

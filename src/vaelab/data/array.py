@@ -126,7 +126,7 @@ class Array(DataModule):
         """See `DataModule.describe`. The data go by shape and CRC-32; by the file's name until they are set up."""
         return {
             **super().describe(x_shape),
-            "data": getattr(self, "_identity", self.path.name),
+            "data": getattr(self, "_identity", self.path.absolute().name),
             "splits": getattr(
                 self,
                 "_splits",

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,17 +28,20 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
 
     Each is seen as in a viewer: turned as its EXIF orientation says, and on the background where it is transparent.
     """
-    pictures, others = _look_through(path)
+    inside = _look_through(path)
+    pictures, others = inside.pictures, inside.others
     if not pictures:
-        there = f"it holds {listed(others)}" if others else "it is empty"
         raise UnreadableFile(
-            f"{path} must hold images, but is a folder without images ({there}); put {', '.join(PICTURES)} files there"
+            f"{path} must hold images, but is a folder without images ({_instead(inside)}); put {', '.join(PICTURES)} "
+            "files there"
         )
     facts: list[str] = []
     cautions: list[str] = []
     if folders := sorted({str(file.parent.relative_to(path)) for file in pictures} - {"."}):
-        inside = sum(file.parent != path for file in pictures)
-        facts.append(f"{inside:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+        below = sum(file.parent != path for file in pictures)
+        facts.append(f"{below:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+    if inside.runs:
+        facts.append(f"passed over {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})")
     if others:
         cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
     names = [str(file.relative_to(path)) for file in pictures]
@@ -46,26 +49,56 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
     return Source(arrays, None, lambda row, pixel: names[row], "picture", facts, cautions)
 
 
-def _look_through(path: Path) -> tuple[list[Path], list[str]]:
-    """All pictures in the order of their names, and what else is there; hidden files and folders do not count."""
+class Inside(NamedTuple):
+    """What lies in a folder: its pictures in the order of their names, and the rest by name."""
+
+    pictures: list[Path]
+    others: list[str]
+    runs: list[str]
+    hidden: list[str]
+
+
+def _look_through(path: Path) -> Inside:
+    """Everything in a folder and its sub-folders; what is hidden, or in a folder of runs, is not looked at."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    pictures, others = [], []
+    inside = Inside([], [], [], [])
     for where, folders, files in os.walk(path, onerror=fail):
         folder = Path(where)
-        linked = [name for name in folders if (folder / name).is_symlink() and not name.startswith(".")]
+        if folder != path and _holds_runs(folder):
+            inside.runs.append(str(folder.relative_to(path)))
+            folders.clear()
+            continue
+        linked = [name for name in folders if (folder / name).is_symlink()]
+        inside.hidden.extend(str((folder / name).relative_to(path)) for name in folders if name.startswith("."))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in [*files, *linked]:
             file = folder / name
             if name.startswith("."):
-                continue
-            if file.suffix.lower() in PICTURES and file.is_file():
-                pictures.append(file)
+                inside.hidden.append(str(file.relative_to(path)))
+            elif file.suffix.lower() in PICTURES and file.is_file():
+                inside.pictures.append(file)
             else:
-                others.append(str(file.relative_to(path)))
-    return sorted(pictures), sorted(others)
+                inside.others.append(str(file.relative_to(path)))
+    return Inside(sorted(inside.pictures), sorted(inside.others), sorted(inside.runs), sorted(inside.hidden))
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Whether a folder is a run or a sweep of vaelab: the pictures in it are results."""
+    if (folder / ".hydra").is_dir() or ((folder / "state.json").is_file() and (folder / "checkpoints").is_dir()):
+        return True
+    return (folder / "multirun.yaml").is_file() and next(folder.glob("*/**/state.json"), None) is not None
+
+
+def _instead(inside: Inside) -> str:
+    """What a folder without pictures holds."""
+    if inside.others:
+        return f"it holds {listed(inside.others)}"
+    if inside.runs:
+        return f"it holds vaelab's own runs, whose pictures are passed over ({listed(inside.runs)})"
+    return f"it holds hidden files alone ({listed(inside.hidden)})" if inside.hidden else "it is empty"
 
 
 def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[str]) -> Iterator[Array]:
