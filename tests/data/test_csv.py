@@ -163,7 +163,11 @@ def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
         ("a,b\n1,2\n3,inf\n", "holds inf in line 3, column 2 (b);"),
         ("a,b\n1,2\n1e400,3\n", "holds inf in line 3, column 1 (a);"),
         ("a,b\n1,2\n-1e39,3\n", "holds -1e+39 in line 3, column 1 (a);"),
-        ("id,b\n1,2\n9007199254740993,3\n", "in line 3, column 1 (id);"),
+        ("id,b\n1,2\n9007199254740993,3\n", "holds 9007199254740993 in line 3, column 1 (id);"),
+        ("id,b\n9007199254740993,1.5\n", "holds 9007199254740993 in line 2, column 1 (id);"),
+        ("b,id\n1.5,2\n\n2,9223372036854775808\n", "holds 9223372036854775808 in line 4, column 2 (id);"),
+        (f"id\n\n-{'123' * 10}\n", f"-{'123' * 10} in line 3;|no number in line 2"),
+        (f"b,id\n1,{'9' * 400}\n", "9… in line 2, column 2 (id);"),
         ("a,b,\n1,2,\n", "column 3 of"),
         ("a,,b\n1,2,3\n", "column 2 of"),
         ("a,b,a\n1,2,3\n", "has several called a"),
@@ -182,6 +186,20 @@ def test_what_is_no_table_of_numbers_is_named_by_line_and_column(tmp_path, text,
 def test_another_encoding_is_refused(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     assert "save it as CSV UTF-8" in refused(tmp_path / "a.csv")
+
+
+def test_a_large_decimal_number_is_no_whole_one(tmp_path, monkeypatch):
+    rows, names, _ = taken(written(tmp_path, "a,b\n9007199254740991,1e30\n-1,12345678901234567.5\n"))
+    assert names == ("a", "b")
+    assert np.array_equal(rows, np.float32([[9007199254740991, 1e30], [-1, 12345678901234567.5]]))
+    monkeypatch.setattr(source, "CHUNK_BYTES", 400)
+    many = written(
+        tmp_path, "1,2\n" * 200 + "1,2e30\n" * 200 + "1,2\n" * 200 + "1,2e30\n" * 200 + "9007199254740993,2\n"
+    )
+    with pytest.raises(ValueError, match=r"holds 9007199254740993 in line 801, column 1;"):
+        list(read_chunks(many))
+    dropped = written(tmp_path, "a,b\n9007199254740993,NA\n1,2.5\n")
+    assert taken(dropped, missing="drop")[0] == [[1, 2.5]]
 
 
 def test_the_line_is_the_one_that_an_editor_shows(tmp_path):

@@ -124,6 +124,19 @@ def test_whole_numbers_that_are_not_exact_are_refused(tmp_path, number, dtype):
         list(read_chunks(tmp_path / "a.npy"))
 
 
+@pytest.mark.parametrize(
+    ("number", "kind", "beside"),
+    [(2**53 + 1, "i8", [1.5, 2, 3]), (-(2**53) - 1, "i8", [1.5, 2, 3]), (2**64 - 1, "u8", np.array([-1, 2, 3]))],
+)
+def test_whole_numbers_that_are_not_exact_are_refused_beside_others(tmp_path, number, kind, beside):
+    table = pyarrow.table({"b": beside, "id": np.array([3, 2**53 - 1, number], kind)})
+    parquet.write_table(table.slice(0, 2), tmp_path / "a.parquet")
+    assert whole(tmp_path / "a.parquet").dtype == torch.float32
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with refusal(tmp_path / "a.parquet", f"holds {number} in row 2 (counting from 0), column id;"):
+        list(read_chunks(tmp_path / "a.parquet", 1))
+
+
 def test_a_float_beyond_float32_is_refused(tmp_path):
     with refusal(save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, -1e39]])), "holds -1e+39 in row 1, number 1"):
         list(read_chunks(tmp_path / "a.npy"))

@@ -10,6 +10,7 @@ import numpy as np
 from vaelab.data.bounded import UnreadableFile, check_growth
 from vaelab.data.columns import check_names
 from vaelab.data.readers.source import Array, Reading, Source, rows_at_once
+from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
 
 ONE_LENGTH = "give lists of one length"
 
@@ -65,10 +66,31 @@ def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]
 
 def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Array]:
     """(at most `rows`, numbers per row) at a time; masked where a cell is null."""
+    done = 0
     for batch in file.iter_batches(rows, columns=names):
         columns = [_unnest(path, name, column) for name, column in zip(names, batch.columns, strict=True)]
         join = np.ma.concatenate if any(isinstance(each, np.ma.MaskedArray) for each in columns) else np.concatenate
-        yield join(columns, axis=-1)
+        table = join(columns, axis=-1)
+        if table.dtype.kind == "f":
+            _check_whole(path, names, columns, table, done)
+        done += len(table)
+        yield table
+
+
+def _check_whole(path: Path, names: list[str], columns: list[Array], table: Array, done: int) -> None:
+    """Refuses whole numbers that a float64 may not hold exactly, in columns that are joined to one of floats."""
+    whole_rows = ~(np.isnan(np.ma.getdata(table)) | np.ma.getmaskarray(table)).any(-1, keepdims=True)
+    for name, column in zip(names, columns, strict=True):
+        numbers = np.ma.getdata(column)
+        if numbers.dtype.kind not in "iu" or numbers.dtype.itemsize < 8:
+            continue
+        large = ((numbers > LARGEST_WHOLE) | (numbers < -LARGEST_WHOLE)) & whole_rows
+        if large.any():
+            row, number = np.argwhere(large)[0]
+            raise UnreadableFile(
+                f"every whole number must {WHOLE_BOUND}, but {path} holds {numbers[row, number]} in row {done + row} "
+                f"(counting from 0), column {name}; mend it, or leave out that row or column"
+            )
 
 
 def _unnest(path: Path, name: str, column: Any) -> Array:
