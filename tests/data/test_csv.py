@@ -48,6 +48,12 @@ def refused(path, **ways):
         ("id,2019\n1,2.5\n-3e4,4\n", ("id", "2019"), "(id, 2019) was read as names (data.header=false"),
         ("0,1\n1,2.5\n-3e4,4\n", ("0", "1"), "(0, 1) was read as names (data.header=false reads it as a row)"),
         (",a,b\n0,1,2.5\n1,-3e4,4\n", ("a", "b"), "first column, which has no name and counts the rows"),
+        (",Unnamed: 0,a,b\n0,0,1,2.5\n1,1,-3e4,4\n", ("a", "b"), "left out its first 2 columns, which have no names"),
+        (
+            ",Unnamed: 0.1,Unnamed: 0,a,b\n0,0,0,1,2.5\n1,1,1,-3e4,4\n",
+            ("a", "b"),
+            "left out its first 3 columns, which have no names and count the rows as pandas does",
+        ),
         (",0,1\n0,1,2.5\n1,-3e4,4\n", ("0", "1"), "was read as names"),
         ("+1,+2.5\n-3e4,+4.0\n", None, "no line with names"),
         (" 1 , 2.5\n-3e4 , 4\n", None, "no line with names"),
@@ -82,6 +88,21 @@ def test_a_first_line_of_numbers_is_a_row(tmp_path, first, said):
     assert (rows, names) == ([[float(cell) for cell in first.split(",")], [3, 4]], None)
     assert said in report
     assert taken(path, header=True)[:2] == ([[3, 4]], tuple(first.split(",")))
+
+
+def test_a_first_line_of_zero_may_be_the_name_of_the_only_column(tmp_path):
+    """As pandas writes a table of one column without names."""
+    rows, names, report = taken(written(tmp_path, ",0\n0,1.5\n1,2.5\n"))
+    assert (rows, names) == ([[1.5], [2.5]], ("0",))
+    assert "its first line (, 0) was read as names (data.header=false reads it as a row)" in report
+    assert "left out its first column, which has no name" in report
+    assert taken(written(tmp_path, ",0\n7,1.5\n"), missing="drop")[0] == [[7, 1.5]]
+    for first in ("0", "2019"):
+        path = written(tmp_path, f"{first}\n1.5\n")
+        rows, names, report = taken(path)
+        assert (rows, names) == ([[float(first)], [1.5]], None)
+        assert f"its first line ({first}) was read as a row (data.header=true reads it as names)" in report
+        assert taken(path, header=True)[:2] == ([[1.5]], (first,))
 
 
 def test_the_key_decides(tmp_path, caplog):
@@ -172,6 +193,7 @@ def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
         ("a,,b\n1,2,3\n", "column 2 of"),
         ("a,b,a\n1,2,3\n", "has several called a"),
         (",a\n7,1\n3,2\n", "column 1 of"),
+        (",Unnamed: 0,a\n0,0,1\n1,1,1\n2,5,1\n", "column 2 of|has none and does not count the rows in line 4"),
         (",a\n0,1\n1,2\n7,3\n", "does not count the rows in line 4"),
         ('a,"b\n1,2\n', "empty|no rows"),
         ("a,b\n\0,2\n", "line 2"),

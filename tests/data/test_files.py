@@ -178,6 +178,18 @@ def test_a_parquet_of_lists_and_numbers_puts_them_side_by_side(tmp_path):
     assert whole(tmp_path / "a.parquet").tolist() == [[1, 2, 3, 4, 9], [5, 6, 7, 8, 10]]
 
 
+@pytest.mark.parametrize("notes", ['{"index_columns": ["id", {"kind": "range"}]}', '{"index_columns": "a"}', "[", "3"])
+def test_the_index_of_a_pandas_table_is_no_data(tmp_path, notes, caplog):
+    table = pyarrow.table({"a": [1.5, 2.5], "id": [7, 8]}).replace_schema_metadata({"pandas": notes})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    found = open_rows(tmp_path / "a.parquet")
+    marked = "range" in notes
+    assert found.names == (("a",) if marked else ("a", "id"))
+    assert torch.cat(list(found.chunks)).tolist() == ([[1.5], [2.5]] if marked else [[1.5, 7], [2.5, 8]])
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * marked
+    assert ("left out 1 column that pandas marks as its index (id)" in found.report) == marked
+
+
 def test_a_missing_cell_of_a_parquet_is_named_or_its_row_dropped(tmp_path):
     columns = {"a": [1, 2, None, 4], "b": [True, None, True, False], "c": [[1.5, 2], [3, 4], [5, 6], [None, math.nan]]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")

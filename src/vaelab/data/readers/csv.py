@@ -56,8 +56,8 @@ def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
     for table in _tables(layout):
         _check_whole(layout, table, done, records)
         if layout.indexed:
-            _check_count(layout, table[:, 0], done)
-            table = table[:, 1:]
+            _check_count(layout, table[:, : layout.indexed], done)
+            table = table[:, layout.indexed :]
         done += len(table)
         missing = np.isnan(table)
         if whole:
@@ -65,13 +65,13 @@ def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
         yield from split(np.ma.array(table, mask=missing) if missing.any() else table, rows)
 
 
-def _check_count(layout: Layout, column: Array, done: int) -> None:
-    wrong = np.flatnonzero(column != np.arange(done, done + len(column)))
+def _check_count(layout: Layout, columns: Array, done: int) -> None:
+    wrong = np.argwhere(columns != np.arange(done, done + len(columns))[:, None])
     if len(wrong):
-        record = next(islice(layout.rows(), done + int(wrong[0]), None))
+        record = next(islice(layout.rows(), done + int(wrong[0, 0]), None))
         raise UnreadableFile(
-            f"every column must have a name, but the first of {layout.path} has none and does not count the rows in "
-            f"line {record.line}; name it, or remove it"
+            f"every column must have a name, but column {wrong[0, 1] + 1} of {layout.path} has none and does not count "
+            f"the rows in line {record.line}; name it, or remove it"
         )
 
 

@@ -1,5 +1,6 @@
 """Tables in Apache Parquet's files."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vaelab.data.bounded import UnreadableFile, check_growth
-from vaelab.data.columns import check_names
+from vaelab.data.columns import check_names, counted, listed
 from vaelab.data.readers.source import Array, Reading, Source, rows_at_once
 from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
 
@@ -20,7 +21,9 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
-        columns = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
+        every = file.schema_arrow.names
+        index = [name for name in every if _is_index(name, _marked(file.schema_arrow.metadata))]
+        columns = [name for name in every if name not in index]
         if not columns:
             raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
         check_names(columns, str(path))
@@ -29,9 +32,26 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
         first = next(file.iter_batches(1, columns=columns), None)
         names = None if first is None else _names(path, columns, first)
     found = Source(_arrays(path, rows, columns), names)
+    if index:
+        found.cautions.append(
+            f"left out {counted(len(index), 'column')} that pandas marks as its index ({listed(index)})"
+        )
     if names:
         found.where = lambda row, number: f"row {row} (counting from 0), column {names[number]}"
     return found
+
+
+def _marked(metadata: Any) -> list[Any]:
+    """What pandas notes of its index beside a table: names, and for one that it does not store a description."""
+    try:
+        marked = json.loads(metadata[b"pandas"])["index_columns"]
+    except (KeyError, TypeError, ValueError, RecursionError):  # no notes, or another program's
+        return []
+    return marked if isinstance(marked, list) else []
+
+
+def _is_index(name: str, marked: list[Any]) -> bool:
+    return name in marked or bool(re.fullmatch(r"__index_level_\d+__", name))
 
 
 def _names(path: Path, columns: list[str], row: Any) -> tuple[str, ...] | None:
