@@ -18,6 +18,7 @@ from pyarrow import parquet
 import vaelab
 from runner import SHORT, TINY, compose_config
 from train import resume, train
+from vaelab import precision
 from vaelab.checkpoint import read_checkpoint
 from vaelab.cli import main
 from vaelab.data import columns, files
@@ -228,7 +229,7 @@ def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):
         resume({"resume": str(bare), path: str(tmp_path / "other.csv"), "trainer.max_epochs": "3"})
 
 
-@pytest.mark.parametrize("module", [columns, files])
+@pytest.mark.parametrize("module", [columns, files, precision])
 def test_the_examples_of_the_documentation_run(module, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = doctest.testmod(module)

@@ -224,6 +224,22 @@ def test_a_large_decimal_number_is_no_whole_one(tmp_path, monkeypatch):
     assert taken(dropped, missing="drop")[0] == [[1, 2.5]]
 
 
+@pytest.mark.parametrize("said", ["sep=;", '"sep=;"'])
+def test_a_first_line_may_say_the_separator(tmp_path, said):
+    rows, names, report = taken(written(tmp_path, f"{said}\r\na,b;c\r\n1;2.5\r\n3;4\r\n"))
+    assert (rows, names) == ([[1, 2.5], [3, 4]], ("a,b", "c"))
+    assert "line 2 holds the names; its cells are separated by semicolons" in report
+    assert taken(written(tmp_path, f"{said}\n1;2.5\n3;4\n"))[:2] == ([[1, 2.5], [3, 4]], None)
+    assert "holds 'x' in line 3, column 1;" in refused(written(tmp_path, f"{said}\n1;2.5\nx;4\n"))
+    assert "says sep=| in its first line" in refused(written(tmp_path, "sep=|\n1|2\n"))
+
+
+@pytest.mark.parametrize("start", [b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_spreadsheet_under_another_name_is_refused(tmp_path, start):
+    (tmp_path / "a.csv").write_bytes(start + bytes(500))
+    assert "is a spreadsheet or an archive; open it, and save it as CSV UTF-8" in refused(tmp_path / "a.csv")
+
+
 def test_the_line_is_the_one_that_an_editor_shows(tmp_path):
     path = written(tmp_path, '# by hand\n"a\nb",c\n\n1,2\n"3\n",4\n\n5,x\n')
     assert "holds 'x' in line 9, column 2 (c);" in refused(path)

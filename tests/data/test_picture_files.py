@@ -123,6 +123,31 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path):
     assert "read the first frame of 1 picture" in report
 
 
+def test_pages_that_are_left_out_are_counted_in_a_warning(tmp_path, caplog):
+    pages = [Image.fromarray(random_images(1, 5, 7, seed=seed)[0].numpy()) for seed in (3, 8, 9)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    pages[1].save(tmp_path / "b.tif", save_all=True, append_images=pages[2:])
+    pages[2].save(tmp_path / "c.tif")
+    found, report = seen(tmp_path)
+    np.testing.assert_array_equal(found, GREY)
+    assert "read the first page of every .tif file, and left out 3 other pages" in report
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_pictures_of_other_sizes_and_hidden_ones_are_named_with_their_folders(tmp_path):
+    for name in ("x/.a.png", "y/a.png", ".z/a.png", "y/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (7, 5) if name == "y/a.png" else (4, 3)).save(tmp_path / name)
+    with pytest.raises(
+        ValueError, match=re.escape(f"{tmp_path}/y/b.png has 3x4 pixels and {tmp_path}/y/a.png has 5x7;")
+    ):
+        open_rows(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "y" / f"{name}.png").unlink()
+    with pytest.raises(ValueError, match=re.escape("(it holds hidden files alone (.z, x/.a.png)); put .png")):
+        open_rows(tmp_path)
+
+
 def png_of_16_bits(colour, channels):
     """A PNG whose channels have 16 bits each (w3.org/TR/png)."""
 

@@ -21,6 +21,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow starts a program to read some
 ORIENTATION = 0x0112  # the tag in EXIF
 TURNED = range(2, 9)
+PAGE = "a page that is left out"
 
 
 def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
@@ -45,7 +46,7 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
     if others:
         cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
     names = [str(file.relative_to(path)) for file in pictures]
-    arrays = _arrays(pictures, rows, reading, facts)
+    arrays = _arrays(pictures, rows, reading, facts, cautions)
     return Source(arrays, None, lambda row, pixel: names[row], "picture", facts, cautions)
 
 
@@ -101,8 +102,10 @@ def _instead(inside: Inside) -> str:
     return f"it holds hidden files alone ({listed(inside.hidden)})" if inside.hidden else "it is empty"
 
 
-def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[str]) -> Iterator[Array]:
-    """The pictures in chunks; `facts` learns at the end what was done to how many."""
+def _arrays(
+    files: list[Path], rows: int | None, reading: Reading, facts: list[str], cautions: list[str]
+) -> Iterator[Array]:
+    """The pictures in chunks; `facts` and `cautions` learn at the end what was done to how many, and what is lost."""
     marks: Counter[str] = Counter()
     size = _read(files[0], reading.grey)[0].shape
     at_once = rows_at_once(rows, math.prod(size))
@@ -112,12 +115,14 @@ def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[s
             picture, done = _read(file, reading.grey)
             if picture.shape != size:
                 raise UnreadableFile(
-                    f"{file} has {_pixels(picture.shape)} pixels and {files[0].name} {_pixels(size)}; give images of "
+                    f"{file} has {_pixels(picture.shape)} pixels and {files[0]} has {_pixels(size)}; give images of "
                     "one size"
                 )
             pictures.append(picture)
             marks.update(done)
         yield np.stack(pictures)
+    if pages := marks.pop(PAGE, 0):
+        cautions.append(f"read the first page of every .tif file, and left out {counted(pages, 'other page')}")
     facts += [what.format(counted(count, "picture")) for what, count in marks.items()]
 
 
@@ -156,7 +161,8 @@ def _as_seen(picture: "Image", background: int) -> tuple[Array, list[str]]:
 
     done = []
     if getattr(picture, "is_animated", False):
-        done.append("read the first frame of {}")
+        pages = getattr(picture, "n_frames", 1) - 1
+        done += [PAGE] * pages if picture.format == "TIFF" else ["read the first frame of {}"]
     if _orientation(picture) in TURNED:
         picture = ImageOps.exif_transpose(picture)
         done.append("turned {} as the orientation in the file says")
