@@ -376,7 +376,7 @@ def test_lists_of_another_length_further_on_are_refused(tmp_path):
 
 def test_a_parquet_without_columns_is_refused(tmp_path):
     parquet.write_table(pyarrow.table({"__index_level_0__": [1, 2]}), tmp_path / "a.parquet")
-    with refusal(tmp_path / "a.parquet"):
+    with refusal(tmp_path / "a.parquet", "holds no columns beside the index of a table"):
         list(read_chunks(tmp_path / "a.parquet"))
 
 
@@ -452,7 +452,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
 def test_images_of_unlike_sizes_are_refused(tmp_path):
     for name, size in {"a.png": (5, 7), "b.png": (5, 7), "c.png": (7, 5)}.items():
         Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / name)
-    with refusal(tmp_path / "c.png", "7x5 pixels and a.png 5x7"):
+    with refusal(tmp_path / "c.png", "has 7x5 pixels and", tmp_path / "a.png", "has 5x7;"):
         list(read_chunks(tmp_path, 1))
 
 

@@ -25,7 +25,9 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
         index = [name for name in every if _is_index(name, _marked(file.schema_arrow.metadata))]
         columns = [name for name in every if name not in index]
         if not columns:
-            raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
+            raise UnreadableFile(
+                f"{path} holds no columns beside the index of a table; give rows of at least one number"
+            )
         check_names(columns, str(path))
         n = file.metadata.num_rows
         check_growth(path, 8 * n * len(columns), f"{n} rows of {len(columns)} columns")
