@@ -52,8 +52,13 @@ def rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0)) if os.environ.get(STARTED_BY) == str(PARENT) else 0
 
 
-def build(cfg: DictConfig):
-    """-> the VAEModule and the LightningDataModule of a config, ready for `Trainer.fit`."""
+def build(cfg: DictConfig, names: Sequence[str] | None = None):
+    """-> the VAEModule and the LightningDataModule of a config, ready for `Trainer.fit`.
+
+    Args:
+        cfg: the config of a run.
+        names: those of the columns that a resumed run was trained on, in its order; None if it has none.
+    """
     from hydra.utils import get_class, instantiate
 
     from vaelab import VAE
@@ -61,6 +66,7 @@ def build(cfg: DictConfig):
 
     make = partial(instantiate, _convert_="all")  # plain lists: a checkpoint must not hold config objects
     data = make(cfg.data, support=get_class(cfg.model._target_).support)
+    data.model_names = None if names is None else tuple(names)  # what it reads is put into their order
     data.prepare_data()
     data.setup()
     vae = VAE.build(
@@ -305,7 +311,7 @@ def run(
         os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed once more where several processes start
         if rank():
             logging.getLogger("vaelab.data").setLevel(logging.ERROR)  # the first says what was read
-        module, data = build(cfg)
+        module, data = build(cfg, content["hyper_parameters"].get("x_names") if content else None)
         given = [callback for callback in (instantiate(cfg.get("callbacks")) or {}).values() if callback is not None]
         wants_bar = cfg.trainer.get("enable_progress_bar", True)
         callbacks = [callback for callback in given if wants_bar or not isinstance(callback, ProgressBar)]

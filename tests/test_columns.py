@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import tempfile
 
 import numpy as np
@@ -17,7 +18,8 @@ from pyarrow import parquet
 
 import vaelab
 from runner import SHORT, TINY, compose_config
-from train import train
+from train import resume, train
+from vaelab import precision
 from vaelab.checkpoint import read_checkpoint
 from vaelab.cli import main
 from vaelab.data import columns, files
@@ -150,7 +152,7 @@ def test_names_that_do_not_fit_the_model_are_refused(run, tmp_path, names):
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     content["hyper_parameters"]["x_names"] = names
     torch.save(content, tmp_path / "odd.ckpt")
-    with pytest.raises(ValueError, match="must be a list of one name for each number"):
+    with pytest.raises(ValueError, match=r"must be a list of (one name for each number|at most)"):
         vaelab.load_run(tmp_path / "odd.ckpt")
 
 
@@ -209,7 +211,29 @@ def test_a_resumed_run_has_the_same_names():
             check_data({"hyper_parameters": old}, {"fingerprint": 3, "x_names": names})
 
 
-@pytest.mark.parametrize("module", [columns, files])
+def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):
+    path, epochs = "data.path", {"trainer.max_epochs": "2"}
+    moved = shutil.copytree(run, tmp_path / "moved")
+    resume({"resume": str(moved), path: str(write_people(tmp_path / "moved.csv", (2, 0, 1))), **epochs})
+    assert not [record for record in caplog.records if "columns" in record.getMessage()]
+    bare = shutil.copytree(run, tmp_path / "bare")
+    np.savetxt(tmp_path / "bare.csv", PEOPLE, "%.17g", ",")
+    resume({"resume": str(bare), path: str(tmp_path / "bare.csv"), **epochs})
+    assert "bare.csv does not name its columns, so they must be those of the model, in this order: age" in caplog.text
+    weights = [read_checkpoint(each / "checkpoints" / "last.ckpt")["state_dict"] for each in (run, moved, bare)]
+    for name, value in weights[1].items():
+        torch.testing.assert_close(value, weights[2][name], rtol=0, atol=0)
+    assert any(not torch.equal(value, weights[0][name]) for name, value in weights[1].items())
+    for order, names, said in (((0, 1, 2), ("a", "b", "c"), "lacks age"), ((0, 1), NAMES[:2], r"lacks weight \$kg\$;")):
+        other = write_people(tmp_path / "other.csv", order, names)
+        with pytest.raises(ValueError, match=said):
+            resume({"resume": str(bare), path: str(other), "trainer.max_epochs": "3"})
+    write_people(tmp_path / "other.csv", (1, 0, 2), [NAMES[1], NAMES[0], NAMES[2]])  # other numbers under these names
+    with pytest.raises(ValueError, match="the data are not those that the run was trained on"):
+        resume({"resume": str(bare), path: str(tmp_path / "other.csv"), "trainer.max_epochs": "3"})
+
+
+@pytest.mark.parametrize("module", [columns, files, precision])
 def test_the_examples_of_the_documentation_run(module, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = doctest.testmod(module)

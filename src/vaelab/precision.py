@@ -70,3 +70,14 @@ def full_precision(module: Module) -> Iterator[Module]:
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's numbers lie: the CPU if it has none."""
     return next((tensor.device for tensor in chain(module.parameters(), module.buffers())), torch.device("cpu"))
+
+
+def in_full(number: Tensor) -> str:
+    """A number () in text, with as many digits as tell it from every other number of its type.
+
+    >>> in_full(torch.tensor(0.1)), in_full(torch.tensor(1 - 1e-7)), in_full(torch.tensor(3.0))
+    ('0.1', '0.9999999', '3')
+    """
+    value = number.item()
+    texts = (f"{value:.{digits}g}" for digits in range(6, 17))
+    return next((text for text in texts if number.new_tensor(float(text)).item() == value), f"{value:.17g}")

@@ -104,14 +104,15 @@ def test_binary_data_fit_every_support(tmp_path, support, levels):
 
 
 @pytest.mark.parametrize(
-    ("support", "bad"), [("binary", 0.5), ("binary", 3), ("unit_interval", 1.5), ("unit_interval", -0.1)]
+    ("support", "bad"),
+    [("binary", 0.5), ("binary", 3), ("binary", 0.9999999), ("unit_interval", 1.5), ("unit_interval", -0.1)],
 )
 def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
     rows = torch.zeros(23, 4)
     rows[17, 2] = bad
     path = written(tmp_path, rows)
     with pytest.raises(
-        ValueError, match=rf"\A.*rows\.npy holds {bad:g} in row 17, number 2 .*{support} data.*model=gaussian.*\Z"
+        ValueError, match=rf"\A.*rows\.npy holds {bad} in row 17, number 2 .*{support} data.*model=gaussian.*\Z"
     ):
         ready(path, support=support)
 

@@ -48,6 +48,12 @@ def refused(path, **ways):
         ("id,2019\n1,2.5\n-3e4,4\n", ("id", "2019"), "(id, 2019) was read as names (data.header=false"),
         ("0,1\n1,2.5\n-3e4,4\n", ("0", "1"), "(0, 1) was read as names (data.header=false reads it as a row)"),
         (",a,b\n0,1,2.5\n1,-3e4,4\n", ("a", "b"), "first column, which has no name and counts the rows"),
+        (",Unnamed: 0,a,b\n0,0,1,2.5\n1,1,-3e4,4\n", ("a", "b"), "left out its first 2 columns, which have no names"),
+        (
+            ",Unnamed: 0.1,Unnamed: 0,a,b\n0,0,0,1,2.5\n1,1,1,-3e4,4\n",
+            ("a", "b"),
+            "left out its first 3 columns, which have no names and count the rows as pandas does",
+        ),
         (",0,1\n0,1,2.5\n1,-3e4,4\n", ("0", "1"), "was read as names"),
         ("+1,+2.5\n-3e4,+4.0\n", None, "no line with names"),
         (" 1 , 2.5\n-3e4 , 4\n", None, "no line with names"),
@@ -84,7 +90,22 @@ def test_a_first_line_of_numbers_is_a_row(tmp_path, first, said):
     assert taken(path, header=True)[:2] == ([[3, 4]], tuple(first.split(",")))
 
 
-def test_data_header_decides_whether_a_line_holds_names(tmp_path, caplog):
+def test_a_first_line_of_zero_may_be_the_name_of_the_only_column(tmp_path):
+    """As pandas writes a table of one column without names."""
+    rows, names, report = taken(written(tmp_path, ",0\n0,1.5\n1,2.5\n"))
+    assert (rows, names) == ([[1.5], [2.5]], ("0",))
+    assert "its first line (, 0) was read as names (data.header=false reads it as a row)" in report
+    assert "left out its first column, which has no name" in report
+    assert taken(written(tmp_path, ",0\n7,1.5\n"), missing="drop")[0] == [[7, 1.5]]
+    for first in ("0", "2019"):
+        path = written(tmp_path, f"{first}\n1.5\n")
+        rows, names, report = taken(path)
+        assert (rows, names) == ([[float(first)], [1.5]], None)
+        assert f"its first line ({first}) was read as a row (data.header=true reads it as names)" in report
+        assert taken(path, header=True)[:2] == ([[1.5]], (first,))
+
+
+def test_the_key_decides(tmp_path, caplog):
     path = written(tmp_path, "0,1,2\n5,6,7\n")
     assert taken(path)[0] == [[5, 6, 7]]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -163,11 +184,16 @@ def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
         ("a,b\n1,2\n3,inf\n", "holds inf in line 3, column 2 (b);"),
         ("a,b\n1,2\n1e400,3\n", "holds inf in line 3, column 1 (a);"),
         ("a,b\n1,2\n-1e39,3\n", "holds -1e+39 in line 3, column 1 (a);"),
-        ("id,b\n1,2\n9007199254740993,3\n", "in line 3, column 1 (id);"),
+        ("id,b\n1,2\n9007199254740993,3\n", "holds 9007199254740993 in line 3, column 1 (id);"),
+        ("id,b\n9007199254740993,1.5\n", "holds 9007199254740993 in line 2, column 1 (id);"),
+        ("b,id\n1.5,2\n\n2,9223372036854775808\n", "holds 9223372036854775808 in line 4, column 2 (id);"),
+        (f"id\n\n-{'123' * 10}\n", f"-{'123' * 10} in line 3;|no number in line 2"),
+        (f"b,id\n1,{'9' * 400}\n", "9… in line 2, column 2 (id);"),
         ("a,b,\n1,2,\n", "column 3 of"),
         ("a,,b\n1,2,3\n", "column 2 of"),
         ("a,b,a\n1,2,3\n", "has several called a"),
         (",a\n7,1\n3,2\n", "column 1 of"),
+        (",Unnamed: 0,a\n0,0,1\n1,1,1\n2,5,1\n", "column 2 of|has none and does not count the rows in line 4"),
         (",a\n0,1\n1,2\n7,3\n", "does not count the rows in line 4"),
         ('a,"b\n1,2\n', "empty|no rows"),
         ("a,b\n\0,2\n", "line 2"),
@@ -182,6 +208,36 @@ def test_an_error_names_line_and_column_of_what_is_not_a_number(tmp_path, text, 
 def test_another_encoding_is_refused(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     assert "save it as CSV UTF-8" in refused(tmp_path / "a.csv")
+
+
+def test_a_large_decimal_number_is_no_whole_one(tmp_path, monkeypatch):
+    rows, names, _ = taken(written(tmp_path, "a,b\n9007199254740991,1e30\n-1,12345678901234567.5\n"))
+    assert names == ("a", "b")
+    assert np.array_equal(rows, np.float32([[9007199254740991, 1e30], [-1, 12345678901234567.5]]))
+    monkeypatch.setattr(source, "CHUNK_BYTES", 400)
+    many = written(
+        tmp_path, "1,2\n" * 200 + "1,2e30\n" * 200 + "1,2\n" * 200 + "1,2e30\n" * 200 + "9007199254740993,2\n"
+    )
+    with pytest.raises(ValueError, match=r"holds 9007199254740993 in line 801, column 1;"):
+        list(read_chunks(many))
+    dropped = written(tmp_path, "a,b\n9007199254740993,NA\n1,2.5\n")
+    assert taken(dropped, missing="drop")[0] == [[1, 2.5]]
+
+
+@pytest.mark.parametrize("said", ["sep=;", '"sep=;"'])
+def test_a_first_line_may_say_the_separator(tmp_path, said):
+    rows, names, report = taken(written(tmp_path, f"{said}\r\na,b;c\r\n1;2.5\r\n3;4\r\n"))
+    assert (rows, names) == ([[1, 2.5], [3, 4]], ("a,b", "c"))
+    assert "line 2 holds the names; its cells are separated by semicolons" in report
+    assert taken(written(tmp_path, f"{said}\n1;2.5\n3;4\n"))[:2] == ([[1, 2.5], [3, 4]], None)
+    assert "holds 'x' in line 3, column 1;" in refused(written(tmp_path, f"{said}\n1;2.5\nx;4\n"))
+    assert "says sep=| in its first line" in refused(written(tmp_path, "sep=|\n1|2\n"))
+
+
+@pytest.mark.parametrize("start", [b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_spreadsheet_under_another_name_is_refused(tmp_path, start):
+    (tmp_path / "a.csv").write_bytes(start + bytes(500))
+    assert "is a spreadsheet or an archive; open it, and save it as CSV UTF-8" in refused(tmp_path / "a.csv")
 
 
 def test_the_line_is_the_one_that_an_editor_shows(tmp_path):

@@ -124,6 +124,19 @@ def test_whole_numbers_that_are_not_exact_are_refused(tmp_path, number, dtype):
         list(read_chunks(tmp_path / "a.npy"))
 
 
+@pytest.mark.parametrize(
+    ("number", "kind", "beside"),
+    [(2**53 + 1, "i8", [1.5, 2, 3]), (-(2**53) - 1, "i8", [1.5, 2, 3]), (2**64 - 1, "u8", np.array([-1, 2, 3]))],
+)
+def test_whole_numbers_that_are_not_exact_are_refused_beside_others(tmp_path, number, kind, beside):
+    table = pyarrow.table({"b": beside, "id": np.array([3, 2**53 - 1, number], kind)})
+    parquet.write_table(table.slice(0, 2), tmp_path / "a.parquet")
+    assert whole(tmp_path / "a.parquet").dtype == torch.float32
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with refusal(tmp_path / "a.parquet", f"holds {number} in row 2 (counting from 0), column id;"):
+        list(read_chunks(tmp_path / "a.parquet", 1))
+
+
 def test_a_float_beyond_float32_is_refused(tmp_path):
     with refusal(save(tmp_path / "a.npy", np.array([[1.0, 2.0], [3.0, -1e39]])), "holds -1e+39 in row 1, number 1"):
         list(read_chunks(tmp_path / "a.npy"))
@@ -165,6 +178,18 @@ def test_a_parquet_of_lists_and_numbers_puts_them_side_by_side(tmp_path):
     assert whole(tmp_path / "a.parquet").tolist() == [[1, 2, 3, 4, 9], [5, 6, 7, 8, 10]]
 
 
+@pytest.mark.parametrize("notes", ['{"index_columns": ["id", {"kind": "range"}]}', '{"index_columns": "a"}', "[", "3"])
+def test_the_index_of_a_pandas_table_is_no_data(tmp_path, notes, caplog):
+    table = pyarrow.table({"a": [1.5, 2.5], "id": [7, 8]}).replace_schema_metadata({"pandas": notes})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    found = open_rows(tmp_path / "a.parquet")
+    marked = "range" in notes
+    assert found.names == (("a",) if marked else ("a", "id"))
+    assert torch.cat(list(found.chunks)).tolist() == ([[1.5], [2.5]] if marked else [[1.5, 7], [2.5, 8]])
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * marked
+    assert ("left out 1 column that pandas marks as its index (id)" in found.report) == marked
+
+
 def test_a_missing_cell_of_a_parquet_is_named_or_its_row_dropped(tmp_path):
     columns = {"a": [1, 2, None, 4], "b": [True, None, True, False], "c": [[1.5, 2], [3, 4], [5, 6], [None, math.nan]]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
@@ -190,10 +215,26 @@ def test_rows_with_nan_are_dropped_from_arrays(tmp_path, suffix):
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "held"),
+    [
+        (np.array(list("abcde"), object), "object in shape (5,)"),  # as the columns of a pandas table are saved
+        (np.arange(5), "int64 in shape (5,)"),
+        (np.array([list("abcde")]), "<U1 in shape (1, 5)"),
+    ],
+)
+def test_names_in_an_npz_are_never_lost(tmp_path, names, held):
+    with pytest.raises(ValueError, match=re.escape(f"must be a list of words, but holds {held}; save it as np.array(")):
+        open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=names))
+    with pytest.raises(ValueError, match="must hold words in UTF-8"):
+        open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=np.array([b"\xff", *b"bcde".split()])))
+
+
 def test_an_npz_may_name_its_columns(tmp_path):
     path = save(tmp_path / "a.npz", x=NUMBERS, names=[" a", "b", "c", "d", "e"])
     assert open_rows(path).names == ("a", "b", "c", "d", "e")
-    assert open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=np.arange(5))).names is None
+    written = np.char.encode(["a", "b", "ß", "d", "e"], "utf-8")
+    assert open_rows(save(path, x=NUMBERS, names=written)).names == ("a", "b", "ß", "d", "e")
     for names, words in (
         (["a", "b"], "has 2 names for rows of shape (5,)"),
         (["a", "b", "c", "d", "a"], "several called a"),
@@ -209,11 +250,9 @@ def test_names_that_promise_too_much_allocate_nothing(tmp_path, shape):
         archive.writestr("names.npy", npy_header(shape, "<U9"))
     tracemalloc.start()
     try:
-        if len(shape) == 1:
-            with refusal(tmp_path / "a.npz", "names of <U9, more than any table has"):
-                open_rows(tmp_path / "a.npz")
-        else:
-            assert open_rows(tmp_path / "a.npz").names is None
+        said = "names of <U9, more than any table has" if len(shape) == 1 else "must be a list of words"
+        with pytest.raises(ValueError, match=said):
+            open_rows(tmp_path / "a.npz")
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:
         tracemalloc.stop()
@@ -337,7 +376,7 @@ def test_lists_of_another_length_further_on_are_refused(tmp_path):
 
 def test_a_parquet_without_columns_is_refused(tmp_path):
     parquet.write_table(pyarrow.table({"__index_level_0__": [1, 2]}), tmp_path / "a.parquet")
-    with refusal(tmp_path / "a.parquet"):
+    with refusal(tmp_path / "a.parquet", "holds no columns beside the index of a table"):
         list(read_chunks(tmp_path / "a.parquet"))
 
 
@@ -413,7 +452,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
 def test_images_of_unlike_sizes_are_refused(tmp_path):
     for name, size in {"a.png": (5, 7), "b.png": (5, 7), "c.png": (7, 5)}.items():
         Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / name)
-    with refusal(tmp_path / "c.png", "7x5 pixels and a.png 5x7"):
+    with refusal(tmp_path / "c.png", "has 7x5 pixels and", tmp_path / "a.png", "has 5x7;"):
         list(read_chunks(tmp_path, 1))
 
 

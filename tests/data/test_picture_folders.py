@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from idx_files import random_images
 from vaelab.data import Reading, open_rows
 from vaelab.data.readers import source
+from vaelab.runs.state import State, write_state
 
 GREY = random_images(1, 5, 7, seed=3)[0].numpy()
 ALPHA = random_images(1, 5, 7, seed=4)[0].numpy()
@@ -123,6 +124,31 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path):
     assert "read the first frame of 1 picture" in report
 
 
+def test_pages_that_are_left_out_are_counted_in_a_warning(tmp_path, caplog):
+    pages = [Image.fromarray(random_images(1, 5, 7, seed=seed)[0].numpy()) for seed in (3, 8, 9)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    pages[1].save(tmp_path / "b.tif", save_all=True, append_images=pages[2:])
+    pages[2].save(tmp_path / "c.tif")
+    found, report = seen(tmp_path)
+    np.testing.assert_array_equal(found, GREY)
+    assert "read the first page of every .tif file, and left out 3 other pages" in report
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_pictures_of_other_sizes_and_hidden_ones_are_named_with_their_folders(tmp_path):
+    for name in ("x/.a.png", "y/a.png", ".z/a.png", "y/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (7, 5) if name == "y/a.png" else (4, 3)).save(tmp_path / name)
+    with pytest.raises(
+        ValueError, match=re.escape(f"{tmp_path}/y/b.png has 3x4 pixels and {tmp_path}/y/a.png has 5x7;")
+    ):
+        open_rows(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "y" / f"{name}.png").unlink()
+    with pytest.raises(ValueError, match=re.escape("(it holds hidden files alone (.z, x/.a.png)); put .png")):
+        open_rows(tmp_path)
+
+
 def png_of_16_bits(colour, channels):
     """A PNG whose channels have 16 bits each (w3.org/TR/png)."""
 
@@ -169,6 +195,30 @@ def test_class_folders_and_the_pictures_beside_them_are_read(tmp_path, monkeypat
     assert "read 5 pictures" in rows.report
     assert "4 of them from 2 sub-folders (cat, dog); left out 1 other file (dog/notes.txt)" in rows.report
     assert rows.where(3, 12) == "dog/b.png"
+
+
+def test_pictures_that_runs_and_sweeps_drew_are_no_data(tmp_path, monkeypatch):
+    """As in a folder that is also the one to work in."""
+    drawn = ["outputs/day/time", "lost", "sweep/a/b", "sweep"]
+    for name in ("a", *(f"{folder}/sprite" for folder in drawn), "kept/a", "other/a"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(tmp_path / f"{name}.png")
+    own = "_target_: hydra_plugins.vaelab_sweeps.grid.GridSweeper"
+    (tmp_path / "outputs/day/time/.hydra").mkdir()
+    (tmp_path / "outputs/day/time/.hydra/hydra.yaml").write_text(own)
+    (tmp_path / "sweep/multirun.yaml").write_text(own)
+    write_state(tmp_path / "lost", State("running"))
+    (tmp_path / "kept/state.json").write_text('{"_split": "train"}')  # of a data set of Hugging Face
+    (tmp_path / "other/multirun.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    rows = open_rows(".")
+    assert len(torch.cat(list(rows.chunks))) == 3
+    assert [rows.where(row, 0) for row in range(3)] == ["a.png", "kept/a.png", "other/a.png"]
+    assert f"read 3 pictures of 5x7 pixels from {tmp_path.name};" in rows.report
+    assert "passed over 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
+    assert open_rows("lost").report.startswith("read 1 picture of 5x7 pixels from lost;")  # asked for by name
+    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are passed over \(day/time\)"):
+        open_rows("outputs")
 
 
 def test_a_folder_without_pictures_names_what_it_holds(tmp_path):

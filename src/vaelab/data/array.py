@@ -124,7 +124,7 @@ class Array(DataModule):
         """See `DataModule.describe`. `data` is the shape and CRC-32 of the rows, or the file's name before `setup`."""
         return {
             **super().describe(x_shape),
-            "data": getattr(self, "_identity", self.path.name),
+            "data": getattr(self, "_identity", self.path.absolute().name),
             "splits": getattr(
                 self,
                 "_splits",

@@ -64,7 +64,7 @@ class Rows:
             what = f"{counted(len(self.names), 'column')} ({listed(self.names)})"
         elif self._source.thing != "row":
             what = f"{'x'.join(map(str, self._shape))} pixels"
-        said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.name}"
+        said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.absolute().name}"
         return for_terminal("; ".join([said, *self._source.facts, *self._cautions]))
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from vaelab.precision import in_full
+
 WANTED = {"binary": "only 0 and 1", "unit_interval": "numbers from 0 to 1", "real": "numbers"}
 SUPPORTS = tuple(WANTED)
 LARGEST = torch.finfo(torch.float32).max
@@ -99,7 +101,7 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
     outside = (x != 0) & (x != 1) if support == "binary" else (x < 0) | (x > 1)
     if (bad := _first(outside)) is not None:
         raise ValueError(
-            f"{what} holds {x.flatten(1)[bad].item():g} in {where(*bad)}, but the model scores {support} data, "
+            f"{what} holds {in_full(x.flatten(1)[bad])} in {where(*bad)}, but the model scores {support} data, "
             f"{WANTED[support]}; {cure}"
         )
     return x

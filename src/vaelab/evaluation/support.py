@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from vaelab.precision import in_full
 from vaelab.vae import VAE
 
 
@@ -25,15 +26,15 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
         _check_finite("the target", target)
     support = getattr(getattr(vae.decoder, "family", None), "support", "real")
     if support == "binary" and not bool(((target == 0) | (target == 1)).all()):
-        found = target[(target != 0) & (target != 1)][0].item()
+        found = target[(target != 0) & (target != 1)][0]
         name = type(vae.decoder.family).__name__
         raise ValueError(
-            f"the target must be 0 or 1 everywhere, because {name} scores binary data, but it holds {found:g}; "
+            f"the target must be 0 or 1 everywhere, because {name} scores binary data, but it holds {in_full(found)}; "
             "binarise it, or use a Gaussian likelihood"
         )
     if support == "unit_interval" and not bool(((target >= 0) & (target <= 1)).all()):
-        found = target[(target < 0) | (target > 1)][0].item()
-        raise ValueError(f"the target must lie from 0 to 1 everywhere, but it holds {found:g}; rescale it")
+        found = target[(target < 0) | (target > 1)][0]
+        raise ValueError(f"the target must lie from 0 to 1 everywhere, but it holds {in_full(found)}; rescale it")
 
 
 def _check_finite(name: str, values: Tensor) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.runs.schema import (
+    COLUMN,
+    COLUMNS,
     CURVE,
     DURATION,
     DURATIONS,
@@ -172,7 +174,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
     **keys("x_shape target_shape", SHAPE),
-    **keys("x_names", listed(TEXT)),
+    **keys("x_names", listed(COLUMN, COLUMNS)),  # names of columns are shown and compared, and nothing fills them in
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 MOST = 1_000  # entries of a list
+COLUMNS = 2**16  # of a table, at most
 LARGEST = 2**53  # of a whole number: what a float holds exactly
 THREADS = 256
 WORD = r"[A-Za-z_]\w*"
@@ -71,12 +72,12 @@ def whole(minimum: int, maximum: int = LARGEST) -> Kind:
     )
 
 
-def listed(kind: Kind) -> Kind:
-    """A list, not too long, of one kind."""
+def listed(kind: Kind, most: int = MOST) -> Kind:
+    """A list of at most `most` entries of one kind."""
     return Kind(
-        f"a list of at most {MOST} entries, each {kind.phrase}",
+        f"a list of at most {most} entries, each {kind.phrase}",
         lambda value, at: (
-            type(value) in (list, tuple) and len(value) <= MOST and all(kind.holds(inner, at) for inner in value)
+            type(value) in (list, tuple) and len(value) <= most and all(kind.holds(inner, at) for inner in value)
         ),
     )
 
@@ -86,6 +87,7 @@ FLAG = Kind("true or false", lambda value, at: type(value) is bool)
 NUMBER = Kind("a finite number", lambda value, at: _is_number(value))
 WHOLE = whole(-LARGEST)
 TEXT = Kind("text without ${…}", lambda value, at: is_text(value))
+COLUMN = Kind("text of at most 4096 characters", lambda value, at: type(value) is str and len(value) <= 4096)
 NAME = Kind("a plain name, without a path in it", _matches(r"[\w .=+,-]*"))
 FILE_NAME = Kind("a plain name, in which {…} may name a curve", _matches(FILE))
 CURVE = Kind("the name of a curve, such as val/elbo", _matches(METRIC))

@@ -3,6 +3,7 @@
 Arrow reads most files, and is fast. A reader of one line at a time reads the rest, and names errors by line and column.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from vaelab.data.readers import source
 from vaelab.data.readers.csv_layout import Layout, find_layout
 from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number
 from vaelab.data.readers.source import Array, Reading, Source, rows_at_once, split
+from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
 from vaelab.escapes import short
 
 FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.capitalize())} | {"NaN", "-NaN", "<NA>"})
@@ -51,11 +53,12 @@ def _place(layout: Layout, record: Record, column: int) -> str:
 
 def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
     whole = _holds_integers(layout)
-    done = 0
+    done, records = 0, enumerate(layout.rows())
     for table in _tables(layout):
+        _check_whole(layout, table, done, records)
         if layout.indexed:
-            _check_count(layout, table[:, 0], done)
-            table = table[:, 1:]
+            _check_count(layout, table[:, : layout.indexed], done)
+            table = table[:, layout.indexed :]
         done += len(table)
         missing = np.isnan(table)
         if whole:
@@ -63,14 +66,31 @@ def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
         yield from split(np.ma.array(table, mask=missing) if missing.any() else table, rows)
 
 
-def _check_count(layout: Layout, column: Array, done: int) -> None:
-    wrong = np.flatnonzero(column != np.arange(done, done + len(column)))
+def _check_count(layout: Layout, columns: Array, done: int) -> None:
+    wrong = np.argwhere(columns != np.arange(done, done + len(columns))[:, None])
     if len(wrong):
-        record = next(islice(layout.rows(), done + int(wrong[0]), None))
+        record = next(islice(layout.rows(), done + int(wrong[0, 0]), None))
         raise UnreadableFile(
-            f"every column must have a name, but the first of {layout.path} has none and does not count the rows in "
-            f"line {record.line}; name it, or remove it"
+            f"every column must have a name, but column {wrong[0, 1] + 1} of {layout.path} has none and does not count "
+            f"the rows in line {record.line}; name it, or remove it"
         )
+
+
+def _check_whole(layout: Layout, table: Array, done: int, records: Iterator[tuple[int, Record]]) -> None:
+    """Refuses whole numbers that a float64 may not hold exactly: the text tells them from decimal ones."""
+    large = (np.abs(table) > LARGEST_WHOLE) & ~np.isnan(table).any(-1, keepdims=True)
+    if not large.any():
+        return
+    for index, record in records:  # which go on where an earlier table left them
+        for column in np.flatnonzero(large[index - done]) if index >= done else ():
+            cell = record.cells[column].strip()
+            if re.fullmatch(r"[+-]?\d+", cell, re.ASCII):
+                raise UnreadableFile(
+                    f"every whole number must {WHOLE_BOUND}, but {layout.path} holds {short(cell, 40)} in "
+                    f"{_place(layout, record, int(column))}; mend it, or leave out that row or column"
+                )
+        if index == done + len(table) - 1:
+            return
 
 
 def _holds_integers(layout: Layout) -> bool:

@@ -22,7 +22,7 @@ from vaelab.data.readers.csv_text import (
 from vaelab.data.readers.source import WIDEST
 
 YEARS = range(1900, 2101)
-INDEX = ("", "Unnamed: 0")  # what pandas calls the index that it writes
+INDEX = re.compile(r"(Unnamed: 0(\.\d+)*)?")  # what pandas calls the index that it writes, once or several times
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Layout:
         path, encoding, separator: as Python's `open` and `csv` take them.
         first: the first row.
         names: of the columns that are read; None without a header.
-        indexed: whether the first column counts the rows, as pandas writes it, and is left out.
+        indexed: how many columns at the left count the rows, as pandas writes them, and are left out.
         facts, cautions: as those of a `Source`.
     """
 
@@ -42,7 +42,7 @@ class Layout:
     separator: str
     first: Record
     names: tuple[str, ...] | None
-    indexed: bool
+    indexed: int
     facts: tuple[str, ...]
     cautions: tuple[str, ...]
 
@@ -81,13 +81,16 @@ def find_layout(path: Path, header: bool | None) -> Layout:
         raise UnreadableFile(f"{path} is empty; give a file with at least one row")
     if len(first.cells) > WIDEST:
         raise UnreadableFile(f"{path} holds {len(first.cells):,} numbers in a line, above {WIDEST:,}; write it as .npy")
-    line, names, cautions = _header(path, comments, first, header)
-    rows = list(islice(found, 2)) if line == first.line else [first, *islice(found, 1)]
+    below = list(islice(found, 2))
+    line, names, cautions = _header(path, comments, first, header, _counts(below, 0))
+    rows = below if line == first.line else [first, *below[:1]]
     if not rows:
         raise UnreadableFile(f"{path} holds no rows below its names; give a file with at least one")
-    indexed = names is not None and len(names) > 1 and names[0].strip() in INDEX and _counts(rows)
-    if indexed:
+    indexed = _indexed(names or (), rows)
+    if indexed == 1:
         cautions.append("left out its first column, which has no name and counts the rows as pandas does")
+    elif indexed:
+        cautions.append(f"left out its first {indexed} columns, which have no names and count the rows as pandas does")
     facts = [f"line {line} holds the names" if names else "it has no line with names"]
     if separator != ",":
         facts.append(f"its cells are separated by {SEPARATORS[separator]}")
@@ -95,7 +98,7 @@ def find_layout(path: Path, header: bool | None) -> Layout:
         facts.append(f"skipped {counted(len(comments), 'line')} of comment (#)")
     if names is not None:
         _check_width(path, names, rows[0])
-        names = check_names(names[1:] if indexed else names, str(path))
+        names = check_names(names[indexed:], str(path))
     return Layout(path, encoding, separator, rows[0], names, indexed, tuple(facts), tuple(cautions))
 
 
@@ -110,13 +113,13 @@ def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
 
 
 def _header(
-    path: Path, comments: Sequence[Record], first: Record, header: bool | None
+    path: Path, comments: Sequence[Record], first: Record, header: bool | None, counting: bool
 ) -> tuple[int | None, tuple[str, ...] | None, list[str]]:
     """The line that holds the names, the names, and what was assumed."""
     titles = _titles(comments, len(first.cells)) if header is not False else None
     if titles and not any(map(is_word, first.cells)):
         return comments[-1].line, titles, []
-    names, assumed = _is_header(path, [cell.strip() for cell in first.cells], header)
+    names, assumed = _is_header(path, [cell.strip() for cell in first.cells], header, counting)
     if names:
         return first.line, tuple(first.cells), assumed
     return None, None, assumed
@@ -130,8 +133,8 @@ def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:
     return cells if any(map(is_word, cells)) else None
 
 
-def _is_header(path: Path, cells: Sequence[str], header: bool | None) -> tuple[bool, list[str]]:
-    """Whether cells are names, and what was assumed.
+def _is_header(path: Path, cells: Sequence[str], header: bool | None, counting: bool) -> tuple[bool, list[str]]:
+    """Whether cells are names, and what was assumed; `counting`: the first cells of the lines below count the rows.
 
     Words are names, numbers and missing marks are a row. 0, 1, 2, … are the names that pandas gives, and beside words
     years are names too, and whole numbers that count the columns.
@@ -146,8 +149,9 @@ def _is_header(path: Path, cells: Sequence[str], header: bool | None) -> tuple[b
             "holds names, or data.header=false if it is a row (--data header=false after a verb)"
         )
     columns = cells[1:] if cells[0] == "" else cells  # pandas gives no name to the index that it writes
-    names = words or (len(columns) > 1 and list(columns) == [str(column) for column in range(len(columns))])
-    if not (names and numbers) and not (len(numbers) == len(cells) > 1 and _look_like_names(numbers)):
+    given = list(columns) == [str(column) for column in range(len(columns))]
+    names = words or (given and (len(columns) > 1 or (len(cells) > 1 and counting)))
+    if not (names and numbers) and not (len(numbers) == len(cells) and (given or _look_like_names(numbers))):
         return names, []
     taken, other = (
         ("names", "data.header=false reads it as a row") if names else ("a row", "data.header=true reads it as names")
@@ -165,8 +169,17 @@ def _look_like_names(numbers: Sequence[str]) -> bool:
     return len(found) > 1 and sorted(found) in (list(range(len(found))), list(range(1, len(found) + 1)))
 
 
-def _counts(rows: Sequence[Record]) -> bool:
-    return all(record.cells[0].strip() == str(index) for index, record in enumerate(rows))
+def _indexed(names: Sequence[str], rows: Sequence[Record]) -> int:
+    """How many columns at the left are the index of a pandas table; one column at least is not."""
+    found = 0
+    while found < len(names) - 1 and INDEX.fullmatch(names[found].strip()) and _counts(rows, found):
+        found += 1
+    return found
+
+
+def _counts(rows: Sequence[Record], column: int) -> bool:
+    found = [record.cells[column].strip() if column < len(record.cells) else "" for record in rows]
+    return bool(rows) and found == [str(index) for index in range(len(rows))]
 
 
 def _check_width(path: Path, names: Sequence[str], row: Record) -> None:

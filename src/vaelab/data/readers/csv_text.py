@@ -10,6 +10,8 @@ from vaelab.data.bounded import UnreadableFile
 from vaelab.data.readers.source import WIDEST
 
 LONGEST = 1 << 24  # characters of a line
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and .xls files start
+SAID = re.compile(r'"?sep=(.)"?\s*')  # a first line that tells a spreadsheet the separator
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 MARKS = """
@@ -56,10 +58,14 @@ def encoding_of(path: Path) -> str:
     """UTF-8, or UTF-16 if the first bytes say so.
 
     Raises:
-        UnreadableFile: it is neither.
+        UnreadableFile: it is neither, or a spreadsheet under another name.
     """
     with path.open("rb") as file:
         start = file.read(4)
+    if start in SPREADSHEETS:
+        raise UnreadableFile(
+            f"{path} must be text, but is a spreadsheet or an archive; open it, and save it as CSV UTF-8"
+        )
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) and not start.startswith(b"\xff\xfe\0\0"):
         return "utf-16"
     if b"\0" in start:
@@ -68,8 +74,19 @@ def encoding_of(path: Path) -> str:
 
 
 def separator_of(path: Path, encoding: str) -> str:
-    """What separates the cells of the first line that is no comment: a tab, a semicolon or a comma, in this order."""
+    """What the first line says (`sep=;`), or separates the cells of the first that is no comment: a tab, ;, or a comma.
+
+    Raises:
+        UnreadableFile: the first line says something else.
+    """
     for line in _lines(path, encoding):
+        if said := SAID.fullmatch(line):
+            if said[1] not in SEPARATORS:
+                raise UnreadableFile(
+                    f"cells must be separated by commas, semicolons or tabs, but {path} says {line.strip()} in its "
+                    "first line; save it with one of them"
+                )
+            return said[1]
         if line.strip() and not line.startswith("#"):
             bare = re.sub(r'"[^"]*"', "", line)
             if bare.count(",") >= WIDEST:
@@ -79,7 +96,7 @@ def separator_of(path: Path, encoding: str) -> str:
 
 
 def records(path: Path, encoding: str, separator: str) -> Iterator[Record]:
-    """Every line of the file, cut into cells."""
+    """Every line of the file, cut into cells, but for a first line that says what separates them."""
     reader = csv.reader(_lines(path, encoding), delimiter=separator)
     while True:
         line = reader.line_num + 1
@@ -87,7 +104,8 @@ def records(path: Path, encoding: str, separator: str) -> Iterator[Record]:
             cells = next(reader)
         except StopIteration:
             return
-        yield Record(line, cells)
+        if line > 1 or not SAID.fullmatch(separator.join(cells)):
+            yield Record(line, cells)
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:

@@ -46,20 +46,30 @@ def _npz(path: Path, member: str, rows: int | None) -> Iterator[Array]:
         yield from _read_array(path, cast(BinaryIO, file), rows)
 
 
-def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...] | None:
-    """The array `names`, if it is a list of words."""
+def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
+    """The array `names`, which must be a list of words; an array of objects is never unpickled."""
     with archive.open("names.npy") as member:
         file = cast(BinaryIO, member)
         shape, _, dtype = _read_header(path, file)
-        if dtype.kind != "U" or len(shape) != 1:
-            return None
+        if dtype.kind not in "US" or len(shape) != 1:
+            raise UnreadableFile(
+                f"the array names in {path} must be a list of words, but holds {dtype} in shape {shape}; save it as "
+                "np.array(names, dtype=str), or leave it out"
+            )
         size = shape[0] * dtype.itemsize
         if shape[0] > WIDEST or size > source.CHUNK_BYTES:
             raise UnreadableFile(
                 f"{path} promises {shape[0]} names of {dtype}, more than any table has; leave them out"
             )
         names = np.frombuffer(_read_exactly(path, file, size, shape, dtype), dtype)
-    return check_names(names.tolist(), str(path))
+    try:
+        words = np.char.decode(names, "utf-8") if dtype.kind == "S" else names
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(
+            f"the array names in {path} must hold words in UTF-8, but does not ({error}); save it as "
+            "np.array(names, dtype=str)"
+        ) from error
+    return check_names(words.tolist(), str(path))
 
 
 def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]:

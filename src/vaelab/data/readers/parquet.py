@@ -1,5 +1,6 @@
 """Tables in Apache Parquet's files."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from vaelab.data.bounded import UnreadableFile, check_growth
-from vaelab.data.columns import check_names
+from vaelab.data.columns import check_names, counted, listed
 from vaelab.data.readers.source import Array, Reading, Source, rows_at_once
+from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
 
 ONE_LENGTH = "give lists of one length"
 
@@ -19,18 +21,39 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
-        columns = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
+        every = file.schema_arrow.names
+        index = [name for name in every if _is_index(name, _marked(file.schema_arrow.metadata))]
+        columns = [name for name in every if name not in index]
         if not columns:
-            raise UnreadableFile(f"{path} holds no columns; give rows of at least one number")
+            raise UnreadableFile(
+                f"{path} holds no columns beside the index of a table; give rows of at least one number"
+            )
         check_names(columns, str(path))
         n = file.metadata.num_rows
         check_growth(path, 8 * n * len(columns), f"{n} rows of {len(columns)} columns")
         first = next(file.iter_batches(1, columns=columns), None)
         names = None if first is None else _names(path, columns, first)
     found = Source(_arrays(path, rows, columns), names)
+    if index:
+        found.cautions.append(
+            f"left out {counted(len(index), 'column')} that pandas marks as its index ({listed(index)})"
+        )
     if names:
         found.where = lambda row, number: f"row {row} (counting from 0), column {names[number]}"
     return found
+
+
+def _marked(metadata: Any) -> list[Any]:
+    """What pandas notes of its index beside a table: names, and for one that it does not store a description."""
+    try:
+        marked = json.loads(metadata[b"pandas"])["index_columns"]
+    except (KeyError, TypeError, ValueError, RecursionError):  # no notes, or another program's
+        return []
+    return marked if isinstance(marked, list) else []
+
+
+def _is_index(name: str, marked: list[Any]) -> bool:
+    return name in marked or bool(re.fullmatch(r"__index_level_\d+__", name))
 
 
 def _names(path: Path, columns: list[str], row: Any) -> tuple[str, ...] | None:
@@ -65,10 +88,31 @@ def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]
 
 def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Array]:
     """(at most `rows`, numbers per row) at a time; masked where a cell is null."""
+    done = 0
     for batch in file.iter_batches(rows, columns=names):
         columns = [_unnest(path, name, column) for name, column in zip(names, batch.columns, strict=True)]
         join = np.ma.concatenate if any(isinstance(each, np.ma.MaskedArray) for each in columns) else np.concatenate
-        yield join(columns, axis=-1)
+        table = join(columns, axis=-1)
+        if table.dtype.kind == "f":
+            _check_whole(path, names, columns, table, done)
+        done += len(table)
+        yield table
+
+
+def _check_whole(path: Path, names: list[str], columns: list[Array], table: Array, done: int) -> None:
+    """Refuses whole numbers that a float64 may not hold exactly, in columns that are joined to one of floats."""
+    whole_rows = ~(np.isnan(np.ma.getdata(table)) | np.ma.getmaskarray(table)).any(-1, keepdims=True)
+    for name, column in zip(names, columns, strict=True):
+        numbers = np.ma.getdata(column)
+        if numbers.dtype.kind not in "iu" or numbers.dtype.itemsize < 8:
+            continue
+        large = ((numbers > LARGEST_WHOLE) | (numbers < -LARGEST_WHOLE)) & whole_rows
+        if large.any():
+            row, number = np.argwhere(large)[0]
+            raise UnreadableFile(
+                f"every whole number must {WHOLE_BOUND}, but {path} holds {numbers[row, number]} in row {done + row} "
+                f"(counting from 0), column {name}; mend it, or leave out that row or column"
+            )
 
 
 def _unnest(path: Path, name: str, column: Any) -> Array:

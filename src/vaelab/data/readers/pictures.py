@@ -6,13 +6,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vaelab.data.bounded import Bounded, UnreadableFile, check_growth
 from vaelab.data.columns import counted, listed
 from vaelab.data.readers.source import Array, Reading, Shape, Source, rows_at_once
+from vaelab.outputs import is_output
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,6 +22,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow starts a program to read some
 ORIENTATION = 0x0112  # the tag in EXIF
 TURNED = range(2, 9)
+PAGE = "a page that is left out"
 
 
 def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
@@ -28,48 +30,76 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
 
     Each looks as in a viewer: turned by its EXIF orientation, and on the background if it is transparent.
     """
-    pictures, others = _look_through(path)
+    inside = _look_through(path)
+    pictures, others = inside.pictures, inside.others
     if not pictures:
-        there = f"it holds {listed(others)}" if others else "it is empty"
         raise UnreadableFile(
-            f"{path} must hold images, but is a folder without images ({there}); put {', '.join(PICTURES)} files there"
+            f"{path} must hold images, but is a folder without images ({_instead(inside)}); put {', '.join(PICTURES)} "
+            "files there"
         )
     facts: list[str] = []
     cautions: list[str] = []
     if folders := sorted({str(file.parent.relative_to(path)) for file in pictures} - {"."}):
-        inside = sum(file.parent != path for file in pictures)
-        facts.append(f"{inside:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+        below = sum(file.parent != path for file in pictures)
+        facts.append(f"{below:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+    if inside.runs:
+        facts.append(f"passed over {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})")
     if others:
         cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
     names = [str(file.relative_to(path)) for file in pictures]
-    arrays = _arrays(pictures, rows, reading, facts)
+    arrays = _arrays(pictures, rows, reading, facts, cautions)
     return Source(arrays, None, lambda row, pixel: names[row], "picture", facts, cautions)
 
 
-def _look_through(path: Path) -> tuple[list[Path], list[str]]:
-    """All pictures in the order of their names, and what else is there; hidden files and folders do not count."""
+class Inside(NamedTuple):
+    """What lies in a folder: its pictures in the order of their names, and the rest by name."""
+
+    pictures: list[Path]
+    others: list[str]
+    runs: list[str]
+    hidden: list[str]
+
+
+def _look_through(path: Path) -> Inside:
+    """Everything in a folder and its sub-folders; what is hidden, or in a folder of runs, is not looked at."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    pictures, others = [], []
+    inside = Inside([], [], [], [])
     for where, folders, files in os.walk(path, onerror=fail):
         folder = Path(where)
-        linked = [name for name in folders if (folder / name).is_symlink() and not name.startswith(".")]
+        if folder != path and is_output(folder):
+            inside.runs.append(str(folder.relative_to(path)))
+            folders.clear()
+            continue
+        linked = [name for name in folders if (folder / name).is_symlink()]
+        inside.hidden.extend(str((folder / name).relative_to(path)) for name in folders if name.startswith("."))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in [*files, *linked]:
             file = folder / name
             if name.startswith("."):
-                continue
-            if file.suffix.lower() in PICTURES and file.is_file():
-                pictures.append(file)
+                inside.hidden.append(str(file.relative_to(path)))
+            elif file.suffix.lower() in PICTURES and file.is_file():
+                inside.pictures.append(file)
             else:
-                others.append(str(file.relative_to(path)))
-    return sorted(pictures), sorted(others)
+                inside.others.append(str(file.relative_to(path)))
+    return Inside(sorted(inside.pictures), sorted(inside.others), sorted(inside.runs), sorted(inside.hidden))
 
 
-def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[str]) -> Iterator[Array]:
-    """The pictures in chunks; at the end `facts` holds what was done to how many."""
+def _instead(inside: Inside) -> str:
+    """What a folder without pictures holds."""
+    if inside.others:
+        return f"it holds {listed(inside.others)}"
+    if inside.runs:
+        return f"it holds vaelab's own runs, whose pictures are passed over ({listed(inside.runs)})"
+    return f"it holds hidden files alone ({listed(inside.hidden)})" if inside.hidden else "it is empty"
+
+
+def _arrays(
+    files: list[Path], rows: int | None, reading: Reading, facts: list[str], cautions: list[str]
+) -> Iterator[Array]:
+    """The pictures in chunks; `facts` and `cautions` learn at the end what was done to how many, and what is lost."""
     marks: Counter[str] = Counter()
     size = _read(files[0], reading.grey)[0].shape
     at_once = rows_at_once(rows, math.prod(size))
@@ -79,12 +109,14 @@ def _arrays(files: list[Path], rows: int | None, reading: Reading, facts: list[s
             picture, done = _read(file, reading.grey)
             if picture.shape != size:
                 raise UnreadableFile(
-                    f"{file} has {_pixels(picture.shape)} pixels and {files[0].name} {_pixels(size)}; give images of "
+                    f"{file} has {_pixels(picture.shape)} pixels and {files[0]} has {_pixels(size)}; give images of "
                     "one size"
                 )
             pictures.append(picture)
             marks.update(done)
         yield np.stack(pictures)
+    if pages := marks.pop(PAGE, 0):
+        cautions.append(f"read the first page of every .tif file, and left out {counted(pages, 'other page')}")
     facts += [what.format(counted(count, "picture")) for what, count in marks.items()]
 
 
@@ -123,7 +155,8 @@ def _as_seen(picture: "Image", background: int) -> tuple[Array, list[str]]:
 
     done = []
     if getattr(picture, "is_animated", False):
-        done.append("read the first frame of {}")
+        pages = getattr(picture, "n_frames", 1) - 1
+        done += [PAGE] * pages if picture.format == "TIFF" else ["read the first frame of {}"]
     if _orientation(picture) in TURNED:
         picture = ImageOps.exif_transpose(picture)
         done.append("turned {} by the orientation in the file")
