@@ -26,7 +26,7 @@ from vaelab.runs.schema import is_inside, kinds_of
 from vaelab.runs.sizes import check_sizes, memory
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.runs.trust import check_config, with_own_study
-from vaelab.training import CheckpointIO
+from vaelab.training import CheckpointIO, checkpoints
 
 CONF = ROOT / "conf"
 RUN = (
@@ -114,10 +114,15 @@ def test_a_hostile_run_is_refused_and_touches_nothing_outside(name, place):
 
 
 @pytest.mark.parametrize("name", ["study elsewhere", "last checkpoint nowhere"])
-def test_what_a_resumed_run_writes_stays_in_its_folder(name, place):
+def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch):
     HOSTILE[name](place / "run", place / "outside")
-    before = contents(place / "outside")
+    before, names = contents(place / "outside"), []
+    read = checkpoints.read_checkpoint
+    monkeypatch.setattr(
+        checkpoints, "read_checkpoint", lambda path, *more: names.append(path.name) or read(path, *more)
+    )
     resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
+    assert names == ["best.ckpt"]  # last.ckpt was read once, when it was checked
     assert (place / "run" / "metrics.json").is_file()
     assert contents(place / "outside") == before
     assert sorted(path.name for path in place.iterdir()) == ["outside", "run"]

