@@ -281,6 +281,7 @@ def run(
     from lightning.pytorch import seed_everything
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
+    from vaelab.data.limits import check_limits, what_is_scored
     from vaelab.runs.environment import write_environment
     from vaelab.runs.folder import write_json, write_metrics
     from vaelab.runs.load import check_data
@@ -288,6 +289,7 @@ def run(
     from vaelab.training import (
         CheckpointIO,
         companions,
+        fit,
         keep_memory,
         quiet_lightning,
         rewind,
@@ -320,6 +322,7 @@ def run(
             _convert_="all",
         )
         check_parallel(cfg, trainer)
+        check_limits(trainer, data)
         threads = cfg.get("threads") or worthwhile_threads(
             module, data.batch_size, cfg.objective.get("samples", 1), trainer.num_devices
         )
@@ -338,7 +341,8 @@ def run(
         if content is not None:
             check_data(content, config)
         if not rank():
-            write_json(folder / "data.json", data.describe() | ({"read": data.read_report} if data.read_report else {}))
+            described = data.describe() | what_is_scored(trainer, data)
+            write_json(folder / "data.json", described | ({"read": data.read_report} if data.read_report else {}))
             write_environment(folder, sys.argv, threads)
         if content is not None and not content["global_step"]:
             checkpoint = None  # nothing was trained yet: to start from the same seed gives the same run
@@ -351,7 +355,7 @@ def run(
         if trainer.world_size > 1 and not rank():
             os.environ[STARTED_BY] = str(os.getpid())
         with companions(trainer), written_or_said():
-            trainer.fit(module, data, ckpt_path=checkpoint)
+            fit(trainer, module, data, checkpoint)
             stopping.stop()
             metrics, notes = score_best(trainer, module, data)
             stopping.stop()

@@ -213,6 +213,34 @@ def test_changed_data_do_not_replace_the_report(runs, tmp_path):
     assert json.loads((copy / "evaluation_changed.json").read_text())["overrides"] == "noise_std=0.2 seed=3"
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "encode", "compare"])
+def test_a_full_standard_output_is_a_warning_if_the_file_is_whole(verb, runs, tmp_path, monkeypatch, caplog):
+    copy, file = shutil.copytree(runs["gaussian"], tmp_path / "copy"), tmp_path / "z.npz"
+    (copy / "evaluation.json").unlink(missing_ok=True)
+    arguments, written = {
+        "evaluate": (["--samples", "5"], copy / "evaluation.json"),
+        "encode": (["test", "-o", str(file)], file),
+        "compare": (["-o", str(tmp_path / "out")], tmp_path / "out" / "summary.md"),
+    }[verb]
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        main([verb, str(copy), *arguments])
+        monkeypatch.undo()
+    assert written.is_file()
+    assert "standard output cannot be written (No space left on device), but the results are in" in caplog.text
+    assert str(written if verb != "compare" else written.parent) in caplog.text
+
+
+def test_a_table_that_is_in_no_file_must_be_printed(runs, monkeypatch):
+    full = open("/dev/full", "w")  # noqa: SIM115  # its end fails too
+    monkeypatch.setattr("sys.stdout", full)
+    with pytest.raises(SystemExit, match="no room left"):
+        main(["compare", str(runs["gaussian"])])
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No space"):
+        full.close()
+
+
 def test_whoever_reads_the_table_may_stop_early(runs, tmp_path):
     copy = shutil.copytree(runs["gaussian"], tmp_path / "copy")
     (copy / "evaluation.json").unlink(missing_ok=True)

@@ -1,8 +1,10 @@
 """How a run ends: once it is trained, nothing that is shown or written afterwards makes it fail."""
 
+import builtins
 import json
 import math
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,13 @@ from lightning.pytorch import Callback
 
 from runner import SHORT, TINY, compose_config
 from train import train
+from vaelab import load_run
+from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
 from vaelab.runs.folder import format_metrics, format_summary
 from vaelab.runs.state import read_state
+from vaelab.sweeps.rows import read_row
+from vaelab.training import LastCheckpoint
 
 TERMS = ("elbo", "kl")
 HERE = Path(__file__).stem
@@ -41,6 +47,18 @@ class FailsAtTheTest(Callback):
         raise RuntimeError("no room for the test split")
 
 
+class FailsAtTheEnd(Callback):
+    """Raises, or ends the process, when training is over, or earlier."""
+
+    def __init__(self, hook, kind="RuntimeError"):
+        setattr(self, hook, self.fail)
+        self.error = getattr(builtins, kind)("my own mistake")
+
+    def fail(self, trainer, *_, stage="fit"):
+        if stage == "fit":
+            raise self.error
+
+
 class WithoutTest(Sine):
     """A user's data without a test split."""
 
@@ -57,11 +75,20 @@ class WithoutVal(Sine):
         vars(self).pop("val", None)
 
 
+def strict_json(path):
+    """What a reader finds that knows JSON alone, which has no NaN and no Infinity."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
 def ended(folder, *keys, capsys):
     """-> the final numbers of a run that must be done, and what it printed."""
     train(compose_config(folder, *SHORT, *TINY, *keys))
     assert read_state(folder).state == "done"
-    return json.loads((folder / "metrics.json").read_text()), capsys.readouterr().out
+    return strict_json(folder / "metrics.json"), capsys.readouterr().out
 
 
 def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
@@ -69,8 +96,12 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
     assert metrics["val/mse"] == 0.5
     assert metrics["val/by/class/3"] == 2
     assert metrics["val/dimension_59"] == 59
-    assert math.isnan(metrics["val/never"])
-    assert metrics["coverage"] == math.inf
+    assert metrics["val/never"] is None
+    assert metrics["coverage"] is None
+    row = read_row(tmp_path)
+    assert (row.state, row.metrics["val/mse"]) == ("done", 0.5)
+    assert math.isnan(row.metrics["val/never"])
+    assert math.isnan(load_run(tmp_path).metrics["coverage"])
     assert re.search(rf"^elbo +{metrics['val/elbo']:.3f} +{metrics['test/elbo']:.3f}$", printed, re.M)
     assert re.search(r"^val/mse +0\.5$", printed, re.M)
     assert re.search(r"^val/never +nan$", printed, re.M)
@@ -107,6 +138,68 @@ def test_a_run_explains_which_numbers_are_missing(keys, said, splits, tmp_path, 
     assert {path.name for path in tmp_path.rglob("*.ckpt")} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}
     if "nothing was trained" in said or "_val_" in keys:
         assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "SystemExit"])
+@pytest.mark.parametrize("hook", ["on_train_end", "on_fit_end", "teardown"])
+def test_a_callback_that_fails_after_the_last_step_costs_nothing(hook, kind, tmp_path, capsys, caplog):
+    mine = f"+callbacks.mine={{_target_:{HERE}.FailsAtTheEnd,hook:{hook},kind:{kind}}}"
+    metrics, printed = ended(tmp_path, mine, "callbacks.last.seconds=null", capsys=capsys)
+    assert "a callback failed after the last step" in caplog.text
+    assert "my own mistake" in caplog.text
+    last = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 4
+    assert last["position"]
+    assert math.isfinite(metrics["test/elbo"])
+    assert "nats per example" in printed
+
+
+@pytest.mark.parametrize(
+    ("hook", "kind"),
+    [
+        ("on_train_epoch_end", "RuntimeError"),
+        ("on_train_batch_end", "SystemExit"),
+        ("on_train_end", "KeyboardInterrupt"),
+    ],
+)
+def test_a_callback_that_fails_before_the_end_or_is_interrupted_ends_the_run(hook, kind, tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises((RuntimeError, SystemExit)):
+            train(
+                compose_config(
+                    tmp_path,
+                    *SHORT,
+                    *TINY,
+                    f"+callbacks.mine={{_target_:{HERE}.FailsAtTheEnd,hook:{hook},kind:{kind}}}",
+                )
+            )
+    finally:
+        signal.signal(signal.SIGINT, handler)  # which Lightning leaves ignored
+    assert read_state(tmp_path).state == "failed"
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_at_the_end_still_ends_the_run(tmp_path, monkeypatch):
+    written = LastCheckpoint.write
+
+    def full(self, trainer):
+        if trainer.global_step:
+            raise OSError(28, "No space left on device")
+        written(self, trainer)
+
+    monkeypatch.setattr(LastCheckpoint, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        train(compose_config(tmp_path, *SHORT, *TINY, "callbacks.last.seconds=null"))
+    assert read_state(tmp_path).state == "failed"
+
+
+@pytest.mark.parametrize("part", [True, False])
+def test_data_json_says_if_only_a_part_was_scored(part, tmp_path, capsys):
+    ended(tmp_path, "data.eval_batch_size=4", f"trainer.limit_val_batches={1 if part else 1.0}", capsys=capsys)
+    described = json.loads((tmp_path / "data.json").read_text())
+    found = {key: value for key, value in described.items() if key.endswith("_scored")}
+    assert found == ({"val_scored": "first 4 of 7"} if part else {})
 
 
 def test_columns_never_touch():

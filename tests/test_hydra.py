@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 
 from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES, passed_on
@@ -281,7 +282,13 @@ def test_relative_paths_mean_the_folder_where_they_were_typed(tmp_path):
     (tmp_path / "drop").mkdir()
     config = OmegaConf.create(
         {
-            "data": {"path": "rows.npy", "parts": ["./rows.npy", "gone.npy"], "missing": "drop", "root": None},
+            "data": {
+                "path": "rows.npy",
+                "parts": ["./rows.npy", "gone.npy"],
+                "missing": "drop",
+                "root": None,
+                "folders": ["drop"],
+            },
             "callbacks": {"best": {"dirpath": "best"}, "own": {"dirpath": "/there"}, "none": None},
             "logger": {"save_dir": "~/logs", "name": "rows.npy", "version": "???"},
             "trainer": {"default_root_dir": "root", "plugins": [{"log_dir": "plugin"}]},
@@ -293,6 +300,7 @@ def test_relative_paths_mean_the_folder_where_they_were_typed(tmp_path):
         "parts": [f"{tmp_path}/rows.npy", "gone.npy"],
         "missing": "drop",  # a word, though a folder is called so
         "root": None,
+        "folders": [f"{tmp_path}/drop"],
     }
     assert config.callbacks == {"best": {"dirpath": f"{tmp_path}/best"}, "own": {"dirpath": "/there"}, "none": None}
     assert config.logger.save_dir == os.path.expanduser("~/logs")
@@ -311,7 +319,17 @@ def test_a_number_of_cells_that_makes_no_sense(given):
         side_by_side(given)
 
 
-def test_an_error_names_a_missing_package_and_how_to_install_it():
+def test_a_value_that_needs_quotes_is_told_so():
+    with pytest.raises(HydraException) as error:
+        OverridesParser.create().parse_overrides(["data.path=größe/t.csv"])
+    assert "put a value with spaces, commas, brackets, ~ or letters beyond ASCII into quotes" in one_sentence(
+        error.value
+    )
+    (override,) = OverridesParser.create().parse_overrides(["data.path='größe/t.csv'"])
+    assert override.value() == "größe/t.csv"
+
+
+def test_a_package_that_is_missing_is_named_with_its_cure():
     check_installed("this test", "pytest")
     with pytest.raises(ValueError, match=r"hydra/sweeper=optuna needs no_such, .*; run pip install -c .*\[sweep\]'$"):
         check_installed("hydra/sweeper=optuna", "no_such")

@@ -21,6 +21,8 @@ COMPARE = "which configuration is best, and how sure is that: runs and sweeps si
 LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
+log = logging.getLogger(__name__)
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence."""
@@ -122,7 +124,7 @@ def run_verb(options: argparse.Namespace) -> None:
     if options.verb == "compare":
         from vaelab.sweeps.summary import summarise
 
-        print(summarise(options.run, options.output)[1])
+        _show(summarise(options.run, options.output)[1], options.output)
         return
     import torch
 
@@ -145,7 +147,25 @@ def run_verb(options: argparse.Namespace) -> None:
         written = latents.sample(run, options.n, output, options.show, options.seed)
     else:
         shown = latents.traverse(run, output, options.steps, options.span, options.latents)
-    print(f"{output}  {shown if options.verb == 'traverse' else f'{written} rows'}")
+    _show(f"{output}  {shown if options.verb == 'traverse' else f'{written} rows'}", output)
+
+
+def _show(text: str, *written: Path | None) -> None:
+    """Prints what a verb has found. If it is in files already, a full standard output is a warning.
+
+    Raises:
+        OSError: it cannot be printed and is in no file, or whoever read has seen enough.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if not any(written):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the end of the process would try again
+        files = ", ".join(str(path) for path in written if path)
+        log.warning("standard output cannot be written (%s), but the results are in %s", error.strerror, files)
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
@@ -162,8 +182,8 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
         except (ValueError, OSError) as error:
             problems.append(error)
     if reports:
-        print(format_reports(list(reports), list(reports.values())))
-        print("", *(f"written {path}" for path in written), sep="\n")
+        table = format_reports(list(reports), list(reports.values()))
+        _show("\n".join([table, "", *(f"written {path}" for path in written)]), *written)
     if problems:
         raise problems[0]
 

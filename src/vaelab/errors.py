@@ -54,8 +54,8 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
         return f"{match[1]} has several values, which is a sweep; add -m to train one run for each"
     if type(error).__name__ in ("OverrideParseException", "LexerNoViableAltException"):
         return (
-            f"the command line cannot be read ({text.splitlines()[0]}); put a value with spaces, commas, brackets or ~ "
-            "into quotes of its own, as in 'data.root=\"~/my images\"'"
+            f"the command line cannot be read ({text.splitlines()[0]}); put a value with spaces, commas, brackets, ~ "
+            "or letters beyond ASCII into quotes of its own, as in 'data.root=\"~/my images\"'"
         )
     if text.startswith("Config group override must be"):
         return (

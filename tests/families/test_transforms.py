@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 from vaelab.families import (
@@ -156,3 +157,34 @@ def test_bernoulli_scores_grey_values_by_its_formula(grad_mode, spread):
     with torch.set_grad_enabled(grad_mode):
         assert_close(Bernoulli((8,))(logits).log_prob(values), exact, rtol=1e-9, atol=1e-9)
         assert Bernoulli((8,))(logits).log_prob(values.where(values < 0.9, math.nan)).isnan().any()
+
+
+@pytest.mark.parametrize("grad_mode", [True, False])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
+def test_bernoulli_refuses_whole_numbers_other_than_0_and_1(dtype, grad_mode):
+    torch.manual_seed(7)
+    logits, binary = torch.randn(B, 8), torch.randint(0, 2, (B, 8))
+    with torch.set_grad_enabled(grad_mode):
+        bernoulli = Bernoulli((8,))(logits)
+        assert_close(bernoulli.log_prob(binary.to(dtype)), bernoulli.log_prob(binary.float()))
+        assert_close(bernoulli.base_dist.log_prob(binary.to(dtype)), bernoulli.base_dist.log_prob(binary.float()))
+        assert_close(bernoulli.log_prob(binary.bool()), bernoulli.log_prob(binary.float()))
+        for wrong in (2, 127, *(() if dtype == torch.uint8 else (-1,))):
+            values = binary.to(dtype)
+            values[3, 5] = wrong
+            for distribution in (bernoulli, bernoulli.base_dist):
+                with pytest.raises(ValueError, match=rf"^binary targets must be 0 or 1, but one is {wrong}; [^.]*$"):
+                    distribution.log_prob(values)
+
+
+def test_whole_numbers_are_not_looked_at_while_operations_are_traced():
+    logits, values = torch.randn(B, 8), torch.randint(0, 2, (B, 8))
+
+    def log_p(logits, values):
+        return Bernoulli((8,))(logits).log_prob(values)
+
+    expected = log_p(logits, values)
+    assert_close(vmap(log_p)(logits, values), expected)
+    assert_close(make_fx(log_p)(logits, values)(logits, values), expected)
+    assert_close(torch.jit.trace(log_p, (logits, values), check_trace=False)(logits, values), expected)
+    assert_close(torch.compile(log_p, backend="eager", fullgraph=True)(logits, values), expected)

@@ -8,26 +8,19 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
+from hydra_plugins.vaelab_sweeps.grid import check_values
+from hydra_plugins.vaelab_sweeps.sweep import Sweep
 from vaelab.runs.state import State, read_state, recorded, write_state
 from vaelab.stopping import Stopped
 from vaelab.sweeps import process
-from vaelab.sweeps.cells import (
-    LONGEST,
-    Cell,
-    cell_name,
-    cells_in,
-    claim,
-    free_name,
-    packages,
-    quoted,
-    run_cell,
-    shared_folders,
-    varying,
-)
+from vaelab.sweeps.cells import Cell, cells_in, claim, packages, quoted, run_cell
+from vaelab.sweeps.names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
 from vaelab.sweeps.process import Setting, run_script
 
 CELLS = [("model=gaussian", "+data.extra=3", "latent_dim=2"), ("model=gaussian", "+data.extra=3", "latent_dim=10")]
@@ -74,6 +67,70 @@ def test_values_that_are_spelled_alike_in_names_have_two_folders(tmp_path):
     assert names[0] == names[3] == "data.path=a_b.npy"
     assert len(set(names)) == 3
     assert all(name.startswith("data.path=a_b.npy") for name in names)
+
+
+def test_quotes_of_a_path_are_no_part_of_a_name():
+    cells = [("data.path='/my data/a,1.npy'",), ("data.path='/my data/b/it\\'s.npy'",), ("data.path=/my data/c.npy",)]
+    shared = shared_folders(cells, ["data.path"])
+    names = [cell_name(cell, ["data.path"], shared) for cell in cells]
+    assert names == ["data.path=a,1.npy", "data.path=b_it's.npy", "data.path=c.npy"]
+
+
+def test_no_folder_has_the_name_of_another_combination(tmp_path):
+    cells = [(f"data.path={path}",) for path in ("p/x.npy", "q/x.npy", "p_x.npy")]
+    several = alike(cells, ["data.path"], {})
+    assert several == {"data.path=p_x.npy"}
+    names = [free_name(tmp_path, cell_name(cell, [], {}), cell, [], several) for cell in cells]
+    assert names[1] == "data.path=q_x.npy"
+    assert len({*names, "data.path=p_x.npy"}) == 4
+    assert alike(cells[:2] * 2, ["data.path"], {}) == set()
+
+
+def test_a_combination_that_is_another_ones_cell_is_named():
+    first = ("model=gaussian", "data.path=a.npy")
+    assert merged(("model=gaussian", "data.path=copy.npy"), first) == (
+        "data.path=copy.npy is the cell data.path=a.npy: the same data"
+    )
+    assert merged((*first, "seed=0x1"), (*first, "seed=1")) == "seed=0x1 is the cell seed=1: the same settings"
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ("data.path=glob(*.npy)", r"glob\(\*.npy\) matches no option; glob looks for .* as in data.path=a.npy,b.npy"),
+        ("model=glob(x*)", r"glob\(x\*\) matches no option of model; use one of gaussian, bernoulli"),
+        ("latent_dim=range(5,5)", r"latent_dim=range\(5,5\) gives no value"),
+    ],
+)
+def test_a_key_without_a_value_is_refused(given, answer):
+    options = {"model": ["gaussian", "bernoulli"]}
+    loader = SimpleNamespace(get_group_options=lambda group, **_: options.get(group, []))
+    parser = OverridesParser.create(config_loader=loader)
+    check_values(parser.parse_overrides(["model=gaussian,bernoulli", "seed=1", "model=glob(g*)"]), loader)
+    with pytest.raises(ValueError, match=answer):
+        check_values(parser.parse_overrides([given]), loader)
+
+
+def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("hydra_plugins.vaelab_sweeps.sweep.identity", lambda cfg, whole: whole.content)
+    content = {"p/x.npy": "a", "q/x.npy": "b", "p_x.npy": "b"}
+
+    def compose(overrides, number):
+        found = content[overrides[0].removeprefix("data.path=")]
+        hydra = {"overrides": {"task": overrides}, "sweep": {"subdir": "auto"}}
+        return OmegaConf.create({"content": found, "hydra": hydra})
+
+    sweep = object.__new__(Sweep)
+    sweep.folder, sweep.revision, sweep.numbers, sweep.first, sweep.compose = tmp_path, None, {}, {}, compose
+    batch = [[f"data.path={path}"] for path in content]
+    cells = sweep.cells(batch, ["data.path"], range(3))
+    assert [cell.config for cell in cells] == ["a", "b", "b"]
+    assert cells[1].folder == cells[2].folder
+    assert cells[1].folder.name == "data.path=q_x.npy"
+    assert cells[0].folder.name.startswith("data.path=p_x.npy…")
+    assert caplog.messages == ["data.path=p_x.npy is the cell data.path=q/x.npy: the same data"]
+    assert sweep.cells(batch[:1] * 2, ["data.path"], range(2)) == [cells[0]] * 2
+    assert len(caplog.messages) == 1
 
 
 def test_the_packages_of_a_config():

@@ -8,6 +8,7 @@ import pytest
 
 from hydra_plugins.vaelab_sweeps.identity import filled_in, identity
 from runner import compose_config
+from vaelab.runs.state import State, write_state
 from vaelab.sweeps.identity import config_hash, flat
 
 
@@ -37,8 +38,10 @@ def test_settings_that_affect_no_number_do_not_change_the_hash():
     assert config_hash(config) != config_hash(config | {"seed": 2})
 
 
-@pytest.mark.parametrize("key", ["path", "root", "file", "of_mine"])
-@pytest.mark.parametrize("suffix", [".npy", ""])
+@pytest.mark.parametrize(
+    ("key", "suffix"),
+    [(key, suffix) for key in ("path", "root", "file") for suffix in (".npy", "")] + [("own", ".npy")],
+)
 def test_data_are_known_by_their_content(key, suffix, files):
     a, b, copy, absolute, home = hashes(
         files,
@@ -107,20 +110,61 @@ def test_linked_folders_are_read_and_loops_end(files):
     assert x == y != z
 
 
-def test_runs_inside_a_folder_of_data_do_not_count_as_data(files):
+def test_runs_and_sweeps_in_a_folder_of_data_are_no_data(files):
     (before,) = hashes(files, {"root": "a"})
-    for mark in (".lock", "state.json", "multirun.yaml"):
-        (files / "a" / "runs" / mark).mkdir(parents=True)
-        (files / "a" / "runs" / mark / mark).touch()
-        (files / "a" / "runs" / mark / "metrics.json").write_text(mark)
+    sweep = "hydra:\n  sweeper:\n    _target_: hydra_plugins.vaelab_sweeps.grid.GridSweeper\n"
+    for place, mark in {"cell": "state.json", "sweep": "multirun.yaml", "begun": ".hydra/hydra.yaml"}.items():
+        (files / "a" / place / "below").mkdir(parents=True)
+        (files / "a" / place / mark).parent.mkdir(exist_ok=True)
+        (files / "a" / place / mark).write_text(sweep)
+        (files / "a" / place / "below" / "metrics.json").write_text(place)
+    (files / "a" / ".lock").touch()  # of a download
+    write_state(files / "a" / "cell", State("pending", overrides=("seed=1",)))
     assert hashes(files, {"root": "a"}) == [before]
 
 
-def test_a_word_is_not_replaced_by_the_content_of_an_empty_folder_of_that_name(files):
+@pytest.mark.parametrize("top", [True, False])
+@pytest.mark.parametrize("mark", ["state.json", ".lock", "multirun.yaml"])
+def test_files_that_are_called_like_those_of_a_run_hide_no_data(mark, top, files):
+    """A data set of Hugging Face has a state.json."""
+    folder = files / "a" if top else files / "a" / "train"
+    folder.mkdir(exist_ok=True)
+    (folder / mark).write_text('{"_fingerprint": "3f1c", "_split": "train"}')
+    np.save(folder / "rows.npy", np.zeros(3))
+    (before,) = hashes(files, {"root": "a"})
+    np.save(folder / "rows.npy", np.ones(3))
+    assert hashes(files, {"root": "a"}) != [before]
+
+
+def test_the_folder_of_data_itself_is_never_left_out(files):
+    write_state(files / "a", State("done"))
+    (before,) = hashes(files, {"root": "a"})
+    np.save(files / "a" / "rows.npy", np.ones(3))
+    assert hashes(files, {"root": "a"}) != [before]
+
+
+def test_words_stay_words_though_a_folder_is_called_so(files):
     """Empty files and folders hold no data, so they never stand for each other."""
     (files / "train").mkdir()
     (files / "val").mkdir()
     assert len(set(hashes(files, {"split": "train"}, {"split": "val"}, {"split": "test"}))) == 3
+
+
+def test_words_that_files_and_folders_are_called_by_differ_whatever_those_hold(files):
+    """`data.missing=drop,refuse` are two cells; a word may name data all the same, so its content counts too."""
+    assert len(set(hashes(files, {"missing": "a"}, {"missing": "copy"}, {"missing": "b"}))) == 3
+    (before,) = hashes(files, {"part": "a"})
+    np.save(files / "a" / "rows.npy", np.ones((7, 3)))
+    assert hashes(files, {"part": "a"}) != [before]
+
+
+@pytest.mark.parametrize("text", ["a.npy,b.npy", "a.npy, b.npy", "file://{}/a.npy"])
+def test_lists_in_a_text_and_addresses_of_files_stand_for_contents(text, files):
+    given = {"sources": text.format(files)}
+    (before,) = hashes(files, given)
+    assert hashes(files, {"sources": given["sources"].replace("a.npy", "copy.npy")}) == [before]
+    np.save(files / "a.npy", np.ones((7, 3)))
+    assert hashes(files, given) != [before]
 
 
 def test_what_cannot_be_read_is_known_by_its_path(files, tmp_path):

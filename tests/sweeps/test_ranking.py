@@ -1,12 +1,15 @@
 """Which runs share a table, and which repeat a configuration."""
 
+import math
+
 import pytest
 
 from run_folders import MNIST, write_run
 from vaelab.runs.state import State, write_state
 from vaelab.sweeps.ranking import groups_of, why_not
 from vaelab.sweeps.rows import read_rows
-from vaelab.sweeps.tables import as_text
+from vaelab.sweeps.statistics import Interval
+from vaelab.sweeps.tables import as_text, format_interval
 
 
 def titles(folder):
@@ -34,6 +37,36 @@ def test_a_title_names_two_of_many_keys(tmp_path):
         data = MNIST | {"splits": f"drawn by seed {value}", "validation": value, "test": value, "train": "same"}
         write_run(tmp_path / value, -1.0, (), data)
     assert titles(tmp_path)[1] == "log-density per image of MNIST (splits: drawn by seed 8; validation: 8; 1 more)"
+
+
+def test_a_title_names_what_people_can_read_before_checksums(tmp_path):
+    for place, (checksum, splits) in enumerate([("d799", "50,000"), ("0bad", "50,000"), ("cafe", "4,000")]):
+        write_run(tmp_path / str(place), -1.0, (), MNIST | {"val_checksum": checksum, "splits": splits})
+    assert titles(tmp_path) == [
+        "log-density per image of MNIST (splits: 4,000)",
+        "log-density per image of MNIST (splits: 50,000; val_checksum: 0bad)",
+        "log-density per image of MNIST (splits: 50,000; val_checksum: d799)",
+    ]
+
+
+def test_a_part_of_a_split_shares_no_ranking_with_all_of_it(tmp_path):
+    write_run(tmp_path / "part", -1.0, (), MNIST | {"val_scored": "first 1000 of 3000"})
+    write_run(tmp_path / "all", -2.0, (), MNIST)
+    assert titles(tmp_path) == [
+        "log-density per image of MNIST (val_scored: all)",
+        "log-density per image of MNIST (val_scored: first 1000 of 3000)",
+    ]
+
+
+def test_a_trial_run_is_not_compared(tmp_path):
+    write_run(tmp_path / "trial", -1.0, (), MNIST | {"fast_dev_run": "2 minibatches"})
+    write_run(tmp_path / "whole", -2.0, (), MNIST)
+    rows = read_rows([tmp_path])
+    assert len(groups_of(rows)) == 1
+    assert {row.folder.name: why_not(row) for row in rows} == {
+        "trial": "trainer.fast_dev_run only tries a few minibatches",
+        "whole": "",
+    }
 
 
 def test_a_run_of_an_older_version_has_a_table_of_its_own(tmp_path):
@@ -113,7 +146,26 @@ def test_the_fit_ranks_configurations_with_different_seeds(tmp_path):
     (group,) = groups_of(read_rows([tmp_path]))
     assert [each.values["model"] for each in group.configurations] == ["better", "worse", "worst"]
     assert list(group.to_best.centre) == sorted(group.to_best.centre, reverse=True)
-    assert "by a fit of configuration + seed" in " ".join(as_text(read_rows([tmp_path])).split())
+    text = " ".join(as_text(read_rows([tmp_path])).split())
+    assert "The configurations have different seeds, so they are ranked by a fit of configuration + seed" in text
+    assert "ranked by the mean of val/elbo, or by the fit if a sentence below the table says so" in text
+    assert "configurations are ranked by val/elbo." not in text
+
+
+def test_equal_scores_show_no_sign(tmp_path):
+    for name in "ab":
+        for seed in (1, 2, 3):
+            write_run(tmp_path / f"{name}{seed}", -float(seed), (f"model={name}", f"seed={seed}"))
+    text = as_text(read_rows([tmp_path]))
+    assert text.splitlines()[3].endswith("  0.000 [0.000, 0.000]")
+    assert "-0.000" not in text
+    assert "configurations are ranked by val/elbo." in " ".join(text.split())
+
+
+def test_a_number_keeps_its_sign_unless_it_rounds_to_nothing():
+    assert format_interval(Interval(-0.0004, -0.0004, -0.0004)) == "0.000 [0.000, 0.000]"
+    assert format_interval(Interval(-0.0006, math.nan, math.nan)) == "-0.001"
+    assert format_interval(Interval(-1e-5, -2e-5, 0.0)) == "-0.000010 [-0.000020, 0.000000]"
 
 
 def test_configurations_that_share_no_seeds_are_compared_by_their_means(tmp_path):

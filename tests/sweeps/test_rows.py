@@ -10,6 +10,7 @@ import pytest
 
 from run_folders import MNIST, write_object, write_run
 from vaelab.runs.state import State, write_state
+from vaelab.sweeps.ranking import why_not
 from vaelab.sweeps.rows import LARGEST_FILE, read_row, read_rows
 from vaelab.sweeps.summary import summarise
 
@@ -67,7 +68,7 @@ BROKEN = {
     "a list": ("metrics", text("[1, 2]"), "metrics.json must hold a JSON object, but holds [1, 2]"),
     "a number as text": ("metrics", number("val/elbo", "-1.5"), "must be a number, but is '-1.5'"),
     "a truth value": ("metrics", number("val/elbo", True), "'val/elbo' in metrics.json must be a number, but is True"),
-    "no value": ("metrics", number("test/kl", None), "'test/kl' in metrics.json must be a number, but is None"),
+    "a list of null": ("metrics", number("test/kl", [None]), "must be a number, but is [None]"),
     "a list as number": ("metrics", number("val/elbo", [[-1.0]]), "must be a number, but is [[-1.0]]"),
     "an object as number": ("metrics", number("val/elbo", {"a": {"b": 1}}), "must be a number, but is {'a': {'b': 1}}"),
     "too many numbers": ("metrics", changed(**{f"t{i}": 0.0 for i in range(2000)}), "at most 1000 numbers"),
@@ -122,6 +123,14 @@ def test_a_run_without_state_or_numbers_is_pending(tmp_path):
         write_state(tmp_path / name, State(state))
     rows = {row.folder.name: (row.state, row.reason) for row in read_rows([tmp_path])}
     assert rows == {"new": ("pending", ""), "killed": ("pending", "was killed")}
+
+
+def test_null_is_a_number_that_is_not_finite(tmp_path):
+    write_run(tmp_path / "own", -1.0, **{"val/mine": None})
+    write_run(tmp_path / "lost", -1.0, **{"val/elbo": None})
+    rows = {row.folder.name: row for row in read_rows([tmp_path])}
+    assert {name: why_not(row) for name, row in rows.items()} == {"own": "", "lost": "its val/elbo is nan"}
+    assert math.isnan(rows["own"].metrics["val/mine"])
 
 
 def test_a_folder_that_may_not_be_read_is_a_row(tmp_path, monkeypatch):

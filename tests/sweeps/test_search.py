@@ -1,6 +1,7 @@
 """Search: what is drawn, what is done with it, and that it goes on."""
 
 import csv
+import json
 import math
 import signal
 import time
@@ -10,14 +11,23 @@ import optuna
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
+from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, check_searchable, distribution
 from runner import SHORT, TINY, run_train, start_train
 from vaelab.figures.search import Search
 from vaelab.runs.state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
-from vaelab.sweeps.search import DATA_AND_FILES, evaluate, is_pruned, open_study, storage, write_results
+from vaelab.sweeps.search import (
+    DATA_AND_FILES,
+    check_comparable,
+    evaluate,
+    is_pruned,
+    open_study,
+    storage,
+    write_results,
+)
 from vaelab.training import PruneTrial
 
 SEARCH = (
@@ -110,6 +120,54 @@ def test_a_trial_of_the_values_of_a_pruned_one_is_pruned(tmp_path):
     assert read_state(cells[0].folder).reason == "pruned after epoch 4"
     assert is_pruned(study, 1, cells[0])
     assert not is_pruned(study, 0, cells[1])
+
+
+def finished(folder, name, **data):
+    """A finished cell whose numbers are of these data."""
+    cell = claim(folder, name, [f"model={name}"], name, None)
+    write_state(cell.folder, State("done", overrides=cell.overrides, config=name))
+    (cell.folder / "data.json").write_text(json.dumps({"data": "MNIST", **data}))
+    (cell.folder / "metrics.json").write_text('{"val/elbo": -45.0}')
+    return cell
+
+
+def test_a_search_ranks_only_what_compares(tmp_path):
+    study = optuna.create_study()
+    check_comparable(study, finished(tmp_path, "gaussian", measure="log-density", read="read from a"))
+    check_comparable(study, finished(tmp_path, "gaussian_full", measure="log-density", read="read from b"))
+    bernoulli = finished(tmp_path, "bernoulli", measure="log-probability")
+    with pytest.raises(ValueError, match=r"bernoulli has measure: log-probability, and .* has log-density; search"):
+        check_comparable(study, bernoulli)
+    with pytest.raises(ValueError, match=r"has measure: none, and the first"):
+        check_comparable(study, finished(tmp_path, "own"))
+    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first trial that ended has none"):
+        check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"))
+
+
+def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):
+    """The study is told the first score alone, and not the better one of another kind."""
+    cells = [finished(tmp_path, "gaussian", measure="log-density"), finished(tmp_path, "bernoulli", measure="other")]
+    sweeper, study = object.__new__(OptunaSweeper), optuna.create_study(direction="maximize")
+    sweeper.metric, sweeper.samples, sweeper.pruner = "val/elbo", 1, None
+    sweeper.all = SimpleNamespace(
+        cells=lambda *_: cells,
+        launch=lambda *_: None,
+        stopped=False,
+        folder=tmp_path,
+        compose=lambda _: OmegaConf.create(),
+    )
+    asked = [study.ask({"model": CategoricalDistribution(["gaussian", "bernoulli"])}) for _ in cells]
+    with pytest.raises(ValueError, match="compare like with like, but bernoulli has measure: other"):
+        sweeper._run(study, [(trial.number, trial.params) for trial in asked], [], ["model"])
+    assert [trial.value for trial in study.trials] == [-45.0, None]
+    assert cells[1].done
+
+
+@pytest.mark.parametrize("key", ["data", "data.path", "+data.root"])
+def test_a_search_over_data_is_refused(key):
+    check_searchable(["data.batch_size", "model", "latent_dim"])
+    with pytest.raises(ValueError, match=r"must have one value in a search, because scores on different data"):
+        check_searchable(["latent_dim", key])
 
 
 def test_a_run_is_evaluated_with_as_many_samples_as_are_asked_for(tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """Every combination of the values given: hydra/sweeper=grid."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 
 from hydra_plugins.vaelab_sweeps.sweep import Sweep
 
@@ -18,13 +20,15 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs every cell; -> the validation ELBO of each."""
-        from vaelab.sweeps.cells import varying
+        from vaelab.sweeps.names import varying
 
         context: Any = self.hydra_context
         parser = OverridesParser.create(config_loader=context.config_loader)
         given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        batches = self.split_arguments(parser.parse_overrides(given), self.max_batch_size)
-        combinations = [overrides for batch in batches for overrides in batch]
+        overrides = parser.parse_overrides(given)
+        check_values(overrides, context.config_loader)
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        combinations = [combination for batch in batches for combination in batch]
         sweep = Sweep(self.config, context, self.launcher)
         with sweep.running():
             cells = sweep.cells(combinations, varying(combinations), range(len(combinations)))
@@ -32,3 +36,19 @@ class GridSweeper(BasicSweeper):
             for batch in batches:
                 returned += sweep.launch(cells[len(returned) : len(returned) + len(batch)], batch)
         return returned
+
+
+def check_values(overrides: Sequence[Override], loader: Any) -> None:
+    """Raises a ValueError if a key has no value, so that there would be no cell."""
+    for override in overrides:
+        if not override.is_sweep_override() or next(override.sweep_string_iterator(), None) is not None:
+            continue
+        key, _, value = (override.input_line or "").partition("=")
+        if not isinstance(override.value(), Glob):
+            raise ValueError(f"{key}={value} gives no value, so there is nothing to run; give at least one")
+        if options := loader.get_group_options(key.lstrip("+~")):
+            raise ValueError(f"{value} matches no option of {key}; use one of {', '.join(options)}")
+        raise ValueError(
+            f"{value} matches no option; glob looks for options of a group, not for files; list the files, as in "
+            f"{key}=a.npy,b.npy"
+        )

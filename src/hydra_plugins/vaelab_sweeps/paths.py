@@ -1,38 +1,33 @@
 """Makes the relative paths of a config mean the folder where the command was typed."""
 
 import os
-import re
 from pathlib import Path
 
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 
 WRITTEN = ("dirpath", "save_dir", "default_root_dir", "log_dir")  # Lightning's keys of folders that it writes to
-READ = re.compile(r"(path|root|file|folder|dir)s?$")  # endings of the keys that name data
 
 
-def make_absolute(cfg: Container, here: str | Path, of_data: bool = False) -> None:
+def make_absolute(cfg: Container, here: str | Path, of_data: bool = False, name: str = "") -> None:
     """Makes a config's relative paths absolute: folders to write to, and files and folders of data that exist.
 
     Args:
         cfg: changed in place.
         here: the folder where the command was typed.
-        of_data: whether `cfg` is below `data`, where any text may be a path.
+        of_data: whether `cfg` is below `data`, where every text may be a path.
+        name: the key of `cfg`, which is that of its items too if it is a list.
     """
-    from vaelab.sweeps.identity import existing
+    from vaelab.sweeps.identity import existing, may_be_path
 
     keys = range(len(cfg)) if isinstance(cfg, ListConfig) else list(cfg.keys() if isinstance(cfg, DictConfig) else ())
     for key in keys:
         value = None if OmegaConf.is_missing(cfg, key) else cfg[key]
+        own = name if isinstance(cfg, ListConfig) else str(key)
         if isinstance(value, Container):
-            make_absolute(value, here, of_data or key == "data")
+            make_absolute(value, here, of_data or key == "data", own)
         elif not isinstance(value, str) or not value or key == "_target_":
             continue
-        elif of_data and _may_be_path(str(key), value) and (path := existing(value, Path(here))):
+        elif of_data and may_be_path(own, value) and (path := existing(value, Path(here))):
             cfg[key] = str(path)
         elif key in WRITTEN:
             cfg[key] = os.path.join(here, os.path.expanduser(value))
-
-
-def _may_be_path(key: str, value: str) -> bool:
-    """False for a word such as `drop`, though a folder may be called so."""
-    return bool(READ.search(key)) or "/" in value or "." in value

@@ -6,7 +6,7 @@ import math
 import os
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -94,6 +94,7 @@ class OptunaSweeper(Sweeper):
                 "nothing is searched over, because every key has one value; give some several, as in "
                 "'latent_dim=range(2,20)' 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
+        check_searchable(space)
         about = self._about(last, constants, space)
         with self.all.running():
             study = open_study(self.all.folder, self.direction, about)
@@ -121,7 +122,7 @@ class OptunaSweeper(Sweeper):
         from vaelab.sweeps.identity import PLACES
         from vaelab.sweeps.search import DATA_AND_FILES
 
-        same = {*PLACES, *(key for key in MOVABLE if key not in space)}
+        same = {*PLACES, *MOVABLE}
         about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
         about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
         if self.metric == "val/nll":
@@ -148,7 +149,7 @@ class OptunaSweeper(Sweeper):
 
         from vaelab import cli
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
-        from vaelab.sweeps.search import evaluate, is_pruned, readable
+        from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
         cells = self.all.cells(batch, [key_and_value(key)[0] for key in keys], [number for number, _ in trials])
@@ -158,7 +159,9 @@ class OptunaSweeper(Sweeper):
             if not cell.done:
                 if not self.all.stopped:  # otherwise it goes on with the sweep
                     study.tell(number, state=TrialState.FAIL)
-            elif is_pruned(study, number, cell):
+                continue
+            check_comparable(study, cell)
+            if is_pruned(study, number, cell):
                 study.tell(number, state=TrialState.PRUNED)
             else:
                 allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
@@ -192,6 +195,18 @@ class OptunaSweeper(Sweeper):
             **{f"pruner.{key}": value for key, value in self.pruner.items()},
         }
         return [f"+callbacks.prune.{key}={value}" for key, value in options.items()]
+
+
+def check_searchable(keys: Iterable[str]) -> None:
+    """Raises a ValueError if a search is over data, each with scores of its own."""
+    from vaelab.sweeps.cells import MOVABLE
+
+    for key in keys:
+        if key.lstrip("+") in ("data", *MOVABLE):
+            raise ValueError(
+                f"{key} must have one value in a search, because scores on different data do not compare; choose one, "
+                "or use hydra/sweeper=grid"
+            )
 
 
 def distribution(override: Override) -> Any:

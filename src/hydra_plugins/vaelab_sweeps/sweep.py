@@ -44,6 +44,7 @@ class Sweep:
         self.revision = git_revision()
         self.launched = 0
         self.numbers: dict[Path, int] = {}  # of the cells in this command, by folder
+        self.first: dict[str, list[str]] = {}  # hash of a config -> the overrides that had it first
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -90,28 +91,35 @@ class Sweep:
 
         A cell is named by `keys`, or by hydra.sweep.subdir. A config that already has a cell keeps that one.
         """
-        from vaelab.sweeps.cells import cells_in, claim, shared_folders
+        from vaelab.sweeps.cells import cells_in, claim
+        from vaelab.sweeps.names import alike, merged, shared_folders
 
         found, known = [], cells_in(self.folder)
         shared = shared_folders(batch, keys)
+        several = alike(batch, keys, shared)
         for number, overrides in zip(numbers, batch, strict=True):
             whole = self.compose(overrides, number)
             task: Any = OmegaConf.to_container(whole.hydra.overrides.task)
             config = identity(without_hydra(whole), whole)
-            name = known.get(config) or self._name(whole, task, keys, shared)
+            if self.first.setdefault(config, task) != task:
+                log.warning(merged(task, self.first[config]))
+            name = known.get(config) or self._name(whole, task, keys, shared, several)
             cell = claim(self.folder, name, task, config, self.revision)
             known.setdefault(config, name)
             self.numbers.setdefault(cell.folder, number)
             found.append(cell)
         return found
 
-    def _name(self, whole: DictConfig, task: Sequence[str], keys: Sequence[str], shared: Mapping[str, str]) -> str:
-        """Where a new cell goes in the sweep's folder."""
+    def _name(
+        self, whole: DictConfig, task: Sequence[str], keys: Sequence[str], shared: Mapping[str, str], several: set[str]
+    ) -> str:
+        """Where a new cell goes in the sweep's folder; `several`: names that more than one combination would have."""
         from vaelab.runs.folder import check_length
-        from vaelab.sweeps.cells import cell_name, free_name, is_taken
+        from vaelab.sweeps.cells import is_taken
+        from vaelab.sweeps.names import cell_name, free_name
 
         if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
-            return free_name(self.folder, cell_name(task, keys, shared), task, keys)
+            return free_name(self.folder, cell_name(task, keys, shared), task, keys, several)
         before = None
         while True:  # numbers continue after those in use
             HydraConfig.instance().set_config(whole)

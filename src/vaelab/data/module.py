@@ -69,11 +69,13 @@ class DataModule(LightningDataModule):
         """(x, target) batches in a fixed order; an empty list if there is no `val`."""
         if not hasattr(self, "val"):
             return []
-        x, target = self._on_device("val")
-        overfit, size = getattr(self.trainer, "overfit_batches", 0), self.eval_batch_size
-        if 0 < overfit < 1:  # Lightning rounds that fraction of a single large batch down to no batch
-            size = max(1, min(size, int(len(x) * overfit)))
-        return Batches(x, target, size)
+        return Batches(*self._on_device("val"), self.val_batch_size(getattr(self.trainer, "overfit_batches", 0)))
+
+    def val_batch_size(self, overfit: float = 0) -> int:
+        """Examples per validation batch, given `trainer.overfit_batches`."""
+        if 0 < overfit < 1:  # that fraction of a single large batch would be no batch
+            return max(1, min(self.eval_batch_size, int(len(self.examples("val")[0]) * overfit)))
+        return self.eval_batch_size
 
     def test_dataloader(self) -> Batches:
         """(x, target) batches in a fixed order."""

@@ -13,12 +13,43 @@ from vaelab.families.family import Family, Support
 from vaelab.precision import floating
 
 
+def _can_be_looked_at(value: Tensor) -> bool:
+    """Whether a tensor holds numbers now: nothing traces, compiles, batches or captures the operations."""
+    return not (
+        value.is_meta
+        or torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack()
+        or (value.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
+
+
+def _targets(value: Tensor, logits: Tensor) -> Tensor:
+    """Targets as numbers that fit the logits; whole numbers must be 0 or 1.
+
+    Training uses floating-point numbers, which are not looked at, so a step costs nothing.
+    """
+    real = floating(value, logits)
+    if value.is_floating_point() or value.dtype == torch.bool or not _can_be_looked_at(value):
+        return real
+    if (wrong := value[(value != 0) & (value != 1)]).numel():
+        raise ValueError(
+            f"binary targets must be 0 or 1, but one is {wrong[0].item()}; divide grey values by 255 and binarise them"
+        )
+    return real
+
+
 class LogitBernoulli(distributions.Bernoulli):
     """torch's Bernoulli by its logits l, with log p(t) = t·log y + (1−t)·log(1−y), y = sigmoid(l)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Of each value, nats; broadcasts. It is a log-probability if the value is 0 or 1."""
-        value = floating(value, self.logits)
+        """Of each value, nats; broadcasts. It is a log-probability if the value is 0 or 1.
+
+        Raises:
+            ValueError: a value of an integer dtype is neither.
+        """
+        value = _targets(value, self.logits)
         logits, value = torch.broadcast_tensors(self.logits.to(value.dtype), value)
         return -binary_cross_entropy_with_logits(logits, value, reduction="none")
 
@@ -32,8 +63,12 @@ class JointBernoulli(Independent):
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """(…, *event_shape) -> (…), nats."""
-        logits, value = self.base_dist.logits, floating(value, self.base_dist.logits)
+        """(…, *event_shape) -> (…), nats.
+
+        Raises:
+            ValueError: as for `LogitBernoulli`.
+        """
+        logits, value = self.base_dist.logits, _targets(value, self.base_dist.logits)
         if torch.is_grad_enabled() or peek_interpreter_stack() is not None:
             return super().log_prob(value)
         half = logits.dtype not in (torch.float32, torch.float64)  # 1 − 10⁻³ is 1 in bfloat16
@@ -51,8 +86,8 @@ class Bernoulli(Family):
     """p(t|z) = Π y_m^t_m (1−y_m)^(1−t_m) over binary t, with y = sigmoid(logits).
 
     log p(t|z) = Σ t_m log y_m + (1−t_m) log(1−y_m) is a log-probability, in nats, only if every t is 0 or 1. `log_prob`
-    computes the formula for grey values too and refuses none, since a check would cost time in every step. The data
-    modules, `VAEModule` and `vaelab.evaluation` refuse grey values.
+    refuses whole numbers other than these. It computes the formula for floating-point grey values too, since a check
+    would cost time in every step. The data modules, `VAEModule` and `vaelab.evaluation` refuse grey values.
     Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
     """
 

@@ -1,6 +1,7 @@
 """A run's folder: who may write in it, and the numbers that are written last."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -169,8 +170,12 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
-    """Writes `metrics.json`: flat, its keys the names of the curves, its values in nats per example."""
-    write_json(folder / "metrics.json", metrics)
+    """Writes `metrics.json`: flat, its keys the names of the curves, its values in nats per example.
+
+    A number that is not finite, which only a callback can have logged, becomes null: JSON has no NaN.
+    """
+    numbers = {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}
+    write_json(folder / "metrics.json", numbers)
 
 
 def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:

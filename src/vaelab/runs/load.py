@@ -52,13 +52,14 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`metrics.json`: the final numbers of training, in nats per example; empty where there are none."""
+        """`metrics.json`: the final numbers of training, nats per example; null is NaN. Empty if there are none."""
         try:
             found = read_json(self.folder / "metrics.json")
         except (OSError, ValueError):  # there is none, or someone has edited it
             return {}
         pairs = found.items() if isinstance(found, dict) else ()
-        return {tag: float(value) for tag, value in pairs if type(value) in (int, float)}
+        numbers = {tag: math.nan if value is None else value for tag, value in pairs}
+        return {tag: float(value) for tag, value in numbers.items() if type(value) in (int, float)}
 
     def ready_datamodule(self, overrides: Mapping[str, Any]) -> "DataModule":
         """The run's data module with its data.

@@ -1,13 +1,11 @@
 """The cells of a sweep: a folder each, named by what varies, and a state on disk."""
 
-import hashlib
 import math
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,7 @@ from vaelab.sweeps.identity import flat
 from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
-LONGEST = 180  # bytes of a folder's name
-MOVABLE = ("data.root", "data.path")  # keys that may differ when a cell resumes
+MOVABLE = ("data.root", "data.path")  # what a resumed run may be given anew
 MARKS = ("state.json", "metrics.json", "checkpoints")  # of a run's folder
 
 
@@ -50,60 +47,6 @@ def key_and_value(override: str) -> tuple[str, str]:
     """`+a.b=c` -> ("a.b", "c")."""
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value
-
-
-def varying(cells: Iterable[Sequence[str]]) -> list[str]:
-    """The keys whose values are not the same in all cells, in the order of the command line."""
-    tables = [dict(map(key_and_value, overrides)) for overrides in cells]
-    keys = dict.fromkeys(key for table in tables for key in table)
-    return [key for key in keys if len({table.get(key) for table in tables}) > 1]
-
-
-def shared_folders(cells: Iterable[Sequence[str]], keys: Sequence[str]) -> dict[str, str]:
-    """Returns key -> the folders that the paths given to it have in common: `/home/me/data/`."""
-    shared = {}
-    for key in keys:
-        values = {value for overrides in cells for name, value in map(key_and_value, overrides) if name == key}
-        if values and all("/" in value for value in values):
-            with suppress(ValueError):  # one path is absolute, another is not
-                shared[key] = os.path.commonpath([os.path.dirname(value) for value in values]) + "/"
-    return shared
-
-
-def naming(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """The overrides that name a cell: those of some keys, or all if there are none."""
-    return [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
-
-
-def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str, str] | None = None) -> str:
-    """The name of a cell's folder: `model=gaussian,latent_dim=2`.
-
-    Args:
-        overrides: the cell's.
-        keys: those that name it.
-        shared: what to leave out at the beginning of a key's value.
-    """
-    chosen = []
-    for override in naming(overrides, keys):
-        key, value = key_and_value(override)
-        left_out = (shared or {}).get(key, "")
-        chosen.append(override[: len(override) - len(value)] + value.removeprefix(left_out))
-    name = re.sub(r"[/\\\s:$]+", "_", ",".join(chosen)) or "defaults"
-    return name if len(name.encode()) <= LONGEST else with_digest(name, name)
-
-
-def with_digest(name: str, text: str) -> str:
-    """A name with a digest of a text at its end, so that it differs from others with the same beginning."""
-    shortened = name.encode()[:LONGEST].decode(errors="ignore")
-    return f"{shortened}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[str]) -> str:
-    """`name`, with a digest if other values are spelled alike there: a/b.npy and a_b.npy are both a_b.npy."""
-    state, own = read_state(folder / name), naming(overrides, keys)
-    if state is None or naming(state.overrides, keys) == own:
-        return name
-    return with_digest(name, ",".join(own))
 
 
 def quoted(text: object) -> str:

@@ -4,30 +4,34 @@ import glob
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-PLACES = ("threads", "trainer.enable_progress_bar")  # affect how a run is computed and shown, but none of its numbers
+from vaelab.outputs import is_output
+
+PLACES = ("threads", "trainer.enable_progress_bar")  # how a run is computed and shown
 PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
-LARGEST = 2**31  # bytes of data that are hashed; larger data are told apart by names, sizes and dates
-WRITTEN = (".lock", "state.json", "multirun.yaml")  # mark the folders of runs and sweeps, which are not data
+LARGEST = 2**31  # bytes of data that are read to tell them apart; larger data count by names, sizes and dates
 BLOCK = 2**20
+READ = re.compile(r"(path|root|file|folder|dir)s?$")  # how keys end that name data
 
 
 def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
     """Hash of a config's settings and of the content of its data.
 
-    If a text below `data` names a file or a folder, its content is hashed in place of the name. So moved data are the
-    same data, and changed data under the same name are not.
+    Every path below `data` stands for the content of its file or folder, so that data are known again under another
+    name, and other data under the same name are other data. A word such as `drop` counts itself too, because a file or
+    a folder may be called so by chance.
 
     Args:
         config: plain containers, every value filled in.
         here: the folder that relative paths start from.
     """
     settings = {
-        key: content_of(value, Path(here)) if key.startswith("data.") and not key.endswith("_target_") else value
+        key: _of_data(key, value, Path(here)) if key.startswith("data.") and not key.endswith("_target_") else value
         for key, value in flat(config)
         if key not in PLACES and not key.startswith(PRUNING)
     }
@@ -48,12 +52,23 @@ def flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from flat(value, f"{key}.{name}" if key else str(name))
 
 
+def _of_data(key: str, value: Any, here: Path) -> Any:
+    content = content_of(value, here)
+    name = re.sub(r"(\.\d+)+$", "", key)  # data.files.0 is one of data.files
+    return content if content == value or may_be_path(name, value) else [value, content]
+
+
+def may_be_path(key: str, value: str) -> bool:
+    """False for a word such as `drop`, though a folder may be called so."""
+    return bool(READ.search(key)) or "/" in value or "." in value
+
+
 def content_of(value: Any, here: Path) -> Any:
-    """What a value stands for: the content of the file or folder that it names, or else the value itself."""
+    """What a value stands for: the content of the files or the folder that it names, or else the value itself."""
     if not isinstance(value, str):
         return value
-    if (path := existing(value, here)) is None:
-        return _of_pattern(value, here) or value
+    if (path := existing(value.removeprefix("file://"), here)) is None:
+        return _of_list(value, here) or _of_pattern(value, here) or value
     try:
         if path.is_dir() and (files := _of_folder(path)):
             return ["folder", files]
@@ -62,6 +77,12 @@ def content_of(value: Any, here: Path) -> Any:
     except OSError:  # it may not be read; the data module tells why
         pass
     return ["path", str(path)]
+
+
+def _of_list(text: str, here: Path) -> list[Any]:
+    """The contents that a text such as `a.csv,b.csv` stands for; empty unless each part names a file or a folder."""
+    parts = [part.strip() for part in text.split(",")]
+    return [content_of(part, here) for part in parts] if all(existing(part, here) for part in parts) else []
 
 
 def _of_pattern(text: str, here: Path) -> list[Any]:
@@ -85,16 +106,22 @@ def _of_folder(folder: Path) -> list[tuple[str, Any]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files in a folder, linked ones too, and each once; not those of runs and sweeps."""
+    """The regular files in a folder, linked ones too, and each once; not those of runs and sweeps below it."""
     visited: set[str] = set()
     for at, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
-        if real in visited or any(mark in names for mark in WRITTEN):
+        if real in visited or (at != str(folder) and is_output(Path(at))):
             folders.clear()
             continue
         visited.add(real)
         folders.sort()
-        yield from (path for name in sorted(names) if (path := Path(at, name)).is_file())
+        paths = (Path(at, name) for name in sorted(names))
+        yield from (path for path in paths if path.is_file() and not _is_lock(path))
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether a file is a lock, which holds nothing and appears when a run or a download begins."""
+    return path.name == ".lock" and path.stat().st_size == 0
 
 
 def _size_and_date(path: Path) -> tuple[int, int]:

@@ -18,6 +18,9 @@ SEED = "seed"  # what repeats a configuration
 FOLDER = "folder"  # tells runs apart that have the same values and seed
 LARGEST = 1e30  # nats; a larger number has overflowed, and its digits would fill the table
 NAMED = 2  # keys of the data that a title names
+CHECKSUM = "checksum"  # ends the keys that tell data apart if nothing that people can read does
+TRIAL = "fast_dev_run"  # a key of data.json that only such a run has
+WITHOUT = {"val_scored": "all", "test_scored": "all"}  # what it means that data.json lacks a key
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ def why_not(row: Row) -> str:
     """Why a run is not compared; empty if it is."""
     if row.state != "done":
         return row.reason or {"pending": "has not started", "running": "is still running"}.get(row.state, row.state)
+    if TRIAL in row.data:
+        return "trainer.fast_dev_run only tries a few minibatches"
     if row.reason.startswith(PRUNED):  # it trained for fewer epochs than the others
         return row.reason
     if (score := row.metrics.get(SCORE)) is None:
@@ -101,10 +106,18 @@ def _titles(data: Sequence[Mapping[str, str]]) -> list[str]:
     for title, own in zip(plain, data, strict=True):
         alike = [each for other, each in zip(plain, data, strict=True) if other == title]
         keys = [key for key in _keys(alike) if len({each.get(key) for each in alike}) > 1]
-        named = [f"{key}: {short(own.get(key, 'unknown'))}" for key in keys[:NAMED]]
+        if any(each != own and _readable(each) == _readable(own) for each in alike):
+            keys.sort(key=lambda key: key.endswith(CHECKSUM))
+        else:
+            keys = [key for key in keys if not key.endswith(CHECKSUM)]
+        named = [f"{key}: {short(own.get(key, WITHOUT.get(key, 'unknown')))}" for key in keys[:NAMED]]
         more = [f"{len(keys) - NAMED} more"] if len(keys) > NAMED else []
         titles.append(f"{title} ({'; '.join([*named, *more])})" if named else title)
     return titles
+
+
+def _readable(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in data.items() if not key.endswith(CHECKSUM)}
 
 
 def _plain_title(data: Mapping[str, str]) -> str:

@@ -169,13 +169,14 @@ def _with_state(row: Row, found: Mapping[str, Any]) -> Row:
 
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of metrics.json, of which some may be NaN or infinite."""
+    """The numbers of metrics.json; null stands for one that is not finite, and older runs wrote NaN or Infinity."""
     if len(found) > MOST_NUMBERS:
         raise ValueError(f"metrics.json must hold at most {MOST_NUMBERS} numbers, but holds {len(found)}")
-    for tag, value in found.items():
+    numbers = {tag: math.nan if value is None else value for tag, value in found.items()}
+    for tag, value in numbers.items():
         if not _is_number(value):
             raise ValueError(f"{_in_short(tag)} in metrics.json must be a number, but is {_in_short(value)}")
-    return {tag: float(value) for tag, value in found.items()}
+    return {tag: float(value) for tag, value in numbers.items()}
 
 
 def _with_nll(row: Row) -> Row:

@@ -16,7 +16,7 @@ from vaelab.runs.folder import is_own
 from vaelab.runs.state import read_state, write_state
 from vaelab.sweeps.cells import Cell
 from vaelab.sweeps.process import run_script
-from vaelab.sweeps.rows import read_object
+from vaelab.sweeps.rows import read_object, read_row
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
 LUCK = (
@@ -24,6 +24,7 @@ LUCK = (
     "see how much."
 )
 ABOUT = "about"  # the study's: what it searches for, and where
+FIRST = "first"  # the study's: what the numbers of its first finished cell are of
 DATA_AND_FILES = "data and files"  # of `about`: a digest of what the command line does not show
 
 
@@ -81,6 +82,27 @@ def is_pruned(study: Any, number: int, cell: Cell) -> bool:
         state = replace(state, reason=f"pruned after epoch {epoch}")
         write_state(cell.folder, state)
     return state is not None and state.reason.startswith(PRUNED)
+
+
+def check_comparable(study: Any, cell: Cell) -> None:
+    """Keeps in the study what the numbers of its first finished cell are of, and compares another cell's with that.
+
+    Raises:
+        ValueError: this cell's are of something else, so that the search would rank what does not compare.
+    """
+    own = dict(read_row(cell.folder).data)
+    if not own:  # its files cannot be read, nor its score
+        return
+    if (first := study.user_attrs.get(FIRST)) is None:
+        study.set_user_attr(FIRST, own)
+        return
+    for key in {**first, **own}:
+        if first.get(key) != own.get(key):
+            raise ValueError(
+                f"a search must compare like with like, but {cell.folder.name} has {key}: {own.get(key, 'none')}, and "
+                f"the first trial that ended has {first.get(key, 'none')}; search over one kind in another "
+                "hydra.sweep.dir, or use hydra/sweeper=grid in this one, where all finished runs are kept"
+            )
 
 
 def evaluate(

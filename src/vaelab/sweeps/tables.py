@@ -21,10 +21,14 @@ from vaelab.sweeps.statistics import CLAIMS_IF_SPREADS_DIFFER, Interval, mean_in
 SHOWN = (SCORE, "test/elbo", "test/log_likelihood", "test/kl")
 MOST_KEYS = 12  # columns of keys; a run with more of its own would push all others off the screen
 REPEAT = "add seed=1,2,3 to the command"
+RANKED_BY_MEANS = f"Numbers are means over seeds, in nats per example, and configurations are ranked by {SCORE}."
+RANKED_BY_THE_FIT = (
+    f"Numbers are means over seeds, in nats per example. Configurations are ranked by the mean of {SCORE}, or by the "
+    "fit if a sentence below the table says so."
+)
 MEANS = (
-    f"Numbers are means over seeds, in nats per example, and configurations are ranked by {SCORE}. [low, high] is the "
-    "95 % interval of one mean (Student's t, for independent and normal scores). It contains the luck of the seeds, "
-    "but not the luck of the split of the data, which is fixed."
+    "[low, high] is the 95 % interval of one mean (Student's t, for independent and normal scores). It contains the "
+    "luck of the seeds, but not the luck of the split of the data, which is fixed."
 )
 DIFFERENCES = (
     "The last column is how far a configuration lies below the best. Its 95 % intervals hold for all pairs of a table "
@@ -42,8 +46,9 @@ NO_INTERVALS = (
 )
 SINGLE = f"A number without an interval comes from a single run; {REPEAT}."
 UNEQUAL_SEEDS = (
-    "The configurations have different seeds, so the last column compares them by a fit of configuration + seed; it "
-    "can differ from the difference of the means in the table."
+    "The configurations have different seeds, so they are ranked by a fit of configuration + seed, as the last column "
+    "shows. The means in this table are over different seeds: a lucky seed can lift the mean of a configuration above "
+    "that of the best."
 )
 NO_SHARED_SEEDS = (
     "The configurations share too few seeds to be compared seed by seed, so the last column compares their means alone."
@@ -111,10 +116,15 @@ def format_interval(interval: Interval) -> str:
     """
     centre, low, high = map(float, interval)
     if math.isnan(low):
-        return f"{centre:.3f}"
+        return _signed(centre, 3)
     half = (high - low) / 2
     digits = max(3, 1 - math.floor(math.log10(half))) if half > 1e-6 else 3
-    return f"{centre:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{_signed(centre, digits)} [{_signed(low, digits)}, {_signed(high, digits)}]"
+
+
+def _signed(number: float, digits: int) -> str:
+    """A number of so many digits; what rounds to 0 has no sign, because -0.000 would read as a difference."""
+    return f"{round(number, digits) + 0.0:.{digits}f}"
 
 
 def _wrapped(sentences: str) -> str:
@@ -185,4 +195,10 @@ def _explanations(rows: Sequence[Row], escape: Escape) -> list[str]:
     if sizes == {1}:
         return [NO_INTERVALS, *remarks]
     several = any(len(group.configurations) > 1 for group in groups)
-    return [MEANS, *([DIFFERENCES, ASSUMPTIONS] if several else []), *([SINGLE] if 1 in sizes else []), *remarks]
+    ranked = RANKED_BY_THE_FIT if any(UNEQUAL_SEEDS in _notes(group) for group in groups) else RANKED_BY_MEANS
+    return [
+        f"{ranked} {MEANS}",
+        *([DIFFERENCES, ASSUMPTIONS] if several else []),
+        *([SINGLE] if 1 in sizes else []),
+        *remarks,
+    ]

@@ -3,6 +3,7 @@
 from vaelab.training.chatter import quiet_lightning
 from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
 from vaelab.training.curves import rewind, written_or_said
+from vaelab.training.finish import fit
 from vaelab.training.memory import keep_memory
 from vaelab.training.module import VAEModule
 from vaelab.training.parallel import companions
@@ -20,6 +21,7 @@ __all__ = [
     "PruneTrial",
     "VAEModule",
     "companions",
+    "fit",
     "keep_memory",
     "quiet_lightning",
     "rewind",

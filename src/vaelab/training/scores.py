@@ -61,7 +61,7 @@ def _test(
         return {}, "the data have no test split"
     try:
         results = trainer.test(module, data, ckpt_path=best, verbose=False)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a callback may call sys.exit
         if trainer.world_size > 1:  # the other processes wait for this one
             raise
         log.warning("not tested: %s; the run is done, and vaelab evaluate can still score it", one_sentence(error))
