@@ -210,9 +210,10 @@ def cell(cfg: DictConfig) -> float:
 def resume(arguments: dict[str, str]) -> None:
     """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
     from vaelab.escapes import for_terminal
-    from vaelab.runs.folder import check_own, locked, sweep_up, without_checkpoint
+    from vaelab.runs.folder import check_own, check_variables, locked, sweep_up
     from vaelab.runs.load import newest_checkpoint
     from vaelab.runs.local_data import check_at_hand, local_data
+    from vaelab.runs.restart import without_checkpoint
     from vaelab.runs.sizes import check_sizes
     from vaelab.runs.state import State, read_state, recorded, write_state
     from vaelab.runs.states import check_trusted
@@ -224,6 +225,7 @@ def resume(arguments: dict[str, str]) -> None:
         raise ValueError(f"{named} is a file, and a run goes on from its newest checkpoint; name the run's folder")
     if not named or not folder.is_dir():
         raise FileNotFoundError(f"resume={named} does not exist, so there is no run to go on with; name a run's folder")
+    check_variables(folder, "resume")
     allow = tuple(filter(None, arguments.pop("allow", "").strip("[]").replace(" ", "").split(",")))
     if unknown := [key for key in arguments if key not in MAY_CHANGE]:
         raise ValueError(
@@ -322,7 +324,7 @@ def run(
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),  # else Lightning
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),  # adds its own
             default_root_dir=str(folder),
-            plugins=[CheckpointIO(folder), *instantiate(cfg.trainer.get("plugins") or [])],
+            plugins=[CheckpointIO(folder, checkpoint, content), *instantiate(cfg.trainer.get("plugins") or [])],
             _convert_="all",
         )
         check_parallel(cfg, trainer)

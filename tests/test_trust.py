@@ -1,5 +1,6 @@
 """A run that comes from anyone: nothing of it runs, writes or fetches outside its folder, and its cost is bounded."""
 
+import json
 import os
 import re
 import shutil
@@ -16,11 +17,16 @@ from drills.hostile_folders import HOSTILE, config, edited, state, victims
 from runner import ROOT, compose_config
 from train import recipe, resume, train
 from vaelab.errors import one_sentence
-from vaelab.runs.folder import check_own, in_use, locked
+from vaelab.runs.environment import write_environment
+from vaelab.runs.folder import check_length, check_own, in_use, locked
+from vaelab.runs.load import newest_checkpoint
 from vaelab.runs.local_data import check_at_hand, local_data
+from vaelab.runs.restart import without_checkpoint
 from vaelab.runs.schema import is_inside, kinds_of
 from vaelab.runs.sizes import check_sizes, memory
+from vaelab.runs.state import State, read_state, write_state
 from vaelab.runs.trust import check_config, with_own_study
+from vaelab.training import CheckpointIO, checkpoints
 
 CONF = ROOT / "conf"
 RUN = (
@@ -77,6 +83,14 @@ REFUSED = [
         "unknown key at the top",
     ),
     *("best checkpoint elsewhere", "worst checkpoint elsewhere", "last checkpoint of a state", "folder of a state"),
+    *(
+        "folder at .x.part",
+        "folder at evaluation_x.json",
+        "folder at metrics.json",
+        "deep folders",
+        "a command of harm",
+    ),
+    *("file name from a metric", "file name from a counter"),
     *("unknown key of a state", "unknown part", "curves of no size", "no position", "counters of huge numbers"),
     *("counters before the beginning", "config of another type", "many rows", "many draws"),
     *("many threads", "hundreds of digits", "nothing but NaN", "wrong types", "long names", "sparse weights"),
@@ -93,15 +107,22 @@ def test_a_hostile_run_is_refused_and_touches_nothing_outside(name, place):
         resume({"resume": str(place / "run"), "trainer.max_epochs": "4"})
     sentence = one_sentence(caught.value)
     assert "set HYDRA_FULL_ERROR" not in sentence
+    assert not sentence.startswith(("[Errno", "RecursionError"))
+    assert "_target_" not in sentence or "pandas" not in sentence
     assert not any(character in sentence for character in "\x1b\x07\u202e\n")
     assert contents(place / "outside") == before
 
 
 @pytest.mark.parametrize("name", ["study elsewhere", "last checkpoint nowhere"])
-def test_what_a_resumed_run_writes_stays_in_its_folder(name, place):
+def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch):
     HOSTILE[name](place / "run", place / "outside")
-    before = contents(place / "outside")
+    before, names = contents(place / "outside"), []
+    read = checkpoints.read_checkpoint
+    monkeypatch.setattr(
+        checkpoints, "read_checkpoint", lambda path, *more: names.append(path.name) or read(path, *more)
+    )
     resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
+    assert names == ["best.ckpt"]  # last.ckpt was read once, when it was checked
     assert (place / "run" / "metrics.json").is_file()
     assert contents(place / "outside") == before
     assert sorted(path.name for path in place.iterdir()) == ["outside", "run"]
@@ -146,6 +167,109 @@ def test_a_strangers_callbacks_remove_nothing(place):
     with pytest.raises(ValueError, match=r"kth_best_model_path .* must be empty or a path inside the run's folder"):
         resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
     assert victim.is_file()
+
+
+def test_a_resumed_run_keeps_its_checkpoints_in_its_folder_and_a_new_one_need_not(tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere.ckpt"
+    CheckpointIO(run).save_checkpoint({"a": 1}, elsewhere)
+    resumed = CheckpointIO(run, run / "last.ckpt", {"a": 2})
+    for path in (elsewhere, f"{run}/../elsewhere.ckpt", "elsewhere.ckpt"):
+        with pytest.raises(
+            ValueError, match=r"keeps its checkpoints in its own folder, but .*elsewhere.ckpt is outside"
+        ):
+            resumed.save_checkpoint({"a": 3}, path)
+        with pytest.raises(ValueError, match="is outside"):
+            resumed.remove_checkpoint(path)
+    assert CheckpointIO().load_checkpoint(elsewhere) == {"a": 1}
+    assert resumed.load_checkpoint(run / "last.ckpt") == {"a": 2}
+    resumed.save_checkpoint({"a": 3}, run / "checkpoints" / ".." / "last.ckpt")
+    assert resumed.load_checkpoint(run / "last.ckpt") == {"a": 3}
+    resumed.remove_checkpoint(run / "last.ckpt")
+    assert not (run / "last.ckpt").exists()
+
+
+def test_the_checkpoint_that_was_checked_is_the_one_that_is_resumed(place, monkeypatch):
+    """`last.ckpt` stays broken, as in a folder that is not ours to write."""
+    run = place / "run"
+    whole = (run / "checkpoints" / "last.ckpt").read_bytes()
+    (run / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
+    (run / "checkpoints" / "previous.ckpt").write_bytes(whole)
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"broken")
+    monkeypatch.setattr("vaelab.runs.load.second_name", lambda *names: None)
+    checkpoint, content = newest_checkpoint(run)
+    assert checkpoint == run / "checkpoints" / "previous.ckpt"
+    assert content["position"]["should_stop"] is False
+
+
+@pytest.mark.parametrize(
+    ("argument", "is_shown"),
+    [
+        ("latent_dim=3", True),
+        ("data.seed='5'", True),
+        ("model=gaussian", True),
+        ("network.hidden=[64,64]", True),
+        ("data.path=/home/me/rows.csv", True),
+        ("trainer.max_epochs=5", True),
+        ("callbacks.pictures=null", True),
+        ("optimizer.lr=1e-3", True),
+        ("+latent_dim=3", False),
+        ("~callbacks.pictures", False),
+        ("prior._target_=os.system", False),
+        ("hydra.searchpath=[/tmp]", False),
+        ("--config-dir=/tmp", False),
+        ("callbacks.last.dirpath=checkpoints", False),
+        ("callbacks.last.dirpath=5", False),
+        ("trainer.default_root_dir=x", False),
+        ("logger.save_dir=x", False),
+        ("data.root=x", False),
+        ("data.mirrors=[x]", False),
+        ("optimizer.lr=${oc.env:HOME}", False),
+        ("latent_dim=3\n", False),
+    ],
+)
+def test_the_command_of_a_run_is_shown_only_if_typing_it_does_no_harm(argument, is_shown, tmp_path):
+    write_state(tmp_path, State("failed", arguments=("seed=1", argument), cwd=str(tmp_path)))
+    said = without_checkpoint(tmp_path, Path("train.py"))
+    assert ("start it again with cd " in said) is is_shown
+    assert (f"{tmp_path / 'state.json'} holds the command that began it, so read it" in said) is not is_shown
+    assert (argument in said) is (is_shown and "'" not in argument)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cwd": [1]}, {"cwd": 3}, {"arguments": [[1]]}, {"arguments": 3}, {"overrides": [3]}]
+)
+def test_a_state_whose_texts_are_no_texts_is_none(wrong, tmp_path):
+    (tmp_path / "state.json").write_text(json.dumps({"state": "failed", **wrong}))
+    assert read_state(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["$HOME", "a${HOME}b", "$MASTER_ADDR", "x$HOME"])
+def test_a_folder_that_names_a_variable_is_refused(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"resume must be a path without variables such as \$HOME, but is .*rename"):
+        resume({"resume": str(tmp_path / name)})
+    with pytest.raises(ValueError, match=r"hydra.run.dir must be a path without variables"):
+        check_length(tmp_path / name, "hydra.run.dir")
+    check_length(tmp_path / "weight $kg$, 5$", "hydra.run.dir")
+
+
+def test_what_started_a_run_is_kept_only_if_it_is_small_and_flat(tmp_path):
+    path = tmp_path / "environment.json"
+    write_environment(tmp_path, ["train.py", "a b"], 1)
+    (own,) = json.loads(path.read_text())
+    deep: list = []
+    for _ in range(150):
+        deep = [deep]
+    path.write_text(
+        json.dumps([{**own, "threads": i} for i in range(150)] + [deep, {"a": deep}, {"a": {"b": deep}}, 3])
+    )
+    write_environment(tmp_path, ["train.py"], 7)
+    kept = json.loads(path.read_text())
+    assert [entry["threads"] for entry in kept] == [*range(51, 150), 7]
+    assert kept[0] == {**own, "threads": 51}
+    path.write_text("[" * 150 + "0," * 3000 + "0" + "]" * 150)
+    write_environment(tmp_path, ["train.py"], 7)
+    assert len(json.loads(path.read_text())) == 1
 
 
 def test_only_the_search_that_runs_a_cell_says_where_its_study_lies():
@@ -253,6 +377,21 @@ def test_an_allowed_packages_constructor_gets_plain_values_of_any_kind(tmp_path,
     written["callbacks"]["bar"]["a"] = "${oc.env:HOME}"
     with pytest.raises(ValueError, match=r"must be text without"):
         check_config(written, tmp_path, ("theirs",))
+
+
+def test_allowing_torch_admits_its_optimisers_and_nothing_that_writes(tmp_path):
+    written = recipe(compose_config(tmp_path)) | {"x_shape": [3], "target_shape": [2], "choices": {}}
+    optimizer = {"_target_": "torch.optim.Rprop", "_partial_": True, "etas": [0.4, 1.3]}
+    check_config(written | {"optimizer": optimizer}, tmp_path, ("torch",))
+    with pytest.raises(ValueError, match=r"names torch.optim.Rprop, which is no class of vaelab, so it is not called"):
+        check_config(written | {"optimizer": optimizer}, tmp_path)
+    aliases = {
+        "callbacks": {"x": {"_target_": "torch.utils.data.DataLoader", "dataset": [1]}},
+        "logger": {"_target_": "lightning.pytorch.loggers.tensorboard.TensorBoardLogger", "save_dir": "/etc"},
+    }
+    for group, node in aliases.items():
+        with pytest.raises(ValueError, match=rf"{group}.* in the run's config must not be "):
+            check_config(written | {group: node}, tmp_path, ("torch", "lightning", "optuna", "vaelab"))
 
 
 def test_a_folders_own_name_may_have_marks_that_a_path_inside_may_not():

@@ -288,9 +288,47 @@ def best_moved(content: dict, run: Path, outside: Path) -> None:
     found.update(best_k_models={victim: torch.tensor(-1e9)}, kth_best_model_path=victim, kth_value=torch.tensor(-1e9))
 
 
+def file_name_from_metrics(content: dict, run: Path, outside: Path) -> None:
+    """A checkpoint that would be named by what a curve is said to be."""
+    content["hyper_parameters"]["callbacks"]["best"].update(filename="{x}", auto_insert_metric_name=False)
+    if "position" in content:
+        content["position"]["metrics"]["x"] = str(outside / "victim")
+
+
+def file_name_from_counter(content: dict, run: Path, outside: Path) -> None:
+    """A checkpoint that would be named by the number of its epoch."""
+    content["hyper_parameters"]["callbacks"]["best"].update(filename="{epoch}", auto_insert_metric_name=False)
+    progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+    for counts in progress.values():
+        counts["processed"] = str(outside / "victim")
+
+
 def hostile_labels(run: Path, outside: Path) -> None:
     for path in run.glob("*.json"):
         path.write_text(json.dumps({ESCAPE: ESCAPE, "state": ESCAPE, "reason": ESCAPE}))
+
+
+def deep_folders(run: Path, outside: Path) -> None:
+    here = os.getcwd()
+    os.chdir(run)
+    try:
+        for _ in range(300):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+
+
+def command_of_harm(run: Path, outside: Path) -> None:
+    """A run that ended before training began, by a command that would run code if someone typed it."""
+    shutil.rmtree(run / "checkpoints")
+    gone(run / "metrics.json")
+    arguments = [
+        "latent_dim=3",
+        "+callbacks.x._target_=pandas.read_pickle",
+        f"+callbacks.x.filepath_or_buffer={outside}",
+    ]
+    (run / "state.json").write_text(json.dumps({"state": "failed", "arguments": arguments, "cwd": str(outside)}))
 
 
 BEST, LAST = "callbacks.best", "callbacks.last"
@@ -331,6 +369,12 @@ HOSTILE: dict[str, Change] = {
     "device at best.ckpt": link("checkpoints/best.ckpt", "/dev/zero"),
     "device at evaluation.json": link("evaluation.json", "/dev/zero"),
     "socket at state.json": listening,
+    **{f"folder at {name}": folder(name) for name in (".x.part", "evaluation_x.json", "figures/.y.part")},
+    "deep folders": deep_folders,
+    "a command of harm": command_of_harm,
+    "a command that is no text": text("state.json", '{"state": "failed", "arguments": [[1]], "cwd": [[1]]}'),
+    "a working folder that is a number": text("state.json", '{"state": "failed", "arguments": 3, "cwd": 3}'),
+    "deep environment": text("environment.json", "[" * 150 + "0," * 300_000 + "0" + "]" * 150),
     "link to itself": lambda run, outside: (run / "figures" / "loop").symlink_to(run),
     # Constructors
     "positional arguments": config(f"{BEST}._args_", outside_args),
@@ -396,6 +440,8 @@ HOSTILE: dict[str, Change] = {
     "best checkpoint elsewhere": state("best_model_path", lambda run, outside: str(outside / "victim.ckpt")),
     "worst checkpoint elsewhere": edited(best_moved),
     "last checkpoint of a state": state("last_model_path", "../outside/victim.ckpt"),
+    "file name from a metric": edited(file_name_from_metrics),
+    "file name from a counter": edited(file_name_from_counter),
     "folder of a state": state("dirpath", lambda run, outside: str(outside)),
     "unknown key of a state": state("owned", 1),
     "unknown part": part("owned", {"a": 1}),

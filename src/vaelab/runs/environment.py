@@ -9,8 +9,12 @@ from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from vaelab.files import read_json, write_whole
+
+MOST = 100  # entries that are kept
+KEYS = 50  # of one entry
 
 
 def write_environment(folder: Path, command: Sequence[str], threads: int) -> None:
@@ -34,7 +38,23 @@ def write_environment(folder: Path, command: Sequence[str], threads: int) -> Non
         "threads": threads,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-    write_whole(path, (json.dumps([*(before if isinstance(before, list) else []), entry], indent=2) + "\n").encode())
+    kept = [each for each in before if _is_entry(each)][1 - MOST :] if isinstance(before, list) else []
+    write_whole(path, (json.dumps([*kept, entry], indent=2) + "\n").encode())
+
+
+def _is_entry(value: Any) -> bool:
+    """Whether a value is what a run adds: a small table of plain values, in which a table may hold plain values."""
+    return _is_table(value) and all(
+        _is_plain(inner) or (_is_table(inner) and all(map(_is_plain, inner.values()))) for inner in value.values()
+    )
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= KEYS
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 @cache

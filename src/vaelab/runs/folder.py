@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +15,12 @@ from filelock import FileLock, Timeout
 
 from vaelab.escapes import for_terminal
 from vaelab.files import kind_of, write_whole
-from vaelab.runs.state import read_state
 
 SPLITS = ("val", "test")  # whose final numbers are shown
 MOST = 20  # numbers of other names that are printed
 
 FILES = 100_000  # files and folders of one run
+DEPTH = 50  # folders inside each other
 NAME, PATH = 255, 4096  # bytes that Linux allows for a name and for a path
 ROOM = 512  # bytes of a path for the files of a run
 _held: dict[Path, ExitStack] = {}
@@ -37,12 +38,22 @@ def check_unused(folder: Path) -> None:
 
 
 def check_length(folder: Path, key: str) -> None:
-    """Raises a ValueError if a folder's path is longer than the file system takes, with room for a run's files."""
+    """Raises a ValueError if a folder's path is too long for a run's files, or names a variable."""
     for part in folder.parts:
         if (length := len(os.fsencode(part))) > NAME:
             raise ValueError(f"{key} must be made of names of at most {NAME} bytes, but one has {length}; shorten it")
     if (length := len(os.fsencode(folder))) > PATH - ROOM:
         raise ValueError(f"{key} must be a path of at most {PATH - ROOM} bytes, but has {length}; shorten it")
+    check_variables(folder, key)
+
+
+def check_variables(folder: Path, key: str) -> None:
+    """Raises a ValueError if a folder's path names a variable, which TensorBoard would fill in and write elsewhere.
+
+    Names such as `$HOME` are refused even if they are not set: what trains sets some of its own.
+    """
+    if os.path.expandvars(str(folder)) != str(folder) or re.search(r"\$\{?[A-Z][A-Z_]", str(folder)):
+        raise ValueError(f"{key} must be a path without variables such as $HOME, but is {folder}; rename the folder")
 
 
 @contextmanager
@@ -108,7 +119,15 @@ def check_own(folder: Path) -> None:
             if seen > FILES:
                 raise ValueError(f"{folder} must hold at most {FILES} files, but holds more, so it is not resumed")
             if stat.S_ISDIR(found.st_mode):
-                waiting.append(Path(entry.path))
+                inner = Path(entry.path)
+                if len(inner.parts) - len(folder.parts) > DEPTH:
+                    raise ValueError(
+                        f"{folder} must hold at most {DEPTH} folders inside each other, but holds more, so it is not "
+                        "resumed"
+                    )
+                if inner.suffix in (".json", ".part"):
+                    raise ValueError(f"{inner} must be a file, but is a folder; remove it")
+                waiting.append(inner)
             elif not stat.S_ISREG(found.st_mode):
                 raise ValueError(
                     f"{entry.path} must be an ordinary file or folder, but is {kind_of(found)}, so nothing is written "
@@ -128,7 +147,8 @@ def check_own(folder: Path) -> None:
 def sweep_up(folder: Path) -> None:
     """Removes what a process left that was killed while it wrote into a run's folder."""
     for part in folder.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+        if not part.is_dir() or part.is_symlink():
+            part.unlink(missing_ok=True)
 
 
 def in_use(folder: Path) -> bool:
@@ -142,29 +162,6 @@ def in_use(folder: Path) -> bool:
         return isinstance(error, Timeout)
     lock.release()
     return False
-
-
-def without_checkpoint(folder: Path, script: Path) -> str:
-    """Why a folder without checkpoints cannot be resumed, and the command that starts its run again.
-
-    Args:
-        folder: in which a run may have begun.
-        script: the Python file that trains.
-    """
-    state = read_state(folder)
-    if state is None or not state.cwd:
-        return f"{folder} holds no checkpoint, so there is nothing to resume; name a run's folder"
-    if in_use(folder):
-        return f"{folder} is in use by another process, which has not begun to train; wait for it"
-    if (folder / "metrics.json").exists():
-        return f"{folder} is a finished run that kept no checkpoint, so it cannot be resumed; train a new run"
-    arguments = [each for each in state.arguments if not each.startswith("hydra.run.dir=")]
-    command = shlex.join(["python", str(script), *arguments, f"hydra.run.dir={folder}"])
-    where = "" if Path(state.cwd) == Path.cwd() else f"cd {shlex.quote(state.cwd)} && "
-    return (
-        f"{folder} holds no checkpoint, because its run ended before training began; start it again with "
-        f"{for_terminal(where + command)}"
-    )
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

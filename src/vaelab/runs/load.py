@@ -260,6 +260,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
         content = _read(previous)
         log.warning("%s; going on from %s", str(error).split(";")[0], previous)
         second_name(previous, path)
+        path = previous  # `last.ckpt` may still be the broken one: its folder may not be ours to write
     if "position" not in content:
         raise ValueError(f"{path} was written by another version of vaelab, and cannot be gone on from; train it again")
     return path, content

@@ -45,11 +45,11 @@ def read_state(folder: Path) -> State | None:
     try:
         found = read_json(folder / "state.json")
         state = State(**found)
-        overrides, arguments = tuple(map(str, state.overrides)), tuple(map(str, state.arguments))
+        overrides, arguments = tuple(state.overrides), tuple(state.arguments)
         state = replace(state, overrides=overrides, arguments=arguments, seconds=float(state.seconds))
     except (OSError, ValueError, TypeError, OverflowError):
         return None
-    texts = (state.state, state.reason, state.config, state.revision or "")
+    texts = (state.state, state.reason, state.config, state.revision or "", state.cwd, *overrides, *arguments)
     return state if state.state in STATES and all(isinstance(text, str) for text in texts) else None
 
 

@@ -14,6 +14,7 @@ from vaelab.runs.trust import SHOWN, check_config, check_kind, refusal, users_ow
 
 TENSOR = Kind("a tensor", lambda value, at: isinstance(value, Tensor))
 BYTES = Kind("a tensor of bytes", lambda value, at: isinstance(value, Tensor) and value.dtype == torch.uint8)
+SCALAR = Kind("a tensor of one number", lambda value, at: isinstance(value, Tensor) and value.numel() == 1)
 NUMBERS = TENSOR | schema.NUMBER | schema.NOTHING
 PATH = Kind("empty or a path inside the run's folder", lambda value, at: value == "" or schema.is_inside(value, at))
 QUIET = Kind("a number or a plain name", lambda value, at: _is_quiet(value))
@@ -61,7 +62,7 @@ def _is_quiet(value: Any) -> bool:
 def _is_counter(value: Any) -> bool:
     """Whether a value is what Lightning's loops keep: a count, a flag, a tensor or a name."""
     if type(value) is str:
-        return len(value) <= 4096 and bool(re.fullmatch(r"[\w.+ -]*(/[\w.+ -]+)*", value)) and ".." not in value
+        return len(value) <= 4096 and bool(re.fullmatch(r"([\w.+ -]+(/[\w.+ -]+)*)?", value)) and ".." not in value
     return isinstance(value, Tensor) or type(value) in (bool, type(None)) or COUNT.holds(value, Path())
 
 
@@ -133,5 +134,9 @@ def _check_position(position: Any, folder: Path) -> None:
         raise refusal("position", position, "what a run writes")
     check_kind("position", "random", position.get("random"), BYTES, folder)
     check_kind("position", "should_stop", position.get("should_stop"), schema.FLAG, folder)
+    if type(position.get("metrics")) is not dict:
+        raise refusal("position.metrics", position.get("metrics"), TABLE.phrase)
+    for name, value in position["metrics"].items():  # which Lightning writes into the names of checkpoints
+        check_kind("position.metrics", str(name), value, SCALAR, folder)
     for name, size in position["curves"].items():
         check_kind("position.curves", str(name), size, COUNT, folder)

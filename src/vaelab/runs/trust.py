@@ -15,6 +15,7 @@ from vaelab.runs.schema import Kind, Kinds
 TARGET = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 KEY = r"[A-Za-z][\w.-]*"
 SHOWN = 200  # characters of a value or a name, in an error
+TRUSTED = "torch.optim."  # writes no files: if torch is allowed, all of its optimisers and schedules are
 CALLBACKS = 50  # of a run, at most
 STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: where its study lies
 KNOWN = {*constructors.TOP, *constructors.PACKAGES, *constructors.TABLES, "trainer", "callbacks", "choices"}
@@ -191,9 +192,10 @@ def _check_node(
     if type(node) is not dict or type(node.get("_target_")) is not str:
         raise refusal(key, node, "a table of keys with a _target_")
     target, kinds = node["_target_"], table.get(node["_target_"])
-    own = kinds is None and target.split(".")[0] in allow and not target.startswith("vaelab.")
+    own = False
     if kinds is None:
         found = constructor(target, allow, object)
+        own = found.__module__.startswith(TRUSTED) or found.__module__.split(".")[0] in users_own(allow)
         if not own and not (package and found.__module__.startswith(package)):
             raise ValueError(f"{key} in the run's config must not be {target}, so it is not called")
         kinds = {} if own else schema.kinds_of(found)

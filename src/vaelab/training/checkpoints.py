@@ -170,22 +170,54 @@ class CheckpointIO(TorchCheckpointIO):
 
     Args:
         folder: the run's; from there on no link is followed.
+        start: the checkpoint from which the run is resumed.
+        content: what `start` holds, as it was checked: Lightning gets this and does not read the file again. A run
+            that is resumed may be anyone's, so it writes and removes checkpoints in its own folder only. A new run is
+            the user's own, and its checkpoints may lie elsewhere.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, start: Path | None = None, content: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.folder = folder
+        self.start, self.content = start, content
+        self.is_resumed = content is not None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes it."""
-        inside = self.folder is not None and Path(path).is_relative_to(self.folder)
-        write_checkpoint(Path(path), checkpoint, self.folder if inside else None)
+        """Writes it.
+
+        Raises:
+            ValueError: it lies outside the folder of a run that is resumed.
+        """
+        path = self._checked(path)
+        self.start = self.content = None  # from now on the files hold something newer
+        write_checkpoint(path, checkpoint, self.folder if self._is_inside(path) else None)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """Reads it; `weights_only` is always true."""
+        """Reads it, unless it is the one that was read and checked already; `weights_only` is always true."""
+        if self.content is not None and Path(path) == self.start:
+            return self.content
         return read_checkpoint(Path(path), map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Removes one file; whatever a checkpoint's state names, never a folder."""
-        if Path(path).suffix == ".ckpt" and Path(path).is_file():
-            Path(path).unlink()
+        """Removes one file; whatever a checkpoint's state names, never a folder.
+
+        Raises:
+            ValueError: it lies outside the folder of a run that is resumed.
+        """
+        path = self._checked(path)
+        if path.suffix == ".ckpt" and path.is_file():
+            path.unlink()
+
+    def _checked(self, path: Any) -> Path:
+        path = Path(os.path.normpath(path))
+        if self.is_resumed and not self._is_inside(path):
+            raise ValueError(
+                f"a resumed run keeps its checkpoints in its own folder, but {path} is outside {self.folder}; train a "
+                "new run"
+            )
+        return path
+
+    def _is_inside(self, path: Path) -> bool:
+        return self.folder is not None and path.is_relative_to(self.folder)
