@@ -2,7 +2,9 @@
 
 import errno
 import os
+import pickle
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,54 @@ def test_a_checkpoint_runs_no_code(tmp_path):
     with pytest.raises(ValueError, match=r"bad.ckpt cannot be read as a checkpoint"):
         read_checkpoint(tmp_path / "bad.ckpt")
     assert not (tmp_path / "ran").exists()
+
+
+def evil(command):
+    return b"\x80\x02cbuiltins\nbytearray\n" + pickle.dumps((command,), 2)[2:-1] + b"R."
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["archive/DATA.PKL"], "must have one pickle, called data.pkl"),
+        (["archive/data.pkl", "archive/DATA.PKL"], "two parts of one name"),
+        (["archive/data.pkl", "archive/constants.pkl"], "must have one pickle, called data.pkl"),
+        (["archive/data.pkl", "archive/code/a.py"], "holds a program"),
+        (["archive/data.pkl", "other/Data.Pkl"], "must have one pickle, called data.pkl"),
+        ([], "must have one pickle, called data.pkl"),
+        (["archive/data.pkl"], "names builtins bytearray"),
+    ],
+)
+def test_a_pickle_cannot_hide_behind_its_name(names, reason, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
+        archive.writestr("archive/version", "3\n")
+        for name in names:
+            archive.writestr(name, evil(7))
+    with pytest.raises(ValueError, match=reason):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_an_archive_has_one_beginning_and_one_list(tmp_path):
+    path = tmp_path / "a.ckpt"
+    write_checkpoint(path, CONTENT)
+    whole = path.read_bytes()
+    path.write_bytes(evil(7) + whole)  # torch would read the pickle, zipfile what follows it
+    with pytest.raises(ValueError, match="does not begin as an archive"):
+        read_checkpoint(path)
+    path.write_bytes(whole[:4] + bytes(100) + whole)  # zipfile corrects the place of the list, torch does not
+    with pytest.raises(ValueError, match="list of parts does not lie where it must"):
+        read_checkpoint(path)
+
+
+def test_a_small_file_holds_no_large_content(tmp_path):
+    path, weight, text = tmp_path / "a.ckpt", torch.zeros(10_000), "a" * 100_000
+    write_checkpoint(path, {"state_dict": {"weight": weight, "tied": weight}})
+    assert len(read_checkpoint(path)["state_dict"]) == 2
+    write_checkpoint(path, {"state_dict": {str(index): weight for index in range(20)}})
+    with pytest.raises(ValueError, match="its tensors take more than 2 times its size"):
+        read_checkpoint(path)
+    write_checkpoint(path, {"hyper_parameters": [text] * 80})
+    assert len(read_checkpoint(path)["hyper_parameters"]) == 80
+    write_checkpoint(path, {"hyper_parameters": [text] * 90})
+    with pytest.raises(ValueError, match="its texts have more than 8388608 characters"):
+        read_checkpoint(path)

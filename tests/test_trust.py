@@ -17,6 +17,7 @@ from drills.hostile_folders import HOSTILE, config, edited, state, victims
 from runner import ROOT, compose_config
 from train import recipe, resume, train
 from vaelab.errors import one_sentence
+from vaelab.runs import sizes
 from vaelab.runs.environment import write_environment
 from vaelab.runs.folder import check_length, check_own, in_use, locked
 from vaelab.runs.load import newest_checkpoint
@@ -454,6 +455,33 @@ def test_sizes_are_compared_with_the_machines_memory(key, count):
         with pytest.raises(ValueError, match=rf"{key}={most + 1} in the run's config needs at least .* GB of memory"):
             check_sizes(written)
     else:
+        check_sizes(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "needed"),
+    [
+        ({"data": {"batch_size": 2, "eval_batch_size": 7}}, 7 * 6),
+        (
+            {
+                "data": {"batch_size": 2, "eval_batch_size": 7, "val_size": 3, "test_size": 4},
+                "network": {"hidden": [100]},
+            },
+            4 * 100,
+        ),
+        ({"data": {"batch_size": 8, "eval_batch_size": 7}}, 8 * 6),
+        ({"latent_dim": 40, "posterior": {"_target_": "vaelab.families.FullGaussian"}}, 2 * 40**2),
+        ({"latent_dim": 40, "posterior": {"_target_": "vaelab.families.DiagonalGaussian"}}, 2 * 40),
+        ({"model": {"_target_": "vaelab.families.FullGaussian"}}, 2 * 5**2),
+    ],
+)
+def test_the_largest_batch_and_matrix_are_compared_with_the_memory(change, needed, monkeypatch):
+    shapes = {"x_shape": [1], "target_shape": [5], "latent_dim": 4}
+    written = {"data": {"batch_size": 2}, "objective": {}, "network": {}, **shapes, **change}
+    monkeypatch.setattr(sizes, "memory", lambda: 4 * needed)
+    check_sizes(written)
+    monkeypatch.setattr(sizes, "memory", lambda: 4 * needed - 1)
+    with pytest.raises(ValueError, match=r"objective.samples=1 in the run's config needs at least"):
         check_sizes(written)
 
 

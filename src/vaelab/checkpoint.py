@@ -28,8 +28,10 @@ DIRECTORY = 1 << 22  # bytes of the archive's list of its parts
 PICKLE = 1 << 23  # bytes of what says how the tensors belong together
 STEPS = 200_000  # instructions of the pickle, and values that it makes, counted as often as they are met
 DEPTH = 60  # containers inside each other
+ZIP = b"PK\3\4"  # how an archive begins
 SPARSE = 1 << 28  # bytes from which a file must be on the disk and not a hole in it
 LARGEST = 2**64
+SHARED = 2  # times that the numbers in a file may be named: tied weights have two names
 
 
 def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = None) -> None:
@@ -55,10 +57,11 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         with open_regular(path, follow=True) as file:
             _check_archive(file)
+            size = os.fstat(file.fileno()).st_size
             content = torch.load(file, map_location=map_location, weights_only=True)
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}")
-        _check_plain(content)
+        _check_plain(content, size)
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile and torch raise what the broken part of the file leads to
@@ -80,6 +83,8 @@ def _check_archive(file: BinaryIO) -> None:
     found = os.fstat(file.fileno())
     if found.st_size > SPARSE and found.st_blocks * 512 < found.st_size // 2:
         raise ValueError("most of it is a hole in the disk, and no run leaves one")
+    if file.read(len(ZIP)) != ZIP:
+        raise ValueError("it does not begin as an archive")  # torch would read it as a bare pickle
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # the list is read as a whole when it is opened
     if end and end[5] > DIRECTORY:
         raise ValueError("it has more parts than any checkpoint")
@@ -91,10 +96,24 @@ def _check_archive(file: BinaryIO) -> None:
             raise ValueError("its parts hold more than its size, so they overlap")
         if broken := archive.testzip():  # torch.load looks at no checksum
             raise ValueError(f"the checksum of {broken} does not fit")
-        for record in records:
-            if record.filename.endswith("data.pkl"):
-                _check_pickle(archive.read(record) if record.file_size <= PICKLE else b"")
+        if end and archive.start_dir != end[6]:
+            raise ValueError("its list of parts does not lie where it must")
+        record = _pickle_in(records)
+        _check_pickle(archive.read(record) if record.file_size <= PICKLE else b"")
     file.seek(0)
+
+
+def _pickle_in(records: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    """The one pickle of an archive; torch finds parts without regard to case, so names must differ without it too."""
+    names = [record.filename.lower() for record in records]
+    if len(set(names)) < len(names):
+        raise ValueError("it has two parts of one name")
+    if any("/code/" in f"/{name}" for name in names):
+        raise ValueError("it holds a program, and no checkpoint of a run does")
+    pickles = [record for record, name in zip(records, names, strict=True) if name.endswith(".pkl")]
+    if len(pickles) != 1 or not pickles[0].filename.endswith("/data.pkl"):
+        raise ValueError(f"it must have one pickle, called data.pkl, but has {len(pickles)}, or another name for it")
+    return pickles[0]
 
 
 def _check_pickle(contents: bytes) -> None:
@@ -108,9 +127,12 @@ def _check_pickle(contents: bytes) -> None:
             raise UnpicklingError(f"it names {argument or instruction.name}, which no checkpoint of a run needs")
 
 
-def _check_plain(content: Any) -> None:
-    """Raises if a checkpoint holds anything but plain values and dense tensors, or containers without an end."""
-    waiting, seen = [(content, 0)], 0
+def _check_plain(content: Any, size: int) -> None:
+    """Raises if a checkpoint holds anything but plain values and dense tensors, or more than its file of `size` bytes.
+
+    Whatever is shared counts as often as it is met, because whoever copies the content has it as often.
+    """
+    waiting, seen, characters, numbers = [(content, 0)], 0, 0, 0
     while waiting:
         value, depth = waiting.pop()
         seen += 1
@@ -118,6 +140,13 @@ def _check_plain(content: Any) -> None:
             raise ValueError("its containers are nested or shared beyond what any run writes")
         if isinstance(value, Tensor):
             _check_tensor(value)
+            numbers += value.numel() * value.element_size()
+            if numbers > SHARED * size:
+                raise ValueError(f"its tensors take more than {SHARED} times its size, so they share their numbers")
+        elif type(value) is str:
+            characters += len(value)
+            if characters > PICKLE:
+                raise ValueError(f"its texts have more than {PICKLE} characters")
         elif type(value) in (dict, OrderedDict):
             if strange := [key for key in value if type(key) not in (str, int)]:
                 raise ValueError(f"it has a key of the type {type(strange[0]).__name__}")

@@ -323,6 +323,12 @@ def test_a_header_that_promises_too_much_allocates_nothing(tmp_path, suffix, sha
         tracemalloc.stop()
 
 
+def test_a_packed_array_counts_as_the_floats_that_it_becomes(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", np.zeros((2_000, 10_007), np.uint8))
+    with refusal(tmp_path / "a.npz", "promises shape (2000, 10007) of uint8, 80056000 bytes", "times its own"):
+        list(read_chunks(tmp_path / "a.npz"))
+
+
 @ARRAYS
 def test_a_header_that_promises_too_little_is_refused(tmp_path, suffix):
     path = write_npy_like(tmp_path / f"a{suffix}", npy_header((22, 5)) + NUMBERS.tobytes())

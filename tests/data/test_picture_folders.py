@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import struct
 import zlib
 
@@ -13,7 +14,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from idx_files import random_images
-from vaelab.data import Reading, open_rows
+from vaelab.data import Reading, bounded, open_rows
 from vaelab.data.readers import source
 from vaelab.runs.state import State, write_state
 
@@ -234,3 +235,20 @@ def test_another_kind_of_picture_is_not_opened(tmp_path):
     (tmp_path / "a.png").write_bytes(content.getvalue())
     with pytest.raises(ValueError, match=re.escape("a.png cannot be read as an image (none of PNG, JPEG")):
         open_rows(tmp_path)
+
+
+@pytest.mark.parametrize(("copied", "on_disk"), [(True, 8192), (False, 4096)])
+def test_pictures_that_would_fill_the_memory_together_are_refused(copied, on_disk, tmp_path, monkeypatch):
+    Image.new("1", (600, 1000)).save(tmp_path / "0.png")
+    for index in (1, 2):
+        if copied:
+            shutil.copy(tmp_path / "0.png", tmp_path / f"{index}.png")
+        else:
+            (tmp_path / f"{index}.png").symlink_to(tmp_path / "0.png")
+    assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3
+    monkeypatch.setattr(bounded, "SMALL", 700_000)
+    monkeypatch.setattr(bounded, "GROWTH", 140)
+    with pytest.raises(ValueError, match=rf"promises 2 pictures of 1000x600 pixels, 1200000 bytes, .* own {on_disk},"):
+        list(open_rows(tmp_path).chunks)
+    monkeypatch.setattr(bounded, "GROWTH", 450)
+    assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3

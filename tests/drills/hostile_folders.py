@@ -527,3 +527,43 @@ HOSTILE: dict[str, Change] = {
     "data of another type": text("data.json", '{"measure": [[]], "data": 3}'),
     "environment of many digits": text("environment.json", "[" + "9" * 5000 + "]"),
 }
+
+
+# What an archive hides, and what it holds more than once
+
+
+def renamed(*names: str) -> Change:
+    """Checkpoints whose pickle has other names, which torch would find too."""
+
+    def change(run: Path, outside: Path) -> None:
+        for name in CHECKPOINTS:
+            with zipfile.ZipFile(gone(run / "checkpoints" / f"{name}.ckpt"), "w") as archive:
+                for inner in names:
+                    archive.writestr(f"archive/{inner}", called("builtins", "bytearray", (10**11,)))
+                archive.writestr("archive/version", "3\n")
+
+    return change
+
+
+def one_storage(content: dict, run: Path, outside: Path) -> None:
+    shared = torch.zeros(4_000)
+    content["state_dict"].update({f"weight{index}": shared for index in range(2_000)})
+
+
+def one_text(content: dict, run: Path, outside: Path) -> None:
+    text = content["hyper_parameters"]["folder"] + "/" + "a" * 1_000_000
+    content["callbacks"]["owned"] = [text] * 1_000
+
+
+def pickle_first(path: Path, whole: bytes) -> None:
+    path.write_bytes(called("builtins", "bytearray", (10**11,)) + whole)
+
+
+HOSTILE |= {
+    "a pickle in capitals": renamed("DATA.PKL"),
+    "a pickle in capitals beside another": renamed("data.pkl", "DATA.PKL"),
+    "a script of torch": renamed("data.pkl", "constants.pkl", "code/a.py"),
+    "a bare pickle before an archive": zipped(pickle_first),
+    "weights that are one": edited(one_storage),
+    "a text that is met often": edited(one_text),
+}

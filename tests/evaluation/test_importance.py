@@ -16,13 +16,14 @@ from vaelab import VAE
 from vaelab.evaluation import importance
 from vaelab.evaluation.importance import (
     effective_sample_size,
+    encode_bytes,
     iw_bound,
     log_marginal_likelihood,
     log_mean,
     log_weights,
     pareto_k,
 )
-from vaelab.families import Bernoulli, DiagonalGaussian, IdentityGaussian
+from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import StandardNormal
 
@@ -499,3 +500,20 @@ def test_identity_noise_at_large_scale_stays_finite():
     for values in (log_mean(log_w), iw_bound(log_w, 9), effective_sample_size(log_w)):
         assert values.isfinite().all()
     assert not pareto_k(log_w).isnan().any()
+
+
+def test_a_full_covariance_of_z_counts_as_memory_of_the_encoder():
+    few, many = (
+        encode_bytes(
+            VAE.build(
+                (3,),
+                FullGaussian((p,)),
+                IdentityGaussian((3,)),
+                StandardNormal((p,)),
+                lambda shape, size: MLP(shape, size, [5]),
+            ),
+            torch.zeros(1, 3),
+        )
+        for p in (10, 100)
+    )
+    assert many > 4 * 100**2 > few

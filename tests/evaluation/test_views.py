@@ -7,7 +7,7 @@ from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
 from vaelab import VAE, figures
-from vaelab.evaluation import views
+from vaelab.evaluation import support, views
 from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import LearnedPrior, StandardNormal
@@ -187,3 +187,20 @@ def test_half_precision_becomes_arrays(points):
     vae, x, target = points
     picture = views.reconstructions(vae.bfloat16(), x.bfloat16(), target.bfloat16())
     assert picture.mean.dtype == np.float32
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(monkeypatch, images):
+    vae, x = images
+    monkeypatch.setattr(support, "PIXELS", 9 * 30)
+    views.manifold(vae, 3)
+    views.traversals(vae, 4)
+    state = torch.get_rng_state()
+    for draw in (
+        lambda: views.manifold(vae, 4),
+        lambda: views.traversals(vae, 5),
+        lambda: views.prior_samples(vae, 10),
+        lambda: views.reconstructions(vae, x.repeat(2, 1, 1, 1), x.repeat(2, 1, 1, 1)),
+    ):
+        with pytest.raises(ValueError, match=r"at most 270 numbers, but \d+ times 30 are more; draw at most 9 images"):
+            draw()
+    assert torch.equal(torch.get_rng_state(), state)

@@ -19,7 +19,7 @@ from hydra_plugins.vaelab_sweeps.sweep import Sweep
 from vaelab.runs.state import State, read_state, recorded, write_state
 from vaelab.stopping import Stopped
 from vaelab.sweeps import process
-from vaelab.sweeps.cells import Cell, cells_in, claim, packages, quoted, run_cell
+from vaelab.sweeps.cells import Cell, _clear, cells_in, claim, packages, quoted, run_cell
 from vaelab.sweeps.names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
 from vaelab.sweeps.process import Setting, run_script
 
@@ -152,6 +152,38 @@ def test_a_folder_is_one_configs(tmp_path):
         claim(tmp_path, "a", ["latent_dim=2", "seed=3"], "other", None)
     with pytest.raises(ValueError, match=r"which differs in its data or the files in conf/; use another"):
         claim(tmp_path, "a", ["latent_dim=2"], "other", None)
+
+
+def test_a_cell_is_never_a_link_to_another_folder(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious.txt").write_text("mine")
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "a").symlink_to(victim)
+    with pytest.raises(ValueError, match=r"sweep/a must be a folder, but is a link to one; remove it, or use another"):
+        claim(tmp_path / "sweep", "a", [], "hash", None)
+    write_state(victim, State("pending", config="hash"))
+    with pytest.raises(ValueError, match="is a link"):
+        claim(tmp_path / "sweep", "a", [], "hash", None)
+    with pytest.raises(ValueError, match="is a link"):
+        claim(tmp_path / "sweep", "a/inner", [], "hash", None)
+    with pytest.raises(OSError, match="a"):
+        _clear(tmp_path / "sweep" / "a")
+    assert sorted(path.name for path in victim.iterdir()) == ["precious.txt", "state.json"]
+
+
+def test_what_a_dead_run_left_is_removed_and_what_its_links_lead_to_stays(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious.txt").write_text("mine")
+    cell = claim(tmp_path, "a", [], "hash", None).folder
+    (cell / "inner").mkdir()
+    (cell / "inner" / "link").symlink_to(victim)
+    (cell / "folder").symlink_to(victim)
+    (cell / "file").symlink_to(victim / "precious.txt")
+    _clear(cell)
+    assert [path.name for path in cell.iterdir()] == ["state.json"]
+    assert (victim / "precious.txt").read_text() == "mine"
 
 
 def test_a_cell_is_found_by_its_config(tmp_path):

@@ -3,7 +3,10 @@
 import csv
 import json
 import math
+import os
 import signal
+import sqlite3
+import struct
 import time
 from types import SimpleNamespace
 
@@ -99,6 +102,54 @@ def test_a_study_is_about_one_thing(tmp_path):
     with pytest.raises(ValueError, match=r"holds a search with other data or other files in conf/; use another"):
         open_study(tmp_path, "maximize", about | {DATA_AND_FILES: "other"})
     assert open_study(tmp_path, "maximize", about).trials[0].value == -3.0
+
+
+@pytest.mark.parametrize("name", ["study.db", "study.db-journal", "study.db-wal", "study.db-shm"])
+@pytest.mark.parametrize("how", ["symlink_to", "hardlink_to"])
+def test_a_study_is_made_of_files_of_its_own_folder(name, how, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "victim").write_text("mine")
+    getattr(tmp_path / "sweep" / name, how)(tmp_path / "victim")
+    with pytest.raises(ValueError, match=rf"{name} must be a file of this folder alone, but is not; remove it"):
+        open_study(tmp_path / "sweep", "maximize", {})
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def hot_journal(folder, ending=b""):
+    """Leaves a study as a process does that was killed in the middle of writing."""
+    optuna.create_study(storage=storage(folder), study_name="sweep", direction="maximize")
+    database, journal = folder / "study.db", folder / "study.db-journal"
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("pragma cache_size = 1")
+    connection.execute("begin")
+    connection.execute("create table t(x)")
+    for _ in range(100):
+        connection.execute("insert into t values (randomblob(2000))")
+    whole, left = database.read_bytes(), journal.read_bytes()
+    connection.execute("rollback")
+    connection.close()
+    database.write_bytes(whole)
+    page = struct.unpack(">I", left[24:28])[0]
+    journal.write_bytes(left + (struct.pack(">I", 0x40000000 // page + 1) + ending if ending else b""))
+
+
+def test_a_journal_removes_no_file(tmp_path):
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    name = os.fsencode(victim)
+    named = name + struct.pack(">2I", len(name), sum(name)) + bytes.fromhex("d9d505f920a163d7")
+    (tmp_path / "sweep").mkdir()
+    hot_journal(tmp_path / "sweep", named)
+    with pytest.raises(ValueError, match=r"study.db-journal must be the journal of study.db alone, but names a file"):
+        open_study(tmp_path / "sweep", "maximize", {})
+    assert victim.read_text() == "mine"
+
+
+def test_a_study_survives_a_process_that_was_killed_while_it_wrote(tmp_path):
+    hot_journal(tmp_path)
+    assert open_study(tmp_path, "maximize", {}).trials == []
+    tables = sqlite3.connect(tmp_path / "study.db").execute("select name from sqlite_master").fetchall()
+    assert ("t",) not in tables
 
 
 def test_a_study_lies_in_its_folder_whatever_that_is_called(tmp_path):

@@ -15,7 +15,7 @@ from vaelab.runs.state import State, write_state
 from vaelab.sweeps.ranking import groups_of
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.summary import summarise
-from vaelab.sweeps.tables import ASSUMPTIONS, as_csv, as_markdown
+from vaelab.sweeps.tables import ASSUMPTIONS, MOST_COLUMNS, as_csv, as_markdown
 
 SCORES = {  # model -> latent_dim -> seed -> val/elbo
     "gaussian": {2: {1: -3.0, 2: -3.4, 3: -2.9}, 10: {1: -2.0, 2: -2.3, 3: -2.2}},
@@ -83,6 +83,18 @@ def test_the_csv_has_a_line_per_run(sweep):
     failed = next(row for row in rows if row["state"] == "failed")
     assert failed["reason"] == "the loss of step 2 | is not finite"
     assert failed["val/elbo"] == ""
+
+
+def test_runs_that_share_no_numbers_do_not_make_the_table_large(sweep):
+    rows = read_rows([sweep])
+    for index, row in enumerate(rows):
+        row.metrics.update({f"own/{index}-{number}": 1.0 for number in range(200)})
+    names, *lines = csv.reader(io.StringIO(as_csv(rows)))
+    tags = {tag for row in rows for tag in row.metrics}
+    assert sum(name in tags for name in names) == MOST_COLUMNS
+    assert names[-1] == f"{len(tags) - MOST_COLUMNS} more columns are left out"
+    assert "val/elbo" in names  # which most runs have
+    assert {len(line) for line in lines} == {len(names) - 1}
 
 
 def test_the_page_shows_tables_and_plots(sweep):

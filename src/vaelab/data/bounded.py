@@ -8,6 +8,8 @@ from vaelab.escapes import for_terminal
 
 CHUNK = 1 << 20
 SMALL, GROWTH = 1 << 26, 200  # any file may grow to SMALL bytes, or to GROWTH times its size
+FLOAT = 4  # bytes of a number once it is read
+BLOCK = 4096  # bytes that even the smallest file takes on the disk
 
 
 class UnreadableFile(ValueError):
@@ -17,12 +19,20 @@ class UnreadableFile(ValueError):
         super().__init__(for_terminal(sentence))
 
 
-def check_growth(path: Path, promised: int, what: str) -> None:
-    """Raises `UnreadableFile` if a compressed file promises so much more than it holds that it could fill memory."""
-    if promised > max(SMALL, GROWTH * (size := path.stat().st_size)):
+def check_growth(path: Path, promised: int, what: str, size: int | None = None) -> None:
+    """Raises `UnreadableFile` if a compressed file promises so much more than it holds that it could fill memory.
+
+    Args:
+        path: the file, or a folder of files.
+        promised: bytes that it grows to.
+        what: what it promises, in words.
+        size: bytes that it has on the disk; None takes those of the file.
+    """
+    size = path.stat().st_size if size is None else size
+    if promised > max(SMALL, GROWTH * size):
         raise UnreadableFile(
-            f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, as no real data do; fetch "
-            "it again, or write it without compression"
+            f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, which could fill the "
+            "memory; fetch it again, or write it without compression"
         )
 
 

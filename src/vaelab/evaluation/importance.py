@@ -159,6 +159,16 @@ def decode_bytes(vae: VAE, x: Tensor, target: Tensor) -> int:
     return max(1, meter.bytes)
 
 
+def encode_bytes(vae: VAE, x: Tensor) -> int:
+    """An upper bound on the memory that q(z|x) and one draw from it take: a full covariance has p × p numbers a row."""
+    with torch.no_grad():
+        _draw(vae.encode(x), 1)  # as above
+        with _Meter() as meter:
+            q = vae.encode(x)
+            _draw(q, 1), q.mean, q.stddev
+    return max(1, meter.bytes)
+
+
 class _Meter(TorchDispatchMode):
     """Adds up the bytes of the tensors that the operations inside make; views take none."""
 

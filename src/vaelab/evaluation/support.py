@@ -6,6 +6,8 @@ from torch import Tensor
 from vaelab.precision import in_full
 from vaelab.vae import VAE
 
+PIXELS = 1 << 25  # of a picture, or numbers of its points; drawing takes about 80 bytes for each
+
 
 def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
     """Checks data before anything is computed; the formulas themselves check nothing.
@@ -47,4 +49,16 @@ def _check_finite(name: str, values: Tensor) -> None:
         raise ValueError(
             f"{name} must hold finite numbers only, but {bad} of {len(rows)} examples hold NaN or an infinite number; "
             "leave those examples out, or fill them in"
+        )
+
+
+def check_room(vae: VAE, images: int) -> None:
+    """Raises a ValueError if a picture of so many draws of a VAE would fill the memory."""
+    mean = vae.prior().mean
+    with torch.no_grad(), torch.random.fork_rng([mean.device] if mean.is_cuda else []):
+        size = vae.decode(mean).event_shape.numel()
+    if images * size > PIXELS:
+        raise ValueError(
+            f"a picture must hold at most {PIXELS:,} numbers, but {images:,} times {size:,} are more; draw at most "
+            f"{PIXELS // size:,} images, such as with fewer steps"
         )

@@ -15,7 +15,7 @@ from torch.distributions import Distribution, Normal
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.evaluation.latents import kl_per_dimension
-from vaelab.evaluation.support import check_data
+from vaelab.evaluation.support import check_data, check_room
 from vaelab.figures import (
     ImageGrid,
     ImageManifold,
@@ -51,9 +51,10 @@ def reconstructions(vae: VAE, x: Tensor, target: Tensor, names: Names = None, se
 
     Raises:
         TypeError: x or the target is no tensor of real numbers.
-        ValueError: one of them holds a number that does not fit.
+        ValueError: one of them holds a number that does not fit, or the picture is too large.
     """
     check_data(vae, x, target)
+    check_room(vae, len(x))
     p, target = vae.decode(vae.encode(x).mean), target.float()
     if is_image(target.shape[1:]):
         std = _images(p.stddev) if _learns_std(p) else None
@@ -76,10 +77,11 @@ def prior_samples(
         seed: of every draw.
 
     Raises:
-        ValueError: n or `show` makes no sense.
+        ValueError: n or `show` makes no sense, or the picture is too large.
     """
     check_whole("n", n, 1)
     check_choice("show", show, ("mean", "sample"))
+    check_room(vae, n)
     with _seeded(vae.prior().mean.device, seed):
         p = vae.decode(vae.prior().sample((n,)))
         t = p.mean if show == "mean" else p.sample()
@@ -97,7 +99,7 @@ def manifold(vae: VAE, steps: int = 20, names: Names = None) -> Picture:
     on an even grid within three of its standard deviations.
 
     Raises:
-        ValueError: the latent space does not have two dimensions, or there are fewer than two steps.
+        ValueError: latent_dim is not 2, there are fewer than two steps, or the picture is too large.
     """
     check_whole("steps", steps, 2)
     prior = vae.prior()
@@ -106,6 +108,7 @@ def manifold(vae: VAE, steps: int = 20, names: Names = None) -> Picture:
             f"a manifold of latent_dim={prior.event_shape.numel()} cannot be drawn, because a page has two dimensions; "
             "draw traversals, or train with latent_dim=2"
         )
+    check_room(vae, steps**2)
     t_shape = vae.decode(prior.mean).event_shape
     standard = torch.linspace(-3, 3, steps)
     if is_image(t_shape):
@@ -139,7 +142,7 @@ def traversals(
         dimensions: the latents that move, from 0; None means the first ten.
 
     Raises:
-        ValueError: `steps` or `span` makes no sense, or there is no such latent.
+        ValueError: `steps` or `span` makes no sense, or there is no such latent, or the picture is too large.
     """
     check_whole("steps", steps, 2)
     check_number("span", span, 0, above=True)
@@ -148,6 +151,7 @@ def traversals(
     chosen = list(range(min(latent_dim, TRAVERSED)) if dimensions is None else dimensions)
     if not chosen or not all(0 <= index < latent_dim for index in chosen):
         raise ValueError(f"dimensions={chosen} does not fit, because latents are numbered 0 to {latent_dim - 1}")
+    check_room(vae, len(chosen) * steps)
     values = torch.linspace(-span, span, steps).to(prior.mean)
     start = prior.mean if origin is None else origin
     z = start.expand(len(chosen), steps, latent_dim).clone()

@@ -26,14 +26,29 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
     for key, count in rows.items():
         _check(f"data.{key}={count}", COPIES * count * numbers)
-    widest = max([numbers, config["latent_dim"], *_widths(config["network"].get("hidden"))])
+    widest = max([numbers, config["latent_dim"], *_widths(config["network"].get("hidden")), *_matrices(config)])
     samples = objective.get("samples") if type(objective.get("samples")) is int else 1
-    batch = min(_count(data, "batch_size"), rows.get("train_size", math.inf))
-    _check(f"objective.samples={samples}", samples * max(1 if batch == math.inf else int(batch), 1) * widest)
+    tested = max(rows.get(key, math.inf) for key in ("val_size", "test_size"))
+    batches = [
+        min(_count(data, "batch_size"), rows.get("train_size", math.inf)),
+        min(_count(data, "eval_batch_size"), tested),
+    ]
+    batch = max([1, *(int(rows_at_once) for rows_at_once in batches if rows_at_once < math.inf)])
+    _check(f"objective.samples={samples}", samples * batch * widest)
 
 
 def _widths(hidden: Any) -> list[int]:
     return [width for width in hidden if type(width) is int] if isinstance(hidden, list) else []
+
+
+def _matrices(config: Mapping[str, Any]) -> list[int]:
+    """The sizes of the matrices that full covariances have for each row."""
+    sides = {"posterior": config["latent_dim"], "model": math.prod(config["target_shape"])}
+    return [side**2 for key, side in sides.items() if _is_full(config.get(key))]
+
+
+def _is_full(family: Any) -> bool:
+    return isinstance(family, Mapping) and str(family.get("_target_")).endswith(".FullGaussian")
 
 
 def _count(data: Mapping[str, Any], key: str) -> float:

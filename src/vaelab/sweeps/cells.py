@@ -58,9 +58,11 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
     """The cell of a config in a sweep's folder: the one that is there, or a new one, pending.
 
     Raises:
-        ValueError: another config has that name there, or the folder holds a run that is not a cell.
+        ValueError: another config has that name there, the folder holds a run that is not a cell, or it is a link.
     """
     place, overrides = folder / name, tuple(overrides)
+    if place.resolve() != folder.resolve() / name:  # what a cell left is removed, so it must not lie elsewhere
+        raise ValueError(f"{place} must be a folder, but is a link to one; remove it, or use another hydra.sweep.dir")
     state = read_state(place)
     if state is None and any(place.glob("checkpoints/*.ckpt")):
         raise ValueError(f"{place} holds a run that is not a cell of a sweep; use another hydra.sweep.dir")
@@ -147,10 +149,18 @@ def run_cell(
 
 
 def _clear(folder: Path) -> None:
-    """Removes what a run left that died before its first checkpoint, except its state."""
-    for path in folder.iterdir():
-        if path.name not in ("state.json", ".lock"):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    """Removes what a run left that died before its first checkpoint, except its state; no link is followed."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for entry in list(os.scandir(opened)):
+            if entry.name in ("state.json", ".lock"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.name, dir_fd=opened)
+            else:
+                os.unlink(entry.name, dir_fd=opened)
+    finally:
+        os.close(opened)
 
 
 def _death(code: int) -> str:

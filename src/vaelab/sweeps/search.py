@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from vaelab.escapes import for_csv, for_terminal
 from vaelab.figures.search import Search
-from vaelab.files import write_whole
+from vaelab.files import open_regular, write_whole
 from vaelab.runs.folder import is_own
 from vaelab.runs.state import read_state, write_state
 from vaelab.sweeps.cells import Cell
@@ -25,6 +26,7 @@ LUCK = (
 )
 ABOUT = "about"  # the study's: what it searches for, and where
 FIRST = "first"  # the study's: what the numbers of its first finished cell are of
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, sqlite.org/fileformat
 DATA_AND_FILES = "data and files"  # of `about`: a digest of what the command line does not show
 
 
@@ -44,12 +46,11 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
         about: what is searched, and for what; kept beside the study, so that what goes on is the same search.
 
     Raises:
-        ValueError: the study there is about something else.
+        ValueError: the study there is about something else, or one of its files belongs to another folder.
     """
     import optuna
 
-    if not is_own(folder / "study.db"):
-        raise ValueError(f"{folder / 'study.db'} must be a file of this folder alone, but is not; remove it")
+    _check_files(folder)
     at: dict[str, Any] = {"storage": storage(folder), "study_name": "sweep"}
     study = optuna.create_study(**at, direction=direction, load_if_exists=True)
     before = study.user_attrs.get(ABOUT, about)
@@ -68,6 +69,24 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
         )
     study.set_user_attr(ABOUT, dict(about))
     return study
+
+
+def _check_files(folder: Path) -> None:
+    """Raises if SQLite would write over a file of another folder, or remove one, when it opens the study."""
+    for name in ("study.db", "study.db-journal", "study.db-wal", "study.db-shm"):
+        if not is_own(folder / name):
+            raise ValueError(f"{folder / name} must be a file of this folder alone, but is not; remove it")
+    try:
+        with open_regular(folder / "study.db-journal") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - len(SUPER_JOURNAL)))
+            ending = file.read()
+    except FileNotFoundError:
+        return
+    if ending == SUPER_JOURNAL:
+        raise ValueError(
+            f"{folder / 'study.db-journal'} must be the journal of study.db alone, but names a file that SQLite "
+            "would remove; use another hydra.sweep.dir"
+        )
 
 
 def readable(value: Any) -> str:

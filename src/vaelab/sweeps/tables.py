@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from vaelab.sweeps.statistics import CLAIMS_IF_SPREADS_DIFFER, Interval, mean_in
 
 SHOWN = (SCORE, "test/elbo", "test/log_likelihood", "test/kl")
 MOST_KEYS = 12  # columns of keys; a run with more of its own would push all others off the screen
+MOST_COLUMNS = 1_000  # of keys, and of numbers, in summary.csv: runs that share none would make it large
 REPEAT = "add seed=1,2,3 to the command"
 RANKED_BY_MEANS = f"Numbers are means over seeds, in nats per example, and configurations are ranked by {SCORE}."
 RANKED_BY_THE_FIT = (
@@ -93,14 +95,24 @@ def as_csv(rows: Sequence[Row]) -> str:
         key for key in dict.fromkeys(key for row in rows for key in row.values) if key not in WHERE or key in varies
     ]
     tags = list(dict.fromkeys(tag for row in rows for tag in row.metrics))
+    more = max(0, len(keys) - MOST_COLUMNS) + max(0, len(tags) - MOST_COLUMNS)
+    keys, tags = keys[:MOST_COLUMNS], _of_most_runs(rows, tags)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(for_csv, ["run", *keys, "state", "reason", "measure", *tags, "seconds"]))
+    last = ["seconds", *([f"{more} more columns are left out"] if more else [])]
+    writer.writerow(map(for_csv, ["run", *keys, "state", "reason", "measure", *tags, *last]))
     for row in rows:
         given = [row.values.get(key, "") for key in keys]
         texts = map(for_csv, [row.folder.name, *given, row.state, row.reason, row.data.get("measure", "")])
         writer.writerow([*texts, *(repr(row.metrics[tag]) if tag in row.metrics else "" for tag in tags), row.seconds])
     return file.getvalue()
+
+
+def _of_most_runs(rows: Sequence[Row], tags: Sequence[str]) -> list[str]:
+    """Tags in their order; if there are too many for a table, those that most runs have."""
+    found = Counter(tag for row in rows for tag in row.metrics)
+    kept = {tag for tag, _ in found.most_common(MOST_COLUMNS)}
+    return [tag for tag in tags if tag in kept]
 
 
 def counts(rows: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
-from vaelab.evaluation.importance import decode_bytes
+from vaelab.evaluation.importance import decode_bytes, encode_bytes
 from vaelab.files import read_json
 from vaelab.runs.load import Run
 from vaelab.tables import write_table
@@ -173,10 +173,10 @@ def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataMo
 
 
 def rows_at_once(run: Run) -> int:
-    """How many examples are decoded together."""
+    """How many examples pass the networks together."""
     device = next(run.vae.parameters()).device
     x, target = (torch.zeros(1, *shape, device=device) for shape in (run.x_shape, run.target_shape))
-    return max(1, min(ROWS, MEMORY // decode_bytes(run.vae, x, target)))
+    return max(1, min(ROWS, MEMORY // max(decode_bytes(run.vae, x, target), encode_bytes(run.vae, x))))
 
 
 def _names(run: Run) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from vaelab.data.bounded import UnreadableFile, check_growth, read_up_to
+from vaelab.data.bounded import FLOAT, UnreadableFile, check_growth, read_up_to
 from vaelab.data.columns import check_names
 from vaelab.data.readers import source
 from vaelab.data.readers.source import WIDEST, Array, Reading, Shape, Source, rows_at_once
@@ -77,7 +77,7 @@ def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]
     shape, by_columns, dtype = _read_header(path, file)
     _check_rows(path, shape, dtype)
     if path.suffix.lower() == ".npz":
-        check_growth(path, math.prod(shape) * dtype.itemsize, f"shape {shape} of {dtype}")
+        check_growth(path, math.prod(shape) * max(dtype.itemsize, FLOAT), f"shape {shape} of {dtype}")
     row = shape[1:] or (1,)
     at_once = rows_at_once(rows, math.prod(row) * dtype.itemsize)
     if by_columns and len(shape) > 1:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vaelab.data.bounded import Bounded, UnreadableFile, check_growth
+from vaelab.data.bounded import BLOCK, Bounded, UnreadableFile, check_growth
 from vaelab.data.columns import counted, listed
 from vaelab.data.readers.source import Array, Reading, Shape, Source, rows_at_once
 from vaelab.outputs import is_output
@@ -103,8 +103,10 @@ def _arrays(
     marks: Counter[str] = Counter()
     size = _read(files[0], reading.grey)[0].shape
     at_once = rows_at_once(rows, math.prod(size))
+    seen: set[tuple[int, int]] = set()  # files, which links may share
+    on_disk = 0  # bytes of these files
     for start in range(0, len(files), at_once):
-        pictures = []
+        pictures: list[Array] = []
         for file in files[start : start + at_once]:
             picture, done = _read(file, reading.grey)
             if picture.shape != size:
@@ -114,6 +116,11 @@ def _arrays(
                 )
             pictures.append(picture)
             marks.update(done)
+            found = file.stat()
+            on_disk += max(BLOCK, found.st_size) if (found.st_dev, found.st_ino) not in seen else 0
+            seen.add((found.st_dev, found.st_ino))
+            count = start + len(pictures)
+            check_growth(file.parent, count * math.prod(size), f"{count} pictures of {_pixels(size)} pixels", on_disk)
         yield np.stack(pictures)
     if pages := marks.pop(PAGE, 0):
         cautions.append(f"read the first page of every .tif file, and left out {counted(pages, 'other page')}")
