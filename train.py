@@ -98,9 +98,11 @@ def check_parallel(cfg: DictConfig, trainer) -> None:
     if trainer.world_size == 1:
         return
     if not isinstance(trainer.strategy, DDPStrategy) or trainer.strategy._start_method != "popen":
-        raise ValueError(f"trainer.strategy={cfg.trainer.strategy} does not fit several processes; use trainer=ddp")
+        raise ValueError(
+            f"trainer.strategy={cfg.trainer.strategy} cannot split a run between processes; use trainer=ddp"
+        )
     if cfg.get("compile"):
-        raise ValueError("compile=true does not fit several processes, whose steps are Lightning's; use compile=false")
+        raise ValueError("compile=true does not work with several processes; use compile=false")
 
 
 class Trained(NamedTuple):
@@ -137,7 +139,7 @@ def check_environment(cfg: DictConfig) -> None:
         harmless, names = (None,), ["RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"]
     for name in names:
         if (value := os.environ.get(name)) not in harmless:
-            raise ValueError(f"{name}={value} is in the environment, but a run starts its processes itself; unset it")
+            raise ValueError(f"{name}={value} is in the environment, but a run starts its own processes; unset it")
 
 
 def check(cfg: DictConfig) -> None:
@@ -152,7 +154,7 @@ def check(cfg: DictConfig) -> None:
     if missing := [key for key in NEEDED if cfg.get(key) is None]:
         raise ValueError(f"{', '.join(missing)} is missing, and no run can do without it; give it a value")
     if cfg.get("resume") is not None:
-        raise ValueError("resume does not fit here, because one run goes on as it was; use python train.py resume=RUN")
+        raise ValueError("resume cannot be combined with anything else; use python train.py resume=RUN")
     check_whole("latent_dim", cfg.latent_dim, 1)
     check_seed("seed", cfg.seed)
     if cfg.get("threads") is not None:
@@ -208,7 +210,7 @@ def cell(cfg: DictConfig) -> float:
 
 
 def resume(arguments: dict[str, str]) -> None:
-    """Goes on with the run in the folder `arguments["resume"]`, from its newest checkpoint that is whole."""
+    """Resumes the run in the folder `arguments["resume"]` from its newest checkpoint that is whole."""
     from vaelab.escapes import for_terminal
     from vaelab.runs.folder import check_own, check_variables, locked, sweep_up
     from vaelab.runs.load import newest_checkpoint
@@ -222,14 +224,14 @@ def resume(arguments: dict[str, str]) -> None:
     named = arguments.pop("resume")
     folder = Path(named).expanduser().resolve()
     if folder.is_file():
-        raise ValueError(f"{named} is a file, and a run goes on from its newest checkpoint; name the run's folder")
+        raise ValueError(f"{named} is a file, but resume needs a run's folder; name the folder")
     if not named or not folder.is_dir():
-        raise FileNotFoundError(f"resume={named} does not exist, so there is no run to go on with; name a run's folder")
+        raise FileNotFoundError(f"resume={named} does not exist, so there is no run to resume; name a run's folder")
     check_variables(folder, "resume")
     allow = tuple(filter(None, arguments.pop("allow", "").strip("[]").replace(" ", "").split(",")))
     if unknown := [key for key in arguments if key not in MAY_CHANGE]:
         raise ValueError(
-            f"{unknown[0]} does not fit, because a run goes on as it was; only {', '.join(MAY_CHANGE)} may change, so "
+            f"{unknown[0]} cannot change when a run resumes; only {', '.join(MAY_CHANGE)} may change, so "
             "train a new run"
         )
     if not any(folder.glob("checkpoints/*.ckpt")):
@@ -431,7 +433,7 @@ def main(cfg: DictConfig) -> float:
     try:
         return cell(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else train(cfg)
     except Stopped as stopped:
-        say_how_to_go_on(stopped, Path(HydraConfig.get().runtime.output_dir))
+        say_how_to_resume(stopped, Path(HydraConfig.get().runtime.output_dir))
     except Exception as error:
         if TRACEBACK:
             raise
@@ -470,12 +472,12 @@ def is_known_to_the_first(error: Exception) -> bool:
     return os.getppid() != PARENT
 
 
-def say_how_to_go_on(stopped, folder: Path) -> NoReturn:
+def say_how_to_resume(stopped, folder: Path) -> NoReturn:
     """Ends the process as the signal asks."""
     if rank():
         sys.exit(0)  # the first says it
     saved = any(folder.glob("checkpoints/*.ckpt"))
-    goes_on = f"python train.py resume={folder} goes on" if saved else "nothing was saved yet, so start it again"
+    goes_on = f"python train.py resume={folder} resumes it" if saved else "nothing was saved yet, so start it again"
     tell(f"{stopped}; {goes_on}")
     sys.exit(128 + stopped.signal)
 
@@ -496,7 +498,7 @@ def go_on(arguments: list[str]) -> None:
 
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if unread := [argument for argument in arguments if "=" not in argument]:
-        sys.exit(f"error: {unread[0]} does not fit, because a run goes on as it was; leave it out")
+        sys.exit(f"error: {unread[0]} means nothing to a run that resumes; leave it out")
     given = dict(argument.split("=", 1) for argument in arguments)
     folder = Path(given["resume"]).expanduser()
     if (train_log := open_log(folder / "train.log")) is not None:
@@ -508,7 +510,7 @@ def go_on(arguments: list[str]) -> None:
     try:
         resume(given)
     except Stopped as stopped:
-        say_how_to_go_on(stopped, folder.resolve())
+        say_how_to_resume(stopped, folder.resolve())
     except Exception as error:
         if TRACEBACK:
             raise
@@ -518,7 +520,7 @@ def go_on(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     gc.disable()  # until all is imported: none of it is garbage, and to look for some takes a second
-    logging.raiseExceptions = False  # a disk that is full has its sentence; that it cannot be logged is no news
+    logging.raiseExceptions = False  # a full disk has its own sentence; logging errors would only repeat it
     os.environ[WISH] = str(int(TRACEBACK))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     arguments = sys.argv[1:]

@@ -91,7 +91,7 @@ def test_a_run_that_is_refused_changes_nothing_of_another(where, alone, place, m
     before = hashed(alone[0])
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [where, "data.val_size=7"], return_hydra_config=True)
-    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; python train.py resume=.* goes on with it"):
+    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; python train.py resume=.* resumes it"):
         Folder().on_run_start(config)
     assert hashed(alone[0]) == before
 
@@ -182,10 +182,13 @@ def test_what_a_sweep_decides_is_not_passed_on():
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
-        ("+experiment=mnist", "experiment has an option already, so it takes no +; use experiment=mnist"),
-        ("+model=bernoulli", "model has an option already, so it takes no +; use model=bernoulli"),
-        ("+seed=3", "seed is a key already, so it takes no +; leave the + out"),
-        ("~nonsense", "nonsense is not there to be left out; `python train.py --cfg job` lists the keys"),
+        ("+experiment=mnist", "experiment already has an option, so leave out the +; use experiment=mnist"),
+        ("+model=bernoulli", "model already has an option, so leave out the +; use model=bernoulli"),
+        ("+seed=3", "seed is already a key; leave out the +"),
+        (
+            "~nonsense",
+            "nonsense cannot be removed, because it is not in the config; `python train.py --cfg job` lists the keys",
+        ),
         ("optimizer@second=adam", "optimizer@second is not a key, so nothing would read it"),
         ("hydra.job.env_copy=[NO_SUCH]", "hydra.job.env_copy names NO_SUCH, which is not in the environment; set it"),
         ("hydra.run.dir=null", "hydra.run.dir=null is not possible (field 'hydra.run.dir' is not Optional)"),

@@ -291,12 +291,12 @@ def refused(answer, folder, **changes):
 
 
 def test_what_cannot_go_on_is_said(tmp_path):
-    refused("does not exist, so there is no run to go on with", tmp_path / "nowhere")
+    refused("does not exist, so there is no run to resume", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     refused("holds no checkpoint, so there is nothing to resume", tmp_path)
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
-    refused("is a file, and a run goes on from its newest", tmp_path / "checkpoints" / "last.ckpt")
-    refused("optimizer.lr does not fit, because a run goes on as it was", tmp_path, **{"optimizer.lr": "1"})
+    refused("is a file, but resume needs a run.s folder", tmp_path / "checkpoints" / "last.ckpt")
+    refused("optimizer.lr cannot change when a run resumes", tmp_path, **{"optimizer.lr": "1"})
     refused("trainer.max_epochs='soon' does not fit", tmp_path, **{"trainer.max_epochs": "soon"})
     for name in ("last", "previous"):
         path = tmp_path / "checkpoints" / f"{name}.ckpt"
@@ -308,7 +308,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
-    with pytest.raises(ValueError, match=r"holds a run already; python train.py resume=.* goes on with it"):
+    with pytest.raises(ValueError, match=r"holds a run already; python train.py resume=.* resumes it"):
         train(compose_config(tmp_path, *RUN))
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 
@@ -404,7 +404,7 @@ def test_a_signal_ends_a_run_that_goes_on_later(number, tmp_path):
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
     if number != signal.SIGKILL:
         folder = tmp_path / "parts"
-        assert said.strip().splitlines()[-1] == f"stopped by {number.name}; python train.py resume={folder} goes on"
+        assert said.strip().splitlines()[-1] == f"stopped by {number.name}; python train.py resume={folder} resumes it"
     resumed = run_train(tmp_path, "resume=parts")
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.replace("parts", "whole") == whole.stdout

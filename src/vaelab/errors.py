@@ -82,11 +82,11 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
 def _of_hydra(error: BaseException, text: str) -> str | None:
     """What is wrong with a setting or a flag of Hydra's; None if that is not the error."""
     if match := re.match(r"Multiple values for (\S+)\. To override a value use 'override .+?: (.+)'", text):
-        return f"{match[1]} has an option already, so it takes no +; use {match[1]}={match[2]}"
+        return f"{match[1]} already has an option, so leave out the +; use {match[1]}={match[2]}"
     if match := re.match(r"Could not append to config\. An item is already at '(.+?)'", text):
-        return f"{match[1]} is a key already, so it takes no +; leave the + out"
+        return f"{match[1]} is already a key; leave out the +"
     if match := re.match(r"Could not delete (?:from config\. )?'(.+?)'", text):
-        return f"{match[1]} is not there to be left out; {LIST_KEYS}"
+        return f"{match[1]} cannot be removed, because it is not in the config; {LIST_KEYS}"
     if match := re.match(r"Error merging override (.+)", text):
         why = str(error.__cause__ or "it has another type").splitlines()[0]
         return f"{match[1]} is not possible ({why}); `python train.py --cfg all` shows what it is otherwise"

@@ -265,7 +265,7 @@ def test_a_cell_of_a_sweep_may_be_one(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "environment", "answer"),
     [
-        (("trainer=ddp", "compile=true"), {}, "compile=true does not fit several processes"),
+        (("trainer=ddp", "compile=true"), {}, "compile=true does not work with several processes"),
         (
             ("trainer=ddp", "trainer.strategy=ddp_spawn"),
             {},

@@ -17,7 +17,7 @@ from vaelab.escapes import for_terminal
 from vaelab.files import kind_of, write_whole
 
 SPLITS = ("val", "test")  # whose final numbers are shown
-MOST = 20  # numbers of other names that are printed
+MOST_OTHERS = 20  # numbers beside the objective's terms that are printed
 
 FILES = 100_000  # files and folders of one run
 DEPTH = 50  # folders inside each other
@@ -32,7 +32,7 @@ def check_unused(folder: Path) -> None:
         raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
-            f"{folder} holds a run already; python train.py resume={folder} goes on with it, and another hydra.run.dir "
+            f"{folder} holds a run already; python train.py resume={folder} resumes it, and another hydra.run.dir "
             "starts a new one"
         )
 
@@ -191,8 +191,8 @@ def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
     table = [["nats per example", *splits], *(row for row in rows if any(row[1:]))] if splits else []
     shown = {tag for row in tags for tag in row}
     others = [[for_terminal(tag), f"{value:.4g}"] for tag, value in metrics.items() if tag not in shown]
-    if len(others) > MOST:
-        others[MOST:] = [[f"{len(others) - MOST} more", "metrics.json"]]
+    if len(others) > MOST_OTHERS:
+        others[MOST_OTHERS:] = [[f"{len(others) - MOST_OTHERS} more", "metrics.json"]]
     return "\n\n".join(_aligned(block) for block in (table, others and [["also logged", ""], *others]) if block)
 
 

@@ -25,7 +25,7 @@ class State:
         overrides: what the command line chose.
         config: a hash of its config.
         revision: git's, of the source; None outside a checkout.
-        seconds: spent in it, over all the times that it went on.
+        seconds: spent in it, over all starts.
         arguments: the command line that started it.
         cwd: the folder in which that was typed.
     """
@@ -41,7 +41,7 @@ class State:
 
 
 def read_state(folder: Path) -> State | None:
-    """How far the run in a folder is; None where nothing says so."""
+    """The state of the run in a folder; None if there is no valid state.json."""
     try:
         found = read_json(folder / "state.json")
         state = State(**found)

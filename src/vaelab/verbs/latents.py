@@ -60,7 +60,7 @@ def _picture_reconstructions(run: Run, data: str, file: Path, seed: int, overrid
     x, target = next(read(run, data, overrides))
     if target is None:
         raise ValueError(
-            f"{data} holds inputs alone, so there is no target to draw beside a reconstruction; write a table such as "
+            f"{data} holds only inputs, so there is no target to draw beside a reconstruction; write a table such as "
             "-o reconstructions.csv, or use train, val or test as DATA"
         )
     shown = SHOWN if views.is_image(run.target_shape) else ROWS
