@@ -274,7 +274,7 @@ def test_a_cell_of_a_sweep_may_be_one(tmp_path):
         (
             (),
             {"LOCAL_RANK": "1"},
-            "LOCAL_RANK=1 is in the environment, but a run starts its processes itself; unset it",
+            "LOCAL_RANK=1 is in the environment, but a run starts its own processes; unset it",
         ),
         ((), {"RANK": "x"}, "RANK=x is in the environment"),
         (("trainer=ddp",), {"LOCAL_RANK": "0"}, "LOCAL_RANK=0 is in the environment"),
