@@ -7,7 +7,10 @@ import torch
 
 from idx_files import write_small_mnist
 
-LONGEST = ("test_resume", "test_runs", "test_sweeps", "test_cli", "test_trouble", "test_parallel")
+LONGEST = (
+    *("test_resume", "test_sweeps", "test_trouble", "test_search", "test_parallel", "test_cli", "test_runs", "test_hydra"),
+    *("test_recorded", "test_loop", "test_any_bytes"),
+)
 
 os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
 os.environ["OMP_NUM_THREADS"] = "1"  # for the runs in processes of their own: the models are tiny, and two run at once

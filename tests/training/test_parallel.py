@@ -225,7 +225,7 @@ def test_a_signal_to_one_process_stops_all_of_them(tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert said == f"stopped by SIGTERM; python train.py resume={tmp_path / 'run'} goes on\n"
+    assert said == f"stopped by SIGTERM; python train.py resume={tmp_path / 'run'} resumes it\n"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
