@@ -190,7 +190,9 @@ def ending(place: Path, command: list[str]) -> tuple[int, list[str]]:
     """-> exit code, and the lines that a command prints, with the folder left out of them."""
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=180, check=False)
     said = (done.stderr.strip() or done.stdout.strip()).replace(f"{place}/", "").replace(str(ROOT), ".")
-    return done.returncode, said.splitlines()
+    return done.returncode, [
+        line for line in said.splitlines() if not line.startswith("read ")
+    ]  # what was read is no error
 
 
 def main() -> None:
