@@ -18,7 +18,7 @@ from vaelab.sweeps.identity import flat
 from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
-MOVABLE = ("data.root", "data.path")  # what a resumed run may be given anew
+MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
 MARKS = ("state.json", "metrics.json", "checkpoints")  # of a run's folder
 
 
