@@ -144,8 +144,8 @@ def check_environment(cfg: DictConfig) -> None:
 
 def check(cfg: DictConfig) -> None:
     """Raises a ValueError for what no constructor could explain."""
+    from vaelab.app.trainer_flags import check_trainer
     from vaelab.checks import check_choice, check_number, check_seed, check_whole
-    from vaelab.trainer_flags import check_trainer
 
     check_environment(cfg)
     if unknown := [key for key in cfg if key not in NEEDED + OPTIONAL]:
@@ -171,7 +171,7 @@ def train(cfg: DictConfig) -> float:
     from hydra_plugins.vaelab_sweeps.paths import make_absolute
     from vaelab.runs.environment import git_revision
     from vaelab.runs.folder import check_unused, locked, sweep_up
-    from vaelab.runs.state import State, read_state, recorded
+    from vaelab.runs.run_state import State, read_state, recorded
 
     chosen = HydraConfig.get()
     folder, given = Path(chosen.runtime.cwd, chosen.runtime.output_dir), tuple(chosen.overrides.task)
@@ -211,14 +211,14 @@ def cell(cfg: DictConfig) -> float:
 
 def resume(arguments: dict[str, str]) -> None:
     """Resumes the run in the folder `arguments["resume"]` from its newest checkpoint that is whole."""
+    from vaelab.app.restart import without_checkpoint
     from vaelab.escapes import for_terminal
+    from vaelab.runs.checkpoint_parts import check_trusted
     from vaelab.runs.folder import check_own, check_variables, locked, sweep_up
     from vaelab.runs.load import newest_checkpoint
     from vaelab.runs.local_data import check_at_hand, local_data
-    from vaelab.runs.restart import without_checkpoint
-    from vaelab.runs.sizes import check_sizes
-    from vaelab.runs.state import State, read_state, recorded, write_state
-    from vaelab.runs.states import check_trusted
+    from vaelab.runs.memory_needed import check_sizes
+    from vaelab.runs.run_state import State, read_state, recorded, write_state
     from vaelab.runs.trust import STUDY, with_own_study
 
     named = arguments.pop("resume")
@@ -293,7 +293,7 @@ def run(
     from vaelab.runs.environment import write_environment
     from vaelab.runs.folder import write_json, write_metrics
     from vaelab.runs.load import check_data
-    from vaelab.stopping import stopping
+    from vaelab.signals import stopping
     from vaelab.training import (
         CheckpointIO,
         companions,
@@ -428,7 +428,7 @@ def show_help(arguments: list[str]) -> None:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
-    from vaelab.stopping import Stopped
+    from vaelab.signals import Stopped
 
     try:
         return cell(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else train(cfg)
@@ -461,7 +461,7 @@ def tell(sentence: str) -> None:
 
 def is_known_to_the_first(error: Exception) -> bool:
     """Whether the first process of this run ends too, and by itself."""
-    from vaelab.stopping import stopping
+    from vaelab.signals import stopping
     from vaelab.training.diverged import Diverged
 
     if isinstance(error, Diverged) or stopping.asked is not None:
@@ -494,7 +494,7 @@ class Plain(logging.Formatter):
 def go_on(arguments: list[str]) -> None:
     """`resume`, with what it says in the run's train.log too."""
     from vaelab.files import open_log
-    from vaelab.stopping import Stopped
+    from vaelab.signals import Stopped
 
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if unread := [argument for argument in arguments if "=" not in argument]:
@@ -525,7 +525,7 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     arguments = sys.argv[1:]
     try:
-        from vaelab.streams import forgive_streams
+        from vaelab.standard_streams import forgive_streams
 
         forgive_streams()
         os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there

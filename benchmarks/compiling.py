@@ -9,8 +9,8 @@ from statistics import median
 import torch
 
 from benchmarks.cases import Case
+from vaelab.steps.traced_gradient import Recorded
 from vaelab.training import worthwhile_threads
-from vaelab.training.recorded import Recorded
 
 TURNS, CALLS = 21, 20
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from idx_files import write_small_mnist
+from helpers.idx_files import write_small_mnist
 
 LONGEST = (
     *("test_resume", "test_sweeps", "test_trouble", "test_search", "test_parallel", "test_cli", "test_runs"),

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runner import ROOT
+from helpers.runner import ROOT
 
 
 def test_the_import_contracts_hold():

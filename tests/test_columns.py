@@ -17,17 +17,17 @@ from matplotlib.text import Text
 from pyarrow import parquet
 
 import vaelab
-from runner import SHORT, TINY, compose_config
+from helpers.runner import SHORT, TINY, compose_config
 from train import resume, train
 from vaelab import precision
+from vaelab.app.cli import main
 from vaelab.checkpoint import read_checkpoint
-from vaelab.cli import main
+from vaelab.commands import latents
 from vaelab.data import columns, files
 from vaelab.data.columns import listed, order_columns
 from vaelab.figures.picture import names_of
 from vaelab.figures.points import PointDraws
 from vaelab.runs.load import check_data
-from vaelab.verbs import latents
 
 NAMES = ("age", "height", "weight $kg$")
 PEOPLE = np.random.default_rng(0).normal(size=(29, 3)) * [4, 0.1, 2] + [40, 1.7, 70]

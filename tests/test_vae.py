@@ -6,7 +6,7 @@ import torch
 from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
-from linear_gaussian import K, linear_vae
+from helpers.linear_gaussian import K, linear_vae
 from vaelab import VAE, Conditional
 from vaelab.families import (
     Bernoulli,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from idx_files import random_images, write_idx_images
+from helpers.idx_files import random_images, write_idx_images
 from vaelab.data import Array
 
 SPLITS = ("train", "val", "test")

@@ -18,7 +18,7 @@ import pytest
 from torch.testing import assert_close
 
 import vaelab.data.download
-from idx_files import TEST, TRAIN, write_small_mnist
+from helpers.idx_files import TEST, TRAIN, write_small_mnist
 from vaelab.data import MNIST
 from vaelab.data.download import download_mnist
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pyarrow import parquet
 from torch.testing import assert_close
 
-from idx_files import random_images, write_bytes, write_idx_images
+from helpers.idx_files import random_images, write_bytes, write_idx_images
 from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Reading, open_rows, read_chunks
 from vaelab.data.readers import source

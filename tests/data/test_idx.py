@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from idx_files import LABELS, TEST, TRAIN, idx_bytes, random_images, write_bytes, write_idx_images
+from helpers.idx_files import LABELS, TEST, TRAIN, idx_bytes, random_images, write_bytes, write_idx_images
 from vaelab.data.idx import read_images
 from vaelab.data.idx_folder import find
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from idx_files import TEST, TEST_LABELS, TRAIN, TRAIN_LABELS, random_images, write_idx_images, write_idx_labels
+from helpers.idx_files import TEST, TEST_LABELS, TRAIN, TRAIN_LABELS, random_images, write_idx_images, write_idx_labels
 from vaelab.data import MNIST
 from vaelab.data.idx_folder import find
 

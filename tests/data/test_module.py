@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from idx_files import (
+from helpers.idx_files import (
     TEST,
     TEST_LABELS,
     TRAIN,

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from idx_files import random_images
+from helpers.idx_files import random_images
 from vaelab.data import Reading, bounded, open_rows
 from vaelab.data.readers import source
-from vaelab.runs.state import State, write_state
+from vaelab.runs.run_state import State, write_state
 
 GREY = random_images(1, 5, 7, seed=3)[0].numpy()
 ALPHA = random_images(1, 5, 7, seed=4)[0].numpy()

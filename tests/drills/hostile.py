@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 
 from tests.drills.hostile_folders import HOSTILE, victims
-from tests.runner import compose_config
+from tests.helpers.runner import compose_config
 
 PROCESSES = 2
 SECONDS, BYTES = 5.0, 2**30  # more than on the good run
@@ -123,7 +123,7 @@ def _become(command: str, run: Path, place: Path, log: Path, noted: Path) -> Non
 
             train.go_on(arguments)
         else:
-            from vaelab.cli import main
+            from vaelab.app.cli import main
 
             main(arguments)
         code = 0
@@ -227,10 +227,6 @@ def main() -> None:
     import pyarrow.csv
     import pyarrow.parquet  # noqa: F401
 
-    import vaelab.cli
-    import vaelab.data
-    import vaelab.sweeps.summary
-    import vaelab.verbs.latents  # noqa: F401
     from train import train
 
     train(compose_config(place / "good", *KEYS))

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from tests.idx_files import write_small_mnist
-from tests.remains import differences, remains
-from tests.runner import compose_config
+from tests.helpers.idx_files import write_small_mnist
+from tests.helpers.remains import differences, remains
+from tests.helpers.runner import compose_config
 from train import resume, train
 from vaelab.training import module as module_module
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.idx_files import random_images, write_idx_images, write_small_mnist
-from tests.runner import ROOT
+from tests.helpers.idx_files import random_images, write_idx_images, write_small_mnist
+from tests.helpers.runner import ROOT
 
 SHORT = "trainer.max_epochs=1 data.train_size=30 data.val_size=7 data.test_size=11 ~callbacks.pictures"
 ARRAY = "data=array data.val_size=5 data.test_size=5 trainer.max_epochs=1 ~callbacks.pictures"

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 from torch.testing import assert_close
 
-from linear_gaussian import K, P, linear_vae, log_marginal, posterior, with_encoder
+from helpers.linear_gaussian import K, P, linear_vae, log_marginal, posterior, with_encoder
 from vaelab import VAE
 from vaelab.evaluation import importance
 from vaelab.evaluation.importance import (

@@ -6,7 +6,7 @@ from scipy import stats
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
-from linear_gaussian import random_gaussian
+from helpers.linear_gaussian import random_gaussian
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
 from vaelab.families import DiagonalGaussian, FullGaussian
 from vaelab.priors import LearnedPrior, StandardNormal

@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.vaelab_sweeps.grid import check_values
 from hydra_plugins.vaelab_sweeps.sweep import Sweep
-from vaelab.runs.state import State, read_state, recorded, write_state
-from vaelab.stopping import Stopped
+from vaelab.runs.run_state import State, read_state, recorded, write_state
+from vaelab.signals import Stopped
 from vaelab.sweeps import process
+from vaelab.sweeps.cell_names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
 from vaelab.sweeps.cells import Cell, _clear, cells_in, claim, packages, quoted, run_cell
-from vaelab.sweeps.names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
 from vaelab.sweeps.process import Setting, run_script
 
 CELLS = [("model=gaussian", "+data.extra=3", "latent_dim=2"), ("model=gaussian", "+data.extra=3", "latent_dim=10")]

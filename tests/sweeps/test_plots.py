@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from run_folders import write_run
+from helpers.run_folders import write_run
 from vaelab.figures.comparison import ENTRIES, Line, Panel, RateDistortion, ScoreOver
 from vaelab.sweeps.plots import pictures
 from vaelab.sweeps.rows import read_rows

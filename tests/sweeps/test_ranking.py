@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from run_folders import MNIST, write_run
-from vaelab.runs.state import State, write_state
+from helpers.run_folders import MNIST, write_run
+from vaelab.runs.run_state import State, write_state
 from vaelab.sweeps.ranking import groups_of, why_not
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.statistics import Interval

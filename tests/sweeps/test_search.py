@@ -17,10 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from helpers.runner import SHORT, TINY, run_train, start_train
 from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, check_searchable, distribution
-from runner import SHORT, TINY, run_train, start_train
 from vaelab.figures.search import Search
-from vaelab.runs.state import State, read_state, write_state
+from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
 from vaelab.sweeps.search import (
     DATA_AND_FILES,

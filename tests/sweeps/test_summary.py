@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from run_folders import MNIST, write_object, write_run
-from vaelab.cli import main
-from vaelab.runs.state import State, write_state
+from helpers.run_folders import MNIST, write_object, write_run
+from vaelab.app.cli import main
+from vaelab.runs.run_state import State, write_state
 from vaelab.sweeps.ranking import groups_of
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.summary import summarise

@@ -11,9 +11,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from runner import SHORT, TINY, run_train, start_train
-from sweeping import LAUNCHERS, states, sweep, table
-from vaelab.runs.state import read_state
+from helpers.runner import SHORT, TINY, run_train, start_train
+from helpers.sweeping import LAUNCHERS, states, sweep, table
+from vaelab.runs.run_state import read_state
 
 GRID = ("-m", "model=gaussian_identity,gaussian", "latent_dim=1,3", "seed=1,2", *TINY, *SHORT)
 CELLS = {

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from runner import ROOT, SHORT, TINY, run_train
-from sweeping import LAUNCHERS, states, sweep, table
+from helpers.runner import ROOT, SHORT, TINY, run_train
+from helpers.sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.folder import locked
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_cell_that_fails_is_reported_and_the_others_run_on(launcher, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
     trouble = ("+callbacks.trouble._target_=trouble.Trouble", "+callbacks.trouble.kind=none,kill,raise")
     process = sweep(tmp_path, "-m", *trouble, "optimizer.lr=1e-3,1e15", *TINY, *SHORT, *LAUNCHERS[launcher])
     assert process.returncode == 5, process.stderr

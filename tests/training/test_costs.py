@@ -17,7 +17,8 @@ from vaelab.families import Bernoulli, DiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
-from vaelab.training import VAEModule, module, recorded
+from vaelab.steps import traced_gradient
+from vaelab.training import VAEModule, module
 
 STEPS = 40  # in an epoch
 
@@ -47,10 +48,10 @@ def operations(replay):
 @pytest.mark.parametrize(("likelihood", "at_most"), [(DiagonalGaussian, 105), (Bernoulli, 86)])
 def test_a_recorded_gradient_takes_few_operations(likelihood, at_most):
     model, x = vae(likelihood), (torch.rand(7, 3) < 0.5).float()
-    replay = recorded.Recorded(model, ELBO(), x, x)
+    replay = traced_gradient.Recorded(model, ELBO(), x, x)
     counts = operations(lambda: replay(x, x))
     assert 50 < sum(counts.values()) <= at_most
-    assert sum(counts.values()) < 0.8 * sum(operations(lambda: recorded.gradient(model, ELBO(), x, x)).values())
+    assert sum(counts.values()) < 0.8 * sum(operations(lambda: traced_gradient.gradient(model, ELBO(), x, x)).values())
 
 
 class Watch(Callback):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from runner import SHORT, compose_config
+from helpers.runner import SHORT, compose_config
 from train import build, train
 from vaelab.errors import one_sentence
 from vaelab.objectives import Terms

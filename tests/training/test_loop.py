@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from remains import plain
+from helpers.remains import plain
 from vaelab import VAE
 from vaelab.data import Sine
 from vaelab.families import DiagonalGaussian

@@ -13,12 +13,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
 
-from runner import ROOT, compose_config, run_train
+from helpers.runner import ROOT, compose_config, run_train
 from train import train
 from vaelab.data.batches import Batches
 from vaelab.objectives import Terms
-from vaelab.runs.state import read_state
-from vaelab.stopping import stopping
+from vaelab.runs.run_state import read_state
+from vaelab.signals import stopping
 from vaelab.training.means import Means
 from vaelab.training.parallel import Share, agree
 

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from torch.utils.data import DataLoader, TensorDataset
 
-from runner import ROOT, TINY, compose_config
+from helpers.runner import ROOT, TINY, compose_config
 from train import train
 from vaelab import VAE
 from vaelab.families import Bernoulli, DiagonalGaussian

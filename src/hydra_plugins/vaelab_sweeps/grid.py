@@ -20,7 +20,7 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs every cell; -> the validation ELBO of each."""
-        from vaelab.sweeps.names import varying
+        from vaelab.sweeps.cell_names import varying
 
         context: Any = self.hydra_context
         parser = OverridesParser.create(config_loader=context.config_loader)

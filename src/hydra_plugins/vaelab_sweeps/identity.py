@@ -19,7 +19,7 @@ def identity(cfg: DictConfig, whole: DictConfig) -> str:
     Raises:
         omegaconf.errors.OmegaConfBaseException: an interpolation leads nowhere.
     """
-    from vaelab.sweeps.identity import config_hash
+    from vaelab.sweeps.config_hash import config_hash
 
     return config_hash(filled_in(cfg, whole), whole.hydra.runtime.cwd)
 

@@ -17,7 +17,7 @@ def make_absolute(cfg: Container, here: str | Path, of_data: bool = False, name:
         of_data: whether `cfg` is below `data`, where every text may be a path.
         name: the key of `cfg`, which is that of its items too if it is a list.
     """
-    from vaelab.sweeps.identity import existing, may_be_path
+    from vaelab.sweeps.config_hash import existing, may_be_path
 
     keys = range(len(cfg)) if isinstance(cfg, ListConfig) else list(cfg.keys() if isinstance(cfg, DictConfig) else ())
     for key in keys:

@@ -119,7 +119,7 @@ class OptunaSweeper(Sweeper):
     def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
         """What this search is about; another search has no place in its folder."""
         from vaelab.sweeps.cells import MOVABLE
-        from vaelab.sweeps.identity import PLACES
+        from vaelab.sweeps.config_hash import PLACES
         from vaelab.sweeps.search import DATA_AND_FILES
 
         same = {*PLACES, *MOVABLE}
@@ -147,7 +147,7 @@ class OptunaSweeper(Sweeper):
         """Runs some trials, and tells the study what became of them."""
         from optuna.trial import TrialState
 
-        from vaelab import cli
+        from vaelab.app import cli
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
         from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
 

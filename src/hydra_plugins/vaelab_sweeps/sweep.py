@@ -91,8 +91,8 @@ class Sweep:
 
         A cell is named by `keys`, or by hydra.sweep.subdir. A config that already has a cell keeps that one.
         """
+        from vaelab.sweeps.cell_names import alike, merged, shared_folders
         from vaelab.sweeps.cells import cells_in, claim
-        from vaelab.sweeps.names import alike, merged, shared_folders
 
         found, known = [], cells_in(self.folder)
         shared = shared_folders(batch, keys)
@@ -115,8 +115,8 @@ class Sweep:
     ) -> str:
         """Where a new cell goes in the sweep's folder; `several`: names that more than one combination would have."""
         from vaelab.runs.folder import check_length
+        from vaelab.sweeps.cell_names import cell_name, free_name
         from vaelab.sweeps.cells import is_taken
-        from vaelab.sweeps.names import cell_name, free_name
 
         if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
             return free_name(self.folder, cell_name(task, keys, shared), task, keys, several)

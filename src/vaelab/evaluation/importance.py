@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaelab.checks import check_whole
-from vaelab.evaluation.support import check_data
+from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import double, full_precision
 from vaelab.vae import VAE
 

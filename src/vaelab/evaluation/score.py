@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import check_whole
+from vaelab.evaluation.data_checks import check_data
 from vaelab.evaluation.importance import (
     MEMORY,
     LogWeights,
@@ -16,8 +17,7 @@ from vaelab.evaluation.importance import (
     weigh,
 )
 from vaelab.evaluation.latents import closed_form_kl
-from vaelab.evaluation.linear import exact_log_marginal
-from vaelab.evaluation.support import check_data
+from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from vaelab.checks import check_choice, check_number, check_whole
+from vaelab.evaluation.data_checks import check_data, check_room
 from vaelab.evaluation.latents import kl_per_dimension
-from vaelab.evaluation.support import check_data, check_room
 from vaelab.figures import (
     ImageGrid,
     ImageManifold,

@@ -14,7 +14,7 @@ from torch import nn
 from vaelab.checkpoint import read_checkpoint
 from vaelab.files import read_json, second_name
 from vaelab.runs.local_data import check_at_hand, local_data
-from vaelab.runs.sizes import check_sizes
+from vaelab.runs.memory_needed import check_sizes
 from vaelab.runs.trust import check_data_config, check_model, constructor, instantiate, users_own
 from vaelab.vae import VAE
 

@@ -13,8 +13,8 @@ from typing import Any
 from vaelab.files import read_json
 from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
-from vaelab.runs.state import State, read_state, write_state
-from vaelab.sweeps.identity import flat
+from vaelab.runs.run_state import State, read_state, write_state
+from vaelab.sweeps.config_hash import flat
 from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal

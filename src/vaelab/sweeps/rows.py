@@ -15,9 +15,9 @@ from typing import Any, TypeGuard
 from vaelab.escapes import short
 from vaelab.files import read_small
 from vaelab.runs.folder import in_use
-from vaelab.runs.state import STATES
+from vaelab.runs.run_state import STATES
 from vaelab.sweeps.cells import key_and_value
-from vaelab.sweeps.identity import PLACES
+from vaelab.sweeps.config_hash import PLACES
 
 UNREADABLE = "unreadable"  # a row's state, beside those of a run
 MARKS = ("state.json", "metrics.json")  # a folder that holds one of these is a run
@@ -37,7 +37,7 @@ class Row:
     Attributes:
         folder: where it lies.
         values: key -> value of its command line.
-        state: one of `vaelab.runs.state.STATES`, or UNREADABLE.
+        state: one of `vaelab.runs.run_state.STATES`, or UNREADABLE.
         reason: why it failed, was stopped, pruned or cannot be read.
         config: a hash of its config.
         metrics: its final numbers, nats per example; `test/nll (5000 samples)` if `vaelab evaluate` has run.

@@ -14,7 +14,7 @@ from vaelab.escapes import for_csv, for_terminal
 from vaelab.figures.search import Search
 from vaelab.files import open_regular, write_whole
 from vaelab.runs.folder import is_own
-from vaelab.runs.state import read_state, write_state
+from vaelab.runs.run_state import read_state, write_state
 from vaelab.sweeps.cells import Cell
 from vaelab.sweeps.process import run_script
 from vaelab.sweeps.rows import read_object, read_row

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vaelab.escapes import for_csv, for_markdown, for_terminal, short
-from vaelab.runs.state import STATES
+from vaelab.runs.run_state import STATES
 from vaelab.sweeps.ranking import SCORE, Configuration, Group, groups_of, varying_keys, why_not
 from vaelab.sweeps.rows import NLL, UNREADABLE, WHERE, Row
 from vaelab.sweeps.statistics import CLAIMS_IF_SPREADS_DIFFER, Interval, mean_interval

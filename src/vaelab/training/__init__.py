@@ -1,16 +1,16 @@
 """Lightning glue and nothing else."""
 
-from vaelab.training.chatter import quiet_lightning
 from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
 from vaelab.training.curves import rewind, written_or_said
-from vaelab.training.finish import fit
-from vaelab.training.memory import keep_memory
+from vaelab.training.final_scores import score_best
+from vaelab.training.fit import fit
+from vaelab.training.heap import keep_memory
 from vaelab.training.module import VAEModule
 from vaelab.training.parallel import companions
 from vaelab.training.pictures import Pictures
 from vaelab.training.progress import Progress
 from vaelab.training.pruning import PruneTrial
-from vaelab.training.scores import score_best
+from vaelab.training.quiet import quiet_lightning
 from vaelab.training.threads import worthwhile_threads
 
 __all__ = [

@@ -14,7 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from vaelab.checkpoint import read_checkpoint, write_checkpoint
 from vaelab.checks import check_number, check_whole
 from vaelab.files import second_name
-from vaelab.stopping import stopping
+from vaelab.signals import stopping
 from vaelab.training.curves import flush, sizes
 from vaelab.training.diverged import Diverged
 

@@ -20,7 +20,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from vaelab.stopping import stopping
+from vaelab.signals import stopping
 from vaelab.training.checkpoints import LastCheckpoint
 from vaelab.training.parallel import agree
 

@@ -15,16 +15,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vaelab.checks import SPLITS, check_flag
-from vaelab.evaluation.support import check_data
+from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples, full_precision
-from vaelab.stopping import stopping
-from vaelab.training.captured import Captured, Take, is_capturable, settings
+from vaelab.signals import stopping
+from vaelab.steps.cuda_graph import Captured, Take, is_capturable, settings
+from vaelab.steps.traced_gradient import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
 from vaelab.training.diverged import Diverged, cure, diverged, not_finite
+from vaelab.training.half_precision import check_eps, keep_scored_data
 from vaelab.training.loop import install
 from vaelab.training.means import Means, seeded
 from vaelab.training.parallel import Share
-from vaelab.training.precision import check_eps, keep_scored_data
-from vaelab.training.recorded import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
 from vaelab.vae import VAE
 
 RECORD_AFTER = 500  # eager steps: recording costs about half a second, which a short run would not regain

@@ -1,0 +1,1 @@
+"""The command line: `vaelab`, and what trains."""

@@ -1,0 +1,97 @@
+"""How far a run is: `state.json` in its folder, whole at any moment."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from vaelab.errors import one_sentence
+from vaelab.files import read_json, write_whole
+from vaelab.signals import Stopped
+
+STATES = ("pending", "running", "done", "failed")
+
+
+@dataclass(frozen=True)
+class State:
+    """What `state.json` holds.
+
+    Attributes:
+        state: pending (not begun, or stopped), running, done or failed.
+        reason: why it failed, or what stopped it; empty otherwise.
+        overrides: what the command line chose.
+        config: a hash of its config.
+        revision: git's, of the source; None outside a checkout.
+        seconds: spent in it, over all starts.
+        arguments: the command line that started it.
+        cwd: the folder in which that was typed.
+    """
+
+    state: str
+    reason: str = ""
+    overrides: tuple[str, ...] = ()
+    config: str = ""
+    revision: str | None = None
+    seconds: float = 0.0
+    arguments: tuple[str, ...] = ()
+    cwd: str = ""
+
+
+def read_state(folder: Path) -> State | None:
+    """The state of the run in a folder; None if there is no valid state.json."""
+    try:
+        found = read_json(folder / "state.json")
+        state = State(**found)
+        overrides, arguments = tuple(state.overrides), tuple(state.arguments)
+        state = replace(state, overrides=overrides, arguments=arguments, seconds=float(state.seconds))
+    except (OSError, ValueError, TypeError, OverflowError):
+        return None
+    texts = (state.state, state.reason, state.config, state.revision or "", state.cwd, *overrides, *arguments)
+    return state if state.state in STATES and all(isinstance(text, str) for text in texts) else None
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Writes it; who looks finds the old one or the new one.
+
+    If the disk is full, the old one is written over: how a run ended is worth more than that.
+
+    Raises:
+        OSError: there is no old one either, or it cannot be written.
+    """
+    path, contents = folder / "state.json", (json.dumps(asdict(state), indent=2) + "\n").encode()
+    try:
+        write_whole(path, contents)
+    except OSError:
+        with open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW), "wb") as file:
+            file.write(contents)
+            file.truncate()
+
+
+@contextmanager
+def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[None]:
+    """Keeps the state of the run inside; a finished run to which nothing could be added stays done.
+
+    Args:
+        folder: the run's.
+        state: what is known of it beside `state`, `reason` and `seconds`, to which this time is added.
+        given: overrides, named where an error does not say which value is at fault.
+    """
+    began = time.monotonic()
+
+    def ends(how: str, reason: str = "") -> State:
+        return replace(state, state=how, reason=reason, seconds=round(state.seconds + time.monotonic() - began, 2))
+
+    write_state(folder, replace(state, state="running", reason=""))
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        ended = ends("pending", str(error)) if stopped else ends("failed", one_sentence(error, given))
+        finished = state.state == "done" and (folder / "metrics.json").is_file()  # and nothing was added to it
+        with suppress(OSError):  # if the disk is full, the error itself says so
+            write_state(folder, state if finished else ended)
+        raise
+    write_state(folder, ends("done"))

@@ -1,0 +1,1 @@
+"""One optimiser step, fast: torch alone, no Lightning."""

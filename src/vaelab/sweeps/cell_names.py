@@ -1,0 +1,90 @@
+"""What a cell's folder is called: by the values that vary."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vaelab.runs.run_state import read_state
+from vaelab.sweeps.cells import key_and_value
+
+LONGEST = 180  # bytes of a folder's name
+
+
+def unquoted(value: str) -> str:
+    """`'my data/a.npy'` -> `my data/a.npy`."""
+    if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
+        return value
+    return value[1:-1].replace(f"\\{value[0]}", value[0])
+
+
+def varying(cells: Iterable[Sequence[str]]) -> list[str]:
+    """The keys whose values are not the same in all cells, in the order of the command line."""
+    tables = [dict(map(key_and_value, overrides)) for overrides in cells]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return [key for key in keys if len({table.get(key) for table in tables}) > 1]
+
+
+def shared_folders(cells: Iterable[Sequence[str]], keys: Sequence[str]) -> dict[str, str]:
+    """Returns key -> the folders that the paths given to it have in common: `/home/me/data/`."""
+    shared = {}
+    for key in keys:
+        values = {unquoted(value) for cell in cells for name, value in map(key_and_value, cell) if name == key}
+        if values and all("/" in value for value in values):
+            with suppress(ValueError):  # one path is absolute, another is not
+                shared[key] = os.path.commonpath([os.path.dirname(value) for value in values]) + "/"
+    return shared
+
+
+def naming(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The overrides that name a cell: those of some keys, or all if there are none."""
+    return [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
+
+
+def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str, str] | None = None) -> str:
+    """The name of a cell's folder: `model=gaussian,latent_dim=2`.
+
+    Args:
+        overrides: the cell's.
+        keys: those that name it.
+        shared: what to leave out at the beginning of a key's value.
+    """
+    chosen = []
+    for override in naming(overrides, keys):
+        key, value = key_and_value(override)
+        left_out = (shared or {}).get(key, "")
+        chosen.append(override[: len(override) - len(value)] + unquoted(value).removeprefix(left_out))
+    name = re.sub(r"[/\\\s:$]+", "_", ",".join(chosen)) or "defaults"
+    return name if len(name.encode()) <= LONGEST else with_digest(name, name)
+
+
+def with_digest(name: str, text: str) -> str:
+    """A name that ends in a digest of a text, so that it differs from others that begin like it."""
+    shortened = name.encode()[:LONGEST].decode(errors="ignore")
+    return f"{shortened}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def alike(batch: Iterable[Sequence[str]], keys: Sequence[str], shared: Mapping[str, str]) -> set[str]:
+    """The names that several combinations would have: a/b.npy and a_b.npy are both a_b.npy."""
+    named: dict[str, set[str]] = {}
+    for overrides in batch:
+        named.setdefault(cell_name(overrides, keys, shared), set()).add(",".join(naming(overrides, keys)))
+    return {name for name, values in named.items() if len(values) > 1}
+
+
+def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[str], taken: Iterable[str] = ()) -> str:
+    """`name`, with a digest if other values are spelled alike, in this folder or among the names that are `taken`."""
+    state, own = read_state(folder / name), naming(overrides, keys)
+    if name not in taken and (state is None or naming(state.overrides, keys) == own):
+        return name
+    return with_digest(name, ",".join(own))
+
+
+def merged(overrides: Sequence[str], first: Sequence[str]) -> str:
+    """A sentence on a combination that is the cell of an earlier one."""
+    own, other = ([each for each in one if each not in two] for one, two in ((overrides, first), (first, overrides)))
+    of_data = all(key_and_value(each)[0].startswith("data") for each in (*own, *other))
+    same = "data" if of_data else "settings"
+    return f"{' '.join(own)} is the cell {' '.join(other)}: the same {same}"

@@ -1,0 +1,152 @@
+"""Every option of every group composes, builds and trains; every pair that cannot fit says so."""
+
+import json
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from helpers.runner import ROOT, SHORT, TINY, compose_config
+from train import train
+from vaelab.data.download import MIRRORS
+
+CONF = ROOT / "conf"
+OPTIONS = sorted(
+    {f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name not in ("data", "hydra")}
+    - {"trainer=ddp"}  # it starts processes: training/test_parallel.py
+)
+REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
+SINES = ("sine", "sine_surface")
+
+
+def mnist(folder):
+    return [f"data.root={folder}", "data.val_size=13"]
+
+
+def assert_trains(folder, overrides):
+    train(compose_config(folder, *SHORT, *overrides))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/elbo"] == pytest.approx(metrics["test/log_likelihood"] - metrics["test/kl"], abs=1e-4)
+
+
+def test_the_list_of_options_is_not_empty():
+    assert {option.split("=")[0] for option in OPTIONS} >= {"model", "posterior", "prior", "objective", "optimizer"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_trains(option, small_mnist, tmp_path):
+    overrides = [option, *TINY]
+    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
+        overrides = [option, "data=mnist", *mnist(small_mnist)]
+    if option == "experiment=factor_analysis":
+        overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]
+    assert_trains(tmp_path, overrides)
+
+
+@pytest.mark.parametrize("gradient", ["pathwise", "score_function", "score_function_baseline"])
+@pytest.mark.parametrize("objective", ["elbo", "elbo_monte_carlo"])
+def test_every_estimator_trains(objective, gradient, tmp_path):
+    assert_trains(tmp_path, [f"objective={objective}", f"objective.gradient={gradient}", "objective.samples=3", *TINY])
+
+
+@pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "learned_full"])
+@pytest.mark.parametrize("posterior", ["diagonal", "full"])
+@pytest.mark.parametrize("model", REAL_MODELS)
+@pytest.mark.parametrize("data", SINES)
+def test_every_gaussian_model_trains_with_every_posterior_and_prior(data, model, posterior, prior, tmp_path):
+    choices = [f"data={data}", f"model={model}", f"posterior={posterior}", f"prior={prior}", "latent_dim=3"]
+    assert_trains(tmp_path, [*choices, *TINY])
+
+
+@pytest.mark.parametrize("prior", ["standard_normal", "learned_diagonal", "learned_full"])
+@pytest.mark.parametrize("posterior", ["diagonal", "full"])
+def test_bernoulli_trains_on_images_with_every_posterior_and_prior(posterior, prior, small_mnist, tmp_path):
+    choices = ["model=bernoulli", "data=mnist", f"posterior={posterior}", f"prior={prior}", "latent_dim=3"]
+    assert_trains(tmp_path, [*choices, *mnist(small_mnist)])
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+def test_every_gaussian_model_trains_on_images(model, small_mnist, tmp_path):
+    assert_trains(tmp_path, [f"model={model}", "data=mnist", *mnist(small_mnist)])
+
+
+@pytest.mark.parametrize("data", SINES)
+def test_bernoulli_refuses_real_valued_data(data, tmp_path):
+    with pytest.raises(Exception, match=r"the model scores binary data, but sin\(x\+y\) is real-valued; use"):
+        train(compose_config(tmp_path, "model=bernoulli", f"data={data}"))
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
+    frozen = ["callbacks=early_stopping", "callbacks.early_stopping.patience=2", "optimizer.lr=0.0"]
+    train(compose_config(tmp_path, *SHORT, *TINY, *frozen, "trainer.max_epochs=40", "trainer.log_every_n_steps=1"))
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 3  # the first epoch sets the best score; two more do not raise it
+
+
+def test_a_run_without_validation_scores_its_last_weights(tmp_path):
+    train(compose_config(tmp_path, *SHORT, *TINY, "trainer.limit_val_batches=0"))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics) == {"test/elbo", "test/log_likelihood", "test/kl", "test/loss"}
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"previous.ckpt", "last.ckpt"}
+
+
+def test_the_mirrors_of_the_config_are_those_of_the_library(tmp_path):
+    assert tuple(compose_config(tmp_path, "data=mnist").data.mirrors) == MIRRORS
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        (["trainer.log_every_n_steps=3"], [2, 3, 6, 7]),  # 4 steps an epoch: after each third, and at its end
+        (["trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=2"], [0, 1, 2, 3]),
+        (["trainer.max_steps=6"], [3, 6]),  # stops within the second epoch
+    ],
+)
+def test_the_train_curve_has_each_step_once_and_loses_none(changes, steps, tmp_path):
+    config = compose_config(tmp_path, *SHORT, *TINY, "trainer.max_epochs=2", *changes)
+    train(config)
+    curve = EventAccumulator(str(tmp_path)).Reload().Scalars("train/elbo")
+    assert [event.step for event in curve] == steps
+
+
+def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
+    assert_trains(tmp_path, [*TINY, "trainer.enable_progress_bar=false", "callbacks.last=null"])
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("trainer.max_epochs=soon", "trainer.max_epochs='soon' does not fit, because it must be a whole number"),
+        ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 does not fit"),
+        ("seed=-1", "seed=-1 does not fit"),
+        ("threads=0", "threads=0 does not fit"),
+        ("compile=maybe", "compile='maybe' does not fit, because it must be true or false"),
+        ("matmul_precision=low", "matmul_precision=low is not known; use one of highest, high, medium"),
+        ("~model", "model is missing"),
+        ("data.surface=maybe", "data.surface='maybe' does not fit, because it must be true or false"),
+        ("network.activation=[tanh]", "network.activation=.* is not known; use one of tanh, relu"),
+        ("posterior.event_shape=[3]", r"the prior's z of shape \(2,\) does not fit the posterior's of shape \(3,\)"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(typed, answer, tmp_path):
+    with pytest.raises(Exception, match=answer):
+        train(compose_config(tmp_path, *SHORT, *TINY, typed))
+
+
+def test_threads_and_the_precision_of_products_are_those_of_the_config(tmp_path):
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        for chosen, exactness in ((2, "medium"), (1, "highest")):
+            keys = [f"threads={chosen}", f"matmul_precision={exactness}"]
+            train(compose_config(tmp_path / exactness, *SHORT, *TINY, *keys))
+            assert torch.get_num_threads() == chosen
+            assert torch.get_float32_matmul_precision() == exactness
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+
+
+def test_fast_dev_run_takes_one_step_and_scores_it(tmp_path):
+    train(compose_config(tmp_path, *SHORT, *TINY, "trainer.fast_dev_run=true"))
+    assert set(json.loads((tmp_path / "metrics.json").read_text())) >= {"val/elbo", "test/elbo"}

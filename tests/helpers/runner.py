@@ -1,0 +1,45 @@
+"""Runs vaelab as its users do: in a process of its own, or, to save the imports, in this one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+try:
+    from helpers import forked
+except ModuleNotFoundError:  # in a drill, which imports this file as part of a package
+    from tests.helpers import forked
+
+ROOT = Path(__file__).parents[2]
+TINY = ("data.train_size=30", "data.val_size=7", "data.test_size=11")
+SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "callbacks.pictures=null")
+
+
+def compose_config(folder: Path, *overrides: str) -> DictConfig:
+    """The config of `python train.py` with these overrides, for a run in `folder`."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = str(folder)
+        cfg.hydra.job.name = "train"
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg.hydra
+    return cfg
+
+
+def run_train(cwd: Path, *arguments: str, timeout: float = 120, fresh: bool = False) -> subprocess.CompletedProcess:
+    """`python train.py ARGUMENTS` in `cwd`, which gets its outputs; `fresh`: without modules imported ahead."""
+    command = [str(ROOT / "train.py"), *arguments]
+    if not fresh:
+        return forked.run(command, cwd, timeout)
+    command = [sys.executable, *command]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def start_train(cwd: Path, *arguments: str) -> forked.Forked:
+    """As `run_train`, without waiting for its end."""
+    return forked.Forked([str(ROOT / "train.py"), *arguments], cwd)

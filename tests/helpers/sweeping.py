@@ -1,0 +1,27 @@
+"""Runs sweeps in processes of their own, and reads what they leave."""
+
+import csv
+
+from helpers.runner import run_train
+from vaelab.runs.run_state import read_state
+
+LAUNCHERS = {
+    "basic": (),
+    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    "submitit_local": ("hydra/launcher=submitit_local",),
+}
+
+
+def sweep(cwd, *arguments, timeout=400):
+    return run_train(cwd, *arguments, "hydra.sweep.dir=sweep", timeout=timeout)
+
+
+def states(folder):
+    """cell -> its state, of those that there are."""
+    return {path.parent.name: read_state(path.parent).state for path in folder.glob("*/state.json")}
+
+
+def table(folder):
+    """cell -> what a summary says of it, but for the time it took."""
+    with (folder / "summary.csv").open() as file:
+        return {row.pop("run"): {key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)}

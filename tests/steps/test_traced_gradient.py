@@ -1,0 +1,234 @@
+"""A recorded gradient is the gradient, bit for bit, of every model and objective; and it knows when it is not."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from vaelab import VAE
+from vaelab.conditional import Conditional
+from vaelab.families import (
+    Bernoulli,
+    DiagonalGaussian,
+    FullGaussian,
+    IdentityGaussian,
+    IsotropicGaussian,
+    SharedDiagonalGaussian,
+)
+from vaelab.networks import MLP
+from vaelab.objectives import ELBO, ELBOMonteCarlo, Terms
+from vaelab.priors import LearnedPrior, StandardNormal
+from vaelab.steps.traced_gradient import Recorded, gradient, is_pure, kind, signature
+
+LIKELIHOODS = [Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian]
+OBJECTIVES = [
+    ELBO(),
+    ELBO(samples=3, beta=0.7),
+    ELBOMonteCarlo(samples=2),
+    ELBO(samples=2, gradient="score_function"),
+    ELBOMonteCarlo(samples=3, gradient="score_function_baseline"),
+]
+
+
+def build(likelihood=DiagonalGaussian, posterior=DiagonalGaussian, prior=StandardNormal, hidden=(7, 5)):
+    return VAE.build((3, 2), posterior((3,)), likelihood((3, 2)), prior((3,)), partial(MLP, hidden=hidden))
+
+
+def batch(n=11):
+    return (torch.rand(n, 3, 2) < 0.5).float()
+
+
+def assert_the_same(vae, objective, x, target, recorded):
+    torch.manual_seed(1)
+    expected = gradient(vae, objective, x, target)
+    after = torch.rand(3)
+    torch.manual_seed(1)
+    found = recorded(x, target)
+    assert torch.equal(torch.rand(3), after)  # it drew as much
+    assert found.names == expected.names
+    assert torch.equal(found.loss, expected.loss)
+    assert torch.equal(found.sums, expected.sums)
+    for ours, theirs in zip(found.gradients, expected.gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_recording_is_the_gradient_of_every_likelihood_and_objective(likelihood, objective):
+    vae, x = build(likelihood), batch()
+    recorded = Recorded(vae, objective, x, x)
+    for _ in range(2):
+        assert_the_same(vae, objective, batch(), (other := batch()), Recorded(vae, objective, x, other))
+        x = batch()
+        assert_the_same(vae, objective, x, x, recorded)
+        with torch.no_grad():  # an optimiser step: the recording reads the parameters as they are
+            for parameter in vae.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+
+
+@pytest.mark.parametrize("posterior", [DiagonalGaussian, FullGaussian])
+@pytest.mark.parametrize("prior_family", [DiagonalGaussian, FullGaussian])
+def test_learned_priors_and_full_posteriors(posterior, prior_family):
+    vae, x = build(posterior=posterior, prior=lambda shape: LearnedPrior(prior_family(shape))), batch()
+    assert_the_same(vae, ELBO(), x, x, Recorded(vae, ELBO(), x, x))
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    vae, x = build(Bernoulli), batch()
+    return vae, Recorded(vae, ELBO(samples=3, beta=0.7), x, x, compiled=True)
+
+
+def test_a_compiled_recording_draws_the_same_and_rounds_otherwise(compiled):
+    vae, recorded = compiled
+    for _ in range(2):
+        x = batch()
+        torch.manual_seed(1)
+        expected = gradient(vae, ELBO(samples=3, beta=0.7), x, x)
+        after = torch.rand(3)
+        torch.manual_seed(1)
+        found = recorded(x, x)
+        assert torch.equal(torch.rand(3), after)
+        assert found.names == expected.names
+        torch.testing.assert_close(found[1:], expected[1:], rtol=1e-5, atol=1e-6)
+        for parameter, value in zip(vae.parameters(), found.gradients, strict=True):
+            assert value.stride() == parameter.stride()
+            with torch.no_grad():
+                parameter += 0.1 * torch.randn_like(parameter)
+
+
+def test_a_model_of_the_same_shape_is_compiled_from_what_is_known(compiled):
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    vae, x = build(Bernoulli), batch()
+    recorded = Recorded(vae, ELBO(samples=3, beta=0.7), x, x, compiled=True)
+    assert counters["inductor"]["fxgraph_cache_hit"] == 1
+    assert counters["inductor"]["fxgraph_cache_miss"] == 0
+    recorded(other := batch(), other)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_without_a_compiler_it_says_what_to_do():
+    vae, x = build(IdentityGaussian, hidden=(6, 4)), batch(5)
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("/nonsense/c++",), "force_disable_caches": True}),
+        pytest.raises(ValueError, match=r"compile=true failed .*; install a C\+\+ compiler"),
+    ):
+        Recorded(vae, ELBO(), x, x, compiled=True)
+
+
+def linear(vae, x, target):
+    """An objective whose gradient is the same whatever the data and the parameters."""
+    each = 3 * vae.encoder.network.layers[0].weight.sum() + 0 * x.flatten(1).sum(-1)
+    return Terms(each, each, each, each)
+
+
+def test_a_gradient_that_never_changes_may_be_written_to():
+    vae, x = build(), batch(8)  # so that the mean over it is exact
+    recorded = Recorded(vae, linear, x, x)
+    for _ in range(2):
+        first, *others = recorded(x, x).gradients
+        assert torch.equal(first, torch.full((7, 6), 3.0))
+        assert others == [None] * len(others)
+        first.mul_(5)  # as clipping does
+
+
+class Twice(nn.Module):
+    """Its gradients come transposed, expanded, and one tensor for two parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(12, 3))
+        self.bias, self.more, self.each = (nn.Parameter(torch.randn(12)) for _ in range(3))
+
+    def forward(self, z):
+        return torch.einsum("...i,oi->...o", z, self.weight) + self.bias + self.more + self.each.sum()
+
+
+def test_gradients_are_laid_out_and_kept_apart_as_backward_leaves_them():
+    whole, x = build(), batch()
+    vae = VAE(whole.encoder, Conditional(Twice(), DiagonalGaussian((3, 2))), whole.prior)
+    torch.manual_seed(1)
+    ELBO()(vae, x, x).loss.mean().backward()
+    recorded = Recorded(vae, ELBO(), x, x)
+    for found in (gradient, lambda *_: recorded(x, x)):
+        torch.manual_seed(1)
+        values = found(vae, ELBO(), x, x).gradients
+        assert len({value.data_ptr() for value in values}) == len(values)
+        for parameter, value in zip(vae.parameters(), values, strict=True):
+            assert value.stride() == parameter.stride()
+            assert torch.equal(value, parameter.grad)
+
+
+def test_frozen_parameters_have_no_gradient():
+    vae, x = build(), batch()
+    before = signature(vae, ELBO())
+    vae.encoder.requires_grad_(False)
+    assert signature(vae, ELBO()) != before
+    recorded = Recorded(vae, ELBO(), x, x)
+    assert [value is None for value in recorded(x, x).gradients] == [
+        name.startswith("encoder") for name, _ in vae.named_parameters()
+    ]
+    assert_the_same(vae, ELBO(), x, x, recorded)
+
+
+def test_recording_draws_nothing_and_leaves_no_gradient():
+    vae, x = build(), batch()
+    state = torch.get_rng_state()
+    Recorded(vae, ELBO(), x, x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in vae.parameters())
+
+
+def test_the_kind_of_a_batch_is_its_shape_its_dtype_and_whether_it_reconstructs_itself():
+    x, target = batch(), batch()
+    assert kind(x, x) == kind(target, target)
+    assert kind(x, target) == kind(target, x)
+    assert kind(x, x) != kind(x, target)
+    assert kind(x, x) != kind(batch(7), batch(7))
+    assert kind(x, x) != kind(x.double(), x.double())
+
+
+def test_the_signature_changes_with_all_that_a_recording_fixes():
+    vae = build()
+    same = signature(vae, ELBO())
+    assert signature(vae, ELBO()) == same
+    assert signature(vae, ELBO(beta=0.5)) != same
+    assert signature(vae.eval(), ELBO()) != same
+    vae.train()
+    vae.decoder.family.min_std = 0.5
+    assert signature(vae, ELBO()) != same
+    vae.decoder.family.min_std = 0.01
+    assert signature(vae, ELBO()) == same
+    vae.prior.zeros.fill_(2)
+    assert signature(vae, ELBO()) != same
+    same = signature(vae, ELBO())
+    vae.encoder.network.layers[0].weight = nn.Parameter(torch.zeros(7, 6))
+    assert signature(vae, ELBO()) != same
+
+
+class Moody(nn.Module):
+    """Not a function of its input alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 12)
+        self.calls = 0
+
+    def forward(self, z):
+        self.calls += 1
+        return self.calls * self.linear(z)
+
+
+def test_only_what_is_known_to_be_pure_is_recorded():
+    assert is_pure(build(), ELBO())
+    assert not is_pure(build(), lambda vae, x, target: None)
+    whole = build()
+    moody = VAE(whole.encoder, Conditional(Moody(), DiagonalGaussian((3, 2))), whole.prior)
+    assert not is_pure(moody, ELBO())
+    hooked = build()
+    hooked.encoder.network.layers[0].register_forward_hook(lambda *arguments: None)
+    assert not is_pure(hooked, ELBO())
