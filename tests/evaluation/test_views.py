@@ -191,7 +191,7 @@ def test_half_precision_becomes_arrays(points):
 
 def test_a_picture_that_would_fill_the_memory_is_refused(monkeypatch, images):
     vae, x = images
-    monkeypatch.setattr(support, "PIXELS", 9 * 30)
+    monkeypatch.setattr(data_checks, "PIXELS", 9 * 30)
     views.manifold(vae, 3)
     views.traversals(vae, 4)
     state = torch.get_rng_state()
