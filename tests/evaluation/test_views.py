@@ -7,7 +7,7 @@ from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
 from vaelab import VAE, figures
-from vaelab.evaluation import views
+from vaelab.evaluation import data_checks, views
 from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import LearnedPrior, StandardNormal
