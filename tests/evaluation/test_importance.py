@@ -14,15 +14,9 @@ from torch.testing import assert_close
 from helpers.linear_gaussian import K, P, linear_vae, log_marginal, posterior, with_encoder
 from vaelab import VAE
 from vaelab.evaluation import importance
-from vaelab.evaluation.importance import (
-    effective_sample_size,
-    encode_bytes,
-    iw_bound,
-    log_marginal_likelihood,
-    log_mean,
-    log_weights,
-    pareto_k,
-)
+from vaelab.evaluation.importance import log_marginal_likelihood, log_weights
+from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
+from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, log_mean, pareto_k
 from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import StandardNormal
@@ -298,7 +292,7 @@ def test_no_more_memory_is_taken_than_given(threads, prior, samples):
 
 def test_one_draw_costs_every_tensor_made_from_it():
     vae = network_vae(StandardNormal((P,)))
-    cost = importance.decode_bytes(vae, torch.zeros(1, 1), torch.zeros(1, 300))
+    cost = decode_bytes(vae, torch.zeros(1, 1), torch.zeros(1, 300))
     made = 4 * (2 * 50 + 300)  # W z + b, its tanh, and the logits
     assert made < cost < 30 * made
 

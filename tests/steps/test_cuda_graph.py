@@ -64,7 +64,7 @@ class TestOnAGPU:
         for compiled in (False, True):
             data = Sine(surface=True, train_size=366, val_size=23, test_size=5, batch_size=10)
             module = self.fit(data, compiled)
-            assert bool(module.captured) == compiled
+            assert bool(module.stepper.graphs) == compiled
             weights.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
         torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
 

@@ -15,16 +15,16 @@ class Diverged(ValueError):
     """A loss, a gradient or a weight is not finite.
 
     Attributes:
-        batch: (x, target) that it happened on; None where that is not known.
+        batch: the batch that caused it; None if that is not known.
     """
 
-    def __init__(self, sentence: str, batch: tuple[Tensor, Tensor] | None = None) -> None:
+    def __init__(self, sentence: str, batch: tuple[Tensor, ...] | None = None) -> None:
         super().__init__(sentence)
         self.batch = batch
 
 
 def diverged(
-    vae: nn.Module, step: int, names: Sequence[str], sums: Tensor, batch: tuple[Tensor, Tensor] | None = None
+    vae: nn.Module, step: int, names: Sequence[str], sums: Tensor, batch: tuple[Tensor, ...] | None = None
 ) -> Diverged:
     """The error for a loss that is not finite.
 
