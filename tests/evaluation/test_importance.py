@@ -316,7 +316,7 @@ def test_memory_must_be_a_positive_whole_number(memory):
 @pytest.mark.parametrize("shape", [(B, K + 1), (B, 1), (B, 2, K), (B - 1, K), (1, K), (K,)])
 def test_a_target_that_does_not_fit_is_refused(shape):
     vae, _, _ = wide_proposal()
-    with pytest.raises(ValueError, match=r"does not fit|shorter|longer"):
+    with pytest.raises(ValueError, match=r"must have a batch dimension|the same number of examples"):
         log_marginal_likelihood(vae, numbers(), torch.zeros(shape, dtype=torch.float64), 2)
 
 
@@ -360,7 +360,7 @@ def test_the_importance_weighted_bound_is_unbiased():
 
 @pytest.mark.parametrize("samples", [0, 18, 2.0])
 def test_a_bound_of_more_draws_than_there_are_is_an_error(samples):
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples"):
         iw_bound(torch.zeros(17, 3), samples)
 
 

@@ -61,6 +61,11 @@ def weigh(
     Raises:
         ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape does not fit.
     """
+    if len({len(tensor) for tensor in (x, target, condition) if tensor is not None}) > 1:
+        raise ValueError(
+            f"x, target and condition must hold the same number of examples, but x holds {len(x)} and the target "
+            f"{len(target)}; give one target and one condition for each x"
+        )
     one = None if condition is None else condition[:1]
     decodes = max(1, check_whole("memory", memory, 1) // decode_bytes(vae, x[:1], target[:1], one))
     rows, chunk = max(1, decodes // check_whole("samples", samples, 1)), min(samples, decodes)
