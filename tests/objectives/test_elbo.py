@@ -355,10 +355,7 @@ def test_the_defaults_are_one_sample_the_pathwise_gradient_and_no_reweighing():
 def test_a_target_that_would_broadcast_is_refused(objective, shape):
     likelihood = families.DiagonalGaussian((1, 4, 5))
     vae = VAE.build((3,), families.DiagonalGaussian((2,)), likelihood, priors.StandardNormal((2,)), networks.MLP)
-    with pytest.raises(
-        ValueError,
-        match="the target must have a batch dimension and the decoded shape .*"
-        + re.escape(f"but has the shape {shape}"),
-    ):
+    sentence = f"the target must have a batch dimension .* but has the shape {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=sentence):
         objective(vae, torch.zeros(7, 3), torch.zeros(shape))
     assert objective(vae, torch.zeros(7, 3), torch.zeros(7, 1, 4, 5)).elbo.shape == (7,)

@@ -230,7 +230,7 @@ def test_only_what_is_known_to_be_pure_is_recorded():
     assert "function does not declare" in why_impure(build(), lambda vae, x, target: None)
     whole = build()
     moody = VAE(whole.encoder, Conditional(Moody(), DiagonalGaussian((3, 2))), whole.prior)
-    assert why_impure(moody, ELBO()) == "steps.test_traced_gradient.Moody does not declare `pure = True`"
+    assert why_impure(moody, ELBO()) == "test_traced_gradient.Moody does not declare `pure = True`"
     hooked = build()
     hooked.encoder.network.layers[0].register_forward_hook(lambda *arguments: None)
     assert why_impure(hooked, ELBO()) == "Linear has a hook"
