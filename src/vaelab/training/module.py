@@ -167,7 +167,7 @@ class VAEModule(LightningModule):
         means = {f"{split}/{name}": mean for name, mean in taken.items()}
         values = {tag: mean.item() for tag, mean in means.items()}
         if not all(map(math.isfinite, values.values())):
-            raise diverged(self.vae, self.global_step, list(taken), torch.stack(list(taken.values())))
+            raise diverged(self.vae, self.global_step, list(taken), torch.stack(list(taken.values())), exact=False)
         for logger in self.loggers:
             logger.log_metrics(values, step)
         self.trainer.callback_metrics.update(means)
