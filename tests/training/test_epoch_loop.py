@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
+from helpers.labelled_rows import LabelledRows, conditional_model, flow_model
 from helpers.remains import plain
 from vaelab import VAE
 from vaelab.data import Sine
@@ -67,7 +68,7 @@ def build(kind=Module, optimizer=ADAM, **options):
     return kind(vae, ELBO(), optimizer, **options)
 
 
-def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
+def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, data=None, **options):
     """-> the fitted trainer; `ordinary` leaves every minibatch to Lightning."""
     options = {"max_epochs": 2, "log_every_n_steps": 10, **options}
     logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)
@@ -85,7 +86,7 @@ def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
         patch.setattr(stepper, "TRACE_AFTER", 5)
         if ordinary:
             patch.setattr(epoch_loop, "allows_tight_loop", lambda trainer: False)
-        trainer.fit(module, Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)
+        trainer.fit(module, data or Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -188,6 +189,23 @@ def test_a_run_resumes_as_single_steps_resume(at, tmp_path):
         trainer = fit(tmp_path / f"{ordinary} on", module, ordinary, ckpt_path=folder / "on.ckpt", max_epochs=3)
         assert bool(module.tight) != ordinary
         outcomes.append(outcome(trainer, tmp_path / f"{ordinary} on"))
+    assert_equal(*outcomes)
+
+
+@pytest.mark.parametrize("model", [flow_model, conditional_model])
+def test_flows_and_conditions_take_the_same_steps_in_the_tight_loop(model, tmp_path):
+    outcomes = []
+    for ordinary in (True, False):
+        folder, data = tmp_path / str(ordinary), LabelledRows(conditional=model is conditional_model)
+        torch.manual_seed(3)
+        module = Module(*model(), ADAM)
+        outcomes.append(outcome(fit(folder, module, ordinary, data=data, log_every_n_steps=4, max_epochs=3), folder))
+        assert module.tight == (0 if ordinary else 24)  # 3 epochs of 8 batches
+        assert module.traced == (
+            0 if ordinary else 16
+        )  # of 21 full batches the first 5 are eager, and of 3 short ones all
+    assert {"val/bound", "train/bound"} <= outcomes[0]["metrics"].keys()
+    assert outcomes[0]["metrics"]["val/bound"] == -outcomes[0]["metrics"]["val/loss"]
     assert_equal(*outcomes)
 
 
