@@ -160,6 +160,7 @@ class ObjectiveRow:
             `Terms.bound`.
         draws: K.
         closed_form: whether it needs the KL of posterior and prior in closed form.
+        beta: the loss is −bound + (beta − 1)·kl.
     """
 
     name: str
@@ -167,6 +168,7 @@ class ObjectiveRow:
     bound: Callable[[Tensor], Tensor]
     draws: int
     closed_form: bool = False
+    beta: float = 1.0
 
 
 def mean(log_w: Tensor) -> Tensor:
@@ -181,7 +183,7 @@ def log_mean_w(log_w: Tensor) -> Tensor:
 
 OBJECTIVES = [
     ObjectiveRow("elbo", objectives.ELBO(), mean, 1, closed_form=True),
-    ObjectiveRow("beta", objectives.ELBO(samples=3, beta=0.7), mean, 3, closed_form=True),
+    ObjectiveRow("beta", objectives.ELBO(samples=3, beta=0.7), mean, 3, closed_form=True, beta=0.7),
     ObjectiveRow("score", objectives.ELBO(samples=2, gradient="score_function"), mean, 2, closed_form=True),
     ObjectiveRow("monte_carlo", objectives.ELBOMonteCarlo(samples=2), mean, 2),
     ObjectiveRow("baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3),
@@ -206,7 +208,7 @@ def build(
 ) -> VAE:
     """A model in float64 with generic weights."""
     torch.manual_seed(0)
-    families_of = posterior.build((latents,)), likelihood.build(target_shape)
+    families_of = posterior.build((latents,)).float(), likelihood.build(target_shape).float()
     chosen = prior.make(x_shape, (latents,))
     vae = VAE.build(x_shape, *families_of, chosen, NETWORKS[network], condition_size).double()
     for parameter in (*vae.prior.parameters(), *vae.encoder.network.parameters(), *vae.decoder.network.parameters()):
