@@ -24,7 +24,7 @@ class Integrals:
             self.q.mean + self.q.stddev * torch.linspace(-10, 10, n, dtype=torch.float64).view(-1, 1, 1)
         ).detach()  # (n, 1, 1)
         log_q = self.q.log_prob(z).flatten()
-        mass = log_q.exp() * (z[1] - z[0]).item()
+        mass = log_q.exp() * (self.q.stddev * u.cosh()).flatten().detach() * (u[1] - u[0]).item()
         log_pt_z = self.vae.log_likelihood(z, self.target).flatten()
         return log_pt_z, log_q - self.p.log_prob(z).flatten(), mass
 
