@@ -177,8 +177,8 @@ def mean(log_w: Tensor) -> Tensor:
 
 
 def log_mean_w(log_w: Tensor) -> Tensor:
-    """That of IW_K, as the formula says it."""
-    return log_w.exp().mean(0).log()
+    """That of IW_K."""
+    return log_w.logsumexp(0) - np.log(len(log_w))
 
 
 OBJECTIVES = [
