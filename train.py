@@ -11,7 +11,6 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple, NoReturn
@@ -22,9 +21,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.vaelab_sweeps.folder import STARTED_BY
+from vaelab.instantiate import Allow, anything, instantiate
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
-OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
+OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume", "condition")
 GROUPS = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
 MAY_CHANGE = ("trainer.max_epochs", "trainer.enable_progress_bar", "data.root", "data.path")  # where a run goes on
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
@@ -52,32 +52,31 @@ def rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0)) if os.environ.get(STARTED_BY) == str(PARENT) else 0
 
 
-def build(cfg: DictConfig, names: Sequence[str] | None = None):
+def build(cfg: DictConfig, content: dict | None = None, allow: Allow = anything):
     """-> the VAEModule and the LightningDataModule of a config, ready for `Trainer.fit`.
 
     Args:
         cfg: the config of a run.
-        names: those of the columns that a resumed run was trained on, in its order; None if it has none.
+        content: what the checkpoint of a resumed run holds; None for a new run.
+        allow: which constructors may be called.
     """
-    from hydra.utils import get_class, instantiate
-
-    from vaelab import VAE
+    from vaelab.build import (
+        build_objective,
+        build_optimizer,
+        build_scheduler,
+        build_vae,
+        condition_shape_of,
+        ready_data,
+        start,
+    )
     from vaelab.training import VAEModule
 
-    make = partial(instantiate, _convert_="all")  # plain lists: a checkpoint must not hold config objects
-    data = make(cfg.data, support=get_class(cfg.model._target_).support)
-    data.model_names = None if names is None else tuple(names)  # what it reads is put into their order
-    data.prepare_data()
-    data.setup()
-    vae = VAE.build(
-        data.x_shape,
-        posterior=make(cfg.posterior),
-        likelihood=make(cfg.model, event_shape=data.target_shape),
-        prior=make(cfg.prior),
-        network=make(cfg.network),
-    )
-    vae.decoder.start_at(data.mean())
-    parts = make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))
+    config, trained = OmegaConf.to_container(cfg, resolve=True), content["hyper_parameters"] if content else {}
+    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
+    vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
+    if content is None or not content["global_step"]:
+        start(vae, data)
+    parts = build_objective(config, vae, allow), build_optimizer(config, allow), build_scheduler(config, allow)
     return VAEModule(vae, *parts, compile=cfg.get("compile", False)), data
 
 
@@ -213,9 +212,10 @@ def resume(arguments: dict[str, str]) -> None:
     """Resumes the run in the folder `arguments["resume"]` from its newest checkpoint that is whole."""
     from vaelab.app.restart import without_checkpoint
     from vaelab.escapes import for_terminal
+    from vaelab.runs.admitted import admitted_to_resume
     from vaelab.runs.checkpoint_parts import check_trusted
+    from vaelab.runs.find_checkpoint import newest_checkpoint
     from vaelab.runs.folder import check_own, check_variables, locked, sweep_up
-    from vaelab.runs.load import newest_checkpoint
     from vaelab.runs.local_data import check_at_hand, local_data
     from vaelab.runs.memory_needed import check_sizes
     from vaelab.runs.run_state import State, read_state, recorded, write_state
@@ -268,7 +268,7 @@ def resume(arguments: dict[str, str]) -> None:
                 f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
             )
         with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")):
-            trained = run(cfg, folder, config["choices"], checkpoint, content)
+            trained = run(cfg, folder, config["choices"], checkpoint, content, admitted_to_resume(allow))
         if not rank():
             conclude(folder, trained)
 
@@ -281,18 +281,23 @@ def further(content: dict) -> str:
 
 
 def run(
-    cfg: DictConfig, folder: Path, choices: dict, checkpoint: Path | None = None, content: dict | None = None
+    cfg: DictConfig,
+    folder: Path,
+    choices: dict,
+    checkpoint: Path | None = None,
+    content: dict | None = None,
+    allow: Allow = anything,
 ) -> Trained:
     """Builds, fits, tests the best weights and writes metrics.json: all that decides whether a run is done."""
     import torch
-    from hydra.utils import instantiate
     from lightning.pytorch import seed_everything
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
+    from vaelab.build import data_facts, kl_of
     from vaelab.data.limits import check_limits, what_is_scored
     from vaelab.runs.environment import write_environment
     from vaelab.runs.folder import write_json, write_metrics
-    from vaelab.runs.load import check_data
+    from vaelab.runs.same_data import check_same_data
     from vaelab.signals import stopping
     from vaelab.training import (
         CheckpointIO,
@@ -314,20 +319,25 @@ def run(
         seed_everything(cfg.seed, verbose=False)
         os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed once more where several processes start
         if rank():
-            logging.getLogger("vaelab.data").setLevel(logging.ERROR)  # the first says what was read
-        module, data = build(cfg, content["hyper_parameters"].get("x_names") if content else None)
-        given = [callback for callback in (instantiate(cfg.get("callbacks")) or {}).values() if callback is not None]
+            for name in ("vaelab.build", "vaelab.data"):  # the first says what was read and how the KL is computed
+                logging.getLogger(name).setLevel(logging.ERROR)
+        module, data = build(cfg, content, allow)
+        plain = OmegaConf.to_container(cfg, resolve=True)
+        made = instantiate(plain.get("callbacks"), allow, "callbacks") or {}
+        given = [callback for callback in made.values() if callback is not None]
         wants_bar = cfg.trainer.get("enable_progress_bar", True)
         callbacks = [callback for callback in given if wants_bar or not isinstance(callback, ProgressBar)]
+        plugins = instantiate(plain["trainer"].get("plugins") or [], allow, "trainer.plugins")
         trainer = instantiate(
-            cfg.trainer,
-            logger=instantiate(cfg.get("logger")) or False,
+            plain["trainer"],
+            allow,
+            "trainer",
+            logger=instantiate(plain.get("logger"), allow, "logger") or False,
             callbacks=callbacks,
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),  # else Lightning
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),  # adds its own
             default_root_dir=str(folder),
-            plugins=[CheckpointIO(folder, checkpoint, content), *instantiate(cfg.trainer.get("plugins") or [])],
-            _convert_="all",
+            plugins=[CheckpointIO(folder, checkpoint, content), *plugins],
         )
         check_parallel(cfg, trainer)
         check_limits(trainer, data)
@@ -338,16 +348,14 @@ def run(
         torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
         config = recipe(cfg) | {
             "threads": threads,
-            "x_shape": list(data.x_shape),
-            "target_shape": list(data.target_shape),
-            "x_names": list(data.x_names) if data.x_names else None,
-            "fingerprint": data.fingerprint(),
+            **data_facts(data),
+            "kl": kl_of(module.objective),
             "choices": choices,
             "folder": str(folder),
         }
         module.save_hyperparameters(config)
         if content is not None:
-            check_data(content, config)
+            check_same_data(content, config)
         if not rank():
             described = data.describe() | what_is_scored(trainer, data)
             write_json(folder / "data.json", described | ({"read": data.read_report} if data.read_report else {}))

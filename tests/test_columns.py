@@ -27,7 +27,7 @@ from vaelab.data import columns, files
 from vaelab.data.columns import listed, order_columns
 from vaelab.figures.picture import names_of
 from vaelab.figures.points import PointDraws
-from vaelab.runs.load import check_data
+from vaelab.runs.same_data import check_same_data
 
 NAMES = ("age", "height", "weight $kg$")
 PEOPLE = np.random.default_rng(0).normal(size=(29, 3)) * [4, 0.1, 2] + [40, 1.7, 70]
@@ -204,11 +204,11 @@ def test_generated_data_take_columns_of_any_name(tmp_path, caplog):
 
 def test_a_resumed_run_has_the_same_names():
     old = {"fingerprint": 3, "x_names": ["a", "b"]}
-    check_data({"hyper_parameters": old}, dict(old))
-    check_data({"hyper_parameters": {"fingerprint": 3}}, dict(old))  # an older version's
+    check_same_data({"hyper_parameters": old}, dict(old))
+    check_same_data({"hyper_parameters": {"fingerprint": 3}}, dict(old))  # an older version's
     for names, said in ((["b", "a"], "but are b, a"), (None, "but are without names")):
         with pytest.raises(ValueError, match=rf"must be those .* \(a, b\), {said}"):
-            check_data({"hyper_parameters": old}, {"fingerprint": 3, "x_names": names})
+            check_same_data({"hyper_parameters": old}, {"fingerprint": 3, "x_names": names})
 
 
 def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):

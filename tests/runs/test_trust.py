@@ -20,8 +20,8 @@ from vaelab.app.restart import without_checkpoint
 from vaelab.errors import one_sentence
 from vaelab.runs import memory_needed as sizes
 from vaelab.runs.environment import write_environment
+from vaelab.runs.find_checkpoint import newest_checkpoint
 from vaelab.runs.folder import check_length, check_own, in_use, locked
-from vaelab.runs.load import newest_checkpoint
 from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes, memory
 from vaelab.runs.run_state import State, read_state, write_state
@@ -196,7 +196,7 @@ def test_the_checkpoint_that_was_checked_is_the_one_that_is_resumed(place, monke
     (run / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     (run / "checkpoints" / "previous.ckpt").write_bytes(whole)
     (run / "checkpoints" / "last.ckpt").write_bytes(b"broken")
-    monkeypatch.setattr("vaelab.runs.load.second_name", lambda *names: None)
+    monkeypatch.setattr("vaelab.runs.find_checkpoint.second_name", lambda *names: None)
     checkpoint, content = newest_checkpoint(run)
     assert checkpoint == run / "checkpoints" / "previous.ckpt"
     assert content["position"]["should_stop"] is False
@@ -487,7 +487,7 @@ def test_the_largest_batch_and_matrix_are_compared_with_the_memory(change, neede
 
 def test_weights_are_compared_before_a_model_is_made(good, tmp_path, monkeypatch):
     shutil.copytree(good, tmp_path / "run")
-    config("network.hidden", [10**7, 10**7])(tmp_path / "run", tmp_path)
+    config("network.encoder.hidden", [10**7, 10**7])(tmp_path / "run", tmp_path)
     largest = []
     empty = torch.empty
 

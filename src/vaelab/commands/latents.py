@@ -14,7 +14,7 @@ from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
 from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
 from vaelab.files import read_json
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
 if TYPE_CHECKING:
