@@ -169,6 +169,7 @@ PRUNERS: dict[str, Kinds] = {
 TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("latent_dim", whole(1)),
     **keys("seed", whole(0, 2**32 - 1)),
+    **keys("score", CURVE),
     **keys("threads", whole(1, THREADS)),
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
