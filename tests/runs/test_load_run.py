@@ -9,7 +9,8 @@ from torch.testing import assert_close
 
 import vaelab
 from helpers.runner import ROOT, SHORT, TINY, compose_config
-from train import build, train
+from vaelab.app.fit import build
+from vaelab.app.start import train
 from vaelab.families import FullGaussian
 
 POINTS = (*SHORT, *TINY)

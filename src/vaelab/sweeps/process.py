@@ -43,14 +43,14 @@ def run_script(command: Sequence[str], asked: Callable[[], int | None], setting:
     """Runs `python COMMAND…` without its standard output; returns its exit code, negative for a signal.
 
     Args:
-        command: a Python file, and its arguments.
+        command: a Python file or the name of a module, and its arguments.
         asked: returns the signal that stops the script, or None; called about every `POLL` seconds.
         setting: where and how it runs.
     """
     setting = setting or Setting()
     folder, environment = setting.folder or os.getcwd(), dict(setting.environment)
     if not hasattr(os, "fork"):
-        alone = [sys.executable, *command]
+        alone = [sys.executable, *([] if _is_file(command) else ["-m"]), *command]
         variables = os.environ | environment
         return _wait_for(subprocess.Popen(alone, stdout=subprocess.DEVNULL, cwd=folder, env=variables), asked)
     server = _running_server(setting)
@@ -174,6 +174,10 @@ def _end_of(process: int) -> int:
             time.sleep(POLL)
 
 
+def _is_file(command: Sequence[str]) -> bool:
+    return command[0].endswith(".py")
+
+
 def _become(command: list[str], folder: str, environment: dict[str, str]) -> None:
     """The forked process becomes `python COMMAND…`, in a folder and with more variables in its environment."""
     import runpy
@@ -185,8 +189,11 @@ def _become(command: list[str], folder: str, environment: dict[str, str]) -> Non
         os.chdir(folder)
         os.environ.update(environment)
         sys.argv = command
-        sys.path.insert(0, os.path.dirname(command[0]))
-        runpy.run_path(command[0], run_name="__main__")
+        if _is_file(command):
+            sys.path.insert(0, os.path.dirname(command[0]))
+            runpy.run_path(command[0], run_name="__main__")
+        else:
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

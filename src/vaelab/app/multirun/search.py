@@ -12,25 +12,23 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from hydra_plugins.vaelab_sweeps.needed import check_installed
-from hydra_plugins.vaelab_sweeps.sweep import Sweep
+from vaelab.app.multirun.installed import check_installed
+from vaelab.app.multirun.sweep import Sweep
 
 log = logging.getLogger("vaelab")
 
 
-class OptunaSweeper(Sweeper):
+class OptunaSearch:
     """Asks Optuna for the next cells, and tells it how they end; its study lies in the sweep's folder.
 
     A study that was cut off goes on: what is done counts, what was running goes on in its own folder, and what comes
     then is what would have come, since each trial has draws of its own.
 
     Args:
+        sweep: the sweep's folder and its cells.
         n_trials: cells in all.
         n_jobs: cells handed to the launcher at once.
         metric: a key of a run's metrics.json, or `val/nll`, for which each run is evaluated.
@@ -44,6 +42,7 @@ class OptunaSweeper(Sweeper):
 
     def __init__(
         self,
+        sweep: Sweep,
         n_trials: int,
         n_jobs: int,
         metric: str,
@@ -65,19 +64,11 @@ class OptunaSweeper(Sweeper):
                 "hydra.sweeper.direction=maximize does not fit hydra.sweeper.metric=val/nll, which is the better the "
                 "lower it is; use minimize"
             )
-        self.metric, self.params = metric, params or {}
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra gives every sweeper."""
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
-        sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
+        self.metric, self.params, self.all = metric, params or {}, sweep
+        sweeper: Any = OmegaConf.to_container(sweep.config.hydra.sweeper)
         self.sampler, self.pruner = sweeper["sampler"], sweeper["pruner"]  # configs: made anew for each trial
-        self.all = Sweep(config, hydra_context, launcher)
 
-    def sweep(self, arguments: list[str]) -> None:
+    def run(self, arguments: list[str]) -> None:
         """Runs `n_trials` cells, or what is left of them."""
         import optuna
 
@@ -85,7 +76,8 @@ class OptunaSweeper(Sweeper):
         from vaelab.sweeps.search import open_study, storage, write_results
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        parser = OverridesParser.create(config_loader=self.all.context.config_loader)
+        given = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         last = {override.get_key_element(): override for override in given}
         constants = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if not o.is_sweep_override()]
         space = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
@@ -147,7 +139,6 @@ class OptunaSweeper(Sweeper):
         """Runs some trials, and tells the study what became of them."""
         from optuna.trial import TrialState
 
-        from vaelab.app import cli
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
         from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
 
@@ -166,7 +157,7 @@ class OptunaSweeper(Sweeper):
             else:
                 allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
                 asked_to_stop = partial(stop_asked, self.all.folder)
-                value = evaluate(cell, self.metric, self.samples, cli.__file__, allow, asked_to_stop)
+                value = evaluate(cell, self.metric, self.samples, "vaelab", allow, asked_to_stop)
                 if not math.isnan(value):
                     study.tell(number, value)
                 elif not self.all.stopped:

@@ -12,15 +12,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.vaelab_sweeps.identity import identity
+from vaelab.app.compose import conf_folder
+from vaelab.app.config_identity import identity
+from vaelab.app.score import score_of
 
 log = logging.getLogger("vaelab")
 
 DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
 NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
 OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
+MODULE = "vaelab.app"  # which `python -m` runs
 AHEAD = """
-import torch.utils.tensorboard, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
+import torch.utils.tensorboard, vaelab.app.fit, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
 from hydra.core.plugins import Plugins
 Plugins.instance()  # finding them takes a quarter of a second
 """
@@ -31,7 +34,7 @@ class Job:
     """What the process of a cell has to run.
 
     Attributes:
-        command: train.py, the flags and Hydra's settings.
+        command: the module that trains, the flags and Hydra's settings.
         folder: the cell's.
         sweep: the sweep's folder.
         overrides: of the task.
@@ -40,6 +43,7 @@ class Job:
         changes: overrides that change only what is shown.
         here: the folder where the sweep was started.
         environment: variables to set.
+        score: the tag of the number by which the cell is judged.
     """
 
     command: tuple[str, ...]
@@ -51,9 +55,10 @@ class Job:
     changes: tuple[str, ...]
     here: str
     environment: dict[str, str]
+    score: str
 
     def run(self) -> float:
-        """Runs or resumes the cell, and prints how it ended; returns its validation ELBO in nats, or NaN."""
+        """Runs or resumes the cell, and prints how it ended; returns its score, NaN if it failed."""
         from vaelab.sweeps.cells import Cell, run_cell, score, stop_asked
         from vaelab.sweeps.process import Setting
 
@@ -63,18 +68,17 @@ class Job:
         state = run_cell(self.command, cell, self.allow, self.changes, asked, setting)
         if state is None:
             return math.nan
-        number = score(cell) if state.state == "done" else math.nan
-        shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
+        number = score(cell, self.score) if state.state == "done" else math.nan
+        shown = f"{self.score} {number:.3f}" if state.state == "done" else state.reason
         name = self.folder.relative_to(self.sweep)
         print(f"{state.state:8} {name}  {shown}  ({state.seconds:.1f} s)", flush=True)
         return number
 
 
-def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
+def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
     """The job of a cell.
 
     Args:
-        script: train.py.
         cfg: the cell's config, without Hydra's own.
         whole: a config with Hydra's own, as a launcher made it.
     """
@@ -86,7 +90,7 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
     alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
     task: Any = OmegaConf.to_container(chosen.overrides.task)
     return Job(
-        (script, *_sources(chosen, Path(script)), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
+        (MODULE, *_sources(chosen), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
         sweep / str(chosen.sweep.subdir),
         sweep,
         tuple(task),
@@ -95,16 +99,17 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
         () if alone else ("trainer.enable_progress_bar=false",),  # the bars of several cells would overwrite each other
         here,
         {"HYDRA_FULL_ERROR": os.environ.get("VAELAB_TRACEBACK", ""), **chosen.job.env_set},
+        score_of(cfg),
     )
 
 
-def _sources(chosen: DictConfig, script: Path) -> list[str]:
+def _sources(chosen: DictConfig) -> list[str]:
     """The flags that name the folders of config files: `--config-dir` and `--config-path`."""
     flags = []
     for source in chosen.runtime.config_sources:
         if source.provider == "command-line":
             flags.append(f"--config-dir={source.path}")
-        if source.provider == "main" and source.path != str(script.parent / "conf"):
+        if source.provider == "main" and source.path != str(conf_folder()):
             flags.append(f"--config-path={'pkg://' if source.schema == 'pkg' else ''}{source.path}")
     return flags
 
