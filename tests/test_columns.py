@@ -229,7 +229,7 @@ def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):
         with pytest.raises(ValueError, match=said):
             resume({"resume": str(bare), path: str(other), "trainer.max_epochs": "3"})
     write_people(tmp_path / "other.csv", (1, 0, 2), [NAMES[1], NAMES[0], NAMES[2]])  # other numbers under these names
-    with pytest.raises(ValueError, match="the data are not those that the run was trained on"):
+    with pytest.raises(ValueError, match="the data must be those that the run was trained on"):
         resume({"resume": str(bare), path: str(tmp_path / "other.csv"), "trainer.max_epochs": "3"})
 
 

@@ -98,7 +98,7 @@ def test_a_conditional_is_its_family_of_its_network():
 
 
 def test_a_prior_over_another_latent_than_the_posterior_is_an_error():
-    with pytest.raises(ValueError, match=r"\(5,\) does not fit the posterior's of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"the posterior's shape \(3,\), but has \(5,\)"):
         build(prior=lambda: StandardNormal((5,)))
 
 

@@ -44,7 +44,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-            raise ValueError(f"network.hidden={hidden} does not fit, because it must be a list of widths such as [500]")
+            raise ValueError(f"network.hidden must be a list of widths such as [500], but is {hidden}")
         for width in hidden:
             check_whole("a width in network.hidden", width, 1)
         check_choice("network.activation", activation, ACTIVATIONS)

@@ -48,8 +48,8 @@ class VAE(nn.Module):
         """
         if prior().event_shape != posterior.event_shape:
             raise ValueError(
-                f"the prior's z of shape {tuple(prior().event_shape)} does not fit the posterior's of shape "
-                f"{tuple(posterior.event_shape)}; give both the same latent_dim"
+                f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has "
+                f"{tuple(prior().event_shape)}; give both the same latent_dim"
             )
         return cls(
             encoder=Conditional(network(x_shape, posterior.num_parameters), posterior),
@@ -84,8 +84,8 @@ class VAE(nn.Module):
         batch_dims = target.dim() - len(likelihood.event_shape)
         if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would mix examples without a word
             raise ValueError(
-                f"a target of shape {tuple(target.shape)} does not fit a batch of decoded shape {tuple(decoded)}; "
-                "give it a batch dimension and the likelihood's event_shape"
+                f"the target must have the shape of the decoded batch, {tuple(decoded)}, but has "
+                f"{tuple(target.shape)}; give it a batch dimension and the likelihood's event_shape"
             )
         return likelihood.log_prob(target)
 

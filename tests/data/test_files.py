@@ -473,7 +473,7 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
 
 @pytest.mark.parametrize("rows", [0, -1, 2.5])
 def test_a_number_of_rows_that_makes_no_sense_is_refused(tmp_path, rows):
-    with pytest.raises(ValueError, match=r"rows=.* does not fit"):
+    with pytest.raises(ValueError, match=r"rows must be .*, but is"):
         read_chunks(save(tmp_path / "a.npy"), rows)
 
 

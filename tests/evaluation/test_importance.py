@@ -306,23 +306,23 @@ def test_one_draw_costs_every_tensor_made_from_it():
 @pytest.mark.parametrize("samples", [0, -1, 2.0, True, None])
 def test_samples_must_be_a_positive_whole_number(samples):
     vae, t, _ = wide_proposal()
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples must be"):
         log_marginal_likelihood(vae, numbers(), t, samples)
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples must be"):
         log_weights(vae, numbers(), t, samples)
 
 
 @pytest.mark.parametrize("memory", [0, -1, 2.5, "1G"])
 def test_memory_must_be_a_positive_whole_number(memory):
     vae, t, _ = wide_proposal()
-    with pytest.raises(ValueError, match="memory="):
+    with pytest.raises(ValueError, match="memory must be"):
         log_marginal_likelihood(vae, numbers(), t, 2, memory)
 
 
 @pytest.mark.parametrize("shape", [(B, K + 1), (B, 1), (B, 2, K), (B - 1, K), (1, K), (K,)])
 def test_a_target_that_does_not_fit_is_refused(shape):
     vae, _, _ = wide_proposal()
-    with pytest.raises(ValueError, match=r"does not fit|shorter|longer"):
+    with pytest.raises(ValueError, match=r"must have the shape|shorter|longer"):
         log_marginal_likelihood(vae, numbers(), torch.zeros(shape, dtype=torch.float64), 2)
 
 
@@ -366,7 +366,7 @@ def test_the_importance_weighted_bound_is_unbiased():
 
 @pytest.mark.parametrize("samples", [0, 18, 2.0])
 def test_a_bound_of_more_draws_than_there_are_is_an_error(samples):
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples must be"):
         iw_bound(torch.zeros(17, 3), samples)
 
 

@@ -81,7 +81,7 @@ def test_a_gradient_that_is_not_finite_is_found_behind_a_finite_loss(monkeypatch
     assert finite(tmp_path / "checkpoints" / "last.ckpt")
     spoil(monkeypatch, 3, overflow)
     said = ends(tmp_path / "seldom", "callbacks.last.every_n_steps=1000")
-    assert said.startswith("the gradient of step 3 was not finite, so that encoder.network.layers.0.weight is not")
+    assert said.startswith("the gradient of step 3 was not finite, and now encoder.network.layers.0.weight is not")
     assert finite(tmp_path / "seldom" / "checkpoints" / "last.ckpt")
 
 

@@ -137,8 +137,7 @@ def _check_size(name: str, value: Any) -> int | float:
     if (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1):
         return value
     raise ValueError(
-        f"{name}={value!r} does not fit, because it must be a whole number of rows, at least 1, or a fraction "
-        "between 0 and 1"
+        f"{name} must be a whole number of rows, at least 1, or a fraction between 0 and 1, but is {value!r}"
     )
 
 

@@ -67,9 +67,9 @@ class MNIST(DataModule):
         if support not in SUPPORTS:
             raise ValueError(f"data.support={support} is not known; the model gives one of {', '.join(SUPPORTS)}")
         if isinstance(mirrors, str) or not mirrors or not all(isinstance(mirror, str) for mirror in mirrors):
-            raise ValueError(f"data.mirrors={mirrors} does not fit, because it must be a list of addresses")
+            raise ValueError(f"data.mirrors must be a list of addresses, but is {mirrors}")
         if not isinstance(root, str | Path | None):
-            raise ValueError(f"data.root={root} does not fit, because it must be the path of a folder")
+            raise ValueError(f"data.root must be the path of a folder, but is {root}")
         self.root = None if root is None else Path(root).expanduser()
         self.val_size = check_whole("data.val_size", val_size, 1)
         self.batch_size = check_whole("data.batch_size", batch_size, 1)

@@ -60,7 +60,7 @@ class Sine(DataModule):
             check_whole("data.test_size", test_size, 1),
         ]
         if not isinstance(domain, Sequence) or len(domain) != 2:
-            raise ValueError(f"data.domain={domain} does not fit, because it must be two numbers such as [-3.14,3.14]")
+            raise ValueError(f"data.domain must be two numbers such as [-3.14,3.14], but is {domain}")
         low, high = domain
         self.low = check_number("the lower end of data.domain", low, -LARGEST, maximum=LARGEST)
         self.high = check_number("the upper end of data.domain", high, low, above=True, maximum=LARGEST)

@@ -197,7 +197,7 @@ def iw_bound(log_w: Tensor, samples: int) -> Tensor:
     """
     groups = len(log_w) // check_whole("samples", samples, 1)
     if not groups:
-        raise ValueError(f"samples={samples} does not fit, because there are only {len(log_w)} draws; make more")
+        raise ValueError(f"samples must be at most {len(log_w)}, the number of draws, but is {samples}; draw more")
     return log_mean(log_w[: groups * samples].unflatten(0, (groups, samples)).transpose(0, 1)).mean(0)
 
 

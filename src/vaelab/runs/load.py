@@ -76,7 +76,7 @@ class Run:
             module.setup()
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"the data of {self.folder} are not found ({error}); where they have moved, say so with "
+                f"the data of {self.folder} are not found ({error}); if they have moved, say where with "
                 "--data root=FOLDER (IDX images) or --data path=FILE (rows)"
             ) from error
         return module
@@ -244,13 +244,12 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: none is whole, or none can be gone on from.
+        ValueError: none is whole, or none can be resumed from.
     """
     path, previous = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
     if not path.is_file() and not previous.is_file():
         raise FileNotFoundError(
-            f"{folder} has no checkpoints/last.ckpt, so there is nothing to go on from; name a run's folder, or start "
-            "it again"
+            f"{folder} has no checkpoints/last.ckpt, so it cannot be resumed; name a run's folder, or train a new run"
         )
     try:
         content = _read(path)
@@ -258,11 +257,11 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
         if not previous.is_file():
             raise
         content = _read(previous)
-        log.warning("%s; going on from %s", str(error).split(";")[0], previous)
+        log.warning("%s; resuming from %s", str(error).split(";")[0], previous)
         second_name(previous, path)
         path = previous  # `last.ckpt` may still be the broken one: its folder may not be ours to write
     if "position" not in content:
-        raise ValueError(f"{path} was written by another version of vaelab, and cannot be gone on from; train it again")
+        raise ValueError(f"{path} was written by another version of vaelab, so it cannot be resumed; train a new run")
     return path, content
 
 
@@ -270,8 +269,8 @@ def check_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raises a ValueError where the data are not those that a checkpoint was trained on."""
     if content["hyper_parameters"].get("fingerprint") != config["fingerprint"]:
         raise ValueError(
-            "the data are not those that the run was trained on, so it would not go on as it was; put the old ones "
-            "back, say where they are with data.root or data.path, or train a new run"
+            "the data must be those that the run was trained on, but they have changed; put the old ones back, say "
+            "where they are with data.root or data.path, or train a new run"
         )
     from vaelab.data.columns import listed
 

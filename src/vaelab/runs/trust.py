@@ -40,7 +40,7 @@ def instantiate(node: Any, allow: tuple[str, ...] = (), kind: type = nn.Module, 
         return partial(make, **values, **more) if node.get("_partial_") else make(**values, **more)
     except TypeError as error:
         raise ValueError(
-            f"the run's config does not fit {node['_target_']}, because {error}; train it again"
+            f"the run's config has wrong arguments for {node['_target_']} ({error}); train a new run"
         ) from error
 
 
@@ -61,7 +61,7 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
             "you trust it, allow its package"
         )
     if not issubclass(found, kind):
-        raise ValueError(f"the run's config names {target} where a {kind.__name__} belongs, so it is not called")
+        raise ValueError(f"the run's config must name a {kind.__name__} here, but names {target}, so it is not called")
     return found
 
 

@@ -36,7 +36,7 @@ def diverged(
         batch: what it is the loss of.
     """
     if bad := not_finite(vae):
-        what = f"the gradient of step {step} was not finite, so that {bad} is not"
+        what = f"the gradient of step {step} was not finite, and now {bad} is not"
         return Diverged(f"{what}, though its loss was; {cure()}", batch)
     values = dict(zip(names, sums.tolist(), strict=True))
     first = next(name for name in (*CAUSES, *names) if name in values and not torch.tensor(values[name]).isfinite())

@@ -85,8 +85,8 @@ def companions(trainer: Trainer) -> Iterator[None]:
             process.kill()  # it has nothing that anybody waits for
         if lost:
             raise ChildProcessError(
-                f"one of the run's {trainer.world_size} processes ended with exit code {lost}, so the others cannot go "
-                "on; see what it said, or the memory left"
+                f"one of the run's {trainer.world_size} processes ended with exit code {lost}, so the others stopped "
+                "too; see what it said, or the memory left"
             ) from error
         raise
 
