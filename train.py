@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hydra_plugins.vaelab_sweeps.folder import STARTED_BY
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
-OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume")
+OPTIONAL = ("scheduler", "callbacks", "logger", "threads", "compile", "matmul_precision", "resume", "condition")
 GROUPS = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "scheduler")
 MAY_CHANGE = ("trainer.max_epochs", "trainer.enable_progress_bar", "data.root", "data.path")  # where a run goes on
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
@@ -289,7 +289,7 @@ def run(
     from lightning.pytorch import seed_everything
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
-    from vaelab.data.limits import check_limits, what_is_scored
+    from vaelab.data.trainer_limits import check_limits, what_is_scored
     from vaelab.runs.environment import write_environment
     from vaelab.runs.folder import write_json, write_metrics
     from vaelab.runs.load import check_data

@@ -162,7 +162,7 @@ BAD_INPUT = {
     "optimizer.betas=[a,b]": "check optimizer.betas=[a,b], or set HYDRA_FULL_ERROR=1 to see where",
     "optimizer.lr=1e15 trainer.max_epochs=1 data.train_size=1000": "the loss of step 2 is not finite, because",
     "latent_dim=2,3": "latent_dim=2,3 has several values, which is a sweep; add -m to train one run for each",
-    "model=bernoulli data=mnist data.root=images": "data.val_size=10000 leaves nothing to train on, because",
+    "model=bernoulli data=mnist data.root=images": "data.val_size must be smaller than the number of training images, ",
 }
 
 

@@ -1,15 +1,16 @@
 """sin(x+y): the tutorial's data set."""
 
 import math
-import zlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from vaelab.checks import check_flag, check_number, check_seed, check_whole
-from vaelab.data.density import SineDensity
-from vaelab.data.module import DataModule
+from vaelab.data.checksum import crc32
+from vaelab.data.condition import check_no_condition
+from vaelab.data.data_module import DataModule
+from vaelab.data.sine_density import SineDensity
 
 XY, S = ("x", "y"), "sin(x+y)"
 LARGEST = 1e4  # sin(x+y) in float32 is good to 1e-3 up to here
@@ -29,7 +30,8 @@ class Sine(DataModule):
         batch_size: points per training batch.
         eval_batch_size: points per validation and test batch.
         seed: decides every split.
-        support: what the likelihood scores; only `real` fits.
+        support: what the likelihood scores; it must be `real`.
+        condition: must be None, because these data have no labels.
 
     Raises:
         ValueError: a size, the domain or the noise makes no sense, or the likelihood does not score real numbers.
@@ -47,8 +49,10 @@ class Sine(DataModule):
         eval_batch_size: int = 2_000,
         seed: int = 0,
         support: str = "real",
+        condition: str | None = None,
     ) -> None:
         super().__init__()
+        check_no_condition(condition, "points of sin(x+y)")
         if support != "real":
             raise ValueError(
                 f"the model scores {support} data, but sin(x+y) is real-valued; use a Gaussian model such as "
@@ -87,7 +91,7 @@ class Sine(DataModule):
     def checksum(self, split: str) -> str:
         """CRC-32 of the points (x, y) alone: they decide s, whose last bit may differ from processor to processor."""
         x, _ = self.examples(split)
-        return f"{zlib.crc32(x[:, :2].contiguous().numpy().data):08x}"
+        return f"{crc32([x[:, :2]]):08x}"
 
     def entropy(self) -> float | None:
         """Entropy of the target, nats, to about 1e-8; None where it is −∞ or float32 cannot hold such data.

@@ -26,7 +26,7 @@ class Data(Protocol):
     levels: int | None
     target_shape: tuple[int, ...]
 
-    def batches(self, split: str) -> Iterable[tuple[Tensor, Tensor]]:
+    def batches(self, split: str) -> Iterable[tuple[Tensor, ...]]:
         """(x, target) batches in a fixed order."""
 
     def entropy(self) -> float | None:

@@ -27,7 +27,7 @@ CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importan
 @torch.no_grad()
 def score(
     vae: VAE,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Tensor, ...]],
     samples: int = 5000,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,

@@ -173,6 +173,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
+    **keys("condition", choice("label")),
     **keys("x_shape target_shape", SHAPE),
     **keys("x_names", listed(COLUMN, COLUMNS)),  # names of columns are shown and compared, and nothing fills them in
     **keys("fingerprint", WHOLE | TEXT),

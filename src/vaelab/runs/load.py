@@ -272,7 +272,7 @@ def check_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             "the data must be those that the run was trained on, but they have changed; put the old ones back, say "
             "where they are with data.root or data.path, or train a new run"
         )
-    from vaelab.data.columns import listed
+    from vaelab.data.wording import listed
 
     before, now = content["hyper_parameters"].get("x_names"), config["x_names"]
     if before is not None and before != now:

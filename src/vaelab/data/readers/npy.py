@@ -9,10 +9,10 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from vaelab.data.bounded import FLOAT, UnreadableFile, check_growth, read_up_to
+from vaelab.data.bounded_reading import FLOAT, UnreadableFile, check_growth, read_up_to
 from vaelab.data.columns import check_names
 from vaelab.data.readers import source
-from vaelab.data.readers.source import WIDEST, Array, Reading, Shape, Source, rows_at_once
+from vaelab.data.readers.source import WIDEST, Reading, Shape, Source, rows_at_once
 
 HEADER_BYTES = 10_000  # of a .npy file; NumPy refuses longer ones too
 
@@ -36,12 +36,12 @@ def read_npz(path: Path, rows: int | None, reading: Reading) -> Source:
     return Source(_npz(path, f"{arrays[0] if len(arrays) == 1 else 'x'}.npy", rows), names)
 
 
-def _npy(path: Path, rows: int | None) -> Iterator[Array]:
+def _npy(path: Path, rows: int | None) -> Iterator[np.ndarray]:
     with path.open("rb") as file:
         yield from _read_array(path, file, rows)
 
 
-def _npz(path: Path, member: str, rows: int | None) -> Iterator[Array]:
+def _npz(path: Path, member: str, rows: int | None) -> Iterator[np.ndarray]:
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
         yield from _read_array(path, cast(BinaryIO, file), rows)
 
@@ -72,7 +72,7 @@ def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
     return check_names(words.tolist(), str(path))
 
 
-def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]:
+def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[np.ndarray]:
     """An array in NumPy's format (numpy.org/doc/stable/reference/generated/numpy.lib.format.html), by rows."""
     shape, by_columns, dtype = _read_header(path, file)
     _check_rows(path, shape, dtype)
@@ -128,7 +128,7 @@ def _size(shape: Shape, dtype: np.dtype) -> str:
     return f"shape {shape} of {dtype}, {math.prod(shape) * dtype.itemsize} bytes"
 
 
-def _read_by_columns(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype, at_once: int) -> Iterator[Array]:
+def _read_by_columns(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype, at_once: int) -> Iterator[np.ndarray]:
     """An array in Fortran's order: its rows lie scattered, so they are gathered from a copy on the disk."""
     with tempfile.TemporaryFile() as copy:
         left = math.prod(shape) * dtype.itemsize

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vaelab.data.bounded import UnreadableFile, check_growth
-from vaelab.data.columns import check_names, counted, listed
-from vaelab.data.readers.source import Array, Reading, Source, rows_at_once
-from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
+from vaelab.data.bounded_reading import UnreadableFile, check_growth
+from vaelab.data.columns import check_names
+from vaelab.data.readers.source import Reading, Source, rows_at_once
+from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
+from vaelab.data.wording import counted, listed
 
 ONE_LENGTH = "give lists of one length"
 
@@ -69,7 +70,7 @@ def _names(path: Path, columns: list[str], row: Any) -> tuple[str, ...] | None:
     return check_names(names, str(path))
 
 
-def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]:
+def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[np.ndarray]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
@@ -86,7 +87,7 @@ def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]
             yield table
 
 
-def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Array]:
+def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[np.ndarray]:
     """(at most `rows`, numbers per row) at a time; masked where a cell is null."""
     done = 0
     for batch in file.iter_batches(rows, columns=names):
@@ -99,7 +100,7 @@ def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Arra
         yield table
 
 
-def _check_whole(path: Path, names: list[str], columns: list[Array], table: Array, done: int) -> None:
+def _check_whole(path: Path, names: list[str], columns: list[np.ndarray], table: np.ndarray, done: int) -> None:
     """Refuses whole numbers that a float64 may not hold exactly, in columns that are joined to one of floats."""
     whole_rows = ~(np.isnan(np.ma.getdata(table)) | np.ma.getmaskarray(table)).any(-1, keepdims=True)
     for name, column in zip(names, columns, strict=True):
@@ -115,7 +116,7 @@ def _check_whole(path: Path, names: list[str], columns: list[Array], table: Arra
             )
 
 
-def _unnest(path: Path, name: str, column: Any) -> Array:
+def _unnest(path: Path, name: str, column: Any) -> np.ndarray:
     """A column of numbers, or of lists of numbers -> (m, numbers per row)."""
     from pyarrow import compute, types
 

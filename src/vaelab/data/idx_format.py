@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import torch
 from torch import Tensor
 
-from vaelab.data.bounded import CHUNK, UnreadableFile, check_growth, read_up_to
+from vaelab.data.bounded_reading import CHUNK, UnreadableFile, check_growth, read_up_to
 
 IMAGES = 0x00000803
 LABELS = 0x00000801

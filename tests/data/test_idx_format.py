@@ -12,8 +12,8 @@ import torch
 from torch.testing import assert_close
 
 from helpers.idx_files import LABELS, TEST, TRAIN, idx_bytes, random_images, write_bytes, write_idx_images
-from vaelab.data.idx import read_images
 from vaelab.data.idx_folder import find
+from vaelab.data.idx_format import read_images
 
 SUFFIXES = pytest.mark.parametrize("suffix", ["", ".gz"])
 MIB = 1 << 20

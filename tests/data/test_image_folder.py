@@ -14,7 +14,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from helpers.idx_files import random_images
-from vaelab.data import Reading, bounded, open_rows
+from vaelab.data import Reading, bounded_reading, open_rows
 from vaelab.data.readers import source
 from vaelab.runs.run_state import State, write_state
 
@@ -246,9 +246,9 @@ def test_pictures_that_would_fill_the_memory_together_are_refused(copied, on_dis
         else:
             (tmp_path / f"{index}.png").symlink_to(tmp_path / "0.png")
     assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3
-    monkeypatch.setattr(bounded, "SMALL", 700_000)
-    monkeypatch.setattr(bounded, "GROWTH", 140)
+    monkeypatch.setattr(bounded_reading, "SMALL", 700_000)
+    monkeypatch.setattr(bounded_reading, "GROWTH", 140)
     with pytest.raises(ValueError, match=rf"promises 2 pictures of 1000x600 pixels, 1200000 bytes, .* own {on_disk},"):
         list(open_rows(tmp_path).chunks)
-    monkeypatch.setattr(bounded, "GROWTH", 450)
+    monkeypatch.setattr(bounded_reading, "GROWTH", 450)
     assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3

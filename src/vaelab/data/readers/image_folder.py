@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vaelab.data.bounded import BLOCK, Bounded, UnreadableFile, check_growth
-from vaelab.data.columns import counted, listed
-from vaelab.data.readers.source import Array, Reading, Shape, Source, rows_at_once
+from vaelab.data.bounded_reading import BLOCK, Bounded, UnreadableFile, check_growth
+from vaelab.data.readers.source import Reading, Shape, Source, rows_at_once
+from vaelab.data.wording import counted, listed
 from vaelab.outputs import is_output
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _instead(inside: Inside) -> str:
 
 def _arrays(
     files: list[Path], rows: int | None, reading: Reading, facts: list[str], cautions: list[str]
-) -> Iterator[Array]:
+) -> Iterator[np.ndarray]:
     """The pictures in chunks; `facts` and `cautions` learn at the end what was done to how many, and what is lost."""
     marks: Counter[str] = Counter()
     size = _read(files[0], reading.grey)[0].shape
@@ -106,7 +106,7 @@ def _arrays(
     seen: set[tuple[int, int]] = set()  # files, which links may share
     on_disk = 0  # bytes of these files
     for start in range(0, len(files), at_once):
-        pictures: list[Array] = []
+        pictures: list[np.ndarray] = []
         for file in files[start : start + at_once]:
             picture, done = _read(file, reading.grey)
             if picture.shape != size:
@@ -127,7 +127,7 @@ def _arrays(
     facts += [what.format(counted(count, "picture")) for what, count in marks.items()]
 
 
-def _read(path: Path, background: int) -> tuple[Array, list[str]]:
+def _read(path: Path, background: int) -> tuple[np.ndarray, list[str]]:
     """(rows, columns), uint8 grey, and what was done to make it so, with {} for the number of such pictures."""
     from PIL import Image, UnidentifiedImageError
 
@@ -157,7 +157,7 @@ def _is_deep(picture: "Image") -> bool:
     return picture.mode[0] in "IF" or any(";16" in layout for layout in layouts if picture.format != "BMP")
 
 
-def _as_seen(picture: "Image", background: int) -> tuple[Array, list[str]]:
+def _as_seen(picture: "Image", background: int) -> tuple[np.ndarray, list[str]]:
     from PIL import Image, ImageOps
 
     done = []

@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from vaelab.checks import SPLITS
-from vaelab.data.module import DataModule
+from vaelab.data.data_module import DataModule
 
 
 def check_limits(trainer: Trainer, data: DataModule) -> None:
