@@ -77,19 +77,18 @@ def test_it_is_a_function_of_its_input_alone():
 
 @pytest.mark.parametrize("hidden", [[0], [-3], [2.5], [True], ["11"], [11, None]])
 def test_a_width_that_is_no_width_is_named_in_the_error(hidden):
-    with pytest.raises(ValueError, match=rf"network.hidden must be .*, but is {re.escape(repr(hidden[-1]))}"):
+    with pytest.raises(ValueError, match=re.escape(f"network.hidden={hidden[-1]!r} ")):
         MLP((5,), 3, hidden=hidden)
 
 
 @pytest.mark.parametrize("hidden", [11, "11", None])
 def test_hidden_widths_that_are_no_list_are_named_in_the_error(hidden):
-    with pytest.raises(ValueError, match=r"network.hidden must be .*such as \[500\], but is " + re.escape(str(hidden))):
+    sentence = rf"network.hidden must be a list of widths such as \[500\], but is {re.escape(str(hidden))}"
+    with pytest.raises(ValueError, match=sentence):
         MLP((5,), 3, hidden=hidden)
 
 
 @pytest.mark.parametrize("activation", ["sine", "Tanh", "", None])
 def test_an_unknown_activation_is_named_beside_the_known_ones(activation):
-    with pytest.raises(
-        ValueError, match=rf"network.activation must be one of tanh, relu, .*, but is {re.escape(str(activation))}"
-    ):
+    with pytest.raises(ValueError, match=re.escape(f"network.activation={activation} ") + ".*tanh, relu"):
         MLP((5,), 3, activation=activation)
