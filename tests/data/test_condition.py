@@ -1,6 +1,7 @@
 """The label of an image as a condition: one-hot, beside its own image in every batch, and at no cost without one."""
 
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,15 @@ from helpers.idx_files import (
     write_small_mnist,
 )
 from helpers.runner import compose_config
+from vaelab import VAE
 from vaelab.data import MNIST, Array, Sine
 from vaelab.data.batches import Batches
 from vaelab.data.condition import one_hot
+from vaelab.families import Bernoulli, DiagonalGaussian
+from vaelab.networks import MLP
+from vaelab.objectives import ELBO
+from vaelab.priors import StandardNormal
+from vaelab.training import VAEModule
 
 N_TRAIN, N_VAL, N_TEST = 23, 6, 11  # of the training file's 29 images the last six validate
 CLASSES = [1, 3, 4, 9]
@@ -241,6 +248,42 @@ def test_the_key_reaches_every_option_of_data(option, tmp_path):
     else:
         with pytest.raises(Exception, match=r"condition must be null .* but is label"):
             instantiate(config)
+
+
+class Watched(ELBO):
+    """The ELBO, which keeps every x and condition that it is given."""
+
+    pure = False  # so that every step asks it
+
+    def __call__(self, vae, x, target, condition=None):
+        seen.append((x, condition))
+        return super().__call__(vae, x, target, condition)
+
+
+seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+
+def test_a_run_trains_validates_and_tests_with_the_label_of_each_image(folder):
+    data = ready(folder)
+    network = partial(MLP, hidden=[5])
+    vae = VAE.build(
+        data.x_shape, DiagonalGaussian((2,)), Bernoulli(data.target_shape), StandardNormal((2,)), network, 4
+    )
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    module = VAEModule(vae, Watched(), partial(torch.optim.Adam, lr=0.01))
+    seen.clear()
+    trainer.fit(module, data)
+    trainer.test(module, data, verbose=False)
+    labels, kinds = {"file": random_labels(N_TRAIN + N_VAL, 5), "test": random_labels(N_TEST, 6)}, set()
+    assert sum(len(x) for x, _ in seen) >= 2 * (N_TRAIN + N_VAL) + N_TEST
+    for x, condition in seen:
+        at, given = places(x), torch.tensor(CLASSES)[condition.argmax(-1)]
+        names = [name for name, known in labels.items() if len(known) > at.max() and known[at].equal(given)]
+        assert names
+        kinds.update(names)
+    assert kinds == {"file", "test"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
