@@ -154,11 +154,11 @@ BAD_INPUT = {
     "network.hiden=[3]": "network.hiden is not a key, so nothing would read it; did you mean network.hidden?",
     "latent_dim=0": "latent_dim must be a whole number of at least 1, but is 0",
     "model=bernoulli data=sine": "the model scores binary data, but sin(x+y) is real-valued; use a Gaussian model",
-    "model=bernoulli data=mnist data.root=nowhere": "data.root=nowhere is no folder; point data.root at a folder",
+    "model=bernoulli data=mnist data.root=nowhere": "data.root=nowhere is not a folder; point data.root at a folder",
     "model=bernoulli data=mnist data.root=truncated": "4 images of 5x7 pixels, 140 bytes, but holds only 84; fetch it",
-    "model=bernoulli data=mnist data.root=magic": "starts with 0x00000801 where an IDX file of images starts with",
+    "model=bernoulli data=mnist data.root=magic": "as IDX files of images do, but starts with 0x00000801; ",
     "model=bernoulli data=mnist data.root=promise": "images of 4294967295x4294967295 pixels",
-    "model=bernoulli data=mnist data.root=cut": "is no whole gzip file (Compressed file ended before",
+    "model=bernoulli data=mnist data.root=cut": "is not a complete gzip file (Compressed file ended before",
     "optimizer.lr=fast": "optimizer.lr must be a number of at least 0, but is 'fast'",
     "optimizer.betas=[a,b]": "check optimizer.betas=[a,b], or set HYDRA_FULL_ERROR=1 to see where",
     "optimizer.lr=1e15 trainer.max_epochs=1 trainer.accelerator=cpu": "the loss of step 2 is not finite, because",
@@ -176,7 +176,7 @@ def answers(tmp_path_factory):
         "images": {},
         "truncated": {"keep": 100},
         "magic": {"magic": 0x801},
-        "promise": {"promised": (2**32 - 1,) * 3},
+        "promise": {"declared": (2**32 - 1,) * 3},
     }.items():
         (cwd / name).mkdir()
         write_idx_images(cwd / name / "train-images-idx3-ubyte", images, **damage)

@@ -286,13 +286,13 @@ def test_labels_of_another_set_are_refused(tmp_path, counts, split):
 
 
 def test_a_damaged_label_file_is_refused(tmp_path):
-    path = write_idx_labels(tmp_path / "labels", torch.arange(5), promised=2**32 - 1)
-    with pytest.raises(ValueError, match=r"\A.*labels promises 4294967295 labels.*only 5.*\Z"):
+    path = write_idx_labels(tmp_path / "labels", torch.arange(5), declared=2**32 - 1)
+    with pytest.raises(ValueError, match=r"\A.*labels declares 4294967295 labels.*only 5.*\Z"):
         read_labels(path)
-    path = write_idx_labels(tmp_path / "labels", torch.arange(5), promised=4)
-    with pytest.raises(ValueError, match=r"\A.*labels promises 4 labels.*more.*\Z"):
+    path = write_idx_labels(tmp_path / "labels", torch.arange(5), declared=4)
+    with pytest.raises(ValueError, match=r"\A.*labels declares 4 labels.*more.*\Z"):
         read_labels(path)
-    with pytest.raises(ValueError, match=r"\A.*0x00000803 where an IDX file of labels.*\Z"):
+    with pytest.raises(ValueError, match=r"\A.*as IDX files of labels do, but starts with 0x00000803.*\Z"):
         read_labels(write_idx_images(tmp_path / "images", random_images(2, 3, 4)))
 
 

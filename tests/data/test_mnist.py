@@ -310,7 +310,7 @@ def test_a_root_that_is_no_folder_is_refused_before_anything_is_fetched(tmp_path
     root = tmp_path / "set"
     if kind == "file":
         root.touch()
-    with pytest.raises(FileNotFoundError, match=r"\A.*data\.root=.*set is no folder.*\Z"):
+    with pytest.raises(FileNotFoundError, match=r"\A.*data\.root=.*set is not a folder.*\Z"):
         MNIST(str(root)).prepare_data()
 
 

@@ -1,4 +1,4 @@
-"""Rows of numbers, or pictures, from your own files."""
+"""Rows of numbers, or images, from your own files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ class Array(DataModule):
         seed: decides the splits.
         header: whether the first line of a .csv holds names; None decides from the line itself.
         missing: what to do with a row with a missing number: `refuse` or `drop`.
-        background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
+        background: what lies behind transparent images: `white`, `black`, or a grey from 0 to 255.
         support: what the likelihood scores: `binary` takes 0 and 1 only, `unit_interval` numbers from 0 to 1.
         condition: must be None, because these data have no labels.
 

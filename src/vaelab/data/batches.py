@@ -14,7 +14,7 @@ class Batches:
 
     Args:
         x: (n, *x), on the device on which batches are drawn.
-        target: (n, *t) on the same device, or None where x reconstructs itself: then `target is x` in every batch.
+        target: (n, *t) on the same device, or None if x reconstructs itself: then `target is x` in every batch.
         batch_size: examples per batch; the last batch of a pass holds what is left.
         shuffle: whether each pass draws a new order from torch's global generator.
         prepare: applied to each batch of x as it is drawn, such as a fresh binarisation.

@@ -1,4 +1,4 @@
-"""Rows read from a file: checked, as tensors, with the place of each number and a line about what was read."""
+"""Rows from a file, checked and as tensors, with the place of each number and a line about what was read."""
 
 import errno
 import logging
@@ -93,12 +93,12 @@ class Rows:
     def _check_shape(self, numbers: np.ndarray) -> None:
         if numbers.dtype.kind not in "biuf":
             raise UnreadableFile(
-                f"{self.path} holds {numbers.dtype} where plain numbers are needed; save integers or floats"
+                f"{self.path} must hold plain numbers, but holds {numbers.dtype}; save integers or floats"
             )
         self._shape = numbers.shape[1:]
         if not math.prod(self._shape):
             raise UnreadableFile(
-                f"{self.path} holds rows of no numbers (shape {numbers.shape}); give rows of at least one"
+                f"{self.path} holds rows without numbers (shape {numbers.shape}); give rows of at least one"
             )
         if self.names and self._shape != (len(self.names),):
             raise UnreadableFile(

@@ -1,4 +1,4 @@
-"""MNIST, and any other image set in the IDX format."""
+"""MNIST, and other sets of images in the IDX format."""
 
 import logging
 from collections.abc import Sequence
@@ -25,14 +25,10 @@ CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `identify` sees it
 
 
 class MNIST(DataModule):
-    """Images that reconstruct themselves, with pixels to fit the likelihood's support.
+    """Images that reconstruct themselves, with pixels that the likelihood can score.
 
-        binary         Bernoulli(grey / 255) draws: dynamic binarisation
-        unit_interval  grey / 255
-        real           (grey + U[0, 1)) / 256: dequantised, so that E_u[log p] − k·log 256 bounds a log-probability
-
-    Training pixels are drawn afresh each time they are served; validation and test pixels are drawn once, from `seed`,
-    so that scores compare across epochs, runs and models.
+    `draw_pixels` says how pixels are made of grey. Training pixels are drawn afresh each time they are served.
+    Validation and test pixels are drawn once, from `seed`, so that scores compare across epochs, runs and models.
 
     Args:
         root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and if there are labels
@@ -48,7 +44,8 @@ class MNIST(DataModule):
         condition: `label` serves the label of each image beside it, one-hot; None serves images alone.
 
     Raises:
-        ValueError: an unknown support, a split that leaves no images, or a file that is no IDX file.
+        ValueError: an unknown support or condition, a split that leaves no images, a file that is no IDX file, or
+            labels that the images do not match.
         FileNotFoundError: `root` does not hold the files.
         OSError: the download failed.
     """
@@ -82,12 +79,12 @@ class MNIST(DataModule):
         self.condition = check_condition(condition)
 
     def prepare_data(self) -> None:
-        """Downloads MNIST where no `root` is given and the cache does not hold it."""
+        """Downloads MNIST if no `root` is given and the cache does not hold it."""
         if self.root is None:
             download_mnist(self._folder, self.mirrors)
         elif not self.root.is_dir():
             raise FileNotFoundError(
-                f"data.root={self.root} is no folder; point data.root at a folder of IDX files, or leave it out to "
+                f"data.root={self.root} is not a folder; point data.root at a folder of IDX files, or leave it out to "
                 "download MNIST"
             )
 

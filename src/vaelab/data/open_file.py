@@ -33,7 +33,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     Args:
         path: the file or folder.
         rows: at most this many rows per chunk; as many as fit into 16 MiB unless given.
-        reading: what to do where there is a choice.
+        reading: how to read the file if there is a choice.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.

@@ -1,4 +1,4 @@
-"""sin(x+y): the tutorial's data set."""
+"""Points of sin(x+y): the tutorial's data."""
 
 import math
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ class Sine(DataModule):
         return f"{crc32([x[:, :2]]):08x}"
 
     def entropy(self) -> float | None:
-        """Entropy of the target, nats, to about 1e-8; None where it is −∞ or float32 cannot hold such data.
+        """Entropy of the target, nats, to about 1e-8; None if it is −∞ or float32 cannot hold such data.
 
         For s alone it is that of its exact density, and log(π/2) on [−π, π] without noise. For the point (x, y, s) it
         is 2·log(high − low) + ½·log(2πe·σ²), and −∞ without noise, because the point then lies on a surface. Noise
@@ -107,7 +107,7 @@ class Sine(DataModule):
         return 2 * math.log(self.high - self.low) + 0.5 * math.log(2 * math.pi * math.e * self.noise_std**2)
 
     def log_prob(self, target: Tensor) -> Tensor | None:
-        """Exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None where `entropy` is None.
+        """Exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None if `entropy` is None.
 
         Takes about 20 µs per target with noise. Without noise a target of ±1, which float32 gives to every s within
         3e-8 of it, has the mean log-density of those s.
@@ -148,7 +148,7 @@ class Sine(DataModule):
     def surface(self, n: int) -> tuple[Tensor, Tensor]:
         """x on an n by n grid of the domain (n·n, *x_shape), and sin(x+y) there (n, n): row i has the i-th x.
 
-        Where the point reconstructs itself, its third coordinate is the noise-free sin(x+y).
+        If the point reconstructs itself, its third coordinate is the noise-free sin(x+y).
         """
         line = torch.linspace(self.low, self.high, check_whole("n", n, 2))
         xy = torch.cartesian_prod(line, line)

@@ -1,4 +1,4 @@
-"""The exact density of s = sin(x+y) + noise, and its entropy: the yardstick of every model of it."""
+"""The exact density of s = sin(x+y) + noise, and its entropy, which models of it are compared with."""
 
 import math
 

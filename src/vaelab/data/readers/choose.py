@@ -7,7 +7,7 @@ from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.idx_format import IMAGES
 from vaelab.data.readers.csv import read_csv
 from vaelab.data.readers.idx import read_idx
-from vaelab.data.readers.image_folder import PICTURES, read_folder
+from vaelab.data.readers.image_folder import SUFFIXES, read_folder
 from vaelab.data.readers.npy import read_npy, read_npz
 from vaelab.data.readers.parquet import read_parquet
 from vaelab.data.readers.source import Reading, Source
@@ -30,7 +30,7 @@ def reader_of(path: Path) -> Callable[[Path, int | None, Reading], Source]:
         raise UnreadableFile(f"{path} is compressed, and of .gz files only IDX files are read; unpack it first")
     if suffix in ("", ".gz") or "ubyte" in path.name or _first_bytes(path) == IMAGES.to_bytes(4, "big"):
         return read_idx
-    if suffix in PICTURES:
+    if suffix in SUFFIXES:
         raise UnreadableFile(
             f"{path} is a single image, but data must be rows or a folder of images; give the folder that it is in"
         )

@@ -77,24 +77,24 @@ def _check_count(layout: Layout, columns: np.ndarray, done: int) -> None:
 
 
 def _check_whole(layout: Layout, table: np.ndarray, done: int, records: Iterator[tuple[int, Record]]) -> None:
-    """Refuses whole numbers that a float64 may not hold exactly: the text tells them from decimal ones."""
+    """Refuses whole numbers that a float64 may not hold exactly; only the text shows whether a number is whole."""
     large = (np.abs(table) > LARGEST_WHOLE) & ~np.isnan(table).any(-1, keepdims=True)
     if not large.any():
         return
-    for index, record in records:  # which go on where an earlier table left them
+    for index, record in records:  # continues after the last record of the table before
         for column in np.flatnonzero(large[index - done]) if index >= done else ():
             cell = record.cells[column].strip()
             if re.fullmatch(r"[+-]?\d+", cell, re.ASCII):
                 raise UnreadableFile(
                     f"every whole number must {WHOLE_BOUND}, but {layout.path} holds {short(cell, 40)} in "
-                    f"{_place(layout, record, int(column))}; mend it, or leave out that row or column"
+                    f"{_place(layout, record, int(column))}; correct it, or leave out that row or column"
                 )
         if index == done + len(table) - 1:
             return
 
 
 def _holds_integers(layout: Layout) -> bool:
-    """Whether all numbers are whole: a first pass over the file, which ends at the first that is not."""
+    """Whether all numbers are whole. This reads the file once, up to the first number that is not."""
     try:
         for _ in _batches(layout, whole=True):
             pass

@@ -112,7 +112,7 @@ def _check_whole(path: Path, names: list[str], columns: list[np.ndarray], table:
             row, number = np.argwhere(large)[0]
             raise UnreadableFile(
                 f"every whole number must {WHOLE_BOUND}, but {path} holds {numbers[row, number]} in row {done + row} "
-                f"(counting from 0), column {name}; mend it, or leave out that row or column"
+                f"(counting from 0), column {name}; correct it, or leave out that row or column"
             )
 
 
@@ -127,7 +127,7 @@ def _unnest(path: Path, name: str, column: Any) -> np.ndarray:
         return _unnest(path, name, column.flatten()).reshape(m, -1) if m else np.empty((0, 1))
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
         raise UnreadableFile(
-            f"{path} holds {column.type} in its column {name} where plain numbers are needed; leave that column out"
+            f"{path} must hold plain numbers, but holds {column.type} in its column {name}; leave that column out"
         )
     if not column.null_count:
         return column.to_numpy(zero_copy_only=False).reshape(m, -1)

@@ -22,7 +22,7 @@ class Reading:
     Args:
         header: whether the first line of a .csv holds names; None decides from the line itself.
         missing: what to do with a row with a missing number: `refuse` (an error names it) or `drop`.
-        background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
+        background: what lies behind transparent images: `white`, `black`, or a grey from 0 to 255.
 
     Raises:
         ValueError: a value makes no sense.
