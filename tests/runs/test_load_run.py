@@ -201,7 +201,7 @@ def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, t
             lambda config: config["model"].update(min_std=float("nan")),
             "model.min_std in the run's config must be a finite",
         ),
-        (lambda config: config["posterior"].update(event_shape=[10**8]), "must fit|do not fit|must have the posterior"),
+        (lambda config: config["posterior"].update(event_shape=[10**8]), "must fit|do not fit|must have the shape"),
         (lambda config: config.update(latent_dim=10**400), "it holds a whole number of more than 64 bits"),
     ],
 )
