@@ -427,7 +427,7 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("encode", run, tmp_path / "nan.npy", "-o", file), "row 2"),
         (("encode", run, tmp_path / "words.npy", "-o", file), "words.npy"),
         (("encode", run, tmp_path / "empty.npy", "-o", file), "no rows"),
-        (("encode", run, tmp_path / "rows.txt", "-o", file), "of no known kind"),
+        (("encode", run, tmp_path / "rows.txt", "-o", file), "is not a kind of file that vaelab reads"),
         (("encode", run, tmp_path / "ragged.csv", "-o", file), "ragged.csv"),
         (("encode", run, tmp_path / "missing.npy", "-o", file), "missing.npy does not exist"),
         (("encode", images, tmp_path / "grey.npy", "-o", file), "uint8"),

@@ -216,9 +216,9 @@ def test_pictures_that_runs_and_sweeps_drew_are_no_data(tmp_path, monkeypatch):
     assert len(torch.cat(list(rows.chunks))) == 3
     assert [rows.where(row, 0) for row in range(3)] == ["a.png", "kept/a.png", "other/a.png"]
     assert f"read 3 images of 5x7 pixels from {tmp_path.name};" in rows.report
-    assert "passed over 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
+    assert "skipped 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
     assert open_rows("lost").report.startswith("read 1 image of 5x7 pixels from lost;")  # asked for by name
-    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are passed over \(day/time\)"):
+    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are skipped \(day/time\)"):
         open_rows("outputs")
 
 

@@ -382,7 +382,7 @@ def test_lists_of_another_length_further_on_are_refused(tmp_path):
 
 def test_a_parquet_without_columns_is_refused(tmp_path):
     parquet.write_table(pyarrow.table({"__index_level_0__": [1, 2]}), tmp_path / "a.parquet")
-    with refusal(tmp_path / "a.parquet", "holds no columns beside the index of a table"):
+    with refusal(tmp_path / "a.parquet", "holds no columns besides the index of a table"):
         list(read_chunks(tmp_path / "a.parquet"))
 
 
@@ -433,7 +433,16 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK")
-    with refusal(tmp_path / "a.xlsx", "no known kind", ".npy", ".npz", ".csv", ".parquet", "IDX", "folder of images"):
+    with refusal(
+        tmp_path / "a.xlsx",
+        "not a kind of file that vaelab reads",
+        ".npy",
+        ".npz",
+        ".csv",
+        ".parquet",
+        "IDX",
+        "folder of images",
+    ):
         read_chunks(tmp_path / "a.xlsx")
 
 

@@ -145,7 +145,7 @@ class MNIST(DataModule):
         if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
             return ""
         counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
-        turned = "; EMNIST files hold rows and columns exchanged, and were read as they are" * (
+        turned = "; EMNIST stores images with rows and columns exchanged, and they were read as stored" * (
             "emnist" in train.name.lower()
         )
         return for_terminal(f"read {counts} {test.name}{turned}")

@@ -22,7 +22,7 @@ def reader_of(path: Path) -> Callable[[Path, int | None, Reading], Source]:
     if path.is_dir():
         return read_folder
     if not path.is_file():
-        raise UnreadableFile(f"{path} is no plain file; give the path of one: {KINDS}")
+        raise UnreadableFile(f"{path} is not an ordinary file; give the path of one: {KINDS}")
     suffix = path.suffix.lower()
     if suffix in READERS:
         return READERS[suffix]
@@ -34,7 +34,7 @@ def reader_of(path: Path) -> Callable[[Path, int | None, Reading], Source]:
         raise UnreadableFile(
             f"{path} is a single image, but data must be rows or a folder of images; give the folder that it is in"
         )
-    raise UnreadableFile(f"{path} is of no known kind; give {KINDS}")
+    raise UnreadableFile(f"{path} is not a kind of file that vaelab reads; give {KINDS}")
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -43,7 +43,7 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
         below = sum(file.parent != path for file in images)
         facts.append(f"{below:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
     if inside.runs:
-        facts.append(f"passed over {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})")
+        facts.append(f"skipped {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})")
     if others:
         cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
     names = [str(file.relative_to(path)) for file in images]
@@ -92,7 +92,7 @@ def _instead(inside: Inside) -> str:
     if inside.others:
         return f"it holds {listed(inside.others)}"
     if inside.runs:
-        return f"it holds vaelab's own runs, whose pictures are passed over ({listed(inside.runs)})"
+        return f"it holds vaelab's own runs, whose pictures are skipped ({listed(inside.runs)})"
     return f"it holds hidden files alone ({listed(inside.hidden)})" if inside.hidden else "it is empty"
 
 

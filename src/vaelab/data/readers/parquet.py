@@ -27,7 +27,7 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
         columns = [name for name in every if name not in index]
         if not columns:
             raise UnreadableFile(
-                f"{path} holds no columns beside the index of a table; give rows of at least one number"
+                f"{path} holds no columns besides the index of a table; give rows of at least one number"
             )
         check_names(columns, str(path))
         n = file.metadata.num_rows
