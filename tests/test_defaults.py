@@ -9,6 +9,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from helpers.runner import ROOT, compose_config
+from vaelab.data import Array, DataModule, Reading, Sine
 
 STATED = {  # a page that states another value than its constructor's default, and why
     ("data=sine_surface", "data.surface"): "it is what the option is for",
@@ -71,3 +72,16 @@ def test_a_page_and_its_constructor_have_one_default(option, path, key):
 def test_every_stated_exception_is_in_a_page():
     known = {(option, f"{path}.{key}") for option in OPTIONS for option, path, key in written(option)}
     assert set(STATED) <= known
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "keys"),
+    [
+        (Array, Reading, ("header", "missing", "background")),
+        (Array, DataModule, ("batch_size", "eval_batch_size")),
+        (Sine, DataModule, ("batch_size",)),
+    ],
+)
+def test_values_that_two_classes_of_data_share_are_equal(one, other, keys):
+    parameters = inspect.signature(one).parameters
+    assert {key: parameters[key].default for key in keys} == {key: getattr(other, key) for key in keys}

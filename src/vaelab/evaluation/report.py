@@ -180,7 +180,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "checksum")
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 
