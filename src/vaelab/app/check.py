@@ -30,7 +30,7 @@ def check(cfg: DictConfig) -> None:
         check_whole("threads", cfg.threads, 1)
     check_choice("matmul_precision", cfg.get("matmul_precision", PRECISIONS[0]), PRECISIONS)
     if not score_of(cfg).startswith("val/"):
-        raise ValueError(f"score must be a number of the validation split, but is {cfg.score}; use score=val/elbo")
+        raise ValueError(f"score must be a number of the validation split, but is {cfg.score}; use score=val/bound")
     if "lr" in cfg.optimizer:
         check_number("optimizer.lr", cfg.optimizer.lr, 0)
     flags: Any = OmegaConf.to_container(cfg.trainer, resolve=True)

@@ -29,7 +29,7 @@ from vaelab.build import (
     ready_data,
     start_at_data,
 )
-from vaelab.data.limits import check_limits, what_is_scored
+from vaelab.data.trainer_limits import check_limits, what_is_scored
 from vaelab.instantiate import Allow, anything, instantiate
 from vaelab.objectives import Terms
 from vaelab.runs.environment import write_environment
@@ -39,13 +39,13 @@ from vaelab.signals import stopping
 from vaelab.training import (
     CheckpointIO,
     VAEModule,
+    cut_event_files,
     ddp_processes,
+    explain_write_errors,
     keep_freed_memory,
     quiet_lightning,
-    cut_event_files,
     score_best,
     worthwhile_threads,
-    explain_write_errors,
 )
 from vaelab.training import fit as fit_module
 

@@ -11,7 +11,7 @@ def check_same_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> No
         content: of the checkpoint.
         config: of the resumed run, with what it says about its data now.
     """
-    from vaelab.data.columns import listed
+    from vaelab.data.wording import listed
 
     trained = content["hyper_parameters"]
     if trained.get("fingerprint") != config["fingerprint"]:
