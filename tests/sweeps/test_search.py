@@ -224,19 +224,19 @@ def test_a_search_over_data_is_refused(key):
 def test_a_run_is_evaluated_with_as_many_samples_as_are_asked_for(tmp_path, monkeypatch):
     cell, asked = Cell(tmp_path, (), ""), []
 
-    def run_script(command, stop):
+    def run_python(command, stop):
         asked.append((command, stop()))
         (tmp_path / "evaluation_val.json").write_text('{"nll": 2.5, "samples": 50}')
 
-    monkeypatch.setattr("vaelab.sweeps.search.run_script", run_script)
+    monkeypatch.setattr("vaelab.sweeps.search.run_python", run_python)
     for _ in range(2):
-        assert evaluate(cell, "val/nll", 50, "cli.py", ["mine", "vaelab"], lambda: 15) == 2.5
+        assert evaluate(cell, "val/nll", 50, ["-m", "vaelab"], ["mine", "vaelab"], lambda: 15) == 2.5
     (call,) = asked
-    command = ["cli.py", "evaluate", str(tmp_path), "--split", "val", "--samples=50", "--allow=mine", "--allow=vaelab"]
+    command = ["-m", "vaelab", "evaluate", str(tmp_path), "--split", "val", "--samples=50", "--allow=mine", "--allow=vaelab"]
     assert call == (command, 15)
-    assert math.isnan(evaluate(cell, "val/nll", 60, "cli.py", [], lambda: None))
+    assert math.isnan(evaluate(cell, "val/nll", 60, ["-m", "vaelab"], [], lambda: None))
     with pytest.raises(ValueError, match=r"hydra.sweeper.metric=val/nothing is not in"):
-        evaluate(cell, "val/nothing", 60, "cli.py", [], lambda: None)
+        evaluate(cell, "val/nothing", 60, ["-m", "vaelab"], [], lambda: None)
 
 
 @pytest.mark.parametrize(("metric", "reported"), [("val/nll", [5.0, 3.0]), ("val/elbo", [-5.0, -3.0])])
@@ -299,10 +299,10 @@ def test_a_score_that_is_no_finite_number_counts_for_nothing(value, answer, tmp_
     (tmp_path / "metrics.json").write_text(f'{{"val/elbo": {value}}}')
     (tmp_path / "evaluation_val.json").write_text(f'{{"nll": {value}, "samples": 50}}')
     cell = Cell(tmp_path, (), "")
-    found = evaluate(cell, "val/elbo", 50, "cli.py", [], lambda: None)
+    found = evaluate(cell, "val/elbo", 50, ["-m", "vaelab"], [], lambda: None)
     assert found == pytest.approx(answer, nan_ok=True)
     if math.isfinite(answer):  # otherwise it would be evaluated again
-        assert evaluate(cell, "val/nll", 50, "cli.py", [], lambda: None) == answer
+        assert evaluate(cell, "val/nll", 50, ["-m", "vaelab"], [], lambda: None) == answer
 
 
 def test_choices_and_keys_control_no_spreadsheet_terminal_or_picture(tmp_path, capsys):

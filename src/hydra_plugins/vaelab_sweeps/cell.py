@@ -19,11 +19,7 @@ log = logging.getLogger("vaelab")
 DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
 NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
 OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
-AHEAD = """
-import torch.utils.tensorboard, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
-from hydra.core.plugins import Plugins
-Plugins.instance()  # finding them takes a quarter of a second
-"""
+PRELOAD = "vaelab.app.cell_imports"  # what the server imports that cells are forked from
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,8 @@ class Job:
     """What the process of a cell has to run.
 
     Attributes:
-        command: train.py, the flags and Hydra's settings.
+        program: what trains a run.
+        flags: of the sweep's command line, Hydra's settings included.
         folder: the cell's.
         sweep: the sweep's folder.
         overrides: of the task.
@@ -42,7 +39,8 @@ class Job:
         environment: variables to set.
     """
 
-    command: tuple[str, ...]
+    program: tuple[str, ...]
+    flags: tuple[str, ...]
     folder: Path
     sweep: Path
     overrides: tuple[str, ...]
@@ -54,13 +52,13 @@ class Job:
 
     def run(self) -> float:
         """Runs or resumes the cell, and prints how it ended; returns its validation ELBO in nats, or NaN."""
+        from vaelab.sweeps.cell_process import Setting
         from vaelab.sweeps.cells import Cell, run_cell, score, stop_asked
-        from vaelab.sweeps.process import Setting
 
         cell = Cell(self.folder, self.overrides, self.identity)
-        setting = Setting(self.here, self.environment, AHEAD)
+        setting = Setting(self.here, self.environment, PRELOAD)
         asked = partial(stop_asked, self.sweep)
-        state = run_cell(self.command, cell, self.allow, self.changes, asked, setting)
+        state = run_cell(self.program, self.flags, cell, self.allow, self.changes, asked, setting)
         if state is None:
             return math.nan
         number = score(cell) if state.state == "done" else math.nan
@@ -86,7 +84,8 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
     alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
     task: Any = OmegaConf.to_container(chosen.overrides.task)
     return Job(
-        (script, *_sources(chosen, Path(script)), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
+        (script,),
+        (*_sources(chosen, Path(script)), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
         sweep / str(chosen.sweep.subdir),
         sweep,
         tuple(task),

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.vaelab_sweeps.needed import check_installed
 from hydra_plugins.vaelab_sweeps.sweep import Sweep
 
+VAELAB = ("-m", "vaelab.app.cli")  # the `vaelab` command
 log = logging.getLogger("vaelab")
 
 
@@ -147,7 +148,6 @@ class OptunaSweeper(Sweeper):
         """Runs some trials, and tells the study what became of them."""
         from optuna.trial import TrialState
 
-        from vaelab.app import cli
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
         from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
 
@@ -166,7 +166,7 @@ class OptunaSweeper(Sweeper):
             else:
                 allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
                 asked_to_stop = partial(stop_asked, self.all.folder)
-                value = evaluate(cell, self.metric, self.samples, cli.__file__, allow, asked_to_stop)
+                value = evaluate(cell, self.metric, self.samples, VAELAB, allow, asked_to_stop)
                 if not math.isnan(value):
                     study.tell(number, value)
                 elif not self.all.stopped:

@@ -15,7 +15,7 @@ from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.config_hash import flat
-from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
+from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
@@ -107,17 +107,19 @@ def packages(config: Any) -> list[str]:
 
 
 def run_cell(
-    command: Sequence[str],
+    program: Sequence[str],
+    flags: Sequence[str],
     cell: Cell,
     allow: Sequence[str],
     changes: Sequence[str],
     asked: Callable[[], int | None],
     setting: Setting | None = None,
 ) -> State | None:
-    """Runs a cell as `python train.py` would, or resumes it; returns its state at the end, None if it did not begin.
+    """Runs a cell, or resumes it; returns its state at the end, or None if it did not begin.
 
     Args:
-        command: train.py, and the flags and Hydra settings of its sweep.
+        program: what trains a run: train.py, or `-m` and a module.
+        flags: of the sweep's command line, its Hydra settings included.
         cell: a cell that is not done.
         allow: packages whose constructors its own config names.
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
@@ -136,9 +138,9 @@ def run_cell(
         arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *moved, *changes]
     else:
         _clear(cell.folder)
-        arguments = [*cell.overrides, *changes, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
-        arguments = [*command[1:], *arguments]
-    code = run_script([command[0], *arguments], asked, setting)
+        place = (f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN")
+        arguments = [*flags, *cell.overrides, *changes, *place]
+    code = run_python([*program, *arguments], asked, setting)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")

@@ -15,8 +15,8 @@ from vaelab.figures.search import Search
 from vaelab.files import open_regular, write_whole
 from vaelab.runs.folder import is_own
 from vaelab.runs.run_state import read_state, write_state
+from vaelab.sweeps.cell_process import run_python
 from vaelab.sweeps.cells import Cell
-from vaelab.sweeps.process import run_script
 from vaelab.sweeps.rows import read_object, read_row
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
@@ -125,7 +125,12 @@ def check_comparable(study: Any, cell: Cell) -> None:
 
 
 def evaluate(
-    cell: Cell, metric: str, samples: int, vaelab: str, allow: Sequence[str], asked: Callable[[], int | None]
+    cell: Cell,
+    metric: str,
+    samples: int,
+    program: Sequence[str],
+    allow: Sequence[str],
+    asked: Callable[[], int | None],
 ) -> float:
     """A finished cell's metric, nats per example; NaN if it is not finite, or if `val/nll` cannot be evaluated.
 
@@ -133,17 +138,17 @@ def evaluate(
         cell: done.
         metric: a key of metrics.json, or `val/nll`.
         samples: of the importance-weighted estimate of `val/nll`.
-        vaelab: the file of the command line.
+        program: what the `vaelab` command runs: `-m` and a module.
         allow: packages whose constructors the cell's own config names.
-        asked: -> the signal by which the sweep shall end, or None.
+        asked: returns the signal that stops the sweep, or None.
 
     Raises:
         ValueError: the run has no such number.
     """
     if metric == "val/nll":
-        command = [vaelab, "evaluate", str(cell.folder), "--split", "val", f"--samples={samples}"]
+        command = [*program, "evaluate", str(cell.folder), "--split", "val", f"--samples={samples}"]
         if math.isnan(nll := _evaluated(cell, samples)):
-            run_script([*command, *(f"--allow={package}" for package in allow)], asked)
+            run_python([*command, *(f"--allow={package}" for package in allow)], asked)
             nll = _evaluated(cell, samples)
         return nll
     metrics = read_object(cell.folder / "metrics.json") or {}
