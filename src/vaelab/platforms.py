@@ -18,7 +18,6 @@ data are checked to fit memory    `sysconf` (POSIX)                   too large 
 """
 
 import _thread
-import multiprocessing
 import os
 import select
 import shutil
@@ -34,18 +33,20 @@ except ImportError:
 
 PYTHON = sys.version_info
 IS_LINUX = sys.platform == "linux"
+# Flags of `os.open`; 0 where the system lacks them. O_BINARY is Windows's, which would change line ends without it.
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+FOLDER: int = getattr(os, "O_DIRECTORY", 0)
+BINARY: int = getattr(os, "O_BINARY", 0)
+
 # macOS has a fork server too, but its libraries start threads, and then a forked process may crash.
 # Before 3.10.9 and in 3.11.0 any user of the machine could send commands to a fork server (CVE-2022-42919).
-HAS_FORK_SERVER = (
-    IS_LINUX
-    and "forkserver" in multiprocessing.get_all_start_methods()
-    and PYTHON >= (3, 10, 9)
-    and PYTHON[:3] != (3, 11, 0)
-)
+HAS_FORK_SERVER = IS_LINUX and PYTHON >= (3, 10, 9) and PYTHON[:3] != (3, 11, 0)
 HAS_IDLE_SCHEDULING = hasattr(os, "SCHED_IDLE")
 HAS_FOLDER_DESCRIPTORS = (
     {os.open, os.mkdir, os.unlink, os.rename} <= os.supports_dir_fd
-    and os.scandir in os.supports_fd
+    and os.listdir in os.supports_fd
+    and bool(NO_FOLLOW and FOLDER)
     and (IS_LINUX or PYTHON >= (3, 11))  # see `remove_folder`
 )
 HAS_FILE_LOCKS = fcntl is not None
@@ -53,12 +54,6 @@ HAS_HARD_LINKS = os.link in os.supports_follow_symlinks
 HAS_SESSIONS = hasattr(os, "setsid")
 HAS_AFFINITY = hasattr(os, "sched_getaffinity")
 HAS_SYSCONF = hasattr(os, "sysconf")
-
-# Flags of `os.open`; 0 where the system lacks them. O_BINARY is Windows's, which would change line ends without it.
-NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
-FOLDER: int = getattr(os, "O_DIRECTORY", 0)
-BINARY: int = getattr(os, "O_BINARY", 0)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # SIGINT is not among them, because Python makes it a KeyboardInterrupt.

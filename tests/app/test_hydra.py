@@ -17,10 +17,11 @@ from helpers.runner import ROOT, SHORT, TINY, run_train
 from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES, passed_on
 from hydra_plugins.vaelab_sweeps.folder import Folder
 from hydra_plugins.vaelab_sweeps.needed import check_installed
-from hydra_plugins.vaelab_sweeps.parallel import processors, side_by_side
+from hydra_plugins.vaelab_sweeps.parallel import side_by_side
 from hydra_plugins.vaelab_sweeps.paths import make_absolute
 from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
 from vaelab.errors import one_sentence
+from vaelab.platforms import processors
 from vaelab.runs.folder import check_length
 from vaelab.runs.run_state import read_state
 

@@ -138,7 +138,7 @@ def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch)
             lambda c: c["network"].update(_target_="vaelab.figures.process.subprocess.Popen"),
             "cannot be imported|no class",
         ),
-        (lambda c: c["network"].update(_target_="vaelab.files.write_whole"), "which is no class of vaelab"),
+        (lambda c: c["network"].update(_target_="vaelab.whole_files.write_whole"), "which is no class of vaelab"),
         (
             lambda c: c["callbacks"]["best"].update(dirpath="/tmp/elsewhere"),
             "dirpath .* must be a folder inside the run",

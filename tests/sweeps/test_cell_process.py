@@ -54,8 +54,9 @@ def test_a_script_ends_as_it_would_alone(text, code, script):
 ALIKE = """
 import json, multiprocessing, os, sys
 found = {
-    "name": __name__, "spec": __spec__ and __spec__.name, "arguments": sys.argv, "main": sys.modules["__main__"].__file__,
-    "path": sys.path[0], "folder": os.getcwd(), "given": os.environ.get("GIVEN"), "stdin": sys.stdin.read(),
+    "name": __name__, "spec": __spec__ and __spec__.name, "arguments": sys.argv,
+    "main": sys.modules["__main__"].__file__, "path": sys.path[0], "folder": os.getcwd(),
+    "given": os.environ.get("GIVEN"), "stdin": sys.stdin.read(),
     "workers": multiprocessing.get_start_method(), "process": multiprocessing.current_process().name,
 }
 open("found.json", "w").write(json.dumps(found))
@@ -134,7 +135,8 @@ def test_a_script_that_does_not_listen_is_killed(script, tmp_path, monkeypatch):
 def test_a_wait_that_is_broken_off_leaves_no_process(script, tmp_path):
     begun, number = tmp_path / "begun", tmp_path / "number"
     path = script(
-        f"import os, time\nopen({str(number)!r}, 'w').write(str(os.getpid()))\nopen({str(begun)!r}, 'w')\ntime.sleep(60)"
+        f"import os, time\nopen({str(number)!r}, 'w').write(str(os.getpid()))\n"
+        f"open({str(begun)!r}, 'w')\ntime.sleep(60)"
     )
 
     def asked():

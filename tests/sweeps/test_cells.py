@@ -1,7 +1,6 @@
 """Cells: their names, their configs, and how the run of one ends."""
 
 import json
-import os
 import signal
 import time
 from dataclasses import replace
@@ -238,7 +237,7 @@ def test_how_a_cell_ends(how, state, reason, tmp_path):
     script.write_text(SCRIPT)
     cell = claim(tmp_path, "a = cell, 2", ["seed=1", how], "hash", None)
     (cell.folder / "left.txt").write_text("by a run that died before its first checkpoint")
-    ended = run_cell([str(script)], ["--flag"], cell, ["vaelab"], ["trainer.enable_progress_bar=false"], lambda: None, SETTING)
+    ended = run_cell([str(script)], ["--flag"], cell, ["vaelab"], ["threads=1"], lambda: None, SETTING)
     assert (ended.state, ended.overrides) == (state, ("seed=1", how))
     assert ended.reason.startswith(reason)
     assert read_state(cell.folder) == ended
@@ -252,9 +251,9 @@ def test_a_cell_with_a_checkpoint_goes_on(tmp_path):
     cell = claim(tmp_path, "cell", ["seed=1", "data.root=/moved"], "hash", None)
     (cell.folder / "checkpoints").mkdir()
     (cell.folder / "checkpoints" / "last.ckpt").touch()
-    run_cell([str(script)], ["--flag"], cell, ["mine", "vaelab"], ["trainer.enable_progress_bar=false"], lambda: None, SETTING)
+    run_cell([str(script)], ["--flag"], cell, ["mine", "vaelab"], ["threads=1"], lambda: None, SETTING)
     asked = json.loads((cell.folder / "asked.json").read_text())
-    changes = ["data.root=/moved", "trainer.enable_progress_bar=false"]
+    changes = ["data.root=/moved", "threads=1"]
     assert asked == [f"resume={cell.folder}", "allow=mine,vaelab", *changes]
 
 

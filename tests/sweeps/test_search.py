@@ -232,8 +232,8 @@ def test_a_run_is_evaluated_with_as_many_samples_as_are_asked_for(tmp_path, monk
     for _ in range(2):
         assert evaluate(cell, "val/nll", 50, ["-m", "vaelab"], ["mine", "vaelab"], lambda: 15) == 2.5
     (call,) = asked
-    command = ["-m", "vaelab", "evaluate", str(tmp_path), "--split", "val", "--samples=50", "--allow=mine", "--allow=vaelab"]
-    assert call == (command, 15)
+    command = ["-m", "vaelab", "evaluate", str(tmp_path), "--split", "val", "--samples=50"]
+    assert call == ([*command, "--allow=mine", "--allow=vaelab"], 15)
     assert math.isnan(evaluate(cell, "val/nll", 60, ["-m", "vaelab"], [], lambda: None))
     with pytest.raises(ValueError, match=r"hydra.sweeper.metric=val/nothing is not in"):
         evaluate(cell, "val/nothing", 60, ["-m", "vaelab"], [], lambda: None)

@@ -49,6 +49,7 @@ class Sweep:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Holds the folder, and takes Ctrl-C and SIGTERM: the cells look whether one has come."""
+        from vaelab.platforms import STOP_SIGNALS
         from vaelab.runs.folder import locked
         from vaelab.sweeps.cells import STOP
 
@@ -60,7 +61,7 @@ class Sweep:
         with locked(self.folder, "hydra.sweep.dir"):
             (self.folder / STOP).unlink(missing_ok=True)
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
-            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
             try:
                 yield
             finally:

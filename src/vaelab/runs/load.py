@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from vaelab.checkpoint import read_checkpoint
-from vaelab.files import read_json, second_name
+from vaelab.files import read_json
 from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes
 from vaelab.runs.trust import check_data_config, check_model, constructor, instantiate, users_own
 from vaelab.vae import VAE
+from vaelab.whole_files import second_name
 
 if TYPE_CHECKING:
     from vaelab.data import DataModule

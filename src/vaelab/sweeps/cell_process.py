@@ -83,8 +83,9 @@ def start_process(
     Raises:
         EOFError: the server died, because the import failed.
     """
-    context = multiprocessing.get_context("forkserver" if platforms.HAS_FORK_SERVER else "spawn")
-    process = context.Process(target=target, args=arguments, name="MainProcess")  # as it would be called alone
+    context: Any = multiprocessing.get_context("forkserver" if platforms.HAS_FORK_SERVER else "spawn")
+    name = multiprocessing.current_process().name  # instead of the server's, as if it ran alone
+    process: BaseProcess = context.Process(target=target, args=arguments, name=name)
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # where the server finds `preload`
     with _starting, _variables({**environment, "PYTHONPATH": paths}), _without_main_module():
         if platforms.HAS_FORK_SERVER and preload:
@@ -119,8 +120,9 @@ def _without_main_module() -> Iterator[None]:
 def _tell(process: BaseProcess, number: int, told: float | None) -> float:
     """Passes a signal on, once, and kills the process if it has not ended in time; -> when it was told."""
     if told is None:
+        assert process.pid is not None
         with suppress(ProcessLookupError):
-            os.kill(process.pid or 0, number)
+            os.kill(process.pid, number)
         return time.monotonic()
     if time.monotonic() - told > PATIENCE:
         process.kill()

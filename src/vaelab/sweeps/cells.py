@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.files import read_json
+from vaelab.open_folder import open_folder
 from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
-from vaelab.sweeps.config_hash import flat
 from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
+from vaelab.sweeps.config_hash import flat
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
@@ -152,17 +152,10 @@ def run_cell(
 
 def _clear(folder: Path) -> None:
     """Removes what a run left that died before its first checkpoint, except its state; no link is followed."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        for entry in list(os.scandir(opened)):
-            if entry.name in ("state.json", ".lock"):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.name, dir_fd=opened)
-            else:
-                os.unlink(entry.name, dir_fd=opened)
-    finally:
-        os.close(opened)
+    with open_folder(folder, folder.parent) as opened:
+        for name in opened.names():
+            if name not in ("state.json", ".lock"):
+                opened.remove(name)
 
 
 def _death(code: int) -> str:

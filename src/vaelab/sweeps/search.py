@@ -12,12 +12,13 @@ from typing import Any
 
 from vaelab.escapes import for_csv, for_terminal
 from vaelab.figures.search import Search
-from vaelab.files import open_regular, write_whole
+from vaelab.files import open_regular
 from vaelab.runs.folder import is_own
 from vaelab.runs.run_state import read_state, write_state
 from vaelab.sweeps.cell_process import run_python
 from vaelab.sweeps.cells import Cell
 from vaelab.sweeps.rows import read_object, read_row
+from vaelab.whole_files import write_whole
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
 LUCK = (

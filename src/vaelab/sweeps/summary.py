@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from vaelab.escapes import for_terminal
-from vaelab.files import write_whole
 from vaelab.sweeps.plots import PANELS, pictures
 from vaelab.sweeps.ranking import groups_of
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.tables import as_csv, as_markdown, as_text
+from vaelab.whole_files import write_whole
 
 
 def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:

@@ -13,10 +13,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from vaelab.checkpoint import read_checkpoint, write_checkpoint
 from vaelab.checks import check_number, check_whole
-from vaelab.files import second_name
 from vaelab.signals import stopping
 from vaelab.training.curves import flush, sizes
 from vaelab.training.diverged import Diverged
+from vaelab.whole_files import second_name
 
 
 class LastCheckpoint(Checkpoint):
