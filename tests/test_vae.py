@@ -98,7 +98,7 @@ def test_a_conditional_is_its_family_of_its_network():
 
 
 def test_a_prior_over_another_latent_than_the_posterior_is_an_error():
-    with pytest.raises(ValueError, match=r"\(5,\) does not fit the posterior's of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"prior's z must have the shape \(3,\) of the posterior's, but has \(5,\)"):
         build(prior=lambda: StandardNormal((5,)))
 
 

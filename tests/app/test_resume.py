@@ -21,8 +21,8 @@ from train import resume, train
 from vaelab.data import Sine
 from vaelab.runs.folder import locked
 from vaelab.runs.run_state import read_state
+from vaelab.steps import stepper
 from vaelab.training import LastCheckpoint, VAEModule
-from vaelab.training import module as module_module
 
 STEPS = 13  # in an epoch, the last of 5 examples
 RUN = (
@@ -53,7 +53,7 @@ class Death(BaseException):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr(module_module, "RECORD_AFTER", 9)
+    monkeypatch.setattr(stepper, "TRACE_AFTER", 9)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def references(tmp_path_factory):
         if kind not in known:
             folder = tmp_path_factory.mktemp("whole")
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(module_module, "RECORD_AFTER", 9)
+                patch.setattr(stepper, "TRACE_AFTER", 9)
                 train(compose_config(folder, *RUN, *KINDS[kind]))
             known[kind] = remains(folder)
         return known[kind]

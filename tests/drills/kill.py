@@ -21,7 +21,7 @@ from tests.helpers.idx_files import write_small_mnist
 from tests.helpers.remains import differences, remains
 from tests.helpers.runner import compose_config
 from train import resume, train
-from vaelab.training import module as module_module
+from vaelab.steps import stepper
 
 KEYS = (
     *(
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    module_module.RECORD_AFTER = 200  # so that kills come before and after
+    stepper.TRACE_AFTER = 200  # so that kills come before and after
     chance = random.Random(asked.seed)
     place = Path(tempfile.mkdtemp(prefix="kill-drill-"))
     write_small_mnist(place / "images", train=900, test=60, rows=8, columns=9)

@@ -15,9 +15,9 @@ from vaelab.families import DiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
+from vaelab.steps import stepper
 from vaelab.training import LastCheckpoint, VAEModule
 from vaelab.training import loop as loop_module
-from vaelab.training import module as module_module
 
 STEPS = 37  # in an epoch: 366 examples in batches of 10, and the last one of 6
 SIZES = {"train_size": 366, "val_size": 23, "test_size": 5}
@@ -81,7 +81,7 @@ def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
     )
     torch.manual_seed(4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module_module, "RECORD_AFTER", 5)
+        patch.setattr(stepper, "TRACE_AFTER", 5)
         if ordinary:
             patch.setattr(loop_module, "_is_tight_loop_enough", lambda trainer: False)
         trainer.fit(module, Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)

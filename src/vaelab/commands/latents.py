@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
-from vaelab.evaluation.importance import decode_bytes, encode_bytes
+from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
 from vaelab.files import read_json
 from vaelab.runs.load import Run
 from vaelab.tables import write_table

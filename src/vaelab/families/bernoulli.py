@@ -91,6 +91,7 @@ class Bernoulli(Family):
     Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
     """
 
+    pure = True
     support: ClassVar[Support] = "binary"
 
     def __init__(self, event_shape: Sequence[int]) -> None:

@@ -21,6 +21,8 @@ class Family(nn.Module, ABC):
         event_shape: the shape of one draw: (p,) for a posterior, the target's for a likelihood.
         num_parameters: how many numbers describe one distribution.
         support: which data the density scores: `binary`, `unit_interval` or `real`.
+        pure: declare `pure = True` in your own class if `forward` depends on its parameters and its input alone; then
+            training may trace the gradient once and replay it. A subclass has to declare it again.
 
     Raises:
         ValueError: a size in `event_shape` is not a whole number of at least 1.

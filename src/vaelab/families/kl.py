@@ -9,11 +9,19 @@ and a diagonal covariance has C = diag σ. Importing this module teaches `torch.
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence, register_kl
 from torch.distributions.kl import _kl_multivariatenormal_multivariatenormal
 
 from vaelab.families.gaussian import FullNormal
 from vaelab.precision import least_single
+
+
+def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q ‖ p), the batch shape of q, nats; None if there is no closed form for the pair."""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return None
 
 
 @register_kl(Independent, MultivariateNormal)

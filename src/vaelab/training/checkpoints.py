@@ -160,9 +160,9 @@ class LastCheckpoint(Checkpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keeps the batch on which a number was no longer finite, as `bad_batch.pt` beside the checkpoints."""
         if isinstance(exception, Diverged) and exception.batch is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            x, target = exception.batch
+            bad = dict(zip(("x", "target", "condition"), exception.batch, strict=False))
             with suppress(OSError):
-                write_checkpoint(self.path.with_name("bad_batch.pt"), {"x": x, "target": target}, self.within)
+                write_checkpoint(self.path.with_name("bad_batch.pt"), bad, self.within)
 
 
 class CheckpointIO(TorchCheckpointIO):

@@ -15,16 +15,21 @@ class Diverged(ValueError):
     """A loss, a gradient or a weight is not finite.
 
     Attributes:
-        batch: (x, target) that it happened on; None where that is not known.
+        batch: the batch that caused it; None if that is not known.
     """
 
-    def __init__(self, sentence: str, batch: tuple[Tensor, Tensor] | None = None) -> None:
+    def __init__(self, sentence: str, batch: tuple[Tensor, ...] | None = None) -> None:
         super().__init__(sentence)
         self.batch = batch
 
 
 def diverged(
-    vae: nn.Module, step: int, names: Sequence[str], sums: Tensor, batch: tuple[Tensor, Tensor] | None = None
+    vae: nn.Module,
+    step: int,
+    names: Sequence[str],
+    sums: Tensor,
+    batch: tuple[Tensor, ...] | None = None,
+    exact: bool = True,
 ) -> Diverged:
     """The error for a loss that is not finite.
 
@@ -34,16 +39,17 @@ def diverged(
         names: of the terms.
         sums: of each term over the batch, (terms,), nats.
         batch: what it is the loss of.
+        exact: whether all steps before were looked at: if not, it is one of several that is not finite.
     """
     if bad := not_finite(vae):
-        what = f"the gradient of step {step} was not finite, so that {bad} is not"
-        return Diverged(f"{what}, though its loss was; {cure()}", batch)
+        what = f"the gradient of step {step}" if exact else f"a loss or a gradient up to step {step + 1}"
+        though = ", though its loss was" if exact else ""
+        return Diverged(f"{what} was not finite, so that {bad} is not{though}; {cure()}", batch)
     values = dict(zip(names, sums.tolist(), strict=True))
     first = next(name for name in (*CAUSES, *names) if name in values and not torch.tensor(values[name]).isfinite())
     cause = CAUSES.get(first, "a term of the objective overflowed")
-    return Diverged(
-        f"the loss of step {step + 1} is not finite, because {first} is {values[first]} ({cause}); {cure()}", batch
-    )
+    which = f"the loss of step {step + 1}" if exact else f"a loss up to step {step + 1}"
+    return Diverged(f"{which} is not finite, because {first} is {values[first]} ({cause}); {cure()}", batch)
 
 
 def not_finite(vae: nn.Module) -> str:

@@ -1,7 +1,7 @@
 """Lightning glue: a VAE and an objective as a LightningModule."""
 
+import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -18,8 +18,7 @@ from vaelab.checks import SPLITS, check_flag
 from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples, full_precision
 from vaelab.signals import stopping
-from vaelab.steps.cuda_graph import Captured, Take, is_capturable, settings
-from vaelab.steps.traced_gradient import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
+from vaelab.steps import Batch, Gradient, Objective, Stepper
 from vaelab.training.diverged import Diverged, cure, diverged, not_finite
 from vaelab.training.half_precision import check_eps, keep_scored_data
 from vaelab.training.loop import install
@@ -27,10 +26,7 @@ from vaelab.training.means import Means, seeded
 from vaelab.training.parallel import Share
 from vaelab.vae import VAE
 
-RECORD_AFTER = 500  # eager steps: recording costs about half a second, which a short run would not regain
-CAPTURE_AFTER = 3  # steps, in which the GPU's libraries set themselves up
-
-Key = tuple[object, ...]
+log = logging.getLogger(__name__)
 
 
 class VAEModule(LightningModule):
@@ -43,12 +39,12 @@ class VAEModule(LightningModule):
 
     Args:
         vae: what is trained.
-        objective: (vae, x, target) -> per-example terms, such as `ELBO()`.
+        objective: (vae, x, target), and a condition if there is one -> per-example terms, such as `ELBO()`.
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
         scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
         compile: on a CPU, machine code by torch's compiler for the gradient of full batches, from the first on; on a
-            GPU, the whole step as a CUDA graph. Equal to ordinary steps up to rounding. Without effect if a model or an
-            objective is not known to be pure.
+            GPU, the whole step as a CUDA graph. Equal to ordinary steps up to rounding. Without effect if a part of the
+            model or the objective does not declare `pure = True` (`vaelab.steps.purity`).
     """
 
     def __init__(
@@ -66,9 +62,7 @@ class VAEModule(LightningModule):
         self.scheduler = scheduler
         self.compile_steps = check_flag("compile", compile)
         self.means = {split: Means() for split in SPLITS}
-        self.eager_steps: Counter[Key] = Counter()
-        self.recorded: dict[Key, Recorded] = {}  # by what each one holds for
-        self.captured: dict[Key, Captured] = {}
+        self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # the first training batch
 
     def setup(self, stage: str) -> None:
@@ -93,13 +87,13 @@ class VAEModule(LightningModule):
         check_eps(optimizer, self.vae.parameters())
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
-    def _check_first(self, batch: tuple[Tensor, Tensor]) -> None:
+    def _check_first(self, batch: Batch) -> None:
         """Raises a ValueError if the first training batch holds what the likelihood cannot score."""
         if not self.checked:
-            check_data(self.vae, *batch)
+            check_data(self.vae, *batch[:2])
             self.checked = True
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss, averaged over the batch; if several processes share the batch, this process's part of the mean."""
         self._check_first(batch)
         share = self._share(batch_idx, len(batch[0]))
@@ -125,69 +119,33 @@ class VAEModule(LightningModule):
             trainer.global_rank, trainer.world_size, examples(batch_idx) if examples else rows * trainer.world_size
         )
 
-    def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: tuple[Tensor, Tensor]) -> None:
+    def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: Batch) -> None:
         if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU that would wait for the step
             raise diverged(self.vae, self.global_step, names, sums, batch)
 
-    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    def step_quietly(self, batches: Iterable[Batch]) -> Iterator[None]:
         """One optimiser step per batch, as `training_step` and Lightning take it; yields after each."""
-        known = signature(self.vae, self.objective) if is_pure(self.vae, self.objective) else None
-        parameters = list(self.vae.parameters())
+        if self.stepper is None:
+            self.stepper = Stepper(self.vae, self.objective, self.compile_steps)
+            self.stepper.look()
+            if self.stepper.why_eager:
+                log.info("every step runs in Python, because %s (docs/extending.md)", self.stepper.why_eager)
+        self.stepper.look()
+        (optimizer,) = self.trainer.optimizers
+        full = getattr(self.trainer.train_dataloader, "full", None)
+        clipping = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
         for batch in batches:
             self._check_first(batch)
-            self._step(batch, known, parameters)
+            is_full = full is None or len(batch[0]) == full
+            for each in self.stepper.take(optimizer, batch, self._check_and_clip, is_full, clipping):
+                self.means["train"].add(each.names, each.sums, len(batch[0]))
             yield
 
-    def _step(
-        self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None, parameters: list[Parameter]
-    ) -> None:
-        (optimizer,) = self.trainer.optimizers
-        trainer, key = self.trainer, known and (known, kind(*batch))
-
-        def take(x: Tensor, target: Tensor) -> list[Gradient]:
-            def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
-                found.append(self._gradient(key, x, target))
-                self._check_finite(found[-1].names, found[-1].loss, found[-1].sums, (x, target))
-                for parameter, value in zip(parameters, found[-1].gradients, strict=True):
-                    parameter.grad = value
-                if trainer.gradient_clip_val:
-                    self.clip_gradients(optimizer, None, trainer.gradient_clip_algorithm)
-                return found[-1].loss
-
-            found: list[Gradient] = []
-            optimizer.step(closure)
-            return found
-
-        for each in self._captured(key, optimizer, take, *batch) or take(*batch):
-            self.means["train"].add(each.names, each.sums, len(batch[0]))
-
-    def _captured(self, key: Key | None, optimizer: Optimizer, take: Take, *batch: Tensor) -> list[Gradient] | None:
-        """Takes the step by a CUDA graph, captured after a few ordinary steps; -> None if there is no graph."""
-        if not (key and self.compile_steps and batch[0].is_cuda and is_capturable(optimizer)):
-            return None
-        clipping = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
-        key = (key, clipping, optimizer, settings(optimizer))
-        if key not in self.captured:
-            self.eager_steps[key] += 1
-            if self.eager_steps[key] <= CAPTURE_AFTER:
-                return None
-            self.captured[key] = Captured(take, optimizer, *batch)
-        return self.captured[key](*batch)
-
-    def _gradient(self, key: Key | None, x: Tensor, target: Tensor) -> Gradient:
-        """Replays a recording if there is one, or makes one if it will pay."""
-        if key is None:
-            return gradient(self.vae, self.objective, x, target)
-        recorded = self.recorded.get(key)
-        compiled = (
-            self.compile_steps and not x.is_cuda and len(x) == getattr(self.trainer.train_dataloader, "full", len(x))
-        )
-        if recorded is None and (compiled or self.eager_steps[key] >= RECORD_AFTER):
-            recorded = self.recorded[key] = Recorded(self.vae, self.objective, x, target, compiled)
-        if recorded is not None:
-            return recorded(x, target)
-        self.eager_steps[key] += 1
-        return gradient(self.vae, self.objective, x, target)
+    def _check_and_clip(self, found: Gradient, batch: Batch) -> None:
+        self._check_finite(found.names, found.loss, found.sums, batch)
+        if self.trainer.gradient_clip_val:
+            (optimizer,) = self.trainer.optimizers
+            self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
 
     def write_point_if_due(self, batch_idx: int) -> None:
         """Writes `train/*` if the last minibatch ends an epoch, or is a `log_every_n_steps`-th."""
@@ -209,7 +167,7 @@ class VAEModule(LightningModule):
         means = {f"{split}/{name}": mean for name, mean in taken.items()}
         values = {tag: mean.item() for tag, mean in means.items()}
         if not all(map(math.isfinite, values.values())):
-            raise diverged(self.vae, self.global_step, list(taken), torch.stack(list(taken.values())))
+            raise diverged(self.vae, self.global_step, list(taken), torch.stack(list(taken.values())), exact=False)
         for logger in self.loggers:
             logger.log_metrics(values, step)
         self.trainer.callback_metrics.update(means)
@@ -230,7 +188,7 @@ class VAEModule(LightningModule):
         """Takes the signals back from Lightning, which would end the run without a checkpoint."""
         stopping.listen()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to `val/*`."""
         self._score("val", batch, batch_idx)
 
@@ -243,7 +201,7 @@ class VAEModule(LightningModule):
         elif self.means["val"].count:
             self._write_point("val", max(self.global_step - 1, 0))  # the step just taken, counted from 0
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to `test/*`."""
         self._score("test", batch, batch_idx)
 
@@ -251,10 +209,10 @@ class VAEModule(LightningModule):
         """Logs `test/*`."""
         self._log("test")
 
-    def _score(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
         """Adds a batch to a split's means, in float32 or better, whatever the precision of training."""
         if batch_idx == 0:
-            check_data(self.vae, *batch)
+            check_data(self.vae, *batch[:2])
             self.means[split] = Means()  # an error may have ended the last pass early
         with full_precision(self.vae) as vae, seeded(batch_idx, self.device):
             terms = self.objective(vae, *batch)

@@ -3,6 +3,10 @@
 import logging
 import warnings
 
+TALKERS = (
+    *("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed"),
+    "pytorch.accelerators.cuda",
+)
 CHATTER = (
     "GPU available",
     "TPU available",
@@ -14,8 +18,11 @@ CHATTER = (
     "Initializing distributed",
     "-----",  # around which processes there are
     "Loaded model weights",
+    "You are using a CUDA device",  # that has TF32, which `matmul_precision` chooses
+    "LOCAL_RANK: ",  # which GPUs there are
 )
 IRRELEVANT = (
+    "GPU available but not used",  # trainer.accelerator=cpu asks for that
     ".*LeafSpec",  # a deprecation inside Lightning
     "The number of training batches",  # VAEModule ends every epoch with a point
     ".*could not find the monitored key",  # a run without validation has no best.ckpt
@@ -28,7 +35,7 @@ def quiet_lightning() -> None:
     """Lets through, once, only what a user can act on; everything still reaches the root logger's handlers."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()  # the root logger prints it already
-    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed"):
+    for name in TALKERS:
         logging.getLogger(f"lightning.{name}").addFilter(_says_something)  # added once, however many runs a sweep has
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message=message)

@@ -1,4 +1,4 @@
-"""p(z): modules that take nothing and return a distribution over z."""
+"""Gaussian priors, fixed or learned."""
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,11 @@ class StandardNormal(nn.Module):
         event_shape: (p,), the shape of z.
     """
 
+    pure = True
+
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
+        self.event_shape = tuple(event_shape)
         self.register_buffer("zeros", torch.zeros(*event_shape), persistent=False)
         self.zeros: Tensor
 
@@ -34,6 +37,8 @@ class LearnedPrior(nn.Module):
     Args:
         family: over (p,): `DiagonalGaussian` or `FullGaussian`.
     """
+
+    pure = True
 
     def __init__(self, family: Family) -> None:
         super().__init__()
