@@ -51,9 +51,9 @@ class Job:
     environment: dict[str, str]
 
     def run(self) -> float:
-        """Runs or resumes the cell, and prints how it ended; returns its validation ELBO in nats, or NaN."""
+        """Runs or resumes the cell, and prints how it ended; returns its score, or NaN."""
         from vaelab.sweeps.cell_process import Setting
-        from vaelab.sweeps.cells import Cell, run_cell, score, stop_asked
+        from vaelab.sweeps.cells import Cell, run_cell, score, score_tag, stop_asked
 
         cell = Cell(self.folder, self.overrides, self.identity)
         setting = Setting(self.here, self.environment, PRELOAD)
@@ -62,7 +62,7 @@ class Job:
         if state is None:
             return math.nan
         number = score(cell) if state.state == "done" else math.nan
-        shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
+        shown = f"{score_tag(cell)} {number:.3f}" if state.state == "done" else state.reason
         name = self.folder.relative_to(self.sweep)
         print(f"{state.state:8} {name}  {shown}  ({state.seconds:.1f} s)", flush=True)
         return number

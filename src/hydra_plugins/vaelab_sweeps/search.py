@@ -120,10 +120,10 @@ class OptunaSweeper(Sweeper):
     def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
         """What this search is about; another search has no place in its folder."""
         from vaelab.sweeps.cells import MOVABLE
-        from vaelab.sweeps.config_hash import PLACES
+        from vaelab.sweeps.config_hash import WITHOUT_EFFECT
         from vaelab.sweeps.search import DATA_AND_FILES
 
-        same = {*PLACES, *MOVABLE}
+        same = {*WITHOUT_EFFECT, *MOVABLE}
         about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
         about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
         if self.metric == "val/nll":

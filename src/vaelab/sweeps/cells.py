@@ -16,6 +16,7 @@ from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
 from vaelab.sweeps.config_hash import flat
+from vaelab.sweeps.scores import ELBO, score_of
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
@@ -166,9 +167,17 @@ def _death(code: int) -> str:
     return f"ended with exit code {code}; run it alone to see why"
 
 
-def score(cell: Cell, tag: str = "val/elbo") -> float:
-    """A final number of a cell, NaN if there is none."""
+def score_tag(cell: Cell) -> str:
+    """The tag of a cell's score."""
     try:
-        return float(read_json(cell.folder / "metrics.json")[tag])
+        return score_of(cell.folder, read_json(cell.folder / "metrics.json"))
+    except (OSError, ValueError, TypeError):
+        return ELBO
+
+
+def score(cell: Cell) -> float:
+    """A cell's score: the number that its key `score` names, NaN if there is none."""
+    try:
+        return float(read_json(cell.folder / "metrics.json")[score_tag(cell)])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return math.nan

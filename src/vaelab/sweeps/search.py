@@ -17,7 +17,8 @@ from vaelab.runs.folder import is_own
 from vaelab.runs.run_state import read_state, write_state
 from vaelab.sweeps.cell_process import run_python
 from vaelab.sweeps.cells import Cell
-from vaelab.sweeps.rows import read_object, read_row
+from vaelab.sweeps.rows import read_row
+from vaelab.sweeps.run_files import read_object
 from vaelab.whole_files import write_whole
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
