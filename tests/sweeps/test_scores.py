@@ -2,6 +2,7 @@
 
 import doctest
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -156,22 +157,17 @@ def test_a_run_without_its_score_is_named(tmp_path):
     assert why_not(read_row(tmp_path / "a")) == "has no val/mine"
 
 
-LAUGHS = "objective:\n  a: &a [x, x]\n" + "".join(
-    f"  {b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefghi", "bcdefghij")
-)
+REFERENCES = "".join(f"  {b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghij"))
+HOSTILE = {
+    "endless references": "objective:\n  a: &a [x, x]\n" + REFERENCES,
+    "long": "objective:\n" + "  a: 1\n" * 5_000,
+    "broken": "objective: [\n",
+    "deep": "objective: " + "[" * 3_000,
+    "large": "x" * (LARGEST_CONFIG + 1),
+}
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        LAUGHS,
-        "objective:\n" + "  a: 1\n" * 5_000,
-        "objective: [\n",
-        "objective: " + "[" * 3_000,
-        "x" * (LARGEST_CONFIG + 1),
-    ],
-    ids=["endless references", "long", "broken", "deep", "large"],
-)
+@pytest.mark.parametrize("config", HOSTILE.values(), ids=HOSTILE)
 def test_a_config_that_no_run_writes_leaves_out_that_run_alone(config, tmp_path):
     for name, elbo in (("good", -3.0), ("bad", -2.0)):
         write(tmp_path / name, elbo, elbo + 1, IWAE, overrides=(f"model={name}",))

@@ -184,15 +184,34 @@ def finished(folder, name, **data):
 
 def test_a_search_ranks_only_what_compares(tmp_path):
     study = optuna.create_study()
-    check_comparable(study, finished(tmp_path, "gaussian", measure="log-density", read="read from a"))
-    check_comparable(study, finished(tmp_path, "gaussian_full", measure="log-density", read="read from b"))
+    check_comparable(study, finished(tmp_path, "gaussian", measure="log-density", read="read from a"), "val/elbo")
+    check_comparable(study, finished(tmp_path, "gaussian_full", measure="log-density", read="read from b"), "val/elbo")
     bernoulli = finished(tmp_path, "bernoulli", measure="log-probability")
     with pytest.raises(ValueError, match=r"bernoulli has measure: log-probability, and .* has log-density; search"):
-        check_comparable(study, bernoulli)
+        check_comparable(study, bernoulli, "val/elbo")
     with pytest.raises(ValueError, match=r"has measure: none, and the first"):
-        check_comparable(study, finished(tmp_path, "own"))
+        check_comparable(study, finished(tmp_path, "own"), "val/elbo")
     with pytest.raises(ValueError, match=r"has noise: 0.2, and the first trial that ended has none"):
-        check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"))
+        check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"), "val/elbo")
+
+
+def test_a_search_ranks_bounds_of_one_objective_only(tmp_path):
+    """The ELBO and the NLL compare under every objective."""
+    cells = [finished(tmp_path, name) for name in ("elbo", "iwae")]
+    for cell, name in zip(cells, ("ELBO", "IWAE"), strict=True):
+        (cell.folder / "metrics.json").write_text(json.dumps({"val/elbo": -45.0, "val/bound": -40.0}))
+        (cell.folder / "hparams.yaml").write_text(f"objective:\n  _target_: vaelab.objectives.{name}\n  samples: 5\n")
+    for metric in ("val/elbo", "val/nll"):
+        study = optuna.create_study()
+        for cell in cells:
+            check_comparable(study, cell, metric)
+        assert study.user_attrs["first"]["objective"] == "ELBO"
+    study = optuna.create_study()
+    check_comparable(study, cells[0], "val/bound")
+    with pytest.raises(
+        ValueError, match=r"iwae has objective: IWAE\(samples=5\), and .* has ELBO\(samples=5\); search"
+    ):
+        check_comparable(study, cells[1], "val/bound")
 
 
 def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):

@@ -160,7 +160,7 @@ class OptunaSweeper(Sweeper):
                 if not self.all.stopped:  # otherwise it goes on with the sweep
                     study.tell(number, state=TrialState.FAIL)
                 continue
-            check_comparable(study, cell)
+            check_comparable(study, cell, self.metric)
             if is_pruned(study, number, cell):
                 study.tell(number, state=TrialState.PRUNED)
             else:

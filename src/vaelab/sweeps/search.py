@@ -19,6 +19,7 @@ from vaelab.sweeps.cell_process import run_python
 from vaelab.sweeps.cells import Cell
 from vaelab.sweeps.rows import read_row
 from vaelab.sweeps.run_files import read_object
+from vaelab.sweeps.scores import compared_by
 from vaelab.whole_files import write_whole
 
 PRUNED = "pruned"  # a trial's attribute, which `vaelab.training.PruneTrial` sets in its run
@@ -28,6 +29,7 @@ LUCK = (
 )
 ABOUT = "about"  # the study's: what it searches for, and where
 FIRST = "first"  # the study's: what the numbers of its first finished cell are of
+OBJECTIVE = "objective"  # of FIRST: what the metric means
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, sqlite.org/fileformat
 DATA_AND_FILES = "data and files"  # of `about`: a digest of what the command line does not show
 
@@ -105,18 +107,22 @@ def is_pruned(study: Any, number: int, cell: Cell) -> bool:
     return state is not None and state.reason.startswith(PRUNED)
 
 
-def check_comparable(study: Any, cell: Cell) -> None:
-    """Keeps in the study what the numbers of its first finished cell are of, and compares another cell's with that.
+def check_comparable(study: Any, cell: Cell, metric: str) -> None:
+    """Keeps in the study what the metric of its first finished cell is of, and compares another cell's with that.
 
     Raises:
-        ValueError: this cell's are of something else, so that the search would rank what does not compare.
+        ValueError: this cell's is of other data or another objective, so that the search would rank what does not
+            compare.
     """
-    own = dict(read_row(cell.folder).data)
+    row = read_row(cell.folder)
+    own = dict(row.data)
     if not own:  # its files cannot be read, nor its score
         return
+    own[OBJECTIVE] = "ELBO" if metric == "val/nll" else compared_by(cell.folder, metric, row.metrics)
     if (first := study.user_attrs.get(FIRST)) is None:
         study.set_user_attr(FIRST, own)
         return
+    first = {OBJECTIVE: "ELBO", **first}  # version 0.1 did not keep it
     for key in {**first, **own}:
         if first.get(key) != own.get(key):
             raise ValueError(
