@@ -22,15 +22,8 @@ from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, check_searchable, 
 from vaelab.figures.search import Search
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
-from vaelab.sweeps.search import (
-    DATA_AND_FILES,
-    check_comparable,
-    evaluate,
-    is_pruned,
-    open_study,
-    storage,
-    write_results,
-)
+from vaelab.sweeps.search import evaluate, write_results
+from vaelab.sweeps.study import DATA_AND_FILES, check_comparable, is_pruned, open_study, storage
 from vaelab.training import PruneTrial
 
 SEARCH = (

@@ -83,7 +83,8 @@ class OptunaSweeper(Sweeper):
         import optuna
 
         from vaelab.runs.trust import STUDY
-        from vaelab.sweeps.search import open_study, storage, write_results
+        from vaelab.sweeps.search import write_results
+        from vaelab.sweeps.study import open_study, storage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
@@ -121,7 +122,7 @@ class OptunaSweeper(Sweeper):
         """What this search is about; another search has no place in its folder."""
         from vaelab.sweeps.cells import MOVABLE
         from vaelab.sweeps.config_hash import WITHOUT_EFFECT
-        from vaelab.sweeps.search import DATA_AND_FILES
+        from vaelab.sweeps.study import DATA_AND_FILES
 
         same = {*WITHOUT_EFFECT, *MOVABLE}
         about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
@@ -149,7 +150,8 @@ class OptunaSweeper(Sweeper):
         from optuna.trial import TrialState
 
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
-        from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
+        from vaelab.sweeps.search import evaluate, readable
+        from vaelab.sweeps.study import check_comparable, is_pruned
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
         cells = self.all.cells(batch, [key_and_value(key)[0] for key in keys], [number for number, _ in trials])
@@ -183,7 +185,7 @@ class OptunaSweeper(Sweeper):
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""
         from vaelab.sweeps.cells import quoted
-        from vaelab.sweeps.search import storage
+        from vaelab.sweeps.study import storage
 
         if self.pruner is None:
             return []

@@ -10,10 +10,9 @@ from operator import itemgetter
 import numpy as np
 
 from vaelab.escapes import short
-from vaelab.sweeps.rows import Row
+from vaelab.sweeps.rows import PRUNED, Row
 from vaelab.sweeps.run_files import NLL
 from vaelab.sweeps.scores import is_lower_better
-from vaelab.sweeps.search import PRUNED
 from vaelab.sweeps.statistics import Interval, rank
 
 SEED = "seed"  # what repeats a configuration

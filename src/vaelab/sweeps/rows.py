@@ -14,6 +14,7 @@ from vaelab.sweeps.run_files import CANNOT_BE_READ, check_state, read_data, read
 from vaelab.sweeps.scores import ELBO, compared_by, score_of
 
 UNREADABLE = "unreadable"  # a row's state, beside those of a run
+PRUNED = "pruned"  # how the reason of such a run begins; `vaelab.training.PruneTrial` sets a trial's attribute so named
 MARKS = ("state.json", "metrics.json")  # a folder that holds one of these is a run
 WHERE = ("data.root", "data.path")  # where the data lie: shown only if it differs
 
