@@ -129,19 +129,14 @@ def run_cell(
     """
     if asked() is not None:
         return None
-    deadline = time.monotonic() + PATIENCE
-    while in_use(cell.folder):  # by the run of a sweep that was killed, which is ending
-        if time.monotonic() > deadline:
-            raise ValueError(f"{cell.folder} is in use by another process; wait for it")
-        time.sleep(POLL)
+    _wait_until_free(cell.folder)
     if any(cell.folder.glob("checkpoints/*.ckpt")):
-        moved = [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
-        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *moved, *changes]
+        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else [])]
+        arguments += [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
     else:
         _clear(cell.folder)
-        place = (f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN")
-        arguments = [*flags, *cell.overrides, *changes, *place]
-    code = run_python([*program, *arguments], asked, setting)
+        arguments = [*flags, *cell.overrides, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
+    code = run_python([*program, *arguments, *changes], asked, setting)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")
@@ -149,6 +144,15 @@ def run_cell(
         state = replace(state, state="failed", reason=_death(code))
     write_state(cell.folder, state)
     return state
+
+
+def _wait_until_free(folder: Path) -> None:
+    """Waits for the run of a sweep that was killed: it is about to end."""
+    deadline = time.monotonic() + PATIENCE
+    while in_use(folder):
+        if time.monotonic() > deadline:
+            raise ValueError(f"{folder} is in use by another process; wait for it")
+        time.sleep(POLL)
 
 
 def _clear(folder: Path) -> None:

@@ -30,7 +30,7 @@ import sys
 sys.path[:] = sys.argv[1:]
 from vaelab.platforms import take_idle_time_only
 take_idle_time_only()  # before the imports: beside two threads of matrix products they would cost a tenth
-from vaelab.figures.process import serve
+from vaelab.figures.drawing_process import serve
 serve()
 """
 
