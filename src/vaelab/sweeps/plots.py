@@ -13,7 +13,7 @@ from vaelab.escapes import for_terminal
 from vaelab.figures.comparison import LABEL, Line, Panel, RateDistortion, ScoreOver
 from vaelab.figures.picture import Picture, shortened
 from vaelab.sweeps.ranking import LARGEST, Configuration, Group, groups_of
-from vaelab.sweeps.rows import Row, finite
+from vaelab.sweeps.rows import Row, by_number, finite
 from vaelab.sweeps.scores import ELBO
 
 PANELS = 6  # at most; a sweep over data.seed has a table for each of its values
@@ -35,10 +35,11 @@ def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
 
     shown = tuple(_panel(group, across, place) for group in groups)
     legend = _label([key for key in keys if key != across])
+    named = f"beside a run: {for_terminal(across)}" if across in keys else ""
     beside = tuple((place(value), for_terminal(value)) for value in sorted(values))
     name = re.sub(r"[^\w-]", "_", across)[:60]  # a key may come from a file, and must not name another folder
     return {
-        "rate_distortion": RateDistortion(shown, f"{legend} (beside a run: {for_terminal(across)})".strip(), beside),
+        "rate_distortion": RateDistortion(shown, "; ".join(filter(None, (legend, named))), beside),
         f"elbo_over_{name}": ScoreOver(shown, for_terminal(across), ELBO, legend, names),
     }
 
@@ -49,9 +50,8 @@ def _panel(group: Group, across: str, place: Callable[[str], float]) -> Panel:
         others = tuple(value for key, value in each.values.items() if key != across)
         points = lines.setdefault(others, [])
         points += [(place(_value(each, across)), row) for row in each.runs.values()]
-    return Panel(
-        for_terminal(group.title), tuple(_line(_label(given), points) for given, points in sorted(lines.items()))
-    )
+    ordered = sorted(lines.items(), key=lambda item: list(map(by_number, item[0])))
+    return Panel(for_terminal(group.title), tuple(_line(_label(given), points) for given, points in ordered))
 
 
 def _label(texts: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,13 +128,13 @@ def _runs_in(folder: Path) -> Iterator[Path]:
         except OSError:
             yield here  # it may hold a run: its row says that it cannot be read
             continue
-        left += sorted(inside, key=_natural, reverse=True)
+        left += sorted(inside, key=lambda path: by_number(path.name), reverse=True)
 
 
-def _natural(path: Path) -> list[Any]:
-    """Numbers in names in the order of numbers."""
-    parts = path.name.replace("=", ",").split(",")
-    return [(0, number, "") if (number := finite(part)) is not None else (1, 0.0, part) for part in parts]
+def by_number(name: str) -> list[Any]:
+    """A key by which names are sorted like people do: m2 comes before m10."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", name)
+    return [(0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)]
 
 
 def finite(text: str) -> float | None:
