@@ -19,8 +19,9 @@ from vaelab.app.errors import one_sentence
 from vaelab.app.lock_folder import LockFolder
 from vaelab.app.multirun.cell import NO_CONFIG_FILES, passed_on
 from vaelab.app.multirun.installed import check_installed
-from vaelab.app.multirun.parallel import processors, side_by_side
+from vaelab.app.multirun.parallel import side_by_side
 from vaelab.app.multirun.search import OptunaSearch, distribution
+from vaelab.platforms import processors
 from vaelab.runs.folder import check_length
 from vaelab.runs.run_state import read_state
 

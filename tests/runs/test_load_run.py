@@ -176,7 +176,9 @@ def test_a_config_names_constructors_of_vaelab_alone(target, run_folder, tmp_pat
         vaelab.load_run(copy)
 
 
-@pytest.mark.parametrize("target", ["vaelab.figures.process.DrawingProcess", "vaelab.data.Sine", "vaelab.vae.VAE"])
+@pytest.mark.parametrize(
+    "target", ["vaelab.figures.drawing_process.DrawingProcess", "vaelab.data.Sine", "vaelab.vae.VAE"]
+)
 def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, tmp_path):
     copy = doctored(run_folder, tmp_path, lambda content: content["hyper_parameters"]["prior"].update(_target_=target))
     with pytest.raises(ValueError, match=f"prior in the run's config must not be {target}, so it is not called"):

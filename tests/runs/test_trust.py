@@ -137,10 +137,10 @@ def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch)
         (lambda c: c["optimizer"].update(_target_="os.system"), "names os.system, which is no class of vaelab"),
         (lambda c: c["callbacks"]["best"].update(_target_="subprocess.Popen"), "names subprocess.Popen"),
         (
-            lambda c: c["network"].update(_target_="vaelab.figures.process.subprocess.Popen"),
+            lambda c: c["network"].update(_target_="vaelab.figures.drawing_process.subprocess.Popen"),
             "cannot be imported|no class",
         ),
-        (lambda c: c["network"].update(_target_="vaelab.files.write_whole"), "which is no class of vaelab"),
+        (lambda c: c["network"].update(_target_="vaelab.whole_files.write_whole"), "which is no class of vaelab"),
         (
             lambda c: c["callbacks"]["best"].update(dirpath="/tmp/elsewhere"),
             "dirpath .* must be a folder inside the run",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vaelab.checks import SPLITS, check_seed
+from vaelab.platforms import END_SIGNALS
 from vaelab.standard_streams import complete_streams
 from vaelab.typed_command import COMMAND
 
@@ -124,9 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
     options = parser().parse_args(arguments)
     if arguments is None:  # these signals end it by an exception, so that unfinished files are removed
-        for number in ("SIGTERM", "SIGHUP"):
-            if found := getattr(signal, number, None):
-                signal.signal(found, lambda number, _: sys.exit(128 + number))
+        for number in END_SIGNALS:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
         logging.basicConfig(format="%(message)s")  # on stderr
         logging.getLogger("vaelab").setLevel(logging.INFO)
     try:
