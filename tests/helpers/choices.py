@@ -91,7 +91,7 @@ LIKELIHOODS = [
     FamilyRow("bernoulli", families.Bernoulli, lambda family, n: stats.bernoulli(special.expit(n))),
 ]
 
-FLOW = {"context": 4, "transforms": 2, "hidden": [6], "bins": 4}
+FLOW = {"context": 4, "transforms": 1, "hidden": [6], "bins": 4}
 POSTERIORS = [
     diagonal,
     full,
@@ -217,7 +217,10 @@ def build(
 
 
 def pairwise() -> list[Any]:
-    """Combinations in which each two of likelihood, posterior, prior and objective meet that fit together."""
+    """Combinations of a likelihood, a posterior, a prior and an objective.
+
+    Each two of posterior, prior and objective that fit together meet, and so do each likelihood and objective.
+    """
     lists = LIKELIHOODS, POSTERIORS, PRIORS, OBJECTIVES
     fitting = [row for row in itertools.product(*lists) if not row[3].closed_form or has_closed_form(*row[1:3])]
     left = {pair for row in fitting for pair in _pairs(row)}
@@ -230,7 +233,9 @@ def pairwise() -> list[Any]:
 
 
 def _pairs(row: Sequence[Any]) -> set[Any]:
-    return set(itertools.combinations([(place, each.name) for place, each in enumerate(row)], 2))
+    likelihood, posterior, prior, objective = row
+    meet = (likelihood, objective), (posterior, prior), (posterior, objective), (prior, objective)
+    return {(place, one.name, other.name) for place, (one, other) in enumerate(meet)}
 
 
 def named(rows: Sequence[Any]) -> dict[str, Any]:
