@@ -13,6 +13,7 @@ from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.families.family import Family, Support
 from vaelab.families.gaussian import DiagonalNormal
 from vaelab.precision import floating
+from vaelab.torch_private import checks_distributions
 
 COUPLING = 2  # passes of zuko's inverse: half of the dimensions, then the other half
 LARGEST = 2**27  # numbers in the largest table that zuko makes for a coupling
@@ -151,7 +152,7 @@ def zuko_flows() -> Any:
     Raises:
         ValueError: zuko is not installed.
     """
-    checks = Distribution._validate_args
+    checks = checks_distributions()
     try:
         import zuko.flows
     except ImportError as error:
