@@ -154,6 +154,19 @@ def test_gradients_are_laid_out_and_kept_apart_as_backward_leaves_them():
             assert torch.equal(value, parameter.grad)
 
 
+def test_a_part_that_looks_at_numbers_is_told_not_to_declare_itself_pure():
+    class Looks(nn.Linear):
+        pure = True
+
+        def forward(self, z):
+            return super().forward(z) if z.mean() > 0 else -super().forward(z)
+
+    whole, x = build(), batch()
+    vae = VAE(whole.encoder, Conditional(Looks(3, 12), DiagonalGaussian((3, 2))), whole.prior)
+    with pytest.raises(ValueError, match=r"must compute with tensors alone, but one looks at their numbers"):
+        TracedGradient(vae, ELBO(), (x, x))
+
+
 def test_frozen_parameters_have_no_gradient():
     vae, x = build(), batch()
     before = signature(vae, ELBO())
