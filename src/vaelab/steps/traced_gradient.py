@@ -81,8 +81,8 @@ class TracedGradient:
                 if "tracing tensor" not in str(error):
                     raise
                 raise ValueError(
-                    "a class with `pure = True` must compute with tensors alone, but one looks at their numbers (an if, "
-                    "item(), or a distribution that checks its arguments); leave `pure` out, or give validate_args=False"
+                    "a class with `pure = True` must compute with tensors alone, but one looks at their numbers (if, "
+                    "item(), a distribution that checks its arguments); leave `pure` out, or use validate_args=False"
                 ) from error
             if compiled:
                 self._compile(batch)
