@@ -108,35 +108,36 @@ class PriorRow:
     Attributes:
         name: shown in the tests.
         make: shape of x and shape of z -> the prior.
-        parts: the model -> the distributions, in torch's own words, of which the prior is an equal mixture.
+        parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution.
     """
 
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
-    parts: Callable[[VAE], list[Any]]
+    parts: Callable[[VAE], list[tuple[float, Any]]]
 
 
 PRIORS = [
     PriorRow(
         "standard",
         lambda x, z: priors.StandardNormal(z),
-        lambda vae: [stats.multivariate_normal(np.zeros(P), np.eye(P))],
+        lambda vae: [(1, stats.multivariate_normal(np.zeros(P), np.eye(P)))],
     ),
     PriorRow(
         "learned_diagonal",
         lambda x, z: priors.LearnedPrior(families.DiagonalGaussian(z, **SCALES)),
-        lambda vae: [diagonal.truth(vae.prior.family, vae.prior.numbers.detach().numpy())],
+        lambda vae: [(1, diagonal.truth(vae.prior.family, vae.prior.numbers.detach().numpy()))],
     ),
     PriorRow(
         "learned_full",
         lambda x, z: priors.LearnedPrior(families.FullGaussian(z, **SCALES)),
-        lambda vae: [full.truth(vae.prior.family, vae.prior.numbers.detach().numpy())],
+        lambda vae: [(1, full.truth(vae.prior.family, vae.prior.numbers.detach().numpy()))],
     ),
     PriorRow(
         "vamp",
         lambda x, z: priors.VampPrior(x, components=4),
         lambda vae: [
-            diagonal.truth(None, numbers) for numbers in vae.encoder.network(vae.prior.pseudo_inputs).detach().numpy()
+            (1 / 4, diagonal.truth(None, numbers))
+            for numbers in vae.encoder.network(vae.prior.pseudo_inputs).detach().numpy()
         ],
     ),
 ]
