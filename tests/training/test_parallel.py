@@ -114,7 +114,7 @@ def test_a_signal_that_comes_while_processes_agree_is_for_the_next_time(monkeypa
     assert agree(stopping.asked, [False], torch.device("cpu")) == (signal.SIGTERM, [False])
 
 
-def test_means_without_examples_are_added_up_where_the_others_are(monkeypatch):
+def test_means_without_examples_are_added_up_on_the_same_device(monkeypatch):
     seen = []
     monkeypatch.setattr(
         "vaelab.training.running_means.sum_over_processes", lambda numbers: seen.append(numbers) or torch.zeros(2)
@@ -226,7 +226,7 @@ def start(cwd, name, *arguments):
 
 
 def companions(folder):
-    """Who else trains in a folder."""
+    """The other processes that train in a folder."""
     named = f'hydra.run.dir="{folder}"'.encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -238,8 +238,8 @@ def companions(folder):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
-def test_a_run_that_is_killed_goes_on_with_the_same_numbers(tmp_path):
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the test looks for processes in /proc")
+def test_a_killed_run_resumes_with_the_same_numbers(tmp_path):
     undisturbed = run(tmp_path, "undisturbed", *LONG)
     process = start(tmp_path, "killed")
     assert len(companions("killed")) == 1
@@ -269,7 +269,7 @@ def test_a_signal_to_one_process_stops_all_of_them(tmp_path):
     assert said == f"stopped by SIGTERM; python train.py resume={tmp_path / 'run'} resumes it\n"
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the test looks for processes in /proc")
 def test_a_process_that_dies_ends_the_run(tmp_path):
     process = start(tmp_path, "run")
     for companion in companions("run"):
@@ -283,7 +283,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
     assert read_state(tmp_path / "run").state == "failed"
 
 
-def test_a_run_that_diverges_says_so_once(tmp_path):
+def test_a_run_that_diverges_prints_one_line(tmp_path):
     process = run_train(tmp_path, *ODD, "trainer=ddp", "optimizer=sgd", "optimizer.lr=1e15", "hydra.run.dir=run")
     assert process.returncode == 1
     assert len(process.stderr.splitlines()) == 1
@@ -291,7 +291,7 @@ def test_a_run_that_diverges_says_so_once(tmp_path):
     assert read_state(tmp_path / "run").state == "failed"
 
 
-def test_a_cell_of_a_sweep_may_be_one(tmp_path):
+def test_a_cell_of_a_sweep_may_use_several_processes(tmp_path):
     alone = tmp_path / "alone"
     train(compose_config(alone, *ODD, "latent_dim=1"))
     process = run_train(
@@ -323,7 +323,7 @@ def test_a_cell_of_a_sweep_may_be_one(tmp_path):
         (("trainer=ddp",), {"MASTER_PORT": "29777"}, "MASTER_PORT=29777 is in the environment"),
     ],
 )
-def test_what_does_not_fit_is_refused(typed, environment, answer, tmp_path, monkeypatch):
+def test_settings_that_cannot_work_are_refused(typed, environment, answer, tmp_path, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=answer):
