@@ -22,7 +22,7 @@ from train import resume, train
 from vaelab import precision
 from vaelab.app.cli import main
 from vaelab.checkpoint import read_checkpoint
-from vaelab.commands import latents
+from vaelab.commands.columns import column_names
 from vaelab.data import columns, files
 from vaelab.data.columns import listed, order_columns
 from vaelab.figures.picture import names_of
@@ -167,7 +167,7 @@ def test_tables_of_results_have_the_names(run, tmp_path):
 
 
 def test_pictures_show_the_names(run, tmp_path):
-    assert latents._names(vaelab.load_run(run)) == NAMES
+    assert column_names(vaelab.load_run(run), run / "rows.csv") == NAMES
     assert names_of(NAMES, 3) == ("age", "height", "weight $kg$")
     labels = PointDraws(np.ones((4, 3)), None, NAMES, "").draw().findobj(Text)
     assert any(label.get_text() == NAMES[2] and not label.get_parse_math() for label in labels)

@@ -8,7 +8,7 @@ import torch.utils.tensorboard  # noqa: F401
 from hydra.core.plugins import Plugins
 
 import vaelab.commands.evaluate
-import vaelab.commands.latents
+import vaelab.commands.traverse
 import vaelab.data
 import vaelab.runs.environment
 import vaelab.runs.load

@@ -19,6 +19,7 @@ FILE  .npz .csv .parquet, or .png for a picture"""
 SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
 COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
 LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
+CONDITION = "the class that the model is given, by its name or its number from 0"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,13 @@ def parser() -> Parser:
     compare.add_argument("run", metavar="DIR", type=Path, nargs="+", help="a run's folder, or that of a sweep")
     compare.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="for summary.csv, summary.md and plots")
 
+    for added, default in (
+        (encode, "needed for a file"),
+        (reconstruct, "needed for a file"),
+        (sample, "default: all classes in turn"),
+        (traverse, "default: the first class"),
+    ):
+        added.add_argument("--condition", metavar="CLASS", help=f"{CONDITION}, for a conditional model ({default})")
     for added in (encode, reconstruct, sample, traverse):
         added.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="where to write")
     for added in (evaluate, encode, reconstruct, sample, traverse):
@@ -128,7 +136,10 @@ def run_verb(options: argparse.Namespace) -> None:
         return
     import torch
 
-    from vaelab.commands import latents
+    from vaelab.commands.encode import encode
+    from vaelab.commands.reconstruct import reconstruct
+    from vaelab.commands.sample import sample
+    from vaelab.commands.traverse import traverse
     from vaelab.runs.load import load_run
     from vaelab.tables import check_table_path
 
@@ -140,13 +151,13 @@ def run_verb(options: argparse.Namespace) -> None:
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
     if options.verb == "encode":
-        written = latents.encode(run, options.data, output, options.samples, overrides)
+        written = encode(run, options.data, output, options.samples, overrides, options.condition)
     elif options.verb == "reconstruct":
-        written = latents.reconstruct(run, options.data, output, options.seed, overrides)
+        written = reconstruct(run, options.data, output, options.seed, overrides, options.condition)
     elif options.verb == "sample":
-        written = latents.sample(run, options.n, output, options.show, options.seed)
+        written = sample(run, options.n, output, options.show, options.seed, options.condition)
     else:
-        shown = latents.traverse(run, output, options.steps, options.span, options.latents)
+        shown = traverse(run, output, options.steps, options.span, options.latents, options.condition)
     _show(f"{output}  {shown if options.verb == 'traverse' else f'{written} rows'}", output)
 
 
@@ -169,7 +180,8 @@ def _show(text: str, *written: Path | None) -> None:
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from vaelab.commands.evaluate import evaluate_run, format_reports, write_report
+    from vaelab.commands.evaluate import evaluate_run, write_report
+    from vaelab.commands.report_text import format_reports
     from vaelab.runs.load import load_run
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]

@@ -17,6 +17,7 @@ from vaelab.objectives import LogWeights
 from vaelab.precision import full_precision
 from vaelab.vae import VAE
 
+SAMPLES = 5_000  # importance samples per example, as Burda et al. use
 MEMORY = 20 * 2**20  # bytes of one chunk of decoded draws; larger ones leave the processor's cache and are no faster
 
 
@@ -125,7 +126,7 @@ def log_marginal_likelihood(
     vae: VAE,
     x: Tensor,
     target: Tensor | None = None,
-    samples: int = 5000,
+    samples: int = SAMPLES,
     memory: int = MEMORY,
     condition: Tensor | None = None,
 ) -> Tensor:

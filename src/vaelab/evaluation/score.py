@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_whole
 from vaelab.evaluation.data_checks import check_data
-from vaelab.evaluation.importance import MEMORY, weigh
+from vaelab.evaluation.importance import MEMORY, SAMPLES, weigh
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, log_mean, pareto_k
 from vaelab.families import closed_form_kl
@@ -23,7 +23,7 @@ CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importan
 def score(
     vae: VAE,
     batches: Iterable[tuple[Tensor, ...]],
-    samples: int = 5000,
+    samples: int = SAMPLES,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Tensor]:
@@ -84,9 +84,7 @@ def _score_batch(
             terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[rows] = values
         progress(rows.stop - rows.start)
         done = rows.stop
-    if condition is not None:  # log p(t|c) of a linear model depends on c, which the formula does not know
-        return terms
-    exact = exact_log_marginal(vae, target)  # once per batch: its k³ would dwarf a row's draws
+    exact = exact_log_marginal(vae, target, condition)  # once per batch: its k³ would dwarf a row's draws
     return terms if exact is None else terms | {"exact_nll": -exact.cpu()}
 
 
