@@ -59,13 +59,13 @@ def estimates(report: Mapping[str, Any]) -> list[str]:
     """What is estimated in this report although others have a closed form for it, a sentence each."""
     found = []
     if report.get("kl_by") == "draws":
-        found.append("kl and elbo: KL(q ‖ p) has no closed form here, so it is estimated from the draws of log p̂.")
+        found.append("kl and elbo: KL(q ‖ p) has no closed form here, so it is estimated from the same draws as nll.")
     if (draws := report.get("moments_by", "closed form")) != "closed form":
-        found.append(f"active_units: the mean of q(z|x) has no closed form, so it is estimated from {draws}.")
+        found.append(f"active_units: the mean of q(z|x) has no closed form, so it is estimated from {draws} of each.")
     if report.get("kl_per_dimension_by") == "moments":
         found.append(
-            "kl_per_dimension: q or p is not Gaussian, so it is that of Gaussians with the same means and variances, "
-            "and need not add up to kl."
+            "kl_per_dimension, in evaluation.json: q or p is not Gaussian, so it is that of Gaussians with the same "
+            "means and variances, and need not add up to kl."
         )
     return found
 

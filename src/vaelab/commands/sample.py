@@ -53,7 +53,7 @@ def _draw(run: Run, n: int, file: Path, show: str | None, seed: int, condition: 
     if n > MOST:
         raise ValueError(f"-n must be at most {MOST} for a picture, but is {n}; draw fewer, or write a table")
     chosen, classes = find_class(run, condition), class_names(run)
-    given = chosen.given if chosen else "c in turn" if classes else ""
+    given = chosen.given if chosen else "c" if classes else ""
     in_turn = bool(classes) and not chosen
     views.prior_samples(
         run.vae,

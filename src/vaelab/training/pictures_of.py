@@ -72,12 +72,12 @@ def _image_samples(vae: VAE, examples: Examples) -> Picture:
     classes = len(examples.classes)
     in_turn = torch.eye(classes).repeat(-(-SAMPLES // classes), 1)[:SAMPLES].to(examples.condition)
     row_names = examples.classes[:SAMPLES]
-    return views.prior_samples(vae, SAMPLES, condition=in_turn, given="c in turn", row_names=row_names)
+    return views.prior_samples(vae, SAMPLES, condition=in_turn, given="c", row_names=row_names)
 
 
 def _point_samples(vae: VAE, examples: Examples) -> Picture:
     """Draws beside the data; a conditional model is given the conditions of the data."""
-    given = "" if examples.condition is None else "c of the data"
+    given = "" if examples.condition is None else "c"
     options: dict[str, Any] = {"condition": examples.condition, "given": given}
     return views.prior_samples(vae, len(examples.x), "sample", examples.target, examples.names, **options)
 

@@ -3,7 +3,7 @@
 Images are events of shape (rows, columns), (1, rows, columns) or (3, rows, columns); any other event is a vector of
 numbers, called points. To reconstruct means to decode the mean of q(z|x).
 
-A conditional model gets its condition c, and `given` is what the title calls it, such as `c = 3`.
+A conditional model gets its condition c, and `given` is what the title calls it: `c = 3`, or `c` if it varies.
 """
 
 from vaelab.evaluation.views.arrays import is_image

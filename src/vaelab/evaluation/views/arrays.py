@@ -44,5 +44,5 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 
 def t_given(given: str = "") -> str:
-    """What titles call the likelihood: `p(t|z)`, or `p(t|z, c = 3)` if the condition is given."""
+    """What titles call the likelihood: `p(t|z)`, or `p(t|z, c = 3)` given `c = 3`."""
     return f"p(t|z, {given})" if given else "p(t|z)"

@@ -46,7 +46,8 @@ def prior_samples(
     with seeded(device_of(vae), seed):
         p = vae.decode(vae.prior().sample((n,)), condition)
         t = p.mean if show == "mean" else p.sample()
-    title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}, z ~ p(z)"
+    title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}"
     if is_image(t.shape[1:]):
-        return ImageGrid(images(t), f"Prior samples: {title}", row_names)
+        return ImageGrid(images(t), f"Prior samples: {title}, z ~ p(z)", row_names)
+    title += "" if given else ", z ~ p(z)"  # a panel has no room for both
     return PointDraws(points(t), None if data is None else points(data.float()), names, title)

@@ -28,7 +28,7 @@ def manifold(
 
     Images lie at quantiles of the prior's marginals (Kingma & Welling 2014, arxiv.org/abs/1312.6114, figure 4), points
     on an even grid within three of its standard deviations. If the prior is not Gaussian, its quantiles are those of
-    10,000 draws.
+    10,000 draws, and the even grid spans as much probability as three standard deviations of a Gaussian do.
 
     Args:
         vae: the model.
@@ -49,7 +49,7 @@ def manifold(
         )
     check_room(vae, steps**2, condition)
     drawn_as_images = is_image(vae.decode(prior.mean, condition).event_shape)
-    values = _quantiles(prior, steps) if drawn_as_images else _even(prior, torch.linspace(-SPAN, SPAN, steps))
+    values = _quantiles(prior, (torch.arange(steps) + 0.5) / steps) if drawn_as_images else _even_grid(prior, steps)
     z1, z2 = values.unbind(-1)  # (steps,) each
     grid = torch.stack(torch.meshgrid(z1, z2, indexing="xy"), dim=-1)  # (steps, steps, 2), row r at z2[r]
     mean = vae.decode(grid, condition).mean  # (steps, steps, *t)
@@ -114,9 +114,16 @@ def _even(prior: Distribution, distances: Tensor) -> Tensor:
     return prior.mean + distances.to(prior.mean).unsqueeze(-1) * prior.stddev
 
 
-def _quantiles(prior: Distribution, steps: int) -> Tensor:
-    """Quantiles of each latent's marginal, `steps` of equal probability between them -> (steps, p)."""
-    probabilities = (torch.arange(steps) + 0.5) / steps
+def _even_grid(prior: Distribution, steps: int) -> Tensor:
+    """Evenly spaced values of each latent, (steps, p), between the quantiles that lie 3 σ from a Gaussian's mean."""
+    if is_gaussian(prior):
+        return _even(prior, torch.linspace(-SPAN, SPAN, steps))
+    low, high = _quantiles(prior, Normal(0.0, 1.0).cdf(torch.tensor([-SPAN, SPAN])))
+    return low + torch.linspace(0, 1, steps).to(low).unsqueeze(-1) * (high - low)
+
+
+def _quantiles(prior: Distribution, probabilities: Tensor) -> Tensor:
+    """The quantiles of each latent's marginal, probabilities (n,) -> (n, p)."""
     if is_gaussian(prior):
         return _even(prior, Normal(0.0, 1.0).icdf(probabilities))
     draws = _draws(prior)
