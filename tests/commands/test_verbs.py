@@ -175,8 +175,11 @@ def test_a_flow_at_its_start_gives_the_numbers_of_its_gaussian(tmp_path):
             own.copy_(other[: 2 * P])
             own[P:] *= 2
     one, other = (evaluate_run(loaded_run(tmp_path, vae, Rows(rows())), samples=2000) for vae in (flowing, gaussian))
-    for name in ("nll", "elbo", "log_likelihood", "kl", "iw_50", "mutual_information_low"):
+    for name in ("elbo", "log_likelihood", "kl", "iw_50"):
         assert abs(one[name] - other[name]) < 0.05, name
+    error = math.hypot(*(report["mutual_information_low_stderr"] for report in (one, other)))
+    assert abs(one["mutual_information_low"] - other["mutual_information_low"]) < 4 * error  # by one draw per example
+    assert one["exact_nll"] == pytest.approx(other["exact_nll"])
     assert_allclose(one["kl_per_dimension"], other["kl_per_dimension"], atol=0.03)
     assert one["active_units"] == other["active_units"]
     assert (one["kl_by"], other["kl_by"]) == ("draws", "closed form")
