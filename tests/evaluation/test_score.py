@@ -260,7 +260,7 @@ def test_samples_must_be_a_positive_whole_number(samples):
 
 
 def test_nothing_to_score_is_an_error():
-    with pytest.raises(ValueError, match="the data hold no example"):
+    with pytest.raises(ValueError, match="must hold at least one example to score"):
         score(bernoulli_vae(1)[0], [], 3)
 
 

@@ -18,7 +18,7 @@ DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, 
 FILE  .npz .csv .parquet, or .png for a picture"""
 SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
 COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
-LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
+LATENTS = "which, from 1 (default: the ten of most KL if the run has been evaluated, or else the first ten)"
 CONDITION = "the class that the model is given, by its name or its number from 0"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
@@ -44,7 +44,7 @@ def parser() -> Parser:
         return added
 
     evaluate = verb("evaluate", "how good is it: log p by importance sampling, bounds, use of the latents", "+")
-    evaluate.add_argument("--samples", type=int, default=5000, help="importance samples per example (default 5000)")
+    evaluate.add_argument("--samples", type=int, help="importance samples per example (default 5000)")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
     evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
 
@@ -52,7 +52,7 @@ def parser() -> Parser:
     encode.add_argument("data", metavar="DATA", help="what to encode")
     encode.add_argument("--samples", type=int, default=0, help="draws of z ~ q(z|x) per row, beside mean and std")
 
-    reconstruct = verb("reconstruct", "what comes back of these data: mean and a draw of p(t|z), z the mean of q(z|x)")
+    reconstruct = verb("reconstruct", "what comes back: mean and a draw of p(t|z), z the mean of q(z|x)")
     reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
 
     sample = verb("sample", "what has it learned to draw: t ~ p(t|z), z ~ p(z)")
@@ -64,9 +64,9 @@ def parser() -> Parser:
     )
 
     traverse = verb("traverse", "what does each latent do: p(t|z) along one latent at a time, or over both of two")
-    traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 where latent_dim is 2)")
+    traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 if latent_dim is 2)")
     traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
-    traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
+    traverse.add_argument("--span", type=float, help="how many standard deviations of p(z) (default 3)")
 
     compare = verbs.add_parser("compare", help=COMPARE, description=f"{COMPARE}.", formatter_class=_Plain)
     compare.set_defaults(verb="compare", seed=0)
@@ -157,7 +157,8 @@ def run_verb(options: argparse.Namespace) -> None:
     elif options.verb == "sample":
         written = sample(run, options.n, output, options.show, options.seed, options.condition)
     else:
-        shown = traverse(run, output, options.steps, options.span, options.latents, options.condition)
+        span = {} if options.span is None else {"span": options.span}
+        shown = traverse(run, output, options.steps, dimensions=options.latents, condition=options.condition, **span)
     _show(f"{output}  {shown if options.verb == 'traverse' else f'{written} rows'}", output)
 
 
@@ -185,11 +186,12 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from vaelab.runs.load import load_run
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]
-    memory = None if options.memory is None else options.memory * 2**20
+    amounts = {"samples": options.samples, "memory": options.memory and options.memory * 2**20, "seed": options.seed}
+    given = {name: amount for name, amount in amounts.items() if amount is not None}
     reports, written, problems = {}, [], []
     for path, run in zip(options.run, runs, strict=True):
         try:  # minutes of work: what is done is written at once, and no other run's trouble loses it
-            reports[str(path)] = evaluate_run(run, options.split, options.samples, memory, options.seed, overrides)
+            reports[str(path)] = evaluate_run(run, options.split, **given, overrides=overrides)
             written.append(write_report(run, reports[str(path)]))
         except (ValueError, OSError) as error:
             problems.append(error)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from vaelab.evaluation import SAMPLES, evaluate
+from vaelab.evaluation import MEMORY, SAMPLES, evaluate
 from vaelab.runs.folder import write_json
 from vaelab.runs.load import Run, checkpoint_in
 
@@ -18,7 +18,7 @@ def evaluate_run(
     run: Run,
     split: str = "test",
     samples: int = SAMPLES,
-    memory: int | None = None,
+    memory: int = MEMORY,
     seed: int = 0,
     overrides: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
@@ -34,10 +34,9 @@ def evaluate_run(
     """
     datamodule = run.ready_datamodule(overrides)
     batches = datamodule.batches(split)
-    options = {} if memory is None else {"memory": memory}
     torch.manual_seed(seed)
     with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
-        report = evaluate(run.vae, datamodule, split, samples, progress=bar.update, **options)
+        report = evaluate(run.vae, datamodule, split, samples, memory, bar.update)
     return report | {
         **datamodule.describe(),
         "checksum": datamodule.checksum(split),

@@ -1,4 +1,4 @@
-"""`vaelab reconstruct`: what comes back of these data?"""
+"""`vaelab reconstruct`: what comes back if the model encodes and decodes these data?"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

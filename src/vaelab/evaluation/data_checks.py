@@ -10,7 +10,7 @@ PIXELS = 1 << 25  # of a picture, or numbers of its points; drawing takes about 
 
 
 def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
-    """Checks data before anything is computed; the formulas themselves check nothing.
+    """Checks data before a model sees them; the formulas themselves check nothing.
 
     Args:
         vae: the model; its likelihood's `support` says which targets it scores.

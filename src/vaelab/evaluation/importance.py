@@ -100,7 +100,7 @@ def _join(parts: Iterable[LogWeights]) -> LogWeights:
 
 
 def _may_share(vae: VAE, device: torch.device) -> bool:
-    """Whether threads may decode side by side: on a CPU, outside autocast, where decoding draws and changes nothing."""
+    """Whether threads may decode side by side: on a CPU, outside autocast, if decoding draws and changes nothing."""
     pure = not any(module.training for module in vae.modules())
     return device.type == "cpu" and torch.get_num_threads() > 1 and pure and not torch.is_autocast_enabled("cpu")
 

@@ -164,7 +164,7 @@ def _stderr(values: Tensor) -> Tensor:
 def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
     """log q(z_i|x_j): z (m, p), q with batch_shape (n,) -> (m, n), nats in float64.
 
-    For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products in place of m·n·p terms.
+    For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products instead of m·n·p terms.
     """
     if not is_diagonal(q):
         return double(q.log_prob(z.unsqueeze(1)))

@@ -54,7 +54,7 @@ def evaluate(
 
     Beside the means of what `vaelab.evaluation.score` computes:
 
-    bits_per_dim            where the data are discrete
+    bits_per_dim            if the data are discrete
     precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
     regret                  nll − entropy, if the entropy of the data's generator is known
     regret_paired           mean of log p*(t) − log p̂(t) with p* the generator: the same expectation, another error

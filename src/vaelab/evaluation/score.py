@@ -1,4 +1,4 @@
-"""Every number about a trained VAE, example by example, before anything is averaged."""
+"""The numbers of a trained VAE for each example, before they are averaged."""
 
 from collections.abc import Callable, Iterable
 
@@ -27,9 +27,9 @@ def score(
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Tensor]:
-    """Scores every example; -> named per-example terms, each (n,), float64, in nats if they are log-densities.
+    """The numbers of every example: named terms, each (n,), float64, in nats if they are log-densities.
 
-    The model computes in its own precision, and in float32 if that is a lower one.
+    The model computes in its own precision, or in float32 if that is lower.
 
     nll             −log p̂(t) with `samples` draws
     elbo            log_likelihood − kl
@@ -49,31 +49,22 @@ def score(
 
     Raises:
         TypeError: x or the target is no tensor of real numbers.
-        ValueError: `samples` is not a whole number of at least 1, there is no example, or `check_data` refuses the
-            data.
+        ValueError: `samples` is no whole number of at least 1, there is no example, or the data do not fit.
     """
     check_whole("samples", samples, 1)
-    device = device_of(vae)
-    scored = []
     with full_precision(vae) as vae:
-        for batch in batches:
-            check_data(vae, *batch[:2])
-            x, target, *condition = (tensor.to(device) for tensor in batch)
-            scored.append(_score_batch(vae, x, target, next(iter(condition), None), samples, memory, progress))
+        scored = [_score_batch(vae, batch, samples, memory, progress) for batch in batches]
     if not scored:
-        raise ValueError("there is nothing to score, because the data hold no example; give at least one")
+        raise ValueError("the data must hold at least one example to score, but hold none")
     return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
 
 
 def _score_batch(
-    vae: VAE,
-    x: Tensor,
-    target: Tensor,
-    condition: Tensor | None,
-    samples: int,
-    memory: int,
-    progress: Callable[[int], object],
+    vae: VAE, batch: tuple[Tensor, ...], samples: int, memory: int, progress: Callable[[int], object]
 ) -> dict[str, Tensor]:
+    check_data(vae, *batch[:2])
+    x, target, *rest = (tensor.to(device_of(vae)) for tensor in batch)
+    condition = rest[0] if rest else None
     terms: dict[str, Tensor] = {}
     done = 0
     for weights in weigh(vae, x, target, samples, memory, condition):

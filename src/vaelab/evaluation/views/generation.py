@@ -1,4 +1,4 @@
-"""Pictures of what the model generates."""
+"""Pictures of samples from the model."""
 
 import torch
 from torch import Tensor

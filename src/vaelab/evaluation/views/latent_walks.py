@@ -1,4 +1,4 @@
-"""Pictures of the decoder along paths through the latent space, and where the prior lies."""
+"""Pictures of what the decoder makes of values of z that cover the prior."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from vaelab.vae import VAE
 TRAVERSED = 10  # latents that a picture shows unless they are named
 STEPS, MANIFOLD_STEPS = 11, 20  # values of a latent: one at a time, or of both of two
 SPAN = 3.0  # standard deviations of the prior to either side
-DRAWS = 10_000  # of a prior that is not Gaussian, to find where it lies
+DRAWS = 10_000  # of a prior that is not Gaussian; they show which z it covers
 
 
 @torch.no_grad()
@@ -70,35 +70,28 @@ def traversals(
     condition: Tensor | None = None,
     given: str = "",
 ) -> Picture:
-    """The mean of p(t|z) as one latent at a time moves away from the prior's mean.
+    """The mean of p(t|z) as one latent at a time moves past the prior's mean.
 
     Args:
         vae: the model.
         steps: values per latent.
         span: how far it moves to either side, in standard deviations of the prior.
-        origin: (p,), where the other latents stay. Unless given, it is the prior's mean, or the likeliest of 10,000
-            draws if the prior is not Gaussian: the mean of a mixture may lie where there is no z.
+        origin: (p,), of the other latents; None is the prior's mean, or the likeliest of 10,000 draws if the prior is
+            not Gaussian, because the mean of a mixture may be very unlikely.
         names: of the target's dimensions, if it is no image.
-        dimensions: the latents that move, from 0; None means the first ten.
+        dimensions: the latents that move, from 0; the first ten unless given.
         condition: (c,), for a conditional model.
         given: what the title calls the condition.
 
     Raises:
-        ValueError: `steps` or `span` makes no sense, or there is no such latent, or the picture is too large.
+        ValueError: `steps` or `span` makes no sense, there is no such latent, or the picture is too large.
     """
     check_whole("steps", steps, 2)
     check_number("span", span, 0, above=True)
-    prior = vae.prior()
-    latent_dim = prior.event_shape.numel()
-    chosen = list(range(min(latent_dim, TRAVERSED)) if dimensions is None else dimensions)
-    if not chosen or not all(0 <= index < latent_dim for index in chosen):
-        raise ValueError(f"dimensions must be latents from 0 to {latent_dim - 1}, at least one, but is {chosen}")
+    chosen = _chosen(dimensions, (prior := vae.prior()).event_shape.numel())
     check_room(vae, len(chosen) * steps, condition)
     distances = torch.linspace(-span, span, steps)
-    values = _even(prior, distances)  # (steps, p)
-    z = (_centre(prior) if origin is None else origin).expand(len(chosen), steps, latent_dim).clone()
-    for row, index in enumerate(chosen):
-        z[row, :, index] = values[:, index]
+    z = _paths(prior, distances, _centre(prior) if origin is None else origin, chosen)
     p = vae.decode(z, condition)  # batch_shape (dimensions, steps)
     others = "" if origin is not None or is_gaussian(prior) else ", the others at the likeliest z"
     shown = array(distances), np.array(chosen)
@@ -107,6 +100,23 @@ def traversals(
         return ImageTraversals(images(p.mean.flatten(0, 1), len(chosen)), *shown, title)
     title = f"One latent moved{others}{given and f', {given}'}"
     return PointTraversals(array(p.mean.flatten(2)), array(p.stddev.flatten(2)), *shown, names, title)
+
+
+def _chosen(dimensions: Sequence[int] | None, latent_dim: int) -> list[int]:
+    """The latents that a picture shows, from 0: those that are named, or else the first ten."""
+    chosen = list(range(min(latent_dim, TRAVERSED)) if dimensions is None else dimensions)
+    if not chosen or not all(0 <= index < latent_dim for index in chosen):
+        raise ValueError(f"dimensions must be latents from 0 to {latent_dim - 1}, at least one, but is {chosen}")
+    return chosen
+
+
+def _paths(prior: Distribution, distances: Tensor, start: Tensor, chosen: Sequence[int]) -> Tensor:
+    """z = start (p,), but in row r latent `chosen[r]` lies at the distances (n,) from its mean -> (rows, n, p)."""
+    values = _even(prior, distances)  # (n, p)
+    z = start.expand(len(chosen), *values.shape).clone()
+    for row, index in enumerate(chosen):
+        z[row, :, index] = values[:, index]
+    return z
 
 
 def _even(prior: Distribution, distances: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures of what the encoder does. They take q(z|x) itself: for a flow, its mean is worth computing once."""
+"""Pictures of q(z|x). They take the distribution itself, because the mean of a flow is worth computing only once."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Pictures of what comes back of data that the model encodes and decodes."""
+"""Pictures of data that the model encoded and decoded."""
 
 import torch
 from torch import Tensor
