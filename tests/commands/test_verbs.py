@@ -54,7 +54,7 @@ def flow_run(folder):
 
 
 def conditional_run(folder, **options):
-    return loaded_run(folder, build(condition_size=CLASSES, **options), Rows(rows(), None, given(), NAMES))
+    return loaded_run(folder, build(condition_size=CLASSES, **options), Rows(rows(), given(), NAMES))
 
 
 RUNS = {
@@ -78,7 +78,7 @@ def conditional(tmp_path):
 
 
 def own_condition(run):
-    return () if run.data.given is None else (run.data.given,)
+    return (run.data.conditions["test"],) if run.data.conditions else ()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_sample_decodes_draws_of_the_prior(run, tmp_path):
     n = 2 * N + 1
     assert sample(run, n, tmp_path / "s.npz") == n
     table = np.load(tmp_path / "s.npz")
-    c = (given(n),) if run.data.given is not None else ()
+    c = (given(n),) if run.data.conditions else ()
     assert_allclose(table["mean"], run.vae.decode(torch.from_numpy(table["z"]), *c).mean, rtol=1e-4, atol=1e-5)
     prior = run.vae.prior()
     spread = 4 * prior.stddev / math.sqrt(n)
@@ -235,7 +235,7 @@ def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
     weight, bias = (value.double().numpy() for value in run.vae.decoder.network.parameters())
     w, v = weight[:, :P], weight[:, P:]
     covariance = w @ w.T + (0.01**2 + 1.0) * np.eye(K)
-    means = run.data.given.double().numpy() @ v.T + bias
+    means = given().double().numpy() @ v.T + bias
     pairs = zip(run.data.test.double().numpy(), means, strict=True)
     truth = -np.mean([stats.multivariate_normal.logpdf(t, mean, covariance) for t, mean in pairs])
     assert found["exact_nll"] == pytest.approx(truth, rel=1e-6)
@@ -277,7 +277,7 @@ def test_other_chunks_give_the_same_classes(conditional, tmp_path, monkeypatch):
 @torch.no_grad()
 def test_a_picture_of_samples_has_a_row_for_each_class(tmp_path, drawn):
     vae = build(likelihood=Bernoulli, shape=(4, 6), condition_size=CLASSES)
-    data = Rows(torch.rand(N, 4, 6).round(), None, given(), NAMES)
+    data = Rows(torch.rand(N, 4, 6).round(), given(), NAMES)
     run = loaded_run(tmp_path, vae, data)
     assert sample(run, 8, tmp_path / "s.png", seed=3) == 8
     assert sample(run, 8, tmp_path / "s.png", seed=3, condition="dog") == 8

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 
 
 def column_names(run: Run, file: Path) -> tuple[str, ...] | None:

@@ -8,10 +8,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from vaelab.escapes import for_terminal, short
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 from vaelab.vae import VAE
 
-LISTED = 20  # classes that a message names
 LONGEST = 20  # letters of a class's name in a title
 
 
@@ -38,13 +37,12 @@ def class_names(run: Run) -> tuple[str, ...]:
     Raises:
         ValueError: its condition is not a vector.
     """
-    shape = getattr(run, "condition_shape", None) or run.config.get("condition_shape")
-    if not shape:
+    shape = run.condition_shape
+    if shape is None:
         return ()
     if len(shape) != 1:
-        raise ValueError(f"a condition must be a vector with a number for each class, but has the shape {tuple(shape)}")
-    names = getattr(run, "condition_names", None) or run.config.get("condition_names")
-    return tuple(names or map(str, range(shape[0])))
+        raise ValueError(f"a condition must be a vector with a number for each class, but has the shape {shape}")
+    return run.condition_names or tuple(map(str, range(shape[0])))
 
 
 def find_class(run: Run, text: str | None) -> OneClass | None:
@@ -62,6 +60,8 @@ def find_class(run: Run, text: str | None) -> OneClass | None:
         return _class(run, names, names.index(text))
     if text.isdecimal() and int(text) < len(names):
         return _class(run, names, int(text))
+    from vaelab.data.wording import listed
+
     raise ValueError(f"--condition must be one of {listed(names)}, or a number below {len(names)}, but is {text}")
 
 
@@ -79,12 +79,6 @@ def classes_in_turn(vae: VAE, classes: int, first: int, n: int) -> Tensor:
     """The classes of rows `first` to `first` + n, each class in turn -> (n, classes), one-hot."""
     numbers = torch.arange(first, first + n) % classes
     return one_hot(numbers, classes).to(next(vae.parameters()))
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a sentence, the first of many."""
-    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + rest
 
 
 def _class(run: Run, names: Sequence[str], index: int) -> OneClass:

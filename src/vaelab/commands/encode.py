@@ -10,7 +10,7 @@ import torch
 from vaelab.checks import check_whole
 from vaelab.commands.columns import arrays
 from vaelab.commands.rows import read
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
 

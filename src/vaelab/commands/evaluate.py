@@ -8,8 +8,9 @@ import torch
 from tqdm import tqdm
 
 from vaelab.evaluation import MEMORY, SAMPLES, evaluate
+from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
-from vaelab.runs.load import Run, checkpoint_in
+from vaelab.runs.run import Run
 
 PLACES = ("root", "path")  # the place of the data does not affect the numbers
 

@@ -10,7 +10,7 @@ import torch
 from vaelab.commands.columns import arrays, column_names, likelihood_columns
 from vaelab.commands.rows import ROWS, read
 from vaelab.evaluation import views
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
 SHOWN = 10  # images in a picture

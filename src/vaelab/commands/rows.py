@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import SPLITS
-from vaelab.commands.conditions import class_names, find_class, listed
+from vaelab.commands.conditions import class_names, find_class
 from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 
 if TYPE_CHECKING:
     from vaelab.data import DataModule, Reading
@@ -68,6 +68,7 @@ def _split_rows(run: Run, split: str, overrides: Mapping[str, Any], condition: s
 def _file_rows(run: Run, data: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
     from vaelab.data import open_rows
     from vaelab.data.columns import order_columns
+    from vaelab.data.wording import listed
 
     chosen = find_class(run, condition)
     if chosen is None and (names := class_names(run)):

@@ -12,7 +12,7 @@ from vaelab.commands.columns import arrays, column_names, likelihood_columns
 from vaelab.commands.conditions import class_names, classes_in_turn, find_class
 from vaelab.commands.rows import rows_at_once
 from vaelab.evaluation import views
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
 MOST = 10_000  # samples in a picture

@@ -8,7 +8,7 @@ from typing import Any
 from vaelab.commands.conditions import find_or_first
 from vaelab.evaluation import views
 from vaelab.files import read_json
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 
 MOST_STEPS = 200  # values of a latent in a picture
 

@@ -183,7 +183,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-MUST_AGREE = ("measure", "per", "data", "split", "condition", "binarisation", "dequantisation", "checksum")
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
 ABSENT = {"condition": "none"}  # what a report means that lacks a key
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 

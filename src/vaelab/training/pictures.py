@@ -12,11 +12,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vaelab.checks import check_number, check_whole
 from vaelab.figures import DrawingProcess, spare
-from vaelab.files import write_whole
 from vaelab.training.examples_shown import Examples, gather
 from vaelab.training.pictures_of import is_finite, pictures_of, posterior
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
+from vaelab.whole_files import write_whole
 
 WAITING = 20  # pictures that may still be to draw when the next snapshot is due
 PROCESSES = 2  # so that the end of a run waits half as long
