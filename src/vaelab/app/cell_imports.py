@@ -9,7 +9,7 @@ with preloading():
 
     import vaelab.app.fit
     import vaelab.commands.evaluate
-    import vaelab.commands.latents
+    import vaelab.commands.traverse
     import vaelab.data
     import vaelab.runs.environment
     import vaelab.runs.load

@@ -21,7 +21,8 @@ DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, 
 FILE  .npz .csv .parquet, or .png for a picture"""
 SEED = "of every draw but those of pixels, which data.seed of the run decides (default 0)"
 COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
-LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
+LATENTS = "which, from 1 (default: the ten of most KL if the run has been evaluated, or else the first ten)"
+CONDITION = "the class that the model is given, by its name or its number from 0"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
 TRAIN = "train a VAE or a sweep of them, or resume a run"
@@ -50,7 +51,7 @@ def parser() -> Parser:
         return added
 
     evaluate = verb("evaluate", "how good is it: log p by importance sampling, bounds, use of the latents", "+")
-    evaluate.add_argument("--samples", type=int, default=5000, help="importance samples per example (default 5000)")
+    evaluate.add_argument("--samples", type=int, help="importance samples per example (default 5000)")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
     evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
 
@@ -58,7 +59,7 @@ def parser() -> Parser:
     encode.add_argument("data", metavar="DATA", help="what to encode")
     encode.add_argument("--samples", type=int, default=0, help="draws of z ~ q(z|x) per row, beside mean and std")
 
-    reconstruct = verb("reconstruct", "what comes back of these data: mean and a draw of p(t|z), z the mean of q(z|x)")
+    reconstruct = verb("reconstruct", "what comes back: mean and a draw of p(t|z), z the mean of q(z|x)")
     reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
 
     sample = verb("sample", "what has it learned to draw: t ~ p(t|z), z ~ p(z)")
@@ -70,15 +71,22 @@ def parser() -> Parser:
     )
 
     traverse = verb("traverse", "what does each latent do: p(t|z) along one latent at a time, or over both of two")
-    traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 where latent_dim is 2)")
+    traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 if latent_dim is 2)")
     traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
-    traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
+    traverse.add_argument("--span", type=float, help="how many standard deviations of p(z) (default 3)")
 
     compare = verbs.add_parser("compare", help=COMPARE, description=f"{COMPARE}.", formatter_class=_Plain)
     compare.set_defaults(verb="compare", seed=0)
     compare.add_argument("run", metavar="DIR", type=Path, nargs="+", help="a run's folder, or that of a sweep")
     compare.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="for summary.csv, summary.md and plots")
 
+    for added, default in (
+        (encode, "needed for a file"),
+        (reconstruct, "needed for a file"),
+        (sample, "default: all classes in turn"),
+        (traverse, "default: the first class"),
+    ):
+        added.add_argument("--condition", metavar="CLASS", help=f"{CONDITION}, for a conditional model ({default})")
     for added in (encode, reconstruct, sample, traverse):
         added.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="where to write")
     for added in (evaluate, encode, reconstruct, sample, traverse):
@@ -158,7 +166,10 @@ def run_verb(options: argparse.Namespace) -> None:
         return
     import torch
 
-    from vaelab.commands import latents
+    from vaelab.commands.encode import encode
+    from vaelab.commands.reconstruct import reconstruct
+    from vaelab.commands.sample import sample
+    from vaelab.commands.traverse import traverse
     from vaelab.runs.load import load_run
     from vaelab.tables import check_table_path
 
@@ -170,13 +181,14 @@ def run_verb(options: argparse.Namespace) -> None:
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
     if options.verb == "encode":
-        written = latents.encode(run, options.data, output, options.samples, overrides)
+        written = encode(run, options.data, output, options.samples, overrides, options.condition)
     elif options.verb == "reconstruct":
-        written = latents.reconstruct(run, options.data, output, options.seed, overrides)
+        written = reconstruct(run, options.data, output, options.seed, overrides, options.condition)
     elif options.verb == "sample":
-        written = latents.sample(run, options.n, output, options.show, options.seed)
+        written = sample(run, options.n, output, options.show, options.seed, options.condition)
     else:
-        shown = latents.traverse(run, output, options.steps, options.span, options.latents)
+        span = {} if options.span is None else {"span": options.span}
+        shown = traverse(run, output, options.steps, dimensions=options.latents, condition=options.condition, **span)
     _show(f"{output}  {shown if options.verb == 'traverse' else f'{written} rows'}", output)
 
 
@@ -199,15 +211,17 @@ def _show(text: str, *written: Path | None) -> None:
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from vaelab.commands.evaluate import evaluate_run, format_reports, write_report
+    from vaelab.commands.evaluate import evaluate_run, write_report
+    from vaelab.commands.report_text import format_reports
     from vaelab.runs.load import load_run
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]
-    memory = None if options.memory is None else options.memory * 2**20
+    amounts = {"samples": options.samples, "memory": options.memory and options.memory * 2**20, "seed": options.seed}
+    given = {name: amount for name, amount in amounts.items() if amount is not None}
     reports, written, problems = {}, [], []
     for path, run in zip(options.run, runs, strict=True):
         try:  # minutes of work: what is done is written at once, and no other run's trouble loses it
-            reports[str(path)] = evaluate_run(run, options.split, options.samples, memory, options.seed, overrides)
+            reports[str(path)] = evaluate_run(run, options.split, **given, overrides=overrides)
             written.append(write_report(run, reports[str(path)]))
         except (ValueError, OSError) as error:
             problems.append(error)
