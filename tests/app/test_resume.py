@@ -280,7 +280,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(damage, referen
     if damage != "gone":
         last.write_bytes(damaged[damage])
     go_on(tmp_path)
-    assert "going on from" in caplog.text
+    assert "resuming from" in caplog.text
     assert str(last) in caplog.text
     assert differences(references("as it is"), remains(tmp_path)) == []
 
