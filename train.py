@@ -301,20 +301,20 @@ def run(
     from vaelab.signals import stopping
     from vaelab.training import (
         CheckpointIO,
-        companions,
+        cut_event_files,
+        ddp_processes,
+        explain_write_errors,
         fit,
-        keep_memory,
+        keep_freed_memory,
         quiet_lightning,
-        rewind,
         score_best,
         worthwhile_threads,
-        written_or_said,
     )
 
     gc.enable()
     gc.freeze()  # thousands of modules are imported, and stay
     quiet_lightning()
-    keep_memory()
+    keep_freed_memory()
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
         os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed once more where several processes start
@@ -363,14 +363,14 @@ def run(
         if content is not None and not content["global_step"]:
             checkpoint = None  # nothing was trained yet: to start from the same seed gives the same run
         if content is not None and not rank():
-            rewind(folder, content["position"]["curves"] if checkpoint else {})
+            cut_event_files(folder, content["position"]["curves"] if checkpoint else {})
             for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # of fewer epochs
                 old.unlink(missing_ok=True)
         if not TRACEBACK:
             os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
         if trainer.world_size > 1 and not rank():
             os.environ[STARTED_BY] = str(os.getpid())
-        with companions(trainer), written_or_said():
+        with ddp_processes(trainer), explain_write_errors():
             fit(trainer, module, data, checkpoint)
             stopping.stop()
             metrics, notes = score_best(trainer, module, data)
@@ -398,13 +398,13 @@ def conclude(folder: Path, trained: Trained) -> float:
     from vaelab.errors import one_sentence
     from vaelab.objectives import Terms
     from vaelab.runs.folder import format_summary
-    from vaelab.training import written_or_said
+    from vaelab.training import explain_write_errors
 
     config, metrics, notes, trainer = trained
     with suppress(KeyboardInterrupt):  # the run is done, so there is nothing to stop
         try:
             if metrics:
-                with written_or_said():
+                with explain_write_errors():
                     summarise(config, metrics, trainer)
         except Exception as error:
             log.warning("TensorBoard's hyper-parameters tab lacks this run (%s)", one_sentence(error))
@@ -470,7 +470,7 @@ def tell(sentence: str) -> None:
 def is_known_to_the_first(error: Exception) -> bool:
     """Whether the first process of this run ends too, and by itself."""
     from vaelab.signals import stopping
-    from vaelab.training.diverged import Diverged
+    from vaelab.training.non_finite import Diverged
 
     if isinstance(error, Diverged) or stopping.asked is not None:
         return True

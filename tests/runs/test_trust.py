@@ -27,7 +27,7 @@ from vaelab.runs.memory_needed import check_sizes, memory
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.runs.schema import is_inside, kinds_of
 from vaelab.runs.trust import check_config, with_own_study
-from vaelab.training import CheckpointIO, checkpoints
+from vaelab.training import CheckpointIO, checkpoint_io
 
 CONF = ROOT / "conf"
 RUN = (
@@ -118,9 +118,9 @@ def test_a_hostile_run_is_refused_and_touches_nothing_outside(name, place):
 def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch):
     HOSTILE[name](place / "run", place / "outside")
     before, names = contents(place / "outside"), []
-    read = checkpoints.read_checkpoint
+    read = checkpoint_io.read_checkpoint
     monkeypatch.setattr(
-        checkpoints, "read_checkpoint", lambda path, *more: names.append(path.name) or read(path, *more)
+        checkpoint_io, "read_checkpoint", lambda path, *more: names.append(path.name) or read(path, *more)
     )
     resume({"resume": str(place / "run"), "trainer.max_epochs": "3"})
     assert names == ["best.ckpt"]  # last.ckpt was read once, when it was checked

@@ -7,9 +7,9 @@ import pytest
 
 SCRIPT = """
 import resource, sys, torch
-from vaelab.training import keep_memory
+from vaelab.training import keep_freed_memory
 if sys.argv[1] == "kept":
-    keep_memory()
+    keep_freed_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):

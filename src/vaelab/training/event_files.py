@@ -1,4 +1,4 @@
-"""TensorBoard's event files: how long they are, how they are cut back, and what happens if the disk is full."""
+"""TensorBoard's event files: their lengths, how they are cut back, and an error if the disk is full."""
 
 import os
 import threading
@@ -14,14 +14,13 @@ FILES = "events.out.tfevents.*"
 
 
 @contextmanager
-def written_or_said() -> Iterator[None]:
-    """Ends in one sentence if an event file cannot be written.
+def explain_write_errors() -> Iterator[None]:
+    """Turns an error of TensorBoard's writing thread into one sentence.
 
-    TensorBoard writes in a thread. If that fails, the thread would print a traceback, which is left out here, and
-    the next point raises the thread's error.
+    Without it, the thread prints a traceback, and the next point of a curve raises the thread's error.
 
     Raises:
-        OSError: inside, an event file could not be written.
+        OSError: an event file could not be written.
     """
     failed: list[BaseException | None] = []
     print_traceback = threading.excepthook
@@ -45,27 +44,27 @@ def written_or_said() -> Iterator[None]:
         threading.excepthook = print_traceback
 
 
-def flush(trainer: Trainer) -> None:
-    """Puts every point so far into its file."""
+def flush_event_files(trainer: Trainer) -> None:
+    """Writes every point so far to its file."""
     if trainer.is_global_zero:
         for writer in writers(trainer):
             writer.flush()
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each event file in a run's folder, by its path there."""
+def event_file_sizes(folder: Path) -> dict[str, int]:
+    """The bytes of each event file in a run's folder, by its path inside the folder."""
     return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob(FILES)}
 
 
-def rewind(folder: Path, known: dict[str, int]) -> None:
-    """Cuts the event files of a run that is not running back to what was known of them.
+def cut_event_files(folder: Path, sizes: dict[str, int]) -> None:
+    """Cuts event files back to the sizes that a checkpoint recorded, and removes files that it did not know.
 
-    What came after will come again: each step is in the curves once.
+    The resumed run writes the later points again, so the curves hold each step once. The run must not be running.
     """
     for path in folder.rglob(FILES):
         if path.is_symlink() or not path.is_file():
-            continue  # no run makes such a one
-        if (size := known.get(str(path.relative_to(folder)))) is None:
+            continue  # no run creates these
+        if (size := sizes.get(str(path.relative_to(folder)))) is None:
             path.unlink()
         elif path.stat().st_size > size:
             os.truncate(path, size)

@@ -1,4 +1,4 @@
-"""Steps taken in rows are those that Lightning takes one by one: weights, counters, curves, callbacks."""
+"""Steps in the tight loop equal those that Lightning takes one by one: weights, counters, curves, callbacks."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
+from helpers.labelled_rows import LabelledRows, conditional_model, flow_model
 from helpers.remains import plain
 from vaelab import VAE
 from vaelab.data import Sine
@@ -16,26 +17,27 @@ from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
 from vaelab.steps import stepper
-from vaelab.training import LastCheckpoint, VAEModule
-from vaelab.training import loop as loop_module
+from vaelab.training import LastCheckpoint, VAEModule, epoch_loop
 
 STEPS = 37  # in an epoch: 366 examples in batches of 10, and the last one of 6
 SIZES = {"train_size": 366, "val_size": 23, "test_size": 5}
 
 
 class Module(VAEModule):
-    """Counts how its steps were taken, and the calls of what a subclass overrides."""
+    """Counts its steps in the tight loop, those by a traced gradient, and the calls of what a subclass overrides."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.rows = self.replayed = self.calls = 0
+        self.tight = self.traced = self.calls = 0
 
-    def _step(self, *arguments):
-        self.rows += 1
-        before = self.eager_steps.total()
-        loss = super()._step(*arguments)
-        self.replayed += self.eager_steps.total() == before
-        return loss
+    def take_steps(self, batches):
+        before = self.stepper.eager_steps.total() if self.stepper else 0
+        for _ in super().take_steps(batches):
+            self.tight += 1
+            eager = self.stepper.eager_steps.total()
+            self.traced += eager == before
+            before = eager
+            yield
 
 
 class PerStep(Module):
@@ -66,7 +68,7 @@ def build(kind=Module, optimizer=ADAM, **options):
     return kind(vae, ELBO(), optimizer, **options)
 
 
-def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
+def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, data=None, **options):
     """-> the fitted trainer; `ordinary` leaves every minibatch to Lightning."""
     options = {"max_epochs": 2, "log_every_n_steps": 10, **options}
     logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)
@@ -83,8 +85,8 @@ def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, **options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stepper, "TRACE_AFTER", 5)
         if ordinary:
-            patch.setattr(loop_module, "_is_tight_loop_enough", lambda trainer: False)
-        trainer.fit(module, Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)
+            patch.setattr(epoch_loop, "allows_tight_loop", lambda trainer: False)
+        trainer.fit(module, data or Sine(surface=True, batch_size=10, **SIZES), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -145,20 +147,20 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_rows_leave_what_single_steps_leave(case, tmp_path):
+def test_the_tight_loop_leaves_what_single_steps_leave(case, tmp_path):
     options = dict(CASES[case])
     made, callbacks = options.pop("module", {}), options.pop("callbacks", list)
-    outcomes, rows = [], []
+    outcomes, steps = [], []
     for ordinary in (True, False):
         folder = tmp_path / str(ordinary)
         checkpoints = ModelCheckpoint(folder, "{step}", every_n_train_steps=9, save_top_k=-1)
         module = build(**made)
         outcomes.append(outcome(fit(folder, module, ordinary, [*callbacks(), checkpoints], **options), folder))
-        rows.append((module.rows, module.replayed))
-    assert rows[0] == (0, 0)
+        steps.append((module.tight, module.traced))
+    assert steps[0] == (0, 0)
     if case not in ("accumulated", "logged at every step", "overfitted", "LBFGS"):
-        assert rows[1][0] > 0.6 * outcomes[1]["global_step"]
-        assert rows[1][1] > 0
+        assert steps[1][0] > 0.6 * outcomes[1]["global_step"]
+        assert steps[1][1] > 0
     assert_equal(*outcomes)
 
 
@@ -177,7 +179,7 @@ def test_a_checkpoint_in_mid_epoch_is_that_of_single_steps(tmp_path):
 
 
 @pytest.mark.parametrize("at", ["end of an epoch", "middle of an epoch"])
-def test_a_run_goes_on_as_single_steps_go_on(at, tmp_path):
+def test_a_run_resumes_as_single_steps_resume(at, tmp_path):
     outcomes = []
     for ordinary in (True, False):
         folder = tmp_path / str(ordinary)
@@ -185,8 +187,25 @@ def test_a_run_goes_on_as_single_steps_go_on(at, tmp_path):
         fit(folder, build(), ordinary, [ModelCheckpoint(folder, "on", **every)], max_epochs=1)
         module = build()
         trainer = fit(tmp_path / f"{ordinary} on", module, ordinary, ckpt_path=folder / "on.ckpt", max_epochs=3)
-        assert bool(module.rows) != ordinary
+        assert bool(module.tight) != ordinary
         outcomes.append(outcome(trainer, tmp_path / f"{ordinary} on"))
+    assert_equal(*outcomes)
+
+
+@pytest.mark.parametrize("model", [flow_model, conditional_model])
+def test_flows_and_conditions_take_the_same_steps_in_the_tight_loop(model, tmp_path):
+    outcomes = []
+    for ordinary in (True, False):
+        folder, data = tmp_path / str(ordinary), LabelledRows(conditional=model is conditional_model)
+        torch.manual_seed(3)
+        module = Module(*model(), ADAM)
+        outcomes.append(outcome(fit(folder, module, ordinary, data=data, log_every_n_steps=4, max_epochs=3), folder))
+        assert module.tight == (0 if ordinary else 24)  # 3 epochs of 8 batches
+        assert module.traced == (
+            0 if ordinary else 16
+        )  # of 21 full batches the first 5 are eager, and of 3 short ones all
+    assert {"val/bound", "train/bound"} <= outcomes[0]["metrics"].keys()
+    assert outcomes[0]["metrics"]["val/bound"] == -outcomes[0]["metrics"]["val/loss"]
     assert_equal(*outcomes)
 
 
@@ -195,7 +214,7 @@ def test_compiled_steps_are_those_of_single_steps_up_to_rounding(tmp_path):
     for ordinary in (True, False):
         module = build(compile=not ordinary)
         fit(tmp_path / str(ordinary), module, ordinary, limit_train_batches=13)
-        assert module.replayed == module.rows == (0 if ordinary else 26)
+        assert module.traced == module.tight == (0 if ordinary else 26)
         weights.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
 
@@ -210,12 +229,12 @@ class Counts(Callback):
         self.seen.append((batch_idx, trainer.global_step, outputs["loss"].item()))
 
 
-def test_whoever_listens_to_minibatches_hears_each(tmp_path):
+def test_a_callback_that_listens_to_minibatches_gets_each(tmp_path):
     counts, module = Counts(), build()
     fit(tmp_path, module, False, [counts])
     assert [index for index, _, _ in counts.seen] == [*range(STEPS), *range(STEPS)]
     assert [step for _, step, _ in counts.seen] == [*range(1, 2 * STEPS + 1)]
-    assert module.rows == 0
+    assert module.tight == 0
 
 
 class Hooked(Module):
@@ -229,7 +248,7 @@ def test_an_overridden_hook_is_called_at_each_step(tmp_path):
     module = build(Hooked)
     fit(tmp_path, module, False)
     assert module.calls == 2 * STEPS
-    assert module.rows == 0
+    assert module.tight == 0
 
 
 class Own(Module):
@@ -240,31 +259,31 @@ class Own(Module):
         return super().training_step(batch, batch_idx)
 
 
-def test_a_training_step_of_ones_own_takes_each_step(tmp_path):
+def test_your_own_training_step_takes_each_step(tmp_path):
     module = build(Own)
     fit(tmp_path, module, False)
     assert module.calls == 2 * STEPS
-    assert module.rows == 0
+    assert module.tight == 0
 
 
-def test_a_trainer_that_is_used_again_asks_again(tmp_path):
+def test_a_trainer_that_is_used_again_decides_again(tmp_path):
     trainer = fit(tmp_path, build(), False)
     module, data = build(Own), Sine(surface=True, batch_size=10, **SIZES)
     trainer.fit_loop.max_epochs = 3
     trainer.fit(module, data)
     assert module.calls == STEPS
-    assert module.rows == 0
+    assert module.tight == 0
 
 
 @pytest.mark.parametrize("options", [{"precision": "bf16-mixed"}, {"detect_anomaly": True}, {"profiler": "simple"}])
-def test_what_asks_for_more_than_plain_steps_gets_lightnings(options, tmp_path):
+def test_options_that_need_each_minibatch_get_lightnings_loop(options, tmp_path):
     module = build()
     fit(tmp_path, module, False, **options)
-    assert module.rows == 0
+    assert module.tight == 0
 
 
 def test_a_new_weight_of_the_kl_is_not_missed(tmp_path):
-    """A callback that changes the objective between epochs: a recording of the old one must not be replayed."""
+    """A callback changes the objective between epochs: a trace of the old one must not be replayed."""
 
     class Warm(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
@@ -306,5 +325,5 @@ def test_the_last_checkpoint_is_written_seldom_and_at_the_end(tmp_path):
     assert written(0.0, max_epochs=2) == [0] * 8 + [1] * 8 + [2]  # before each
     assert written(1000.0, max_epochs=-1, max_steps=20) == [0, 3]
     assert written(None, every_n_steps=6, max_epochs=2) == [0, 0, 1, 2]
-    with pytest.raises(ValueError, match=r"seconds=-1"):
+    with pytest.raises(ValueError, match=r"seconds.*-1"):
         LastCheckpoint(-1)
