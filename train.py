@@ -294,7 +294,7 @@ def run(
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
     from vaelab.build import data_facts, kl_of
-    from vaelab.data.limits import check_limits, what_is_scored
+    from vaelab.data.trainer_limits import check_limits, what_is_scored
     from vaelab.runs.environment import write_environment
     from vaelab.runs.folder import write_json, write_metrics
     from vaelab.runs.same_data import check_same_data

@@ -240,7 +240,7 @@ def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, monkeyp
     before = read_state(tmp_path), (tmp_path / "metrics.json").read_text()
     assert before[0].state == "done"
     monkeypatch.setattr(Sine, "fingerprint", lambda self: 0)
-    refused("the data are not those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
+    refused("the data must be those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
     assert (read_state(tmp_path), (tmp_path / "metrics.json").read_text()) == before
 
 
@@ -297,7 +297,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     refused("is a file, but resume needs a run.s folder", tmp_path / "checkpoints" / "last.ckpt")
     refused("optimizer.lr cannot change when a run resumes", tmp_path, **{"optimizer.lr": "1"})
-    refused("trainer.max_epochs='soon' does not fit", tmp_path, **{"trainer.max_epochs": "soon"})
+    refused("trainer.max_epochs must be .*, but is 'soon'", tmp_path, **{"trainer.max_epochs": "soon"})
     for name in ("last", "previous"):
         path = tmp_path / "checkpoints" / f"{name}.ckpt"
         path.unlink()
@@ -377,7 +377,7 @@ def test_data_that_have_changed_are_noticed(small_mnist, tmp_path):
     assert interrupted(folder, overrides, VAEModule, "_check_finite", 8)
     path = images / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:16] + path.read_bytes()[16:][::-1])
-    refused("the data are not those that the run was trained on", folder)
+    refused("the data must be those that the run was trained on", folder)
 
 
 def wait_for(condition, seconds=60.0):

@@ -80,7 +80,7 @@ def test_a_run_loads_where_its_data_are_gone(small_mnist, tmp_path):
     shutil.rmtree(images)
     run = vaelab.load_run(folder)
     assert run.vae.sample(3).shape == (3, 1, 5, 7)
-    with pytest.raises(FileNotFoundError, match="is no folder"):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
         run.datamodule().prepare_data()
     moved = run.datamodule(root=str(small_mnist))
     moved.prepare_data()

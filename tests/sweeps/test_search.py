@@ -72,8 +72,8 @@ def test_what_is_drawn_is_what_the_override_says(given, drawn):
     [
         ("a=range(5,5)", "the range is empty"),
         ("a=interval(0.1,0.001)", "low=0.1, high=0.001"),
-        ("a=tag(log,interval(0,0.1))", "above 0 where it is tag"),
-        ("a=tag(log,range(0,8))", "above 0 where it is tag"),
+        ("a=tag(log,interval(0,0.1))", "above 0 if it is tag"),
+        ("a=tag(log,range(0,8))", "above 0 if it is tag"),
         ("a=tag(log,range(2,65,8))", "alone have a logarithmic scale"),
         ("a=tag(log,range(0.5,2.5))", "alone have a logarithmic scale"),
         ("a=tag(log,choice(1,2))", "alone have a logarithmic scale"),
@@ -377,7 +377,7 @@ def test_a_search_over_nothing_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("given", "answer"),
     [
-        (("hydra.sweeper.metric=val/nll",), "hydra.sweeper.direction=maximize does not fit"),
+        (("hydra.sweeper.metric=val/nll",), "hydra.sweeper.direction must be minimize"),
         (("optimizer.rl=interval(0.1,0.2)",), "optimizer.rl is not a key"),
     ],
 )

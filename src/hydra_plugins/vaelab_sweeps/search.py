@@ -62,8 +62,8 @@ class OptunaSweeper(Sweeper):
         self.direction: Any = check_choice("hydra.sweeper.direction", direction, ("maximize", "minimize"))
         if (metric, direction) == ("val/nll", "maximize"):
             raise ValueError(
-                "hydra.sweeper.direction=maximize does not fit hydra.sweeper.metric=val/nll, which is the better the "
-                "lower it is; use minimize"
+                "hydra.sweeper.direction must be minimize for hydra.sweeper.metric=val/nll, because a lower nll is "
+                "better, but is maximize"
             )
         self.metric, self.params = metric, params or {}
 
@@ -220,7 +220,7 @@ def distribution(override: Override) -> Any:
     except ValueError as error:
         raise ValueError(
             f"{override.input_line} leaves nothing to draw from ({error}); give interval(low,high) or range(low,high), "
-            "above 0 where it is tag(log,…)"
+            "above 0 if it is tag(log,…)"
         ) from error
 
 

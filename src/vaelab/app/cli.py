@@ -134,7 +134,7 @@ def run_verb(options: argparse.Namespace) -> None:
 
     output = check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
     if options.verb == "traverse" and output.suffix.lower() != ".png":
-        raise ValueError(f"{output} does not fit, because traverse draws a picture; use -o FILE.png")
+        raise ValueError(f"-o must name a .png file, because traverse draws a picture, but is {output}")
     if "data" in options and output.exists() and Path(options.data).exists() and output.samefile(options.data):
         raise ValueError(f"{output} holds the data themselves, which would be lost; give -o another name")
     run = load_run(options.run, options.device, options.allow)
@@ -191,9 +191,7 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _key_and_value(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key.isidentifier():
-        raise ValueError(
-            f"--data {override} does not fit, because it must read KEY=VALUE, as in --data root=/my/images"
-        )
+        raise ValueError(f"--data must be KEY=VALUE, as in --data root=/my/images, but is {override}")
     try:
         return key, json.loads(value)
     except ValueError:

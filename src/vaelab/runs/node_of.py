@@ -49,7 +49,7 @@ def arguments_of(made: type, key: str) -> list[str]:
     Raises:
         ValueError: it takes `*args` or `**kwargs`.
     """
-    if made.__init__ in (nn.Module.__init__, object.__init__):
+    if made.__init__ in (nn.Module.__init__, object.__init__):  # type: ignore[misc]
         return []
     parameters = parameters_of(made)
     if unnamed := [parameter for parameter in parameters.values() if parameter.kind in UNNAMED]:
@@ -69,8 +69,8 @@ def name_of(made: Any, key: str) -> str:
     module, name = str(made.__module__), str(made.__qualname__)
     if module == "__main__" or "<" in name:
         raise ValueError(
-            f"{key} must be defined in a module that can be imported, but {name.split('.')[-1]} is not, so nobody could "
-            "load the run; move it to a file of its own and import it"
+            f"{key} must be defined in a module that can be imported, but {name.split('.')[-1]} is not, so nobody "
+            "could load the run; move it to a file of its own and import it"
         )
     parts = module.split(".")
     packages = [".".join(parts[: length + 1]) for length in range(len(parts))]
@@ -97,8 +97,8 @@ def _kept(made: Any, name: str, key: str) -> Any:
         if value is not made and not inspect.ismethod(value):
             return value
     raise ValueError(
-        f"{key} must keep its constructor's argument {name} as an attribute of that name, but {type(made).__name__} does "
-        f"not, so the run cannot be saved; add self.{name} = {name} to its constructor"
+        f"{key} must keep its constructor's argument {name} as an attribute of that name, but {type(made).__name__} "
+        f"does not, so the run cannot be saved; add self.{name} = {name} to its constructor"
     )
 
 
@@ -117,6 +117,6 @@ def _plain(value: Any, key: str) -> Any:
     if isinstance(value, nn.Module | partial) or inspect.isclass(value) or inspect.isfunction(value):
         return node_of(value, key)
     raise ValueError(
-        f"{key} must be made of numbers, texts, lists and modules, but is a {type(value).__name__}, so the run cannot be "
-        "saved; give it in another form"
+        f"{key} must be made of numbers, texts, lists and modules, but is a {type(value).__name__}, so the run cannot "
+        "be saved; give it in another form"
     )

@@ -1,8 +1,9 @@
 """A model that a script of your own has trained, saved as a run."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -55,7 +56,7 @@ def save_run(folder: str | Path, module: Any, datamodule: "DataModule") -> Path:
 
 
 def _check_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(entry.name != ".lock" for entry in folder.iterdir())):
         raise ValueError(f"folder must be new or empty, but {folder} is not; name another folder")
 
 
@@ -69,7 +70,7 @@ def _write(
     }
     described = datamodule.describe()
     if trainer is not None:
-        from vaelab.data.limits import what_is_scored
+        from vaelab.data.trainer_limits import what_is_scored
 
         content |= {"epoch": trainer.current_epoch, "global_step": trainer.global_step}
         described |= what_is_scored(trainer, datamodule)
@@ -88,7 +89,7 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
                 f"vae.{name} must be a Conditional(network, family), but is a {type(part).__name__}, so the run cannot "
                 "be saved; build it from a network and a family"
             )
-    encoder, decoder, prior = vae.encoder, vae.decoder, vae.prior
+    encoder, decoder, prior = (cast(Any, part) for part in (vae.encoder, vae.decoder, vae.prior))
     networks = {"encoder": _network(encoder.network, "encoder"), "decoder": _network(decoder.network, "decoder")}
     return {
         "model": node_of(decoder.family, "model", ["event_shape"]),
@@ -99,7 +100,7 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
         "data": node_of(datamodule, "data", ["support"]),
         "optimizer": _if_named(getattr(module, "optimizer", None), "optimizer"),
         "scheduler": _if_named(getattr(module, "scheduler", None), "scheduler"),
-        "latent_dim": int(torch.Size(encoder.family.event_shape).numel()),  # type: ignore[arg-type]
+        "latent_dim": math.prod(encoder.family.event_shape),
         "condition": getattr(datamodule, "condition", None),
         "compile": bool(getattr(module, "compile_steps", False)),
         "choices": {},
@@ -125,8 +126,14 @@ def _if_named(make: Any, key: str) -> dict[str, Any] | None:
 
 def _check_rebuilds(config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
     """Raises a ValueError if the config does not give the model that was saved."""
-    with torch.random.fork_rng():
-        vae_with_weights("the saved model", config, weights, tuple(_packages(config)))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            vae_with_weights(Path("the module"), config, weights, tuple(_packages(config)))
+    except ValueError as error:
+        raise ValueError(
+            f"the model cannot be made again from what its parts keep ({error}), so the run cannot be saved; each must "
+            "keep its constructor's arguments as they were given"
+        ) from error
 
 
 def _packages(node: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Rows read from a file: checked, as tensors, with the place of each number and a line about what was read."""
+"""Rows from a file, checked and as tensors, with the place of each number and a line about what was read."""
 
 import errno
 import logging
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data.bounded import UnreadableFile
-from vaelab.data.columns import counted, listed
-from vaelab.data.readers.source import Array, Source
-from vaelab.data.rows import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
+from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.readers.source import Source
+from vaelab.data.row_checks import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
+from vaelab.data.wording import counted, listed
 from vaelab.escapes import for_terminal
 
 log = logging.getLogger(__name__)
@@ -90,15 +90,15 @@ class Rows:
         if self._rows:
             log.log(logging.WARNING if self._cautions else logging.INFO, "%s", self.report)
 
-    def _check_shape(self, numbers: Array) -> None:
+    def _check_shape(self, numbers: np.ndarray) -> None:
         if numbers.dtype.kind not in "biuf":
             raise UnreadableFile(
-                f"{self.path} holds {numbers.dtype} where plain numbers are needed; save integers or floats"
+                f"{self.path} must hold plain numbers, but holds {numbers.dtype}; save integers or floats"
             )
         self._shape = numbers.shape[1:]
         if not math.prod(self._shape):
             raise UnreadableFile(
-                f"{self.path} holds rows of no numbers (shape {numbers.shape}); give rows of at least one"
+                f"{self.path} holds rows without numbers (shape {numbers.shape}); give rows of at least one"
             )
         if self.names and self._shape != (len(self.names),):
             raise UnreadableFile(
@@ -106,7 +106,7 @@ class Rows:
                 f"{self._shape}; correct or remove them"
             )
 
-    def _without_missing(self, numbers: Array, start: int) -> Array:
+    def _without_missing(self, numbers: np.ndarray, start: int) -> np.ndarray:
         """The rows without a missing number; an error names the first missing one unless such rows are dropped."""
         missing = np.ma.getmaskarray(numbers) if isinstance(numbers, np.ma.MaskedArray) else None
         numbers = np.ma.getdata(numbers)
@@ -126,7 +126,7 @@ class Rows:
         self._dropped.extend((np.flatnonzero(bad) + start).tolist())
         return numbers[~bad]
 
-    def _check_size(self, numbers: Array) -> None:
+    def _check_size(self, numbers: np.ndarray) -> None:
         """Refuses what float32 cannot hold, or only as another number."""
         kind = numbers.dtype.kind
         limit = LARGEST if kind == "f" else LARGEST_WHOLE
@@ -165,7 +165,7 @@ def in_a_sentence(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _to_tensor(numbers: Array) -> Tensor:
+def _to_tensor(numbers: np.ndarray) -> Tensor:
     """(m, *row) of any numeric type -> a tensor of a type that torch computes with."""
     kind = numbers.dtype.kind
     if kind == "f":

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import torch
 from torch import Tensor
 
-from vaelab.data.bounded import CHUNK, UnreadableFile, check_growth, read_up_to
+from vaelab.data.bounded_reading import CHUNK, UnreadableFile, check_growth, read_up_to
 
 IMAGES = 0x00000803
 LABELS = 0x00000801
@@ -24,7 +24,7 @@ LABELS = 0x00000801
 def read_images(path: Path) -> Tensor:
     """An IDX file of images -> (n, rows, columns), uint8.
 
-    Never allocates more than the file really holds, whatever its header says.
+    It never allocates more than the file really holds, whatever its header says.
 
     Raises:
         UnreadableFile: the file is no IDX image file, or it holds less or more than its header says.
@@ -36,19 +36,19 @@ def stream_images(path: Path, rows: int | None = None) -> Iterator[Tensor]:
     """An IDX file of images -> (m, rows, columns), uint8, at most `rows` images or about a MiB at a time.
 
     Raises:
-        UnreadableFile: as `read_images`; what is wrong at the end of the file is found there.
+        UnreadableFile: as `read_images`; an error at the end of the file is raised when the reading gets there.
     """
     with _opened(path) as file:
         n, height, width = _read_header(file, path, IMAGES, "images", 16)
         what = f"{n} images of {height}x{width} pixels"
         if not n * height * width:
-            raise UnreadableFile(f"{path} promises {what}, so there is nothing in it; put images in its place")
+            raise UnreadableFile(f"{path} must hold at least one pixel, but declares {what}; put images in its place")
         if _is_packed(path):
             check_growth(path, n * height * width, what)
         at_once = min(rows or n, max(1, CHUNK // (height * width)))
         for done in range(0, n, at_once):
             count = min(at_once, n - done)
-            pixels = _read_promised(file, path, done, count, n, height * width, what)
+            pixels = _read_declared(file, path, done, count, n, height * width, what)
             yield torch.frombuffer(pixels, dtype=torch.uint8).view(count, height, width)
 
 
@@ -60,7 +60,7 @@ def read_labels(path: Path) -> Tensor:
     """
     with _opened(path) as file:
         (n,) = _read_header(file, path, LABELS, "labels", 8)
-        labels = _read_promised(file, path, 0, n, n, 1, f"{n} labels")
+        labels = _read_declared(file, path, 0, n, n, 1, f"{n} labels")
     return torch.tensor(list(labels))
 
 
@@ -70,7 +70,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         with cast(BinaryIO, gzip.open(path)) if _is_packed(path) else path.open("rb") as file:
             yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(f"{path} is no whole gzip file ({error}); fetch it again") from error
+        raise UnreadableFile(f"{path} is not a complete gzip file ({error}); fetch it again") from error
 
 
 def _is_packed(path: Path) -> bool:
@@ -87,17 +87,17 @@ def _read_header(file: BinaryIO, path: Path, wanted: int, kind: str, size: int) 
     magic, *shape = struct.unpack(f">{size // 4}I", header)
     if magic != wanted:
         raise UnreadableFile(
-            f"{path} starts with 0x{magic:08x} where an IDX file of {kind} starts with 0x{wanted:08x}; it is another "
-            f"kind of file, so put the {kind} in its place"
+            f"{path} must start with 0x{wanted:08x}, as IDX files of {kind} do, but starts with 0x{magic:08x}; put the "
+            f"{kind} in its place"
         )
     return tuple(shape)
 
 
-def _read_promised(file: BinaryIO, path: Path, done: int, count: int, n: int, size: int, what: str) -> bytearray:
+def _read_declared(file: BinaryIO, path: Path, done: int, count: int, n: int, size: int, what: str) -> bytearray:
     """The bytes of items `done` to `done + count` of n, each of `size` bytes; the last of them must end the file."""
     content = read_up_to(file, count * size)
     short = len(content) < count * size
     if short or (done + count == n and file.read(1)):
         held = f"only {done * size + len(content)}" if short else "more"
-        raise UnreadableFile(f"{path} promises {what}, {n * size} bytes, but holds {held}; fetch it again")
+        raise UnreadableFile(f"{path} declares {what}, {n * size} bytes, but holds {held}; fetch it again")
     return content

@@ -1,11 +1,11 @@
-"""The exact density of s = sin(x+y) + noise, and its entropy: the yardstick of every model of it."""
+"""The exact density of s = sin(x+y) + noise, and its entropy, which models of it are compared with."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Numbers = NDArray[np.float64]
 
 REACH = 72.0  # squared standard deviations of noise that are integrated over: exp(−72/2) is 2e-16
 STEPS = 2.0**-14  # a thousand steps of float32, relative to the larger end of an interval
@@ -55,13 +55,13 @@ class SineDensity:
         """−∫ p log p ds, in nats."""
         return self._noisy_entropy() if self.noise_std else self._exact_entropy()
 
-    def log_prob(self, s: Array) -> Array:
+    def log_prob(self, s: Numbers) -> Numbers:
         """log p(s), nats: (n,) -> (n,). Without noise, ±1 stands for the 3e-8 beside it, as it does in float32."""
         if not self.noise_std:
             return self._exact_log_prob(s)
         return np.concatenate([self._noisy_log_prob(rows) for rows in np.split(s, range(ROWS, len(s), ROWS))])
 
-    def g(self, theta: Array) -> Array:
+    def g(self, theta: Numbers) -> Numbers:
         """Density of θ = arcsin(sin u); any shape."""
         period = 2 * math.pi
         straight = np.interp(theta, self.kinks, self.heights, period=period)
@@ -79,7 +79,7 @@ class SineDensity:
         k = math.ceil((2 * self.low - phase) / (2 * math.pi))
         return phase + 2 * math.pi * k <= 2 * self.high
 
-    def _sections(self) -> Array:
+    def _sections(self) -> Numbers:
         """The intervals of θ on which g is linear and not zero: (sections, 2)."""
         turned = (self.kinks + math.pi / 2) % (2 * math.pi) - math.pi / 2  # in [−π/2, 3π/2)
         theta = np.minimum(turned, math.pi - turned)
@@ -87,7 +87,7 @@ class SineDensity:
         sections = np.stack([edges[:-1], edges[1:]], axis=-1)
         return sections[self.g(sections.mean(-1)) > 0]
 
-    def _exact_log_prob(self, s: Array) -> Array:
+    def _exact_log_prob(self, s: Numbers) -> Numbers:
         inside = np.clip(s, -1, 1)
         with np.errstate(divide="ignore"):
             log_cos = 0.5 * np.log((1 - inside) * (1 + inside))
@@ -106,7 +106,7 @@ class SineDensity:
         cos = np.sin(np.minimum(math.pi / 2 - theta, math.pi / 2 + theta))
         return float(-(weights * g * (log_g - np.log(np.maximum(cos, 1e-300)))).sum())
 
-    def _noisy_log_prob(self, s: Array) -> Array:
+    def _noisy_log_prob(self, s: Numbers) -> Numbers:
         """log ∫ g(θ) N(s; sin θ, σ²) dθ over the θ that matter; the sum is relative to its largest term."""
         sigma = self.noise_std
         v = np.clip(s, self.minimum, self.maximum)

@@ -1,25 +1,18 @@
 """Rows of numbers from files of many kinds, a bounded chunk at a time.
 
-A reader (`vaelab.data.readers`) yields arrays; `vaelab.data.file_rows` makes tensors of them.
+A reader (`vaelab.data.readers`) yields arrays; `vaelab.data.checked_rows` makes tensors of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 
 from vaelab.checks import check_whole
-from vaelab.data.bounded import UnreadableFile
-from vaelab.data.file_rows import Rows, in_a_sentence
-from vaelab.data.idx import IMAGES
-from vaelab.data.readers.csv import read_csv
-from vaelab.data.readers.idx import read_idx
-from vaelab.data.readers.npy import read_npy, read_npz
-from vaelab.data.readers.parquet import read_parquet
-from vaelab.data.readers.pictures import PICTURES, read_folder
-from vaelab.data.readers.source import Reading, Source
+from vaelab.data.checked_rows import Rows, in_a_sentence
+from vaelab.data.readers.choose import reader_of
+from vaelab.data.readers.source import Reading
 
-KINDS = ".npy, .npz, .csv, .tsv, .parquet, an IDX file of images (raw or .gz), or a folder of images"
 AS_IT_COMES = Reading()
 
 
@@ -40,7 +33,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     Args:
         path: the file or folder.
         rows: at most this many rows per chunk; as many as fit into 16 MiB unless given.
-        reading: what to do where there is a choice.
+        reading: how to read the file if there is a choice.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -62,43 +55,7 @@ def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_I
     path = Path(path).expanduser()
     if rows is not None:
         check_whole("rows", rows, 1)
-    read = _reader(path)
+    read = reader_of(path)
     with in_a_sentence(path):
         source = read(path, rows, reading)
     return Rows(path, source, reading.missing == "drop")
-
-
-def _reader(path: Path) -> Callable[[Path, int | None, Reading], Source]:
-    """The reader of a file, found by its suffix, or else by its name and its first bytes."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; give the path of a file: {KINDS}")
-    if path.is_dir():
-        return read_folder
-    if not path.is_file():
-        raise UnreadableFile(f"{path} is no plain file; give the path of one: {KINDS}")
-    suffix = path.suffix.lower()
-    if suffix in READERS:
-        return READERS[suffix]
-    if suffix == ".gz" and Path(path.stem).suffix.lower() in READERS:
-        raise UnreadableFile(f"{path} is compressed, and of .gz files only IDX files are read; unpack it first")
-    if suffix in ("", ".gz") or "ubyte" in path.name or _first_bytes(path) == IMAGES.to_bytes(4, "big"):
-        return read_idx
-    if suffix in PICTURES:
-        raise UnreadableFile(
-            f"{path} is a single image, but data must be rows or a folder of images; give the folder that it is in"
-        )
-    raise UnreadableFile(f"{path} is of no known kind; give {KINDS}")
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
-
-
-READERS: dict[str, Callable[[Path, int | None, Reading], Source]] = {
-    ".npy": read_npy,
-    ".npz": read_npz,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-}

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from vaelab.data import Sine
-from vaelab.data.limits import check_limits, what_is_scored
+from vaelab.data.trainer_limits import check_limits, what_is_scored
 
 SIZES = {"train_size": 53, "val_size": 23, "test_size": 13}
 

@@ -1,4 +1,4 @@
-"""Checks of rows of numbers before a model sees them: one sentence with the value, the cause and the cure."""
+"""Checks of rows of numbers before a model sees them. An error names the value, its place and the cure."""
 
 import math
 from collections.abc import Callable, Sequence

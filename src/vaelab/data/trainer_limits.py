@@ -1,11 +1,11 @@
-"""How many examples of each split `trainer.limit_*_batches`, `overfit_batches` and `fast_dev_run` let a run see."""
+"""How much of each split a run sees, given `trainer.limit_*_batches`, `overfit_batches` and `fast_dev_run`."""
 
 from typing import Any
 
 from lightning.pytorch import Trainer
 
 from vaelab.checks import SPLITS
-from vaelab.data.module import DataModule
+from vaelab.data.data_module import DataModule
 
 
 def check_limits(trainer: Trainer, data: DataModule) -> None:
@@ -24,9 +24,9 @@ def check_limits(trainer: Trainer, data: DataModule) -> None:
 
 
 def what_is_scored(trainer: Trainer, data: DataModule) -> dict[str, str]:
-    """For data.json: `val_scored` and `test_scored` if that is not the whole split, and a trial run's `fast_dev_run`.
+    """What data.json says if a run scores only a part of a split: `val_scored`, `test_scored`, and `fast_dev_run`.
 
-    Numbers over other examples do not compare, although the splits are the same.
+    Numbers over different examples do not compare, even if the splits are the same.
     """
     found = {f"{split}_scored": _part(trainer, data, split) for split in ("val", "test")}
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -35,7 +35,7 @@ def what_is_scored(trainer: Trainer, data: DataModule) -> dict[str, str]:
 
 
 def _part(trainer: Trainer, data: DataModule, split: str) -> str:
-    """Empty if all is scored, or nothing."""
+    """The part of a split that is scored, in words; empty if all of it is, or nothing."""
     limit = _limit(trainer, split)
     if not limit or not hasattr(data, split):
         return ""
@@ -48,13 +48,13 @@ def _part(trainer: Trainer, data: DataModule, split: str) -> str:
 
 
 def _limit(trainer: Trainer, split: str) -> int | float:
-    """Minibatches, or a fraction of them; `overfit_batches` and `fast_dev_run` have set it too."""
+    """Minibatches, or a fraction of them; Lightning has put `overfit_batches` and `fast_dev_run` into it."""
     limit: int | float = getattr(trainer, f"limit_{split}_batches")
     return limit
 
 
 def _batches(trainer: Trainer, data: DataModule, split: str) -> int | None:
-    """In a pass over a split; None if there is no split, or if the data serve it in their own way."""
+    """Minibatches in a pass over a split; None if there is no such split, or if it has a loader of its own."""
     own = getattr(type(data), f"{split}_dataloader") is not getattr(DataModule, f"{split}_dataloader")
     return None if own or not hasattr(data, split) else -(-_rows(data, split) // _size(trainer, data, split))
 

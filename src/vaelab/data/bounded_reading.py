@@ -1,4 +1,4 @@
-"""Files whose size bounds what reading them costs."""
+"""Reading within bounds: no file takes much more memory than its size suggests."""
 
 import io
 from pathlib import Path
@@ -13,31 +13,31 @@ BLOCK = 4096  # bytes that even the smallest file takes on the disk
 
 
 class UnreadableFile(ValueError):
-    """A file that is not what it should be: one sentence with the file, the cause and the cure."""
+    """Raised for a file that cannot be used, in one sentence with the file, the cause and the cure."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(for_terminal(sentence))
 
 
-def check_growth(path: Path, promised: int, what: str, size: int | None = None) -> None:
-    """Raises `UnreadableFile` if a compressed file promises so much more than it holds that it could fill memory.
+def check_growth(path: Path, declared: int, what: str, size: int | None = None) -> None:
+    """Raises `UnreadableFile` if a compressed file declares so much more than it holds that it could fill memory.
 
     Args:
         path: the file, or a folder of files.
-        promised: bytes that it grows to.
-        what: what it promises, in words.
+        declared: bytes that it grows to.
+        what: what it declares, in words.
         size: bytes that it has on the disk; None takes those of the file.
     """
     size = path.stat().st_size if size is None else size
-    if promised > max(SMALL, GROWTH * size):
+    if declared > max(SMALL, GROWTH * size):
         raise UnreadableFile(
-            f"{path} promises {what}, {promised} bytes, above {GROWTH} times its own {size}, which could fill the "
-            "memory; fetch it again, or write it without compression"
+            f"{path} declares {what}, {declared} bytes, which is more than {GROWTH} times its own size of {size} and "
+            "could fill the memory; fetch it again, or write it without compression"
         )
 
 
 def read_up_to(file: BinaryIO, limit: int) -> bytearray:
-    """Up to `limit` bytes, a chunk at a time, so that a header that promises too much costs no memory."""
+    """Up to `limit` bytes, a chunk at a time, so that a header that declares too much costs no memory."""
     content = bytearray()
     while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
         content += chunk

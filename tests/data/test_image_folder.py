@@ -1,4 +1,4 @@
-"""Folders of pictures: they look as in a viewer, and no file is skipped silently."""
+"""Folders of images: they look as in a viewer, and no file is skipped silently."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from helpers.idx_files import random_images
-from vaelab.data import Reading, bounded, open_rows
+from vaelab.data import Reading, bounded_reading, open_rows
 from vaelab.data.readers import source
 from vaelab.runs.run_state import State, write_state
 
@@ -23,7 +23,7 @@ ALPHA = random_images(1, 5, 7, seed=4)[0].numpy()
 
 
 def seen(folder, background="white"):
-    """The first picture and the report."""
+    """The first image and the report."""
     rows = open_rows(folder, reading=Reading(background=background))
     return torch.cat(list(rows.chunks))[0].numpy(), rows.report
 
@@ -41,11 +41,11 @@ def over(drawn, alpha, background):
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_shows_the_background(tmp_path, background, level, name, mode):
-    picture = layers(GREY, GREY, GREY, ALPHA) if mode == "RGBA" else layers(GREY, ALPHA)
-    picture.save(tmp_path / name, lossless=True, exact=True)
+    image = layers(GREY, GREY, GREY, ALPHA) if mode == "RGBA" else layers(GREY, ALPHA)
+    image.save(tmp_path / name, lossless=True, exact=True)
     found, report = seen(tmp_path, background)
     np.testing.assert_allclose(found, over(GREY.astype(float), ALPHA, level), atol=1)
-    assert f"placed 1 picture with transparency on {background if level != 77 else 'grey 77'}" in report
+    assert f"placed 1 image with transparency on {background if level != 77 else 'grey 77'}" in report
 
 
 def test_black_ink_on_a_transparent_ground_is_drawn_on_white(tmp_path):
@@ -59,12 +59,12 @@ def test_black_ink_on_a_transparent_ground_is_drawn_on_white(tmp_path):
 @pytest.mark.parametrize("name", ["a.png", "a.gif"])
 def test_one_transparent_colour_shows_the_background(tmp_path, mode, name):
     hole = np.where(GREY > 128, 200, 9).astype(np.uint8)
-    picture = Image.fromarray(hole).convert("RGB" if mode == "RGB" else "L")
+    image = Image.fromarray(hole).convert("RGB" if mode == "RGB" else "L")
     clear = (9, 9, 9) if mode == "RGB" else 9
     if mode == "P":
-        picture = Image.fromarray(hole, "P")
-        picture.putpalette([level for level in range(256) for _ in "rgb"])
-    picture.save(tmp_path / name, transparency=clear if name == "a.png" or mode != "RGB" else None)
+        image = Image.fromarray(hole, "P")
+        image.putpalette([level for level in range(256) for _ in "rgb"])
+    image.save(tmp_path / name, transparency=clear if name == "a.png" or mode != "RGB" else None)
     found, report = seen(tmp_path, 77)
     if name == "a.gif" and mode == "RGB":  # no such thing in a GIF
         np.testing.assert_array_equal(found, hole)
@@ -77,7 +77,7 @@ def test_an_opaque_picture_with_an_alpha_channel_stays_as_it_is(tmp_path):
     layers(GREY, GREY, GREY, 0 * GREY + 255).save(tmp_path / "a.png")
     found, report = seen(tmp_path)
     np.testing.assert_array_equal(found, GREY)
-    assert report == f"read 1 picture of 5x7 pixels from {tmp_path.name}"
+    assert report == f"read 1 image of 5x7 pixels from {tmp_path.name}"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -97,7 +97,7 @@ def test_a_picture_is_turned_by_its_orientation(tmp_path, orientation):
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
     found, report = seen(tmp_path)
     np.testing.assert_array_equal(found, GREY)
-    assert ("turned 1 picture by the orientation" in report) == (orientation > 1)
+    assert ("turned 1 image by the orientation" in report) == (orientation > 1)
 
 
 def test_broken_exif_data_are_ignored(tmp_path):
@@ -107,12 +107,12 @@ def test_broken_exif_data_are_ignored(tmp_path):
 
 def test_jpegs_of_every_colour_space_are_read_alike(tmp_path):
     flat = np.full((16, 16), 200, np.uint8)
-    for name, picture in {
+    for name, image in {
         "grey.jpg": Image.fromarray(flat),
         "colour.JPEG": layers(flat, flat, flat),
         "print.jpg": layers(flat, flat, flat).convert("CMYK"),
     }.items():
-        picture.save(tmp_path / name, quality=95)
+        image.save(tmp_path / name, quality=95)
     read = torch.cat(list(open_rows(tmp_path).chunks))
     assert_close(read.float(), torch.full((3, 16, 16), 200.0), atol=2, rtol=0)
 
@@ -122,7 +122,7 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     found, report = seen(tmp_path)
     np.testing.assert_array_equal(found, GREY)
-    assert "read the first frame of 1 picture" in report
+    assert "read the first frame of 1 image" in report
 
 
 def test_pages_that_are_left_out_are_counted_in_a_warning(tmp_path, caplog):
@@ -176,7 +176,7 @@ def test_one_warning_names_the_files_that_are_left_out(tmp_path, caplog):
     (tmp_path / "elsewhere").symlink_to(tmp_path)
     report = seen(tmp_path)[1]
     assert report == (
-        f"read 1 picture of 5x7 pixels from {tmp_path.name}; left out 5 other files "
+        f"read 1 image of 5x7 pixels from {tmp_path.name}; left out 5 other files "
         r"(b.psd, c.png, elsewhere, labels\x1b[2J.csv, notes.txt)"
     )
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", report)]
@@ -193,7 +193,7 @@ def test_class_folders_and_the_pictures_beside_them_are_read(tmp_path, monkeypat
     Image.fromarray(GREY).save(tmp_path / ".hidden" / "a.png")
     rows = open_rows(tmp_path)
     assert_close(torch.cat(list(rows.chunks)), images[[2, 3, 4, 0, 1]], rtol=0, atol=0)
-    assert "read 5 pictures" in rows.report
+    assert "read 5 images" in rows.report
     assert "4 of them from 2 sub-folders (cat, dog); left out 1 other file (dog/notes.txt)" in rows.report
     assert rows.where(3, 12) == "dog/b.png"
 
@@ -215,10 +215,10 @@ def test_pictures_that_runs_and_sweeps_drew_are_no_data(tmp_path, monkeypatch):
     rows = open_rows(".")
     assert len(torch.cat(list(rows.chunks))) == 3
     assert [rows.where(row, 0) for row in range(3)] == ["a.png", "kept/a.png", "other/a.png"]
-    assert f"read 3 pictures of 5x7 pixels from {tmp_path.name};" in rows.report
-    assert "passed over 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
-    assert open_rows("lost").report.startswith("read 1 picture of 5x7 pixels from lost;")  # asked for by name
-    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are passed over \(day/time\)"):
+    assert f"read 3 images of 5x7 pixels from {tmp_path.name};" in rows.report
+    assert "skipped 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
+    assert open_rows("lost").report.startswith("read 1 image of 5x7 pixels from lost;")  # asked for by name
+    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are skipped \(day/time\)"):
         open_rows("outputs")
 
 
@@ -246,9 +246,11 @@ def test_pictures_that_would_fill_the_memory_together_are_refused(copied, on_dis
         else:
             (tmp_path / f"{index}.png").symlink_to(tmp_path / "0.png")
     assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3
-    monkeypatch.setattr(bounded, "SMALL", 700_000)
-    monkeypatch.setattr(bounded, "GROWTH", 140)
-    with pytest.raises(ValueError, match=rf"promises 2 pictures of 1000x600 pixels, 1200000 bytes, .* own {on_disk},"):
+    monkeypatch.setattr(bounded_reading, "SMALL", 700_000)
+    monkeypatch.setattr(bounded_reading, "GROWTH", 140)
+    with pytest.raises(
+        ValueError, match=rf"declares 2 images of 1000x600 pixels, 1200000 bytes, .* own size of {on_disk} "
+    ):
         list(open_rows(tmp_path).chunks)
-    monkeypatch.setattr(bounded, "GROWTH", 450)
+    monkeypatch.setattr(bounded_reading, "GROWTH", 450)
     assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3

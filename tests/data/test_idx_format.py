@@ -12,8 +12,8 @@ import torch
 from torch.testing import assert_close
 
 from helpers.idx_files import LABELS, TEST, TRAIN, idx_bytes, random_images, write_bytes, write_idx_images
-from vaelab.data.idx import read_images
 from vaelab.data.idx_folder import find
+from vaelab.data.idx_format import read_images
 
 SUFFIXES = pytest.mark.parametrize("suffix", ["", ".gz"])
 MIB = 1 << 20
@@ -145,7 +145,7 @@ def test_a_gz_that_is_no_gzip_is_refused(tmp_path):
 def test_a_labels_file_is_refused(tmp_path, suffix):
     labels = LABELS.to_bytes(4, "big") + (60).to_bytes(4, "big") + bytes(range(60))
     path = write_bytes(tmp_path / f"labels{suffix}", labels)
-    with pytest.raises(ValueError, match=one_line_with(path, "0x00000801", "0x00000803")):
+    with pytest.raises(ValueError, match=one_line_with(path, "0x00000803", "0x00000801")):
         read_images(path)
 
 
@@ -172,7 +172,7 @@ def test_an_empty_file_is_refused(tmp_path, suffix):
 
 
 @SUFFIXES
-@pytest.mark.parametrize("tail", [b"\0", b"more than was promised"])
+@pytest.mark.parametrize("tail", [b"\0", b"more than was declared"])
 def test_bytes_after_the_last_pixel_are_refused(tmp_path, suffix, tail):
     path = write_idx_images(tmp_path / f"images{suffix}", random_images(6, 5, 7), tail=tail)
     with pytest.raises(ValueError, match=one_line_with(path, "6 images of 5x7", 210, "more")):
@@ -180,27 +180,27 @@ def test_bytes_after_the_last_pixel_are_refused(tmp_path, suffix, tail):
 
 
 @SUFFIXES
-@pytest.mark.parametrize("promised", [(0, 5, 7), (6, 0, 7), (6, 5, 0), (0, 0, 0)])
-def test_a_file_without_pixels_is_refused(tmp_path, suffix, promised):
-    n, rows, columns = promised
-    path = write_idx_images(tmp_path / f"images{suffix}", torch.empty(promised, dtype=torch.uint8))
+@pytest.mark.parametrize("declared", [(0, 5, 7), (6, 0, 7), (6, 5, 0), (0, 0, 0)])
+def test_a_file_without_pixels_is_refused(tmp_path, suffix, declared):
+    n, rows, columns = declared
+    path = write_idx_images(tmp_path / f"images{suffix}", torch.empty(declared, dtype=torch.uint8))
     with pytest.raises(ValueError, match=one_line_with(path, f"{n} images of {rows}x{columns}")):
         read_images(path)
 
 
 @SUFFIXES
-@pytest.mark.parametrize("promised", [(7, 5, 7), (60_000, 28, 28), (2**32 - 1, 2**32 - 1, 2**32 - 1)])
-def test_a_header_that_promises_too_much_is_refused_at_once(tmp_path, suffix, promised):
-    path = write_idx_images(tmp_path / f"images{suffix}", random_images(6, 5, 7), promised=promised)
+@pytest.mark.parametrize("declared", [(7, 5, 7), (60_000, 28, 28), (2**32 - 1, 2**32 - 1, 2**32 - 1)])
+def test_a_header_that_declares_too_much_is_refused_at_once(tmp_path, suffix, declared):
+    path = write_idx_images(tmp_path / f"images{suffix}", random_images(6, 5, 7), declared=declared)
     start = time.perf_counter()
-    held = "times its own" if suffix == ".gz" and promised[0] > 60_000 else "only 210"
-    assert _peak_of_a_refusal(path, f"{promised[0]} images of {promised[1]}x{promised[2]}", held) < 3 * MIB
+    held = "times its own" if suffix == ".gz" and declared[0] > 60_000 else "only 210"
+    assert _peak_of_a_refusal(path, f"{declared[0]} images of {declared[1]}x{declared[2]}", held) < 3 * MIB
     assert time.perf_counter() - start < 1  # seconds
 
 
 def test_a_gzip_bomb_is_not_read_whole(tmp_path):
     path = tmp_path / "images.gz"
-    _write_zeros(path, header=idx_bytes(random_images(0, 5, 7), promised=(1, 5, 7)), size=200 * MIB)
+    _write_zeros(path, header=idx_bytes(random_images(0, 5, 7), declared=(1, 5, 7)), size=200 * MIB)
     assert path.stat().st_size < 2 * MIB
     assert _peak_of_a_refusal(path, "1 images of 5x7", 35, "more") < 3 * MIB
 

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from torch.testing import assert_close
 
 from vaelab.data import Sine
-from vaelab.data.density import SineDensity
+from vaelab.data.sine_density import SineDensity
 
 PI = math.pi
 DOMAINS = [(-PI, PI), (-1, 2.3), (0, 1), (-7.5, -2), (3.0, 3.25), (-40.1, 3.3)]
