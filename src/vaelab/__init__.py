@@ -3,9 +3,9 @@
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs.load"}
+_HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs.load", "save_run": "vaelab.runs.save"}
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "load_run"]
+__all__ = ["VAE", "Conditional", "load_run", "save_run"]
 
 
 def __getattr__(name: str) -> Any:
