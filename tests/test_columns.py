@@ -18,9 +18,10 @@ from pyarrow import parquet
 
 import vaelab
 from helpers.runner import SHORT, TINY, compose_config
-from train import resume, train
 from vaelab import precision
 from vaelab.app.cli import main
+from vaelab.app.resume import resume
+from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
 from vaelab.commands import latents
 from vaelab.data import condition, open_file, wording

@@ -147,7 +147,7 @@ def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str
     return {name: instantiate({**node[name], "_partial_": True}, allow, f"network.{name}") for name in names}
 
 
-def start(vae: VAE, data: "DataModule") -> None:
+def start_at_data(vae: VAE, data: "DataModule") -> None:
     """Starts a new model at its data: the decoder's bias at their mean, and a prior's examples at training inputs."""
     decoder: Any = vae.decoder
     decoder.start_at(data.mean())

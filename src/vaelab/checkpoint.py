@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from vaelab.files import open_regular, write_whole
+from vaelab.files import open_regular
+from vaelab.whole_files import write_whole
 
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool")
 NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer, and `bytearray(10**12)` is on it
@@ -35,7 +36,7 @@ SHARED = 2  # times that the numbers in a file may be named: tied weights have t
 
 
 def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = None) -> None:
-    """Writes a checkpoint that is either whole or as it was; `within` as in `vaelab.files.write_whole`.
+    """Writes a checkpoint that is either whole or as it was; `within` as in `vaelab.whole_files.write_whole`.
 
     Raises:
         OSError: it cannot be written.

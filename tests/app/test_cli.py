@@ -17,9 +17,9 @@ from PIL import Image
 import vaelab
 from helpers.idx_files import random_images, write_idx_images
 from helpers.runner import SHORT, TINY, compose_config
-from train import train
 from vaelab import tables
 from vaelab.app.cli import main
+from vaelab.app.start import train
 from vaelab.data import read_chunks
 
 POINT_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")

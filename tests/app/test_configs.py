@@ -7,7 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.runner import ROOT, SHORT, TINY, compose_config
-from train import train
+from vaelab.app.start import train
 from vaelab.data.download import MIRRORS
 
 CONF = ROOT / "conf"

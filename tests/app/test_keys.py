@@ -10,7 +10,8 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from helpers.runner import ROOT, SHORT, TINY, compose_config
-from train import NEEDED, OPTIONAL, train
+from vaelab.app.check import NEEDED, OPTIONAL
+from vaelab.app.start import train
 
 HYDRA_KEYS = {"_target_", "_partial_"}
 SILENT = {  # change what is drawn or written, not what is computed

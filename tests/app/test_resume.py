@@ -16,8 +16,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from helpers.remains import differences, points, remains
-from helpers.runner import ROOT, compose_config, run_train, start_train
-from train import resume, train
+from helpers.runner import compose_config, run_train, start_train
+from vaelab.app.resume import resume
+from vaelab.app.start import train
 from vaelab.data import Sine
 from vaelab.runs.folder import locked
 from vaelab.runs.run_state import read_state
@@ -164,7 +165,7 @@ def test_a_run_that_dies_before_training_is_started_again_by_the_command_that_is
         go_on(folder)
     words = shlex.split(str(said.value).split("start it again with ")[1])
     assert words[:3] == ["cd", str(tmp_path), "&&"]
-    assert words[3:] == ["python", str(ROOT / "train.py"), "latent_dim=3", "data.seed='5'", f"hydra.run.dir={folder}"]
+    assert words[3:] == ["vaelab", "train", "latent_dim=3", "data.seed='5'", f"hydra.run.dir={folder}"]
     with locked(folder):
         refused("is in use by another process, which has not begun to train", folder)
     train(compose_config(folder, *RUN, "trainer.max_epochs=1"))
@@ -308,7 +309,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
-    with pytest.raises(ValueError, match=r"holds a run already; python train.py resume=.* resumes it"):
+    with pytest.raises(ValueError, match=r"holds a run already; vaelab train resume=.* resumes it"):
         train(compose_config(tmp_path, *RUN))
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 

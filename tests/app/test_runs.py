@@ -16,7 +16,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from helpers.idx_files import random_images, write_idx_images, write_small_mnist
 from helpers.runner import ROOT, compose_config, run_train
-from train import build, train
+from vaelab.app.fit import build
+from vaelab.app.start import train
 from vaelab.runs.run_state import read_state
 
 TERMS = ("elbo", "log_likelihood", "kl", "loss")

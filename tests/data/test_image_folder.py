@@ -204,7 +204,7 @@ def test_pictures_that_runs_and_sweeps_drew_are_no_data(tmp_path, monkeypatch):
     for name in ("a", *(f"{folder}/sprite" for folder in drawn), "kept/a", "other/a"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(GREY).save(tmp_path / f"{name}.png")
-    own = "_target_: hydra_plugins.vaelab_sweeps.grid.GridSweeper"
+    own = "_target_: hydra_plugins.vaelab_sweepers.GridSweeper"
     (tmp_path / "outputs/day/time/.hydra").mkdir()
     (tmp_path / "outputs/day/time/.hydra/hydra.yaml").write_text(own)
     (tmp_path / "sweep/multirun.yaml").write_text(own)

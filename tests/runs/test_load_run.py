@@ -9,7 +9,8 @@ from torch.testing import assert_close
 
 import vaelab
 from helpers.runner import ROOT, SHORT, TINY, compose_config
-from train import build, train
+from vaelab.app.fit import build
+from vaelab.app.start import train
 from vaelab.families import FullGaussian
 
 POINTS = (*SHORT, *TINY)
@@ -175,7 +176,9 @@ def test_a_config_names_constructors_of_vaelab_alone(target, run_folder, tmp_pat
         vaelab.load_run(copy)
 
 
-@pytest.mark.parametrize("target", ["vaelab.figures.process.DrawingProcess", "vaelab.data.Sine", "vaelab.vae.VAE"])
+@pytest.mark.parametrize(
+    "target", ["vaelab.figures.drawing_process.DrawingProcess", "vaelab.data.Sine", "vaelab.vae.VAE"]
+)
 def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, tmp_path):
     copy = doctored(run_folder, tmp_path, lambda content: content["hyper_parameters"]["prior"].update(_target_=target))
     with pytest.raises(ValueError, match=f"prior in the run's config must not be {target}, so it is not called"):

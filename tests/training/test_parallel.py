@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
 
 from helpers.runner import ROOT, compose_config, run_train
-from train import train
+from vaelab.app.start import train
 from vaelab.data.batches import Batches
 from vaelab.objectives import Terms
 from vaelab.runs.run_state import read_state

@@ -19,8 +19,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.runner import ROOT, TINY, compose_config
-from train import train
 from vaelab import VAE
+from vaelab.app.start import train
 from vaelab.families import Bernoulli, DiagonalGaussian
 from vaelab.figures import DrawingProcess
 from vaelab.networks import MLP

@@ -170,13 +170,13 @@ KL = choice("closed_form", "monte_carlo") | NOTHING
 TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("latent_dim", whole(1)),
     **keys("seed", whole(0, 2**32 - 1)),
+    **keys("score", CURVE),
     **keys("threads", whole(1, THREADS)),
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
     **keys("kl", KL),
     **keys("condition", choice("label")),
-    **keys("score", CURVE),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are shown and compared, and nothing fills them in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),

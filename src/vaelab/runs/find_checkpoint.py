@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.checkpoint import read_checkpoint
-from vaelab.files import second_name
+from vaelab.whole_files import second_name
 
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,14 @@
 """Sizes that a config asks for, compared with the machine's memory before anything is allocated."""
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
+
+from vaelab.platforms import memory
 
 NUMBER = 4  # bytes
 COPIES = 3  # of the data, at least, while they are made: the draws, their sine, and their noise
 SPLITS = ("train_size", "val_size", "test_size")
-
-
-def memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Several cells at a time on one machine: hydra/launcher=joblib."""
 
-import inspect
 import logging
 import math
 import os
@@ -15,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
 from omegaconf import open_dict, read_write
 
-from hydra_plugins.vaelab_sweeps.cell import Job, job_of
-from hydra_plugins.vaelab_sweeps.identity import without_hydra
+from vaelab.app.config_identity import without_hydra
+from vaelab.app.multirun.cell import Job, job_of
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +35,11 @@ class Parallel:
     def __init__(self, launcher: Any) -> None:
         self.n_jobs = side_by_side(launcher.joblib["n_jobs"])
         self.context, self.config = launcher.hydra_context, launcher.config
-        self.script = os.path.abspath(inspect.getfile(launcher.task_function))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a cell for each list of overrides."""
+        from vaelab.platforms import processors
+
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         log.info("Launching %d jobs, %d at a time", len(job_overrides), self.n_jobs)
@@ -48,7 +48,7 @@ class Parallel:
         for index, overrides in enumerate(job_overrides, initial_job_idx):
             log.info("\t#%d : %s", index, " ".join(filter_overrides(overrides)))
             whole = self._composed(overrides)
-            job = job_of(self.script, without_hydra(whole), whole)
+            job = job_of(without_hydra(whole), whole)
             left.append((whole, replace(job, environment=threads | job.environment)))
         returned: list[JobReturn] = []
         lock = threading.Lock()
@@ -73,7 +73,7 @@ class Parallel:
 
     def _run(self, whole: Any, job: Job, lock: Any) -> JobReturn:
         """Runs one job, with Hydra's callbacks before and after it."""
-        from vaelab.errors import one_sentence
+        from vaelab.app.errors import one_sentence
 
         result = JobReturn()
         result.overrides, result.hydra_cfg, result.status = job.overrides, whole, JobStatus.COMPLETED
@@ -90,13 +90,10 @@ class Parallel:
         return result
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def side_by_side(n_jobs: Any) -> int:
     """How many cells run at a time; joblib counts from the end too: -1 is all processors, -2 all but one."""
+    from vaelab.platforms import processors
+
     if type(n_jobs) is not int or n_jobs == 0:
         raise ValueError(
             f"hydra.launcher.n_jobs must be a whole number other than 0, but is {n_jobs}; use -1 for all processors"

@@ -12,25 +12,24 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from hydra_plugins.vaelab_sweeps.needed import check_installed
-from hydra_plugins.vaelab_sweeps.sweep import Sweep
+from vaelab.app.multirun.installed import check_installed
+from vaelab.app.multirun.sweep import Sweep
 
+VAELAB = ("-m", "vaelab")  # the `vaelab` command
 log = logging.getLogger("vaelab")
 
 
-class OptunaSweeper(Sweeper):
+class OptunaSearch:
     """Asks Optuna for the next cells, and tells it how they end; its study lies in the sweep's folder.
 
     A study that was cut off goes on: what is done counts, what was running goes on in its own folder, and what comes
     then is what would have come, since each trial has draws of its own.
 
     Args:
+        sweep: the sweep's folder and its cells.
         n_trials: cells in all.
         n_jobs: cells handed to the launcher at once.
         metric: a key of a run's metrics.json, or `val/nll`, for which each run is evaluated.
@@ -44,6 +43,7 @@ class OptunaSweeper(Sweeper):
 
     def __init__(
         self,
+        sweep: Sweep,
         n_trials: int,
         n_jobs: int,
         metric: str,
@@ -65,27 +65,21 @@ class OptunaSweeper(Sweeper):
                 "hydra.sweeper.direction must be minimize for hydra.sweeper.metric=val/nll, because a lower nll is "
                 "better, but is maximize"
             )
-        self.metric, self.params = metric, params or {}
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra gives every sweeper."""
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
-        sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
+        self.metric, self.params, self.all = metric, params or {}, sweep
+        sweeper: Any = OmegaConf.to_container(sweep.config.hydra.sweeper)
         self.sampler, self.pruner = sweeper["sampler"], sweeper["pruner"]  # configs: made anew for each trial
-        self.all = Sweep(config, hydra_context, launcher)
 
-    def sweep(self, arguments: list[str]) -> None:
+    def run(self, arguments: list[str]) -> None:
         """Runs `n_trials` cells, or what is left of them."""
         import optuna
 
         from vaelab.runs.trust import STUDY
-        from vaelab.sweeps.search import open_study, storage, write_results
+        from vaelab.sweeps.search import write_results
+        from vaelab.sweeps.study import open_study, storage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        given = self.parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        parser = OverridesParser.create(config_loader=self.all.context.config_loader)
+        given = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         last = {override.get_key_element(): override for override in given}
         constants = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if not o.is_sweep_override()]
         space = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
@@ -119,10 +113,10 @@ class OptunaSweeper(Sweeper):
     def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
         """What this search is about; another search has no place in its folder."""
         from vaelab.sweeps.cells import MOVABLE
-        from vaelab.sweeps.config_hash import PLACES
-        from vaelab.sweeps.search import DATA_AND_FILES
+        from vaelab.sweeps.config_hash import WITHOUT_EFFECT
+        from vaelab.sweeps.study import DATA_AND_FILES
 
-        same = {*PLACES, *MOVABLE}
+        same = {*WITHOUT_EFFECT, *MOVABLE}
         about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
         about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
         if self.metric == "val/nll":
@@ -147,9 +141,9 @@ class OptunaSweeper(Sweeper):
         """Runs some trials, and tells the study what became of them."""
         from optuna.trial import TrialState
 
-        from vaelab.app import cli
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
-        from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
+        from vaelab.sweeps.search import evaluate, readable
+        from vaelab.sweeps.study import check_comparable, is_pruned
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
         cells = self.all.cells(batch, [key_and_value(key)[0] for key in keys], [number for number, _ in trials])
@@ -160,13 +154,13 @@ class OptunaSweeper(Sweeper):
                 if not self.all.stopped:  # otherwise it goes on with the sweep
                     study.tell(number, state=TrialState.FAIL)
                 continue
-            check_comparable(study, cell)
+            check_comparable(study, cell, self.metric)
             if is_pruned(study, number, cell):
                 study.tell(number, state=TrialState.PRUNED)
             else:
                 allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
                 asked_to_stop = partial(stop_asked, self.all.folder)
-                value = evaluate(cell, self.metric, self.samples, cli.__file__, allow, asked_to_stop)
+                value = evaluate(cell, self.metric, self.samples, VAELAB, allow, asked_to_stop)
                 if not math.isnan(value):
                     study.tell(number, value)
                 elif not self.all.stopped:
@@ -183,7 +177,7 @@ class OptunaSweeper(Sweeper):
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""
         from vaelab.sweeps.cells import quoted
-        from vaelab.sweeps.search import storage
+        from vaelab.sweeps.study import storage
 
         if self.pruner is None:
             return []

@@ -10,7 +10,6 @@ none behind.
 import os
 import pickle
 import queue
-import select
 import signal
 import subprocess
 import sys
@@ -21,18 +20,17 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from vaelab import platforms
 from vaelab.figures.images import ImageReconstructions
 from vaelab.figures.latents import KLBars, LatentScatter
 from vaelab.figures.picture import Picture
 
 START = """
-import os, sys
-try:  # first of all: beside two threads of matrix products even a nice process costs a tenth
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-except (AttributeError, OSError):  # there is no such policy, or it is not allowed
-    getattr(os, "nice", int)(3)
+import sys
 sys.path[:] = sys.argv[1:]
-from vaelab.figures.process import serve
+from vaelab.platforms import take_idle_time_only
+take_idle_time_only()  # before the imports: beside two threads of matrix products they would cost a tenth
+from vaelab.figures.drawing_process import serve
 serve()
 """
 
@@ -90,9 +88,8 @@ class DrawingProcess:
 
     def hurry(self) -> None:
         """Lets it compete for the processor from now on, since someone will wait for it."""
-        if self.alive and hasattr(os, "SCHED_IDLE"):
-            with suppress(OSError):  # where that is not allowed it is only later
-                os.sched_setscheduler(self.process.pid, os.SCHED_OTHER, os.sched_param(0))
+        if self.alive:
+            platforms.take_normal_time(self.process.pid)
 
     def finish(self, timeout: float) -> None:
         """Waits for what was asked, for at most `timeout` seconds, and ends the process.
@@ -152,7 +149,7 @@ def _warm_up() -> None:
             LatentScatter(numbers[0, :, :2], np.arange(2), 2, numbers[0, 0]),
             ImageReconstructions(numbers, numbers, numbers),
         ):
-            if not select.select([sys.stdin], [], [], 0)[0]:
+            if not platforms.has_input(sys.stdin):
                 picture.render()
 
 

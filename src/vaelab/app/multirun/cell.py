@@ -12,18 +12,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.vaelab_sweeps.identity import identity
+from vaelab.app.compose import conf_folder
+from vaelab.app.config_identity import identity
 
 log = logging.getLogger("vaelab")
 
 DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
 NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
 OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
-AHEAD = """
-import torch.utils.tensorboard, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
-from hydra.core.plugins import Plugins
-Plugins.instance()  # finding them takes a quarter of a second
-"""
+PROGRAM = ("-m", "vaelab.app")  # what `python` runs for a cell
+PRELOAD = "vaelab.app.cell_imports"  # what the server imports that cells are forked from
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Job:
     """What the process of a cell has to run.
 
     Attributes:
-        command: train.py, the flags and Hydra's settings.
+        program: what trains a run.
+        flags: of the sweep's command line, Hydra's settings included.
         folder: the cell's.
         sweep: the sweep's folder.
         overrides: of the task.
@@ -42,7 +41,8 @@ class Job:
         environment: variables to set.
     """
 
-    command: tuple[str, ...]
+    program: tuple[str, ...]
+    flags: tuple[str, ...]
     folder: Path
     sweep: Path
     overrides: tuple[str, ...]
@@ -53,28 +53,27 @@ class Job:
     environment: dict[str, str]
 
     def run(self) -> float:
-        """Runs or resumes the cell, and prints how it ended; returns its validation ELBO in nats, or NaN."""
-        from vaelab.sweeps.cells import Cell, run_cell, score, stop_asked
-        from vaelab.sweeps.process import Setting
+        """Runs or resumes the cell, and prints how it ended; returns its score, or NaN."""
+        from vaelab.sweeps.cell_process import Setting
+        from vaelab.sweeps.cells import Cell, run_cell, score, score_tag, stop_asked
 
         cell = Cell(self.folder, self.overrides, self.identity)
-        setting = Setting(self.here, self.environment, AHEAD)
+        setting = Setting(self.here, self.environment, PRELOAD)
         asked = partial(stop_asked, self.sweep)
-        state = run_cell(self.command, cell, self.allow, self.changes, asked, setting)
+        state = run_cell(self.program, self.flags, cell, self.allow, self.changes, asked, setting)
         if state is None:
             return math.nan
         number = score(cell) if state.state == "done" else math.nan
-        shown = f"val/elbo {number:.3f}" if state.state == "done" else state.reason
+        shown = f"{score_tag(cell)} {number:.3f}" if state.state == "done" else state.reason
         name = self.folder.relative_to(self.sweep)
         print(f"{state.state:8} {name}  {shown}  ({state.seconds:.1f} s)", flush=True)
         return number
 
 
-def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
+def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
     """The job of a cell.
 
     Args:
-        script: train.py.
         cfg: the cell's config, without Hydra's own.
         whole: a config with Hydra's own, as a launcher made it.
     """
@@ -86,7 +85,8 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
     alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
     task: Any = OmegaConf.to_container(chosen.overrides.task)
     return Job(
-        (script, *_sources(chosen, Path(script)), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
+        PROGRAM,
+        (*_sources(chosen), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
         sweep / str(chosen.sweep.subdir),
         sweep,
         tuple(task),
@@ -98,13 +98,13 @@ def job_of(script: str, cfg: DictConfig, whole: DictConfig) -> Job:
     )
 
 
-def _sources(chosen: DictConfig, script: Path) -> list[str]:
+def _sources(chosen: DictConfig) -> list[str]:
     """The flags that name the folders of config files: `--config-dir` and `--config-path`."""
     flags = []
     for source in chosen.runtime.config_sources:
         if source.provider == "command-line":
             flags.append(f"--config-dir={source.path}")
-        if source.provider == "main" and source.path != str(script.parent / "conf"):
+        if source.provider == "main" and source.path != str(conf_folder()):
             flags.append(f"--config-path={'pkg://' if source.schema == 'pkg' else ''}{source.path}")
     return flags
 

@@ -1,4 +1,4 @@
-"""What a multirun ends with: hydra.callbacks.summary."""
+"""Ends a sweep with a summary: hydra.callbacks.summary."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 
-class Summary(Callback):
+class SummariseSweep(Callback):
     """Compares the cells of a sweep, and ends the process with what became of them.
 
     The exit code is 0 if all are done, or else the number of those that are not (at most 100). If a signal stopped the
@@ -17,7 +17,7 @@ class Summary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes and prints the summary."""
-        from vaelab.errors import one_sentence
+        from vaelab.app.errors import one_sentence
         from vaelab.sweeps.cells import STOP
         from vaelab.sweeps.summary import summarise
 
@@ -31,7 +31,7 @@ class Summary(Callback):
                 stop.unlink()
                 print(f"stopped; the same command with hydra.sweep.dir={folder} resumes it", file=sys.stderr)
                 sys.exit(128 + number)
-        except Exception as error:  # Hydra would take it for a warning
+        except Exception as error:  # Hydra would make it a warning
             sys.exit(f"error: {one_sentence(error)}")
         if left:
             sys.exit(min(left, 100))

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +11,33 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-STARTED_BY = "VAELAB_STARTED_BY"  # in the environment of a run's other processes: the number of the first
-OWN_SWEEPERS = "hydra_plugins.vaelab_sweeps."
+from vaelab.app.rank import is_started_by_a_run
+
+OWN_SWEEPERS = "hydra_plugins.vaelab_sweepers."
 
 
-class Folder(Callback):
+class LockFolder(Callback):
     """Locks a run's folder, so that a refused run changes no file of a run that is already there."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Locks the folder of a single run; the process ends with a sentence if that folder cannot be used."""
-        from vaelab.errors import one_sentence
         from vaelab.runs.folder import check_length, check_unused, hold
 
         HydraConfig.instance().set_config(config)  # which ${hydra:…} in hydra.run.dir refers to
-        try:
+        with _ending_with_a_sentence():
             with read_write(config.hydra):
                 config.hydra.run.dir = at_home(str(config.hydra.run.dir), "hydra.run.dir")
             folder = Path(os.path.abspath(config.hydra.run.dir))
             check_length(folder, "hydra.run.dir")
-            if os.environ.get(STARTED_BY) == str(os.getppid()):
+            if is_started_by_a_run():
                 return  # the first process of this run has the lock
             check_unused(Path(config.hydra.run.dir))
             hold(folder)
             check_unused(Path(config.hydra.run.dir))  # again: a run may have ended since
-        except Exception as error:  # Hydra would make it a warning
-            sys.exit(f"error: {one_sentence(error)}")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot start."""
-        from vaelab.errors import one_sentence
-
-        try:
+        with _ending_with_a_sentence():
             if not str(config.hydra.sweeper._target_).startswith(OWN_SWEEPERS):
                 other = config.hydra.runtime.choices["hydra/sweeper"]
                 raise ValueError(
@@ -48,8 +46,17 @@ class Folder(Callback):
                 )
             with read_write(config.hydra):
                 config.hydra.sweep.dir = at_home(str(config.hydra.sweep.dir), "hydra.sweep.dir")
-        except Exception as error:  # Hydra would make it a warning
-            sys.exit(f"error: {one_sentence(error)}")
+
+
+@contextmanager
+def _ending_with_a_sentence() -> Iterator[None]:
+    """Ends the process if something fails: Hydra would make a callback's exception a warning."""
+    from vaelab.app.errors import one_sentence
+
+    try:
+        yield
+    except Exception as error:
+        sys.exit(f"error: {one_sentence(error)}")
 
 
 def at_home(folder: str, key: str) -> str:

@@ -10,13 +10,21 @@ from types import FrameType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES
-from hydra_plugins.vaelab_sweeps.identity import identity, without_hydra
+from vaelab.app.config_identity import identity, without_hydra
+from vaelab.app.multirun.cell import NO_CONFIG_FILES
 
 BY_WHAT_VARIES = "auto"  # hydra.sweep.subdir
 log = logging.getLogger("vaelab")
+
+
+def set_up(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
+    """The sweep of a command, from what Hydra gives a sweeper."""
+    launcher = Plugins.instance().instantiate_launcher(context, task_function, config)
+    return Sweep(config, context, launcher)
 
 
 class Sweep:
@@ -34,7 +42,7 @@ class Sweep:
 
         self.config, self.context, self.launcher = config, context, launcher
         if config.hydra.launcher._target_.endswith(".JoblibLauncher"):
-            from hydra_plugins.vaelab_sweeps.parallel import Parallel
+            from vaelab.app.multirun.parallel import Parallel
 
             self.launcher = Parallel(launcher)
         self.folder = Path(os.path.abspath(config.hydra.sweep.dir))
@@ -49,6 +57,7 @@ class Sweep:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Holds the folder, and takes Ctrl-C and SIGTERM: the cells look whether one has come."""
+        from vaelab.platforms import STOP_SIGNALS
         from vaelab.runs.folder import locked
         from vaelab.sweeps.cells import STOP
 
@@ -60,7 +69,7 @@ class Sweep:
         with locked(self.folder, "hydra.sweep.dir"):
             (self.folder / STOP).unlink(missing_ok=True)
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
-            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
             try:
                 yield
             finally:
@@ -140,8 +149,8 @@ class Sweep:
                 whole.hydra.job.id = str(whole.hydra.job.num)
 
     def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
-        """Has the launcher run what is not done, each cell once; -> each one's validation ELBO, NaN if it failed."""
-        from vaelab.errors import one_sentence
+        """Has the launcher run what is not done, each cell once; returns each one's score, NaN if it failed."""
+        from vaelab.app.errors import one_sentence
         from vaelab.sweeps.cells import score
 
         left: dict[Path, Sequence[str]] = {}
