@@ -62,14 +62,7 @@ def written(option):
 
 @pytest.mark.parametrize(
     ("option", "path", "key"),
-    [
-        pytest.param(
-            *each, marks=pytest.mark.xfail(strict=True) if each[0] in PENDING and each[2] == "init_std" else ()
-        )
-        for option in OPTIONS
-        for each in written(option)
-        if (option, f"{each[1]}.{each[2]}") not in STATED
-    ],
+    [each for option in OPTIONS for each in written(option) if (option, f"{each[1]}.{each[2]}") not in STATED],
 )
 def test_a_page_and_its_constructor_have_one_default(option, path, key):
     node = OmegaConf.select(OmegaConf.create({option.split("=")[0]: composed(option)}), path)

@@ -25,6 +25,8 @@ from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
 from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
 
+MIN_STD, INIT_STD = 0.01, 0.2  # what suits a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
+
 
 class DiagonalNormal(Independent):
     """N(t; μ, diag σ²) over a whole event: torch's independent normals with half of the passes over memory.
@@ -142,7 +144,7 @@ class LearnedScale(Family):
 
     support: ClassVar[Support] = "real"
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape)
         self.min_std = check_number("min_std", min_std, 0)
         self.init_std = check_number("init_std", init_std, 0, above=True)
@@ -164,7 +166,7 @@ class IsotropicGaussian(LearnedScale):
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.h = nn.Parameter(torch.zeros(()))
         self.num_parameters = self.event_size
@@ -187,7 +189,7 @@ class SharedDiagonalGaussian(LearnedScale):
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.h = nn.Parameter(torch.zeros(self.event_shape))
         self.num_parameters = self.event_size
@@ -210,7 +212,7 @@ class DiagonalGaussian(LearnedScale):
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.num_parameters = 2 * self.event_size
 
@@ -234,7 +236,7 @@ class FullGaussian(LearnedScale):
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         k = self.event_size
         self.sizes = (k, k, k * (k - 1) // 2)
