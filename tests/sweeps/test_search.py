@@ -184,7 +184,7 @@ def test_a_search_ranks_only_what_compares(tmp_path):
         check_comparable(study, bernoulli, "val/elbo")
     with pytest.raises(ValueError, match=r"has measure: none, and the first"):
         check_comparable(study, finished(tmp_path, "own"), "val/elbo")
-    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first trial that ended has none"):
+    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first finished trial has none"):
         check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"), "val/elbo")
 
 

@@ -1,4 +1,4 @@
-"""Pictures of many runs: a score over what varies, and the rate–distortion plane."""
+"""Pictures of many runs: a score over a key that varies, and the rate–distortion plane."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Line:
 
     Args:
         label: its name.
-        x: (n,): where each run lies along what varies.
+        x: (n,): the place of each run along the key that varies.
         y: (n,): its score, nats.
         rate, distortion: (n,): its KL and its −E log p(t|z), nats.
     """
@@ -50,14 +50,14 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class ScoreOver(Picture):
-    """A score over what varies, every run a dot; a line per configuration joins the means over seeds.
+    """A score over a key that varies. Every run is a dot, and a line for each configuration joins the means over seeds.
 
     The band is the mean ± one standard error, which contains the mean over infinitely many seeds in 50, 58, 63 and 66 %
     of cases at 2, 3, 5 and 10 seeds. A 95 % interval of two seeds would be 13 times as wide, and hide everything else.
 
     Args:
         panels: a panel for each kind of number; densities and probabilities share no axis.
-        name: of what varies.
+        name: of the key that varies.
         score: the name of the score.
         legend: what the lines differ in.
         ticks: names of the places 0, 1, … along what varies, if these are not numbers.
