@@ -20,7 +20,7 @@ PANELS = 6  # at most, because a sweep over data.seed has a table for each of it
 
 
 def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
-    """Name of a file without its ending -> a plot, with a panel for each of the largest tables; empty without tables."""
+    """Name of a file without its ending -> a plot, with a panel for each of the largest tables."""
     groups = sorted(groups_of(rows), key=lambda group: -sum(len(each.runs) for each in group.configurations))[:PANELS]
     if not groups:
         return {}

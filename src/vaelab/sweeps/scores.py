@@ -13,7 +13,7 @@ BOUND = "val/bound"  # the default of the key `score`
 LOWER_IS_BETTER = ("loss", "nll")  # how the tags end of which the lowest number is the best
 CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # where a run's settings are; the first one has them filled in
 LARGEST_CONFIG = 1 << 20  # bytes
-LARGEST_PART = 4_000  # characters of the lines about one key
+LARGEST_PART, BRACKETS = 4_000, 100  # characters, and opening brackets, of the lines about one key
 HOW = ("gradient", "kl")  # keys of an objective that change how its terms are estimated, but not what they mean
 
 
@@ -78,7 +78,12 @@ def read_setting(folder: Path, key: str) -> Any:
         found = re.search(rf"^{key}:.*(?:\n[ -].*)*", text, re.MULTILINE)
         if found is None:
             return None
-        if len(found[0]) > LARGEST_PART or re.search("[&*]", found[0]):  # references could stand for endless text
+        # References could stand for endless text, and brackets inside each other take long to parse.
+        if (
+            len(found[0]) > LARGEST_PART
+            or re.search("[&*]", found[0])
+            or len(re.findall(r"[\[{]", found[0])) > BRACKETS
+        ):
             raise ValueError(f"{key} in {name} must be a few lines of plain YAML")
         try:
             return yaml.safe_load(found[0])[key]
