@@ -147,7 +147,7 @@ def test_an_archive_has_one_beginning_and_one_list(tmp_path):
     with pytest.raises(ValueError, match="does not begin as an archive"):
         read_checkpoint(path)
     path.write_bytes(whole[:4] + bytes(100) + whole)  # zipfile corrects the place of the list, torch does not
-    with pytest.raises(ValueError, match="list of parts does not lie where it must"):
+    with pytest.raises(ValueError, match="list of parts is in the wrong place"):
         read_checkpoint(path)
 
 

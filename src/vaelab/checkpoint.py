@@ -53,7 +53,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a checksum in it does not fit, or it is no checkpoint.
+        ValueError: a checksum in it is wrong, or it is no checkpoint.
     """
     try:
         with open_regular(path, follow=True) as file:
@@ -96,9 +96,9 @@ def _check_archive(file: BinaryIO) -> None:
         if sum(record.file_size for record in records) > found.st_size:
             raise ValueError("its parts hold more than its size, so they overlap")
         if broken := archive.testzip():  # torch.load looks at no checksum
-            raise ValueError(f"the checksum of {broken} does not fit")
+            raise ValueError(f"the checksum of {broken} is wrong")
         if end and archive.start_dir != end[6]:
-            raise ValueError("its list of parts does not lie where it must")
+            raise ValueError("its list of parts is in the wrong place")
         record = _pickle_in(records)
         _check_pickle(archive.read(record) if record.file_size <= PICKLE else b"")
     file.seek(0)

@@ -6,7 +6,7 @@ from vaelab.files import LIMIT, read_json, read_small
 
 OF_A_STATE = {"state", "overrides", "config"}  # keys of a run's state.json
 SETTINGS = ("multirun.yaml", ".hydra/hydra.yaml")  # of a sweep, and of a run that has no state.json yet
-OWN = b"hydra_plugins.vaelab_sweeps"  # in the Hydra settings of every command of vaelab
+OWN = (b"hydra_plugins.vaelab_sweep", b"vaelab.app.lock_folder")  # in the Hydra settings of every command of vaelab
 
 
 def is_output(folder: Path) -> bool:
@@ -20,7 +20,7 @@ def is_output(folder: Path) -> bool:
         found = None
     if isinstance(found, dict) and found.keys() >= OF_A_STATE:
         return True
-    return any(OWN in _contents(folder / name) for name in SETTINGS)
+    return any(own in _contents(folder / name) for name in SETTINGS for own in OWN)
 
 
 def _contents(path: Path) -> bytes:

@@ -69,8 +69,14 @@ class VAE(nn.Module):
             condition_size: how many numbers the condition has; networks get it as `condition_size` if it is not 0.
 
         Raises:
-            ValueError: prior and posterior are over different shapes of z, or a network takes no condition.
+            ValueError: prior and posterior are over different shapes of z, a network takes no condition, or the prior
+                uses a conditional encoder.
         """
+        if condition_size and hasattr(prior, "uses"):
+            raise ValueError(
+                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does; use "
+                "another prior, or leave out condition"
+            )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior.num_parameters, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood.num_parameters, condition_size)

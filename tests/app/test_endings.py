@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch import Callback
 
 from helpers.runner import SHORT, TINY, compose_config
-from train import train
 from vaelab import load_run
+from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
 from vaelab.runs.folder import format_metrics, format_summary
@@ -124,7 +124,7 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
         (f"data._target_={HERE}.WithoutTest", "not tested: the data have no test split", ("val",)),
         (f"+callbacks.mine._target_={HERE}.FailsAtTheTest", "not tested: .*no room for the test split", ("val",)),
         ("trainer.fast_dev_run=2", "nothing was saved: trainer.fast_dev_run", ("val", "test")),
-        ("~callbacks.best", "these numbers are of the last weights", ("val", "test")),
+        ("~callbacks.best", "these numbers belong to the last weights", ("val", "test")),
         ("~callbacks.best ~callbacks.last", "no checkpoint was kept", ("val", "test")),
         ("~logger", "run     ", ("val", "test")),
     ],
@@ -236,7 +236,7 @@ def test_an_output_that_fails_after_the_run_is_a_warning(tmp_path, capsys, caplo
     def broken(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.summarise", broken)
+    monkeypatch.setattr("vaelab.app.conclude.fill_hparams", broken)
     monkeypatch.setattr("builtins.print", broken)
     train(compose_config(tmp_path, *SHORT, *TINY))
     monkeypatch.undo()

@@ -14,13 +14,13 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 
 from helpers.runner import ROOT, SHORT, TINY, run_train
-from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES, passed_on
-from hydra_plugins.vaelab_sweeps.folder import Folder
-from hydra_plugins.vaelab_sweeps.needed import check_installed
-from hydra_plugins.vaelab_sweeps.parallel import side_by_side
-from hydra_plugins.vaelab_sweeps.paths import make_absolute
-from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
-from vaelab.errors import one_sentence
+from vaelab.app.absolute_paths import make_absolute
+from vaelab.app.errors import one_sentence
+from vaelab.app.lock_folder import LockFolder
+from vaelab.app.multirun.cell import NO_CONFIG_FILES, passed_on
+from vaelab.app.multirun.installed import check_installed
+from vaelab.app.multirun.parallel import side_by_side
+from vaelab.app.multirun.search import OptunaSearch, distribution
 from vaelab.platforms import processors
 from vaelab.runs.folder import check_length
 from vaelab.runs.run_state import read_state
@@ -92,8 +92,8 @@ def test_a_run_that_is_refused_changes_nothing_of_another(where, alone, place, m
     before = hashed(alone[0])
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [where, "data.val_size=7"], return_hydra_config=True)
-    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; python train.py resume=.* resumes it"):
-        Folder().on_run_start(config)
+    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; vaelab train resume=.* resumes it"):
+        LockFolder().on_run_start(config)
     assert hashed(alone[0]) == before
 
 
@@ -111,10 +111,10 @@ def test_the_folder_of_a_second_process_is_in_use(place, monkeypatch, tmp_path):
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [f"hydra.run.dir={tmp_path / 'run'}"], return_hydra_config=True)
     with locked(tmp_path / "run"), pytest.raises(SystemExit, match="run is in use by another process; wait for it"):
-        Folder().on_run_start(config)
+        LockFolder().on_run_start(config)
     monkeypatch.setenv("VAELAB_STARTED_BY", str(os.getppid()))
     with locked(tmp_path / "run"):
-        Folder().on_run_start(config)  # one of the first process's own
+        LockFolder().on_run_start(config)  # one of the first process's own
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_what_a_sweep_decides_is_not_passed_on():
         ("+seed=3", "seed is already a key; leave out the +"),
         (
             "~nonsense",
-            "nonsense cannot be removed, because it is not in the config; `python train.py --cfg job` lists the keys",
+            "nonsense cannot be removed, because it is not in the config; `vaelab train --cfg job` lists the keys",
         ),
         ("optimizer@second=adam", "optimizer@second is not a key, so nothing would read it"),
         ("hydra.job.env_copy=[NO_SUCH]", "hydra.job.env_copy names NO_SUCH, which is not in the environment; set it"),
@@ -227,7 +227,7 @@ def test_impossible_folders_are_refused_before_training(typed, answer, tmp_path,
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [typed], return_hydra_config=True)
     with pytest.raises(SystemExit) as error:
-        Folder().on_run_start(config)
+        LockFolder().on_run_start(config)
     assert str(error.value.code).startswith(f"error: {answer}")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
 
@@ -236,11 +236,11 @@ def test_a_sweeper_of_another_kind_is_refused():
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", ["hydra/sweeper=basic"], return_hydra_config=True)
     with pytest.raises(SystemExit, match=r"^error: hydra/sweeper=basic does not know which runs are done; use hydra"):
-        Folder().on_multirun_start(config)
+        LockFolder().on_multirun_start(config)
 
 
 def test_errors_are_shown_even_if_logging_is_switched_off(capsys):
-    from train import log, tell
+    from vaelab.app.ending import log, tell
 
     try:
         log.disabled = True
@@ -270,8 +270,8 @@ def test_a_home_directory_is_filled_in(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", ["hydra.run.dir='~/run'", "hydra.sweep.dir='~/sweep'"], return_hydra_config=True)
-    Folder().on_run_start(config)
-    Folder().on_multirun_start(config)
+    LockFolder().on_run_start(config)
+    LockFolder().on_multirun_start(config)
     assert (config.hydra.run.dir, config.hydra.sweep.dir) == (f"{tmp_path}/run", f"{tmp_path}/sweep")
 
 
@@ -340,7 +340,7 @@ def test_a_package_that_is_missing_is_named_with_its_cure():
 
 
 def test_a_search_over_other_data_is_another_search():
-    sweeper, content = object.__new__(OptunaSweeper), {"a": 1, "b": 2, "copy": 1, "c": 3}
+    sweeper, content = object.__new__(OptunaSearch), {"a": 1, "b": 2, "copy": 1, "c": 3}
     sweeper.all = SimpleNamespace(
         identity=lambda overrides: str([content.get(each.partition("=")[2], each) for each in overrides])
     )

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from helpers.runner import SHORT, TINY, run_train, start_train
-from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, check_searchable, distribution
+from vaelab.app.multirun.search import OptunaSearch, check_searchable, distribution
 from vaelab.figures.search import Search
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
@@ -65,8 +65,8 @@ def test_what_is_drawn_is_what_the_override_says(given, drawn):
     [
         ("a=range(5,5)", "the range is empty"),
         ("a=interval(0.1,0.001)", "low=0.1, high=0.001"),
-        ("a=tag(log,interval(0,0.1))", "above 0 where it is tag"),
-        ("a=tag(log,range(0,8))", "above 0 where it is tag"),
+        ("a=tag(log,interval(0,0.1))", "above 0 if it is tag"),
+        ("a=tag(log,range(0,8))", "above 0 if it is tag"),
         ("a=tag(log,range(2,65,8))", "alone have a logarithmic scale"),
         ("a=tag(log,range(0.5,2.5))", "alone have a logarithmic scale"),
         ("a=tag(log,choice(1,2))", "alone have a logarithmic scale"),
@@ -210,7 +210,7 @@ def test_a_search_ranks_bounds_of_one_objective_only(tmp_path):
 def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):
     """The study is told the first score alone, and not the better one of another kind."""
     cells = [finished(tmp_path, "gaussian", measure="log-density"), finished(tmp_path, "bernoulli", measure="other")]
-    sweeper, study = object.__new__(OptunaSweeper), optuna.create_study(direction="maximize")
+    sweeper, study = object.__new__(OptunaSearch), optuna.create_study(direction="maximize")
     sweeper.metric, sweeper.samples, sweeper.pruner = "val/elbo", 1, None
     sweeper.all = SimpleNamespace(
         cells=lambda *_: cells,
@@ -389,7 +389,10 @@ def test_a_search_over_nothing_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("given", "answer"),
     [
-        (("hydra.sweeper.metric=val/nll",), "hydra.sweeper.direction=maximize does not fit"),
+        (
+            ("hydra.sweeper.metric=val/nll", "hydra.sweeper.direction=maximize"),
+            "hydra.sweeper.direction must be minimize",
+        ),
         (("optimizer.rl=interval(0.1,0.2)",), "optimizer.rl is not a key"),
     ],
 )
@@ -416,7 +419,7 @@ def test_a_metric_that_no_run_has_may_be_corrected(tmp_path):
 
 
 def test_trials_are_drawn_apart():
-    sweeper = object.__new__(OptunaSweeper)
+    sweeper = object.__new__(OptunaSearch)
     sweeper.sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
     study = optuna.create_study()
     for trial in range(9):

@@ -7,6 +7,7 @@ with preloading():
     import torch.utils.tensorboard
     from hydra.core.plugins import Plugins
 
+    import vaelab.app.fit
     import vaelab.commands.evaluate
     import vaelab.commands.latents
     import vaelab.data

@@ -1,10 +1,11 @@
-"""`vaelab VERB RUN …`: what a trained model is good for."""
+"""The `vaelab` command: `vaelab train …` trains, and the other verbs use trained models."""
 
 import argparse
 import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from vaelab.checks import SPLITS, check_seed
 from vaelab.platforms import END_SIGNALS
 from vaelab.standard_streams import complete_streams
+from vaelab.typed_command import COMMAND
 
 EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
 DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
@@ -21,6 +23,8 @@ SEED = "of every draw but those of pixels, which data.seed of the run decides (d
 COMPARE = "which configuration is best, and how sure is that: runs and sweeps side by side"
 LATENTS = "which, from 1 (default: the ten of most KL where the run has been evaluated, or else the first ten)"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
+
+TRAIN = "train a VAE or a sweep of them, or resume a run"
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +38,10 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """The command line of every verb."""
-    main = Parser("vaelab", description="Use a trained VAE.", epilog=EPILOG, formatter_class=_Plain)
+    main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=_Plain)
+    main.add_argument("--version", action=_Version, nargs=0, help="print the version of vaelab")
     verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
+    verbs.add_parser("train", help=f"{TRAIN}; `vaelab train --help` shows how", add_help=False)
 
     def verb(name: str, text: str, runs: str | None = None) -> Parser:
         added = verbs.add_parser(name, help=text, description=f"{text}.", epilog=EPILOG, formatter_class=_Plain)
@@ -88,9 +94,33 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the epilog."""
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only if someone asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import vaelab
+
+        print(f"vaelab {vaelab.__version__}")
+        parser.exit()
+
+
+def train(arguments: Sequence[str]) -> NoReturn:
+    """Replaces this process by the one that trains.
+
+    Hydra must not see the word `train`, and Lightning's launcher of several processes starts each by the same command.
+    """
+    os.environ[COMMAND] = "vaelab train"
+    command = [sys.executable, "-m", "vaelab.app", *arguments]
+    if os.name == "nt":  # there `execv` returns to the shell at once
+        sys.exit(subprocess.call(command))
+    os.execv(sys.executable, command)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `vaelab` command; exits 0, or with one sentence and another code."""
     if arguments is None:  # the command itself
+        if sys.argv[1:2] == ["train"]:
+            train(sys.argv[2:])
         complete_streams()
         os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
     options = parser().parse_args(arguments)
@@ -134,7 +164,7 @@ def run_verb(options: argparse.Namespace) -> None:
 
     output = check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
     if options.verb == "traverse" and output.suffix.lower() != ".png":
-        raise ValueError(f"{output} does not fit, because traverse draws a picture; use -o FILE.png")
+        raise ValueError(f"-o must name a .png file, because traverse draws a picture, but is {output}")
     if "data" in options and output.exists() and Path(options.data).exists() and output.samefile(options.data):
         raise ValueError(f"{output} holds the data themselves, which would be lost; give -o another name")
     run = load_run(options.run, options.device, options.allow)
@@ -191,14 +221,8 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _key_and_value(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key.isidentifier():
-        raise ValueError(
-            f"--data {override} does not fit, because it must read KEY=VALUE, as in --data root=/my/images"
-        )
+        raise ValueError(f"--data must be KEY=VALUE, as in --data root=/my/images, but is {override}")
     try:
         return key, json.loads(value)
     except ValueError:
         return key, value
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaelab.evaluation.draws import draw, score_draws
+from vaelab.torch_private import TorchDispatchMode
 from vaelab.vae import VAE
 
 

@@ -81,7 +81,7 @@ def _report(
     if bad := int((~terms["nll"].isfinite()).sum()):
         raise ValueError(
             f"log p̂ of {bad} of {len(terms['nll'])} examples is not finite, because the weights of the model have "
-            "diverged or the data lie where its density vanishes; evaluate an earlier checkpoint, or train with a "
+            "diverged or its density vanishes at the data; evaluate an earlier checkpoint, or train with a "
             "lower optimizer.lr"
         )
     report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
@@ -180,7 +180,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "checksum")
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 

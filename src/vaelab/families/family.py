@@ -34,9 +34,7 @@ class Family(nn.Module, ABC):
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
         if not event_shape:
-            raise ValueError(
-                "event_shape=() does not fit, because a draw must have at least one dimension, such as (1,)"
-            )
+            raise ValueError("event_shape must have at least one dimension, such as (1,), but is ()")
         for size in event_shape:
             check_whole("a size in event_shape", size, 1)
         self.event_shape = torch.Size(event_shape)

@@ -6,11 +6,14 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 from torch.distributions.constraints import Constraint
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.families.family import Family, Support
+from vaelab.families.gaussian import DiagonalNormal
+from vaelab.precision import floating
+from vaelab.torch_private import checks_distributions
 
 COUPLING = 2  # passes of zuko's inverse: half of the dimensions, then the other half
 LARGEST = 2**27  # numbers in the largest table that zuko makes for a coupling
@@ -70,7 +73,7 @@ class Flow(Family):
         self.min_std = check_number("posterior.min_std", min_std, 0)
         self.num_parameters = 2 * self.event_size + context
         self._check_size()
-        self.flow = self._zuko_flow()
+        self.couplings = self._couplings()
 
     def _check_size(self) -> None:
         """Raises a ValueError if the flow's tables would fill the memory."""
@@ -83,8 +86,8 @@ class Flow(Family):
                 "smaller posterior.hidden, or fewer posterior.bins or posterior.transforms"
             )
 
-    def _zuko_flow(self) -> nn.Module:
-        """f: a context h (…, context) -> zuko's flow over (p,), which starts as N(0, I)."""
+    def _couplings(self) -> nn.Module:
+        """A context h (…, context) -> f⁻¹ over (p,), in zuko's sense a transform; it starts as the identity."""
         flows = zuko_flows()
         options: dict[str, Any] = {"transforms": self.transforms, "hidden_features": self.hidden}
         if self.kind == "spline":
@@ -93,26 +96,26 @@ class Flow(Family):
             options |= {"passes": COUPLING}
         make = flows.NSF if self.kind == "spline" else flows.MAF
         with torch.device("cpu"):  # zuko looks at the values of its masks
-            flow: nn.Module = make(self.event_size, self.context, **options)
-        for transform in flow.transform.transforms:  # type: ignore[union-attr]
-            nn.init.zeros_(transform.hyper[-1].weight)
-            nn.init.zeros_(transform.hyper[-1].bias)
-        for module in flow.modules():  # zuko's modules are functions of their parameters and input
-            module.pure = True  # type: ignore[assignment]
-        return flow
+            couplings: Any = make(self.event_size, self.context, **options).transform
+        for coupling in couplings.transforms:
+            nn.init.zeros_(coupling.hyper[-1].weight)
+            nn.init.zeros_(coupling.hyper[-1].bias)
+        for module in couplings.modules():  # zuko's modules are functions of their parameters and input
+            module.pure = True
+        return couplings
 
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, 2p + context) numbers, the means, then log σ, then h -> q, batch_shape (…)."""
         p = self.event_size
         loc, log_std, h = parameters.split([p, p, self.context], dim=-1)
-        return ShiftedFlow(self.flow(h), loc, self.min_std + log_std.exp())
+        return ShiftedFlow(self.couplings(h), loc, self.min_std + log_std.exp())
 
 
 class ShiftedFlow(Distribution):
-    """z = μ + σ·y, with y from a flow: log q(z) = log f(y) − Σ log σ, y = (z − μ) / σ.
+    """z = μ + σ·f(ε) with ε ~ N(0, I), so log q(z) = log N(ε; 0, I) + log |det ∂ε/∂y| − Σ log σ, y = (z − μ) / σ.
 
     Args:
-        flow: over (p,), batch_shape (…); draws and densities in one pass.
+        inverse: f⁻¹, a transform over (p,) that gives ε and log |det ∂ε/∂y| for y.
         loc: μ, (…, p).
         scale: σ, (…, p).
     """
@@ -120,24 +123,27 @@ class ShiftedFlow(Distribution):
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
     has_rsample = True
 
-    def __init__(self, flow: Any, loc: Tensor, scale: Tensor) -> None:
-        self.flow, self.loc, self.scale = flow, loc, scale
+    def __init__(self, inverse: Any, loc: Tensor, scale: Tensor) -> None:
+        self.inverse, self.loc, self.scale = inverse, loc, scale
+        normal = Normal(torch.zeros_like(loc), torch.ones_like(loc), validate_args=False)
+        self.noise = DiagonalNormal(normal, 1, validate_args=False)
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """(*sample_shape, …, p)."""
-        y: Tensor = self.flow.rsample(torch.Size(sample_shape))
+        y: Tensor = self.inverse.inv(self.noise.rsample(torch.Size(sample_shape)))
         return self.loc + self.scale * y
 
     def rsample_and_log_prob(self, sample_shape: Sequence[int] = torch.Size()) -> tuple[Tensor, Tensor]:
         """z (*sample_shape, …, p) and log q(z) (*sample_shape, …), nats."""
-        y, log_prob = self.flow.rsample_and_log_prob(torch.Size(sample_shape))
-        return self.loc + self.scale * y, log_prob - self.scale.log().sum(-1)
+        noise = self.noise.rsample(torch.Size(sample_shape))
+        y, log_det = self.inverse.inv.call_and_ladj(noise)
+        return self.loc + self.scale * y, self.noise.log_prob(noise) - log_det - self.scale.log().sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, p) -> (…), nats."""
-        log_prob: Tensor = self.flow.log_prob((value - self.loc) / self.scale)
-        return log_prob - self.scale.log().sum(-1)
+        noise, log_det = self.inverse.call_and_ladj((floating(value, self.loc) - self.loc) / self.scale)
+        return self.noise.log_prob(noise) + log_det - self.scale.log().sum(-1)
 
 
 def zuko_flows() -> Any:
@@ -146,7 +152,7 @@ def zuko_flows() -> Any:
     Raises:
         ValueError: zuko is not installed.
     """
-    checks = Distribution._validate_args
+    checks = checks_distributions()
     try:
         import zuko.flows
     except ImportError as error:

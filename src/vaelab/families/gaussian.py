@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
-from torch.distributions.multivariate_normal import _batch_mahalanobis
 
 from vaelab.checks import check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
+from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
 
 
 class DiagonalNormal(Independent):
@@ -53,19 +53,19 @@ class FullNormal(MultivariateNormal):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, k) -> (…), nats."""
-        factor, difference = self._unbroadcasted_scale_tril, floating(value, self.loc) - self.loc
+        factor, difference = unbroadcasted_factor(self), floating(value, self.loc) - self.loc
         dtype = torch.promote_types(factor.dtype, difference.dtype)
         factor, difference = (least_single(tensor.to(dtype)) for tensor in (factor, difference))
         if difference.shape[:-1] == factor.shape[:-2]:
             squares = _Whitened.apply(factor, difference, self.reads_above).square().sum(-1)
         else:
-            squares = _batch_mahalanobis(factor, difference)
+            squares = batch_mahalanobis(factor, difference)
         log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return (-0.5 * squares - log_det - 0.5 * difference.shape[-1] * math.log(2 * math.pi)).to(dtype)
 
     def least_single(self) -> "FullNormal":
         """The same distribution with its numbers in float32 if they are in half precision."""
-        factor = least_single(self._unbroadcasted_scale_tril)
+        factor = least_single(unbroadcasted_factor(self))
         return FullNormal(least_single(self.loc), scale_tril=factor, validate_args=False)
 
 

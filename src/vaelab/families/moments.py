@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, MixtureSameFamily
 from torch.distributions.constraints import Constraint
 
 from vaelab.families.reshaped import Reshaped
@@ -32,14 +32,20 @@ def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]
 
 def with_moments(distribution: Distribution) -> Distribution:
     """The distribution as it is if it has a mean and a variance in closed form; else `EstimatedMoments` of it."""
-    return distribution if _has_moments(distribution) else EstimatedMoments(distribution)
+    known = isinstance(distribution, EstimatedMoments) or _has_moments(distribution)
+    return distribution if known else EstimatedMoments(distribution)
 
 
 def _has_moments(distribution: Distribution) -> bool:
-    while isinstance(distribution, Independent | Reshaped):
-        distribution = distribution.base_dist if isinstance(distribution, Independent) else distribution.base
+    """Whether mean and variance have a closed form; those of a mixture, if its parts' have one."""
+    while isinstance(distribution, Independent | Reshaped | MixtureSameFamily):
+        if isinstance(distribution, MixtureSameFamily):
+            distribution = distribution.component_distribution
+        else:
+            distribution = distribution.base_dist if isinstance(distribution, Independent) else distribution.base
     own = type(distribution)
-    return own.mean is not Distribution.mean and own.variance is not Distribution.variance
+    closed = own.mean is not Distribution.mean and own.variance is not Distribution.variance
+    return closed and own is not EstimatedMoments
 
 
 class EstimatedMoments(Distribution):
@@ -83,8 +89,7 @@ class EstimatedMoments(Distribution):
             shape = self.batch_shape + self.event_shape
             chunk = max(1, min(self.draws, CHUNK // max(1, shape.numel())))
             total = square = torch.zeros(())
-            device = self.base.sample().device
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
                 torch.manual_seed(self.seed)
                 for start in range(0, self.draws, chunk):
                     z = self.base.sample(torch.Size((min(chunk, self.draws - start),)))

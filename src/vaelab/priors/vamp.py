@@ -18,7 +18,8 @@ class VampPrior(nn.Module):
 
     It uses the model's encoder without owning it: `VAE` hands it over, and the state_dict holds the encoder once. There
     is no closed-form KL, so use `kl=monte_carlo`, as conf/prior/vamp.yaml does. The pseudo-inputs start at examples of
-    the data (`start_from`), or else at draws from N(0, 0.1²); they are not bounded.
+    the data (`start_from`), or else at draws from N(0, 0.1²); they are not bounded. A conditional model cannot use
+    this prior, because its encoder needs a condition for every pseudo-input.
 
     >>> from functools import partial
     >>> from vaelab import VAE, families, networks

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from vaelab.escapes import for_terminal
 from vaelab.files import kind_of
+from vaelab.typed_command import typed_command
 from vaelab.whole_files import write_whole
 
 SPLITS = ("val", "test")  # whose final numbers are shown
@@ -33,7 +34,7 @@ def check_unused(folder: Path) -> None:
         raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
-            f"{folder} holds a run already; python train.py resume={folder} resumes it, and another hydra.run.dir "
+            f"{folder} holds a run already; {typed_command()} resume={folder} resumes it, and another hydra.run.dir "
             "starts a new one"
         )
 

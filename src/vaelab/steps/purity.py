@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from vaelab.steps.gradient import Objective
+from vaelab.torch_private import has_hooks, version
 from vaelab.vae import VAE
 
 KNOWN = (  # modules of torch that depend on their parameters and input alone
@@ -24,7 +25,7 @@ def why_impure(vae: VAE, objective: Objective) -> str | None:
         if not _is_declared_pure(part):
             return f"{type(part).__module__}.{type(part).__qualname__} does not declare `pure = True`"
     for module in vae.modules():
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        if has_hooks(module):
             return f"{type(module).__name__} has a hook"
     return None
 
@@ -39,7 +40,7 @@ def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
     return (
         (objective, *_settings(objective)),
         *((id(parameter), parameter.requires_grad, parameter.device) for parameter in vae.parameters()),
-        *((id(buffer), buffer._version, buffer.device) for buffer in vae.buffers()),
+        *((id(buffer), version(buffer), buffer.device) for buffer in vae.buffers()),
         *((id(module), *_settings(module)) for module in vae.modules()),
     )
 

@@ -43,10 +43,11 @@ class Stepper:
 
     def look(self) -> None:
         """Looks whether everything but the weights is as it was; drops what was traced if it is not."""
+        self.parameters = list(self.vae.parameters())
         self.why_eager = why_impure(self.vae, self.objective)
         known = None if self.why_eager else signature(self.vae, self.objective)
         if known != self.known:
-            self.known, self.parameters = known, list(self.vae.parameters())
+            self.known = known
             self.eager_steps.clear()
             self.traced.clear()
             self.graphs.clear()

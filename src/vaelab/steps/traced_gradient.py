@@ -8,15 +8,20 @@ the same operations in the same order on the same numbers, with fresh draws of z
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
-from torch._ops import OpOverload
+from torch import Tensor
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.graph import CodeGen
 from torch.fx.node import map_arg
 
 from vaelab.steps.gradient import Batch, Gradient, Objective, distinct, gradient, places
+from vaelab.torch_private import (
+    OpOverload,
+    draws_or_writes,
+    is_compiler_error,
+    operation_name,
+    trace,
+    with_parameters,
+)
 from vaelab.vae import VAE
 
 DIRECT = {  # called through torch.NAME or torch.Tensor.NAME: half of what torch.ops.aten.NAME costs
@@ -62,7 +67,7 @@ class TracedGradient:
         names, order = [name for name, _ in vae.named_parameters()], places(batch)
 
         def traced(parameters: list[Tensor], *tensors: Tensor) -> list[Tensor | None]:
-            with nn.utils.stateless._reparametrize_module(vae, dict(zip(names, parameters, strict=True))):
+            with with_parameters(vae, dict(zip(names, parameters, strict=True))):
                 found = gradient(vae, objective, *(tensors[place] for place in order))
             self.names = found.names
             return [found.loss, found.sums, *found.gradients]
@@ -70,7 +75,7 @@ class TracedGradient:
         inputs = [parameter.detach().requires_grad_(parameter.requires_grad) for parameter in self.parameters]
         device = batch[0].device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):  # the tracer's draws must not count
-            self.replay = _tidy(make_fx(traced)(inputs, *distinct(batch))).forward
+            self.replay = _tidy(trace(traced, inputs, *distinct(batch))).forward
             if compiled:
                 self._compile(batch)
 
@@ -78,7 +83,9 @@ class TracedGradient:
         self.replay = torch.compile(self.replay, dynamic=False, options={"fallback_random": True})
         try:
             self(*batch)
-        except TorchDynamoException as error:
+        except Exception as error:
+            if not is_compiler_error(error):
+                raise
             cause = str(error).strip().splitlines()[0]
             raise ValueError(
                 f"compile=true needs a working C++ compiler, but {cause}; install one such as g++, or use compile=false"
@@ -112,7 +119,7 @@ def _tidy(module: GraphModule) -> GraphModule:
     graph.set_codegen(CodeGen())  # takes the inputs one by one
     for node in graph.nodes:
         if isinstance(node.target, OpOverload):
-            node.target = DIRECT.get(node.target._opname, node.target)
+            node.target = DIRECT.get(operation_name(node.target), node.target)
     module.recompile()
     return module
 
@@ -123,7 +130,7 @@ def _constants(module: GraphModule) -> dict[Node, Tensor]:
     for node in module.graph.nodes:
         if node.op == "get_attr":
             found[node] = getattr(module, node.target)
-        elif any(_draws_or_writes(user) for user in (node, *node.users)):
+        elif any(draws_or_writes(user.target) for user in (node, *node.users)):
             continue
         elif node.target is aten.ones_like.default:  # of its argument's shape alone
             like = node.meta["val"]
@@ -132,13 +139,6 @@ def _constants(module: GraphModule) -> dict[Node, Tensor]:
             arguments, options = map_arg((node.args, node.kwargs), found.__getitem__)
             found[node] = node.target(*arguments, **options)
     return found
-
-
-def _draws_or_writes(node: Node) -> bool:
-    target = node.target
-    return isinstance(target, OpOverload) and (
-        torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable
-    )
 
 
 def _idle(node: Node, constants: dict[Node, Tensor]) -> Any:

@@ -10,7 +10,7 @@ from vaelab.files import read_small
 
 ELBO = "val/elbo"  # it means the same under every objective, and ranks the runs of version 0.1
 BOUND = "val/bound"  # the default of the key `score`
-LOWER_IS_BETTER = ("loss", "nll")  # how the tags end of which the lowest number is the best
+LOWER_IS_BETTER = ("loss", "nll", "kl", "error", "mse", "rmse", "mae")  # last words of such tags
 CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # where a run's settings are; the first one has them filled in
 LARGEST_CONFIG = 1 << 20  # bytes
 LARGEST_PART, BRACKETS = 4_000, 100  # characters, and opening brackets, of the lines about one key
@@ -23,7 +23,7 @@ def is_lower_better(tag: str) -> bool:
     >>> is_lower_better("val/bound"), is_lower_better("test/nll (5000 samples)")
     (False, True)
     """
-    return tag.split(" ")[0].endswith(LOWER_IS_BETTER)
+    return tag.split(" ")[0].split("/")[-1].split("_")[-1] in LOWER_IS_BETTER
 
 
 def score_of(folder: Path, metrics: Mapping[str, Any]) -> str:
