@@ -5,14 +5,13 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from vaelab.checks import SPLITS, check_seed
-from vaelab.platforms import END_SIGNALS
+from vaelab.platforms import END_SIGNALS, become_program
 from vaelab.standard_streams import complete_streams
 from vaelab.typed_command import COMMAND
 
@@ -119,9 +118,7 @@ def train(arguments: Sequence[str]) -> NoReturn:
     """
     os.environ[COMMAND] = "vaelab train"
     command = [sys.executable, "-m", "vaelab.app", *arguments]
-    if os.name == "nt":  # there `execv` returns to the shell at once
-        sys.exit(subprocess.call(command))
-    os.execv(sys.executable, command)
+    become_program(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
