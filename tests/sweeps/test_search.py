@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from helpers.runner import SHORT, TINY, run_train, start_train
-from vaelab.app.multirun.search import OptunaSearch, check_searchable, distribution
+from vaelab.app.hydra_sweeps.search import OptunaSearch, check_searchable, distribution
 from vaelab.figures.search import Search
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim

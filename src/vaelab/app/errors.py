@@ -17,7 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from vaelab import errors
 from vaelab.app.hydra_private import is_missing_variable, is_wrong_verbosity
-from vaelab.app.multirun.installed import install_command
+from vaelab.app.hydra_sweeps.installed import install_command
 from vaelab.typed_command import typed_command
 
 LAUNCHERS = {"joblib": "hydra-joblib-launcher", "submitit_": "hydra-submitit-launcher"}

@@ -69,7 +69,7 @@ def run_alone(cfg: DictConfig) -> float:
 
 def run_cell(cfg: DictConfig) -> float:
     """One run of a sweep, in a process of its own; returns its score, NaN if it failed."""
-    from vaelab.app.multirun.cell import job_of
+    from vaelab.app.hydra_sweeps.cell import job_of
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: only the sweep is told
         signal.signal(signal.SIGINT, signal.SIG_IGN)

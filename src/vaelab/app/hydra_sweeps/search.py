@@ -15,8 +15,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from vaelab.app.multirun.installed import check_installed
-from vaelab.app.multirun.sweep import Sweep
+from vaelab.app.hydra_sweeps.installed import check_installed
+from vaelab.app.hydra_sweeps.sweep import Sweep
 
 log = logging.getLogger("vaelab")
 
