@@ -64,7 +64,8 @@ def run(path, cwd, *command):
 def test_the_sdist_and_the_wheel_hold_every_config_file(built):
     files = {path.relative_to(ROOT): path.read_bytes() for path in (ROOT / "conf").rglob("*.yaml")}
     assert len(files) > 30
-    names = set(tarfile.open(built.sdist).getnames())
+    with tarfile.open(built.sdist) as sdist:
+        names = set(sdist.getnames())
     assert {f"{NAME}/{name}" for name in (*map(str, files), "train.py", "tests/test_packaging.py")} <= names
     assert {name: (built.site / "vaelab" / name).read_bytes() for name in files} == files
     scripts = (built.site / f"{NAME}.dist-info" / "entry_points.txt").read_text()

@@ -37,7 +37,11 @@ class GridSweeper(Sweeper):
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for the next cells: hydra/sweeper=optuna, and `vaelab.app.hydra_sweeps.search.OptunaSearch` says how."""
+    """Asks Optuna for the next cells: hydra/sweeper=optuna.
+
+    Args:
+        options: those of `vaelab.app.hydra_sweeps.search.OptunaSearch`.
+    """
 
     def __init__(self, **options: Any) -> None:
         self.options = options

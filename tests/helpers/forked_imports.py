@@ -7,6 +7,9 @@ import lightning.pytorch
 import torch.utils.tensorboard  # noqa: F401
 from hydra.core.plugins import Plugins
 
+import vaelab.app.hydra_entry
+import vaelab.app.resume
+import vaelab.app.start
 import vaelab.commands.evaluate
 import vaelab.commands.latents
 import vaelab.data

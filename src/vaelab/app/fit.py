@@ -5,7 +5,8 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +16,14 @@ from hydra.utils import get_class, instantiate
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from vaelab import VAE
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.rank import STARTED_BY, rank
+from vaelab.app.score import score_of
 from vaelab.app.traceback_wanted import traceback_wanted
 from vaelab.data.limits import check_limits, what_is_scored
 from vaelab.objectives import Terms
@@ -114,7 +117,8 @@ def fit(cfg: DictConfig, folder: Path, choices: dict[str, str], resumed: Resumed
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
                 _take_back(folder, resumed)
-        metrics, notes = _train_and_score(trainer, module, data, resumed)
+        with score_is_logged(score_of(cfg), trainer):
+            metrics, notes = _train_and_score(trainer, module, data, resumed)
         if not rank():
             check_finite(metrics)
             write_metrics(folder, metrics)
@@ -219,6 +223,24 @@ def _train_and_score(
         metrics, notes = score_best(trainer, module, data)
         stopping.stop()
     return metrics, notes
+
+
+@contextmanager
+def score_is_logged(score: str, trainer: Trainer) -> Iterator[None]:
+    """Says which scores there are, if Lightning finds that nothing logs the score of a run.
+
+    Raises:
+        ValueError: nothing logs the score.
+    """
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError) as error:
+        logged = sorted(tag for tag in trainer.callback_metrics if tag.startswith("val/"))
+        if score in logged or score not in str(error):
+            raise
+        raise ValueError(
+            f"score must be a number that the run logs, but is {score}; use {' or '.join(logged)}"
+        ) from error
 
 
 def check_finite(metrics: dict[str, float]) -> None:

@@ -40,7 +40,7 @@ def resume(arguments: Mapping[str, str]) -> None:
     """
     changes = dict(arguments)
     folder = check_folder(changes.pop("resume"))
-    allow = tuple(filter(None, changes.pop("allow", "").strip("[]").replace(" ", "").split(",")))
+    allow = allowed_packages(changes.pop("allow", ""))
     if unknown := [key for key in changes if key not in MAY_CHANGE]:
         raise ValueError(
             f"{unknown[0]} cannot change when a run resumes; only {', '.join(MAY_CHANGE)} may change, so "
@@ -61,6 +61,11 @@ def resume(arguments: Mapping[str, str]) -> None:
             trained = fit(cfg, folder, resumed.content["hyper_parameters"]["choices"], resumed)
         if not rank():
             conclude(folder, trained)
+
+
+def allowed_packages(typed: str) -> tuple[str, ...]:
+    """The packages that `allow=a,b` or `allow=[a,b]` names."""
+    return tuple(filter(None, typed.strip("[]").replace(" ", "").split(",")))
 
 
 def check_folder(named: str) -> Path:
