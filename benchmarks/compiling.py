@@ -9,7 +9,7 @@ from statistics import median
 import torch
 
 from benchmarks.cases import Case
-from vaelab.steps.traced_gradient import Recorded
+from vaelab.steps.traced_gradient import TracedGradient
 from vaelab.training import worthwhile_threads
 
 TURNS, CALLS = 21, 20
@@ -19,11 +19,11 @@ def main() -> None:
     module, data = Case("compiling", tuple(sys.argv[1:])).build()
     torch.set_num_threads(worthwhile_threads(module, data.batch_size))
     x, target = next(iter(data.train_dataloader()))
-    Recorded(module.vae, module.objective, x, target)  # imports the tracer
+    TracedGradient(module.vae, module.objective, (x, target))  # imports the tracer
     start = time.perf_counter()
-    recorded = Recorded(module.vae, module.objective, x, target)
+    recorded = TracedGradient(module.vae, module.objective, (x, target))
     middle = time.perf_counter()
-    compiled = Recorded(module.vae, module.objective, x, target, compiled=True)
+    compiled = TracedGradient(module.vae, module.objective, (x, target), compiled=True)
     seconds = time.perf_counter() - middle - (middle - start)
     turns = [(per_call(recorded, x, target), per_call(compiled, x, target)) for _ in range(TURNS)]
     taken = [median(column) for column in zip(*turns, strict=True)]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vaelab.checkpoint import read_checkpoint, write_checkpoint
-from vaelab.files import second_name, write_whole
+from vaelab.whole_files import second_name, write_whole
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 CONTENT = {"weights": torch.arange(50.0), "steps": 7, "hyper_parameters": {"folder": "/somewhere/run", "x": [1, None]}}
@@ -147,7 +147,7 @@ def test_an_archive_has_one_beginning_and_one_list(tmp_path):
     with pytest.raises(ValueError, match="does not begin as an archive"):
         read_checkpoint(path)
     path.write_bytes(whole[:4] + bytes(100) + whole)  # zipfile corrects the place of the list, torch does not
-    with pytest.raises(ValueError, match="list of parts does not lie where it must"):
+    with pytest.raises(ValueError, match="list of parts is in the wrong place"):
         read_checkpoint(path)
 
 

@@ -13,7 +13,7 @@ from vaelab.evaluation import aggregate_posterior, evaluate
 from vaelab.families import DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import LearnedPrior, StandardNormal
-from vaelab.training.means import Means
+from vaelab.training.running_means import RunningMeans
 
 N, K, P = 23, 5, 3
 
@@ -51,7 +51,7 @@ def device(monkeypatch):
 
         return inside
 
-    for module in ("importance", "latents", "linear", "report", "score"):
+    for module in ("latents", "linear_gaussian", "report", "score"):
         monkeypatch.setattr(sys.modules[f"vaelab.evaluation.{module}"], "double", moved(precision.double))
     return mode
 
@@ -91,7 +91,7 @@ def test_sums_are_kept_where_there_is_float64(monkeypatch):
     monkeypatch.setattr(precision, "has_float64", lambda device: False)
     assert precision.sum_device(torch.device("mps")) == torch.device("cpu")
     assert precision.sum_device(torch.device("cpu")) == torch.device("cpu")
-    means = Means()
+    means = RunningMeans()
     means.load_state_dict({"names": ["a"], "sums": torch.ones(1), "count": 2}, torch.device("mps"))
     assert means.take()["a"].item() == 0.5
 

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from vaelab.files import open_regular, write_whole
+from vaelab.files import open_regular
+from vaelab.whole_files import write_whole
 
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool")
 NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer, and `bytearray(10**12)` is on it
@@ -35,7 +36,7 @@ SHARED = 2  # times that the numbers in a file may be named: tied weights have t
 
 
 def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = None) -> None:
-    """Writes a checkpoint that is either whole or as it was; `within` as in `vaelab.files.write_whole`.
+    """Writes a checkpoint that is either whole or as it was; `within` as in `vaelab.whole_files.write_whole`.
 
     Raises:
         OSError: it cannot be written.
@@ -52,7 +53,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a checksum in it does not fit, or it is no checkpoint.
+        ValueError: a checksum in it is wrong, or it is no checkpoint.
     """
     try:
         with open_regular(path, follow=True) as file:
@@ -95,9 +96,9 @@ def _check_archive(file: BinaryIO) -> None:
         if sum(record.file_size for record in records) > found.st_size:
             raise ValueError("its parts hold more than its size, so they overlap")
         if broken := archive.testzip():  # torch.load looks at no checksum
-            raise ValueError(f"the checksum of {broken} does not fit")
+            raise ValueError(f"the checksum of {broken} is wrong")
         if end and archive.start_dir != end[6]:
-            raise ValueError("its list of parts does not lie where it must")
+            raise ValueError("its list of parts is in the wrong place")
         record = _pickle_in(records)
         _check_pickle(archive.read(record) if record.file_size <= PICKLE else b"")
     file.seek(0)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.families import Family
+from vaelab.families import Family, with_moments
 
 
 class Conditional(nn.Module):
@@ -12,26 +12,37 @@ class Conditional(nn.Module):
 
     When it is used as an encoder, z and x are swapped (the tutorial's §5.2.1).
 
+    >>> from vaelab import Conditional, families, networks
+    >>> encoder = Conditional(networks.MLP((5,), 6), families.DiagonalGaussian((3,)))
+    >>> encoder(torch.zeros(7, 5)).event_shape
+    torch.Size([3])
+
     Args:
-        network: (…, *condition) -> (…, family.num_parameters).
+        network: (…, *input) -> (…, family.num_parameters); a conditional network takes the condition as well.
         family: (…, num_parameters) -> Distribution with batch_shape (…).
     """
+
+    pure = True
 
     def __init__(self, network: nn.Module, family: Family) -> None:
         super().__init__()
         self.network = network
         self.family = family
 
-    def forward(self, condition: Tensor) -> Distribution:
-        """(…, *condition) -> a distribution with batch_shape (…)."""
-        return self.family(self.network(condition))
+    def forward(self, given: Tensor, condition: Tensor | None = None) -> Distribution:
+        """(…, *input), and (…, c) for a conditional network -> a distribution with batch_shape (…).
+
+        It answers `mean` and `stddev`: `EstimatedMoments` estimates them if they have no closed form.
+        """
+        numbers = self.network(given) if condition is None else self.network(given, condition)
+        return with_moments(self.family(numbers))
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
-        """Starts training where the data as a whole are: sets the bias of the network's output to the data's mean.
+        """Sets the bias of the network's output to the data's mean, so that training starts there.
 
-        That is the logit of each pixel's mean for a Bernoulli (Burda et al. 2016, arxiv.org/abs/1509.00519, §5); other
-        families, and a network without `bias`, stay as they are.
+        That is the logit of each pixel's mean for a Bernoulli (Burda et al. 2016, arxiv.org/abs/1509.00519, §5). Other
+        families stay as they are, and so does a network without `bias`.
 
         Args:
             mean: of the training targets, the family's event_shape.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from vaelab.checks import check_choice, check_whole
@@ -23,17 +24,23 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 class MLP(nn.Module):
     """h = tanh(W₁ x + b₁), output = W₂ h + b₂: fully connected, as many hidden layers as `hidden` has widths.
 
-    The tutorial's eqs. 28 and 30-32: the one output layer holds W₄ and W₅ stacked.
+    The tutorial's eqs. 28 and 30-32: the one output layer holds W₄ and W₅ stacked. A condition c is appended to x.
+
+    >>> MLP((3, 5), 4, hidden=[11, 13])(torch.zeros(7, 3, 5)).shape
+    torch.Size([7, 4])
 
     Args:
         input_shape: the shape of one example; it is flattened.
         output_size: how many numbers come out.
         hidden: the widths of the hidden layers; an empty list is a linear map.
         activation: one of `tanh relu elu gelu silu softplus`.
+        condition_size: how many numbers the condition has; 0 for a network without a condition.
 
     Raises:
         ValueError: a width is not a whole number of at least 1, or the activation is unknown.
     """
+
+    pure = True
 
     def __init__(
         self,
@@ -41,26 +48,51 @@ class MLP(nn.Module):
         output_size: int,
         hidden: Sequence[int] = (128,),
         activation: Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"] = "tanh",
+        condition_size: int = 0,
     ) -> None:
         super().__init__()
         if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-            raise ValueError(f"network.hidden={hidden} does not fit, because it must be a list of widths such as [500]")
+            raise ValueError(f"network.hidden must be a list of widths such as [500], but is {hidden}")
         for width in hidden:
             check_whole("a width in network.hidden", width, 1)
         check_choice("network.activation", activation, ACTIVATIONS)
-        self.input_dims = len(input_shape)
+        self.input_shape, self.output_size = tuple(input_shape), output_size
+        self.hidden, self.activation = tuple(hidden), activation
+        self.condition_size = check_whole("condition_size", condition_size, 0)
+        widths = [math.prod(input_shape) + condition_size, *hidden]
         layers: list[nn.Module] = []
-        for inputs, outputs in pairwise([math.prod(input_shape), *hidden]):
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers, nn.Linear([math.prod(input_shape), *hidden][-1], output_size))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], output_size))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, *input_shape) of any real dtype -> (…, output_size), in the dtype of the weights."""
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """x (…, *input_shape) of any real dtype, condition (…, c) -> (…, output_size), in the dtype of the weights.
+
+        The condition's leading dimensions may be fewer: (B, c) beside z (L, B, p).
+
+        Raises:
+            ValueError: there is a condition and the network takes none, or the other way round, or its shape does not
+                fit.
+        """
         first: Any = self.layers[0]
-        return self.layers(floating(x, first.weight).to(first.weight.dtype).flatten(-self.input_dims))
+        flat = floating(x, first.weight).to(first.weight.dtype).flatten(-len(self.input_shape))
+        if condition is None and not self.condition_size:
+            return self.layers(flat)
+        if condition is None or condition.shape[-1] != self.condition_size:
+            found = "there is none" if condition is None else f"its shape is {tuple(condition.shape)}"
+            needed = f"have the shape (…, {self.condition_size})" if self.condition_size else "be left out"
+            raise ValueError(f"condition must {needed}, but {found}; pass what the model was built for")
+        leading = flat.shape[:-1]
+        if condition.shape[:-1] not in (leading[skipped:] for skipped in range(len(leading) + 1)):
+            raise ValueError(
+                f"condition must fit the leading dimensions {tuple(leading)} of the network's input, but has the shape "
+                f"{tuple(condition.shape)}; give one condition for each example"
+            )
+        given = floating(condition, first.weight).to(first.weight.dtype)
+        return self.layers(torch.cat([flat, given.expand(*leading, -1)], dim=-1))
 
     @property
     def bias(self) -> nn.Parameter:
-        """b of the output layer, (output_size,): what comes out where the last hidden layer is 0."""
+        """b of the output layer, (output_size,): what comes out if the last hidden layer is 0."""
         output: Any = self.layers[-1]
         return output.bias

@@ -1,14 +1,14 @@
 """Ctrl-C and SIGTERM: at once, or, while weights are changing, between two minibatches."""
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vaelab import platforms
+
 PATIENCE = 3.0  # seconds that a minibatch gets to end
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
@@ -38,7 +38,7 @@ class Stopping:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes the signals; afterwards they are whose they were."""
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in platforms.STOP_SIGNALS}
         self.asked, self.is_patient = None, False
         self.is_listening = threading.current_thread() is threading.main_thread()  # others get no signals
         self.listen()
@@ -54,7 +54,7 @@ class Stopping:
     def listen(self) -> None:
         """Takes the signals back from whoever took them since."""
         if self.is_listening:
-            for number in SIGNALS:
+            for number in platforms.STOP_SIGNALS:
                 signal.signal(number, self._handle)
 
     @contextmanager
@@ -85,7 +85,7 @@ class Stopping:
         again, self.asked = self.asked is not None, self.asked or number
         if again or not self.is_patient:
             self.stop()
-        self.reminder = threading.Timer(PATIENCE, os.kill, (os.getpid(), signal.SIGINT))
+        self.reminder = threading.Timer(PATIENCE, platforms.interrupt_main_thread)
         self.reminder.daemon = True
         self.reminder.start()
 

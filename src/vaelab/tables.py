@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from vaelab.unfinished import replacing
+from vaelab.whole_files import replacing
 
 Chunk = Mapping[str, np.ndarray]
 
@@ -58,7 +58,7 @@ def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
     """
     path = check_table_path(path)
     with replacing(path) as file:
-        rows = WRITERS[path.suffix.lower()](file, _checked(chunks))
+        rows = WRITERS[path.suffix.lower()](file, path.parent, _checked(chunks))
         if not rows:
             raise ValueError(f"{path} was not written, because there are no rows; give at least one")
     return rows
@@ -82,7 +82,7 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
             yield arrays
 
 
-def _write_npz(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+def _write_npz(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
     """Each array goes to a raw file of its own first, because its header must say how many rows there are.
 
     The raw files have no name, so they disappear with the process.
@@ -94,7 +94,7 @@ def _write_npz(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
         for arrays in chunks:
             for name, array in arrays.items():
                 if name not in files:
-                    raw = stack.enter_context(tempfile.TemporaryFile(dir=Path(whole.name).parent))
+                    raw = stack.enter_context(tempfile.TemporaryFile(dir=folder))
                     files[name] = cast(BinaryIO, raw)
                 files[name].write(np.ascontiguousarray(array).data)
             rows += len(next(iter(arrays.values())))
@@ -114,7 +114,7 @@ def _write_npy_header(file: BinaryIO, like: np.ndarray, rows: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def _write_csv(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+def _write_csv(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
     from pyarrow import csv
 
     whole_numbers = ({name: _bools_as_digits(array) for name, array in chunk.items()} for chunk in chunks)
@@ -125,7 +125,7 @@ def _bools_as_digits(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
-def _write_parquet(whole: BinaryIO, chunks: Iterator[dict[str, np.ndarray]]) -> int:
+def _write_parquet(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
     from pyarrow import parquet
 
     return _write_arrow(chunks, lambda schema: parquet.ParquetWriter(whole, schema))
@@ -175,7 +175,7 @@ def _columns(chunk: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return columns
 
 
-WRITERS: dict[str, Callable[[BinaryIO, Iterator[dict[str, np.ndarray]]], int]] = {
+WRITERS: dict[str, Callable[[BinaryIO, Path, Iterator[dict[str, np.ndarray]]], int]] = {
     ".npz": _write_npz,
     ".csv": _write_csv,
     ".parquet": _write_parquet,

@@ -1,7 +1,9 @@
 """The variational autoencoder: three distributions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -9,21 +11,41 @@ from vaelab.conditional import Conditional
 from vaelab.families import Family
 from vaelab.precision import floating
 
+NetworkConstructor = Callable[..., nn.Module]  # (input_shape, output_size) -> a network
+
 
 class VAE(nn.Module):
     """q(z|x), p(t|z) and p(z) (Kingma & Welling 2014, arxiv.org/abs/1312.6114).
 
+    In a conditional VAE the encoder and the decoder see a condition c as well: q(z|x, c) and p(t|z, c) (Sohn et al.
+    2015, eq. 4, with a prior that does not depend on c).
+
+    >>> from vaelab import VAE, Conditional, families, networks, priors
+    >>> vae = VAE(
+    ...     encoder=Conditional(networks.MLP((5,), 6), families.DiagonalGaussian((3,))),
+    ...     decoder=Conditional(networks.MLP((3,), 5), families.Bernoulli((5,))),
+    ...     prior=priors.StandardNormal((3,)),
+    ... )
+    >>> vae.sample(7).shape
+    torch.Size([7, 5])
+
     Args:
-        encoder: x -> q(z|x), event_shape (p,).
-        decoder: z -> p(t|z), event_shape the target's.
-        prior: () -> p(z), event_shape (p,).
+        encoder: x, or x and c -> q(z|x), event_shape (p,).
+        decoder: z, or z and c -> p(t|z), event_shape the target's.
+        prior: () -> p(z), event_shape (p,). A prior with a method `uses(encoder)`, such as `VampPrior`, is given the
+            encoder.
     """
 
-    def __init__(self, encoder: Conditional, decoder: Conditional, prior: nn.Module) -> None:
+    pure = True
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
+        uses: Any = getattr(prior, "uses", None)
+        if uses is not None:
+            uses(encoder)
 
     @classmethod
     def build(
@@ -32,63 +54,95 @@ class VAE(nn.Module):
         posterior: Family,
         likelihood: Family,
         prior: nn.Module,
-        network: Callable[[Sequence[int], int], nn.Module],
+        network: NetworkConstructor | Mapping[str, NetworkConstructor],
+        condition_size: int = 0,
     ) -> "VAE":
-        """A VAE whose encoder and decoder are the same network with x and z swapped.
+        """A VAE from its families, its prior, and the constructors of its networks.
 
         Args:
             x_shape: the shape of what the encoder sees.
             posterior: the family of q(z|x), over (p,).
             likelihood: the family of p(t|z), over the target's shape.
             prior: () -> p(z).
-            network: (input shape, number of outputs) -> module, such as `MLP` or `partial(MLP, hidden=[500])`.
+            network: (input shape, number of outputs) -> module, such as `MLP` or `partial(MLP, hidden=[500])`; or
+                `{"encoder": …, "decoder": …}` with one such constructor for each.
+            condition_size: how many numbers the condition has; networks get it as `condition_size` if it is not 0.
 
         Raises:
-            ValueError: prior and posterior are over different shapes of z.
+            ValueError: prior and posterior are over different shapes of z, a network takes no condition, or the prior
+                uses a conditional encoder.
         """
-        if prior().event_shape != posterior.event_shape:
+        if condition_size and hasattr(prior, "uses"):
             raise ValueError(
-                f"the prior's z of shape {tuple(prior().event_shape)} does not fit the posterior's of shape "
-                f"{tuple(posterior.event_shape)}; give both the same latent_dim"
+                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does; use "
+                "another prior, or leave out condition"
             )
-        return cls(
-            encoder=Conditional(network(x_shape, posterior.num_parameters), posterior),
-            decoder=Conditional(network(posterior.event_shape, likelihood.num_parameters), likelihood),
-            prior=prior,
-        )
+        makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
+        encoder = _network(makers["encoder"], x_shape, posterior.num_parameters, condition_size)
+        decoder = _network(makers["decoder"], posterior.event_shape, likelihood.num_parameters, condition_size)
+        vae = cls(Conditional(encoder, posterior), Conditional(decoder, likelihood), prior)
+        if (found := vae.prior().event_shape) != posterior.event_shape:
+            raise ValueError(
+                f"the prior's z must have the shape {tuple(posterior.event_shape)} of the posterior's, but has "
+                f"{tuple(found)}; give both the same latent_dim"
+            )
+        return vae
 
-    def encode(self, x: Tensor) -> Distribution:
-        """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype."""
-        return self.encoder(x)
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Distribution:
+        """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype.
 
-    def decode(self, z: Tensor) -> Distribution:
+        Args:
+            x: what is encoded.
+            condition: (…, c), for a conditional model.
+        """
+        q: Distribution = self.encoder(x) if condition is None else self.encoder(x, condition)
+        return q
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Distribution:
         """(…, p) -> p(t|z), batch_shape (…), event_shape the target's.
 
         The decoder *network* is deterministic: equal z, equal distribution. A *draw* from it differs every time.
+
+        Args:
+            z: what is decoded.
+            condition: (…, c), for a conditional model; its leading dimensions may be fewer than those of z.
         """
-        return self.decoder(z)
+        p: Distribution = self.decoder(z) if condition is None else self.decoder(z, condition)
+        return p
 
-    def log_likelihood(self, z: Tensor, target: Tensor) -> Tensor:
-        """log p(t|z): z (L, B, p), target (B, *t) of any real dtype -> (L, B), nats.
+    def log_likelihood(self, z: Tensor, target: Tensor, condition: Tensor | None = None) -> Tensor:
+        """log p(t|z): z (L, B, p), target (B, *t) of any real dtype, condition (B, c) -> (L, B), nats.
 
-        Nothing is checked but the shape, since this is part of every training step: `VAEModule` checks the first batch
-        of each loader, and `vaelab.evaluation` all that it is given.
+        Only the shape is checked, because this is part of every training step: `VAEModule` checks the first batch of
+        each loader, and `vaelab.evaluation` checks all that it is given.
 
         Raises:
             TypeError: the target is no tensor of real numbers.
             ValueError: the target does not have the shape of what is decoded.
         """
         target = floating(target, z)
-        likelihood = self.decode(z)
+        likelihood = self.decode(z, condition)
         decoded = likelihood.batch_shape[1:] + likelihood.event_shape
         batch_dims = target.dim() - len(likelihood.event_shape)
         if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would mix examples without a word
             raise ValueError(
-                f"a target of shape {tuple(target.shape)} does not fit a batch of decoded shape {tuple(decoded)}; "
-                "give it a batch dimension and the likelihood's event_shape"
+                f"the target must have a batch dimension and the decoded shape {tuple(decoded)}, but has the shape "
+                f"{tuple(target.shape)}; reshape it, or build the likelihood for its shape"
             )
         return likelihood.log_prob(target)
 
-    def sample(self, n: int) -> Tensor:
-        """n draws t ~ p(t|z), z ~ p(z) -> (n, *t)."""
-        return self.decode(self.prior().sample((n,))).sample()
+    def sample(self, n: int, condition: Tensor | None = None) -> Tensor:
+        """n draws t ~ p(t|z), z ~ p(z) -> (n, *t); a conditional model needs a condition, (c,) or (n, c)."""
+        return self.decode(self.prior().sample(torch.Size((n,))), condition).sample()
+
+
+def _network(make: NetworkConstructor, shape: Sequence[int], outputs: int, condition_size: int) -> nn.Module:
+    if not condition_size:
+        return make(shape, outputs)
+    try:
+        return make(shape, outputs, condition_size=condition_size)
+    except TypeError as error:
+        raise ValueError(
+            f"network must take condition_size for a conditional model, but {error}; use network=mlp, or leave out "
+            "condition"
+        ) from error

@@ -124,7 +124,7 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
         (f"data._target_={HERE}.WithoutTest", "not tested: the data have no test split", ("val",)),
         (f"+callbacks.mine._target_={HERE}.FailsAtTheTest", "not tested: .*no room for the test split", ("val",)),
         ("trainer.fast_dev_run=2", "nothing was saved: trainer.fast_dev_run", ("val", "test")),
-        ("~callbacks.best", "these numbers are of the last weights", ("val", "test")),
+        ("~callbacks.best", "these numbers belong to the last weights", ("val", "test")),
         ("~callbacks.best ~callbacks.last", "no checkpoint was kept", ("val", "test")),
         ("~logger", "run     ", ("val", "test")),
     ],

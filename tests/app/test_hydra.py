@@ -18,9 +18,10 @@ from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.errors import one_sentence
 from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES, passed_on
 from vaelab.app.hydra_sweeps.installed import check_installed
-from vaelab.app.hydra_sweeps.parallel import processors, side_by_side
+from vaelab.app.hydra_sweeps.parallel import side_by_side
 from vaelab.app.hydra_sweeps.search import OptunaSearch, distribution
 from vaelab.app.lock_folder import LockFolder
+from vaelab.platforms import processors
 from vaelab.runs.folder import check_length
 from vaelab.runs.run_state import read_state
 

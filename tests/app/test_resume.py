@@ -22,8 +22,8 @@ from vaelab.app.start import train
 from vaelab.data import Sine
 from vaelab.runs.folder import locked
 from vaelab.runs.run_state import read_state
+from vaelab.steps import stepper
 from vaelab.training import LastCheckpoint, VAEModule
-from vaelab.training import module as module_module
 
 STEPS = 13  # in an epoch, the last of 5 examples
 RUN = (
@@ -54,7 +54,7 @@ class Death(BaseException):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr(module_module, "RECORD_AFTER", 9)
+    monkeypatch.setattr(stepper, "TRACE_AFTER", 9)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def references(tmp_path_factory):
         if kind not in known:
             folder = tmp_path_factory.mktemp("whole")
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(module_module, "RECORD_AFTER", 9)
+                patch.setattr(stepper, "TRACE_AFTER", 9)
                 train(compose_config(folder, *RUN, *KINDS[kind]))
             known[kind] = remains(folder)
         return known[kind]
@@ -241,7 +241,7 @@ def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, monkeyp
     before = read_state(tmp_path), (tmp_path / "metrics.json").read_text()
     assert before[0].state == "done"
     monkeypatch.setattr(Sine, "fingerprint", lambda self: 0)
-    refused("the data are not those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
+    refused("the data must be those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
     assert (read_state(tmp_path), (tmp_path / "metrics.json").read_text()) == before
 
 
@@ -281,7 +281,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(damage, referen
     if damage != "gone":
         last.write_bytes(damaged[damage])
     go_on(tmp_path)
-    assert "going on from" in caplog.text
+    assert "resuming from" in caplog.text
     assert str(last) in caplog.text
     assert differences(references("as it is"), remains(tmp_path)) == []
 
@@ -298,7 +298,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     refused("is a file, but resume needs a run.s folder", tmp_path / "checkpoints" / "last.ckpt")
     refused("optimizer.lr cannot change when a run resumes", tmp_path, **{"optimizer.lr": "1"})
-    refused("trainer.max_epochs='soon' does not fit", tmp_path, **{"trainer.max_epochs": "soon"})
+    refused("trainer.max_epochs must be .*, but is 'soon'", tmp_path, **{"trainer.max_epochs": "soon"})
     for name in ("last", "previous"):
         path = tmp_path / "checkpoints" / f"{name}.ckpt"
         path.unlink()
@@ -378,7 +378,7 @@ def test_data_that_have_changed_are_noticed(small_mnist, tmp_path):
     assert interrupted(folder, overrides, VAEModule, "_check_finite", 8)
     path = images / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:16] + path.read_bytes()[16:][::-1])
-    refused("the data are not those that the run was trained on", folder)
+    refused("the data must be those that the run was trained on", folder)
 
 
 def wait_for(condition, seconds=60.0):

@@ -22,7 +22,7 @@ from tests.helpers.remains import differences, remains
 from tests.helpers.runner import compose_config
 from vaelab.app.resume import resume
 from vaelab.app.start import train
-from vaelab.training import module as module_module
+from vaelab.steps import stepper
 
 KEYS = (
     *(
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    module_module.RECORD_AFTER = 200  # so that kills come before and after
+    stepper.TRACE_AFTER = 200  # so that kills come before and after
     chance = random.Random(asked.seed)
     place = Path(tempfile.mkdtemp(prefix="kill-drill-"))
     write_small_mnist(place / "images", train=900, test=60, rows=8, columns=9)

@@ -14,15 +14,9 @@ from torch.testing import assert_close
 from helpers.linear_gaussian import K, P, linear_vae, log_marginal, posterior, with_encoder
 from vaelab import VAE
 from vaelab.evaluation import importance
-from vaelab.evaluation.importance import (
-    effective_sample_size,
-    encode_bytes,
-    iw_bound,
-    log_marginal_likelihood,
-    log_mean,
-    log_weights,
-    pareto_k,
-)
+from vaelab.evaluation.importance import log_marginal_likelihood, log_weights
+from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
+from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, log_mean, pareto_k
 from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import StandardNormal
@@ -298,7 +292,7 @@ def test_no_more_memory_is_taken_than_given(threads, prior, samples):
 
 def test_one_draw_costs_every_tensor_made_from_it():
     vae = network_vae(StandardNormal((P,)))
-    cost = importance.decode_bytes(vae, torch.zeros(1, 1), torch.zeros(1, 300))
+    cost = decode_bytes(vae, torch.zeros(1, 1), torch.zeros(1, 300))
     made = 4 * (2 * 50 + 300)  # W z + b, its tanh, and the logits
     assert made < cost < 30 * made
 
@@ -322,7 +316,7 @@ def test_memory_must_be_a_positive_whole_number(memory):
 @pytest.mark.parametrize("shape", [(B, K + 1), (B, 1), (B, 2, K), (B - 1, K), (1, K), (K,)])
 def test_a_target_that_does_not_fit_is_refused(shape):
     vae, _, _ = wide_proposal()
-    with pytest.raises(ValueError, match=r"does not fit|shorter|longer"):
+    with pytest.raises(ValueError, match=r"must have a batch dimension|the same number of examples"):
         log_marginal_likelihood(vae, numbers(), torch.zeros(shape, dtype=torch.float64), 2)
 
 
@@ -366,7 +360,7 @@ def test_the_importance_weighted_bound_is_unbiased():
 
 @pytest.mark.parametrize("samples", [0, 18, 2.0])
 def test_a_bound_of_more_draws_than_there_are_is_an_error(samples):
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples"):
         iw_bound(torch.zeros(17, 3), samples)
 
 

@@ -34,7 +34,7 @@ def remains(folder: Path) -> dict[str, Any]:
 def plain(value: Any, folder: str = "") -> Any:
     """Tensors as bytes, and paths without the folder, so that == compares."""
     if isinstance(value, torch.Tensor):
-        return value.dtype, tuple(value.shape), value.numpy().tobytes()
+        return value.dtype, tuple(value.shape), value.cpu().numpy().tobytes()
     if isinstance(value, dict):
         return {plain(key, folder): plain(inner, folder) for key, inner in value.items()}
     if isinstance(value, list | tuple):

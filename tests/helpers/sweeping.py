@@ -2,13 +2,18 @@
 
 import csv
 
+import torch
+
 from helpers.runner import run_train
 from vaelab.runs.run_state import read_state
 
 LAUNCHERS = {
     "basic": (),
     "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-    "submitit_local": ("hydra/launcher=submitit_local",),
+    "submitit_local": (  # whose cells see no GPU unless they ask for one
+        "hydra/launcher=submitit_local",
+        *(["hydra.launcher.gpus_per_node=1"] if torch.cuda.is_available() else []),
+    ),
 }
 
 

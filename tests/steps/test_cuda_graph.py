@@ -5,15 +5,17 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from runner import compose_config
 
 from vaelab import VAE
+from vaelab.app.start import train
 from vaelab.data import Sine
 from vaelab.families import DiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
 from vaelab.steps.cuda_graph import is_capturable, settings
-from vaelab.training import VAEModule
+from vaelab.training import Diverged, VAEModule
 
 
 def test_only_optimisers_with_their_counters_on_the_gpu_are_captured():
@@ -64,9 +66,14 @@ class TestOnAGPU:
         for compiled in (False, True):
             data = Sine(surface=True, train_size=366, val_size=23, test_size=5, batch_size=10)
             module = self.fit(data, compiled)
-            assert bool(module.captured) == compiled
+            assert bool(module.stepper.graphs) == compiled
             weights.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
         torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
+
+    def test_a_step_that_is_not_finite_is_found_at_the_next_point(self, tmp_path):
+        keys = ("optimizer.lr=1e15", "trainer.max_epochs=1", "data.train_size=1000", "trainer.accelerator=gpu")
+        with pytest.raises(Diverged, match="a loss or a gradient up to step 10 was not finite, and now"):
+            train(compose_config(tmp_path, *keys, "callbacks.pictures=null"))
 
     def test_the_data_set_lies_on_the_gpu(self):
         data = Sine(surface=True, train_size=366, val_size=23, test_size=5)

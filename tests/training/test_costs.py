@@ -17,8 +17,8 @@ from vaelab.families import Bernoulli, DiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
-from vaelab.steps import traced_gradient
-from vaelab.training import VAEModule, module
+from vaelab.steps import stepper, traced_gradient
+from vaelab.training import VAEModule
 
 STEPS = 40  # in an epoch
 
@@ -48,7 +48,7 @@ def operations(replay):
 @pytest.mark.parametrize(("likelihood", "at_most"), [(DiagonalGaussian, 105), (Bernoulli, 86)])
 def test_a_recorded_gradient_takes_few_operations(likelihood, at_most):
     model, x = vae(likelihood), (torch.rand(7, 3) < 0.5).float()
-    replay = traced_gradient.Recorded(model, ELBO(), x, x)
+    replay = traced_gradient.TracedGradient(model, ELBO(), (x, x))
     counts = operations(lambda: replay(x, x))
     assert 50 < sum(counts.values()) <= at_most
     assert sum(counts.values()) < 0.8 * sum(operations(lambda: traced_gradient.gradient(model, ELBO(), x, x)).values())
@@ -95,7 +95,7 @@ def watched(monkeypatch, tmp_path):
 
 
 def train(monkeypatch, tmp_path, mode=None):
-    monkeypatch.setattr(module, "RECORD_AFTER", 5)
+    monkeypatch.setattr(stepper, "TRACE_AFTER", 5)
     torch.manual_seed(0)
     watch = Watch(monkeypatch)
     watch.mode = mode

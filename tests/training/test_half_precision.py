@@ -26,7 +26,8 @@ from vaelab.objectives import ELBO, ELBOMonteCarlo, Terms
 from vaelab.priors import LearnedPrior, StandardNormal
 from vaelab.steps.traced_gradient import gradient
 from vaelab.training import LastCheckpoint, VAEModule
-from vaelab.training.means import Means, seeded
+from vaelab.training.running_means import RunningMeans
+from vaelab.training.scoring import seeded
 
 K, P, N = 5, 3, 23
 MODELS = [Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian]
@@ -182,7 +183,7 @@ def test_your_own_network_is_scored_in_float32_too():
 
 def test_sums_over_many_examples_stay_exact():
     """10,000 batches of 1e4 nats: in float32 the sum would be off by nats, in bfloat16 it would stop growing."""
-    means = Means()
+    means = RunningMeans()
     for index in range(10_000):
         terms = torch.tensor([[1e4 + index % 7, 0.1], [3.0, -3.0]])
         means.add(("a", "b"), terms.sum(-1, dtype=torch.float64), 2)

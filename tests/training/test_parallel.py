@@ -19,8 +19,9 @@ from vaelab.data.batches import Batches
 from vaelab.objectives import Terms
 from vaelab.runs.run_state import read_state
 from vaelab.signals import stopping
-from vaelab.training.means import Means
-from vaelab.training.parallel import Share, agree
+from vaelab.training.batch_share import BatchShare
+from vaelab.training.processes import agree
+from vaelab.training.running_means import RunningMeans
 
 ODD = (  # the last of 5 minibatches has one row: the other processes have none
     *("data.train_size=101", "data.val_size=23", "data.test_size=17", "data.batch_size=25", "network.hidden=[16]"),
@@ -44,7 +45,7 @@ def test_draws_are_the_rows_that_one_process_would_draw(family, make, examples):
     following = torch.rand(1)
     for rank in range(3):
         torch.manual_seed(1)
-        with Share(rank, 3, examples):
+        with BatchShare(rank, 3, examples):
             rows = slice(rank, None, 3) if rank < examples else slice(1)
             drawn = getattr(posterior(rows), make)((4,))
         if rank < examples:
@@ -57,7 +58,7 @@ def test_other_draws_are_left_alone():
     torch.manual_seed(1)
     before = Gamma(torch.ones(2, 3), 1.0).sample((4,)), torch.randn(4, 6), torch.randn(5)
     torch.manual_seed(1)
-    with Share(1, 2, 5):
+    with BatchShare(1, 2, 5):
         after = Gamma(torch.ones(2, 3), 1.0).sample((4,)), torch.empty(4, 6).normal_(), torch.empty(5).normal_()
     assert all(map(torch.equal, before, after))
 
@@ -66,8 +67,8 @@ def test_other_draws_are_left_alone():
 def test_the_parts_of_a_loss_average_to_its_mean(examples):
     loss, parts, counted = torch.randn(examples, dtype=torch.float64), [], 0
     for rank in range(3):
-        share, rows = Share(rank, 3, examples), slice(rank, None, 3) if rank < examples else slice(1)
-        terms = share.counted(Terms(*[loss[rows]] * 4))
+        share, rows = BatchShare(rank, 3, examples), slice(rank, None, 3) if rank < examples else slice(1)
+        terms = share.without_stand_in(Terms(*[loss[rows]] * 5))
         parts.append(share.mean(terms.loss))
         counted += len(terms.loss)
     assert counted == examples
@@ -105,8 +106,10 @@ def test_a_signal_that_comes_while_processes_agree_is_for_the_next_time(monkeypa
 
 def test_means_without_examples_are_added_up_where_the_others_are(monkeypatch):
     seen = []
-    monkeypatch.setattr("vaelab.training.means.add_up", lambda numbers: seen.append(numbers) or torch.zeros(2))
-    Means().add_up(torch.device("meta"))
+    monkeypatch.setattr(
+        "vaelab.training.running_means.sum_over_processes", lambda numbers: seen.append(numbers) or torch.zeros(2)
+    )
+    RunningMeans().gather(torch.device("meta"))
     assert [numbers.device.type for numbers in seen] == ["meta"]
 
 
@@ -236,7 +239,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said == (
-        "error: one of the run's 2 processes ended with exit code -9, so the others cannot go on; see what it said, or "
+        "error: one of the run's 2 processes ended with exit code -9, so the others stopped too; see what it said, or "
         "the memory left\n"
     )
     assert read_state(tmp_path / "run").state == "failed"

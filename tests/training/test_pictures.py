@@ -291,5 +291,5 @@ def test_ctrl_c_ends_both_processes_soon(tmp_path):
     "wrong", [{"every_n_epochs": 0}, {"every_n_epochs": "often"}, {"examples": 0}, {"timeout": -1.0}]
 )
 def test_keys_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"callbacks\.pictures\..* does not fit, because it must be a"):
+    with pytest.raises(ValueError, match=r"callbacks\.pictures\..* must be a .*, but is"):
         Pictures(**wrong)

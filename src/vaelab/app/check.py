@@ -12,7 +12,10 @@ from vaelab.checks import check_choice, check_number, check_seed, check_whole
 from vaelab.typed_command import typed_command
 
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
-OPTIONAL = ("scheduler", "callbacks", "logger", "score", "threads", "compile", "matmul_precision", "resume")
+OPTIONAL = (
+    *("scheduler", "callbacks", "logger", "score", "condition", "threads", "compile", "matmul_precision"),
+    "resume",
+)
 PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 OF_LAUNCHERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -27,7 +30,7 @@ def check(cfg: DictConfig) -> None:
         check_whole("threads", cfg.threads, 1)
     check_choice("matmul_precision", cfg.get("matmul_precision", PRECISIONS[0]), PRECISIONS)
     if not score_of(cfg).startswith("val/"):
-        raise ValueError(f"score must be a number of the validation split, but is {cfg.score}; use score=val/elbo")
+        raise ValueError(f"score must be a number of the validation split, but is {cfg.score}; use score=val/bound")
     if "lr" in cfg.optimizer:
         check_number("optimizer.lr", cfg.optimizer.lr, 0)
     flags: Any = OmegaConf.to_container(cfg.trainer, resolve=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vaelab.checks import SPLITS, check_seed
+from vaelab.platforms import END_SIGNALS
 from vaelab.standard_streams import complete_streams
 from vaelab.typed_command import COMMAND
 
@@ -124,9 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
     options = parser().parse_args(arguments)
     if arguments is None:  # these signals end it by an exception, so that unfinished files are removed
-        for number in ("SIGTERM", "SIGHUP"):
-            if found := getattr(signal, number, None):
-                signal.signal(found, lambda number, _: sys.exit(128 + number))
+        for number in END_SIGNALS:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
         logging.basicConfig(format="%(message)s")  # on stderr
         logging.getLogger("vaelab").setLevel(logging.INFO)
     try:
@@ -164,7 +164,7 @@ def run_verb(options: argparse.Namespace) -> None:
 
     output = check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
     if options.verb == "traverse" and output.suffix.lower() != ".png":
-        raise ValueError(f"{output} does not fit, because traverse draws a picture; use -o FILE.png")
+        raise ValueError(f"-o must name a .png file, because traverse draws a picture, but is {output}")
     if "data" in options and output.exists() and Path(options.data).exists() and output.samefile(options.data):
         raise ValueError(f"{output} holds the data themselves, which would be lost; give -o another name")
     run = load_run(options.run, options.device, options.allow)
@@ -221,9 +221,7 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _key_and_value(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key.isidentifier():
-        raise ValueError(
-            f"--data {override} does not fit, because it must read KEY=VALUE, as in --data root=/my/images"
-        )
+        raise ValueError(f"--data must be KEY=VALUE, as in --data root=/my/images, but is {override}")
     try:
         return key, json.loads(value)
     except ValueError:

@@ -15,7 +15,7 @@ from vaelab.app.fit import Trained
 from vaelab.app.score import OF_VERSION_0_1
 from vaelab.objectives import Terms
 from vaelab.runs.folder import format_summary
-from vaelab.training import written_or_said
+from vaelab.training import explain_write_errors
 
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
     "latent_dim",
@@ -43,7 +43,7 @@ def conclude(folder: Path, trained: Trained) -> float:
     with suppress(KeyboardInterrupt):  # the run is done, so there is nothing to stop
         try:
             if metrics:
-                with written_or_said():
+                with explain_write_errors():
                     fill_hparams(config, metrics, trainer)
         except Exception as error:
             log.warning("TensorBoard's hyper-parameters tab lacks this run (%s)", one_sentence(error))

@@ -31,7 +31,7 @@ def tell(sentence: str) -> None:
 
 def is_known_to_the_first(error: Exception) -> bool:
     """Whether the first process of this run ends too, and by itself."""
-    from vaelab.training.diverged import Diverged
+    from vaelab.training.non_finite import Diverged
 
     return isinstance(error, Diverged) or stopping.asked is not None or first_has_ended()
 

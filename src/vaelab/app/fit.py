@@ -5,42 +5,51 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import get_class, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig, OmegaConf
 
-from vaelab import VAE
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.rank import STARTED_BY, rank
 from vaelab.app.score import score_of
 from vaelab.app.traceback_wanted import traceback_wanted
-from vaelab.data.limits import check_limits, what_is_scored
+from vaelab.build import (
+    build_objective,
+    build_optimizer,
+    build_scheduler,
+    build_vae,
+    condition_shape_of,
+    data_facts,
+    kl_of,
+    ready_data,
+    start_at_data,
+)
+from vaelab.data.trainer_limits import check_limits, what_is_scored
+from vaelab.instantiate import Allow, anything, instantiate
 from vaelab.objectives import Terms
 from vaelab.runs.environment import write_environment
 from vaelab.runs.folder import write_json, write_metrics
-from vaelab.runs.load import check_data
+from vaelab.runs.same_data import check_same_data
 from vaelab.signals import stopping
 from vaelab.training import (
     CheckpointIO,
     VAEModule,
-    companions,
-    keep_memory,
+    cut_event_files,
+    ddp_processes,
+    explain_write_errors,
+    keep_freed_memory,
     quiet_lightning,
-    rewind,
     score_best,
     worthwhile_threads,
-    written_or_said,
 )
 from vaelab.training import fit as fit_module
 
@@ -66,32 +75,31 @@ class Trained(NamedTuple):
     trainer: Trainer
 
 
-def build(cfg: DictConfig, names: Sequence[str] | None = None) -> tuple[VAEModule, Any]:
+def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anything) -> tuple[VAEModule, Any]:
     """The VAEModule and the data module of a config, ready for `Trainer.fit`.
 
     Args:
         cfg: the config of a run.
-        names: of the columns that a resumed run was trained on, in its order; None if they have none.
+        resumed: the checkpoint to resume from; None for a new run.
+        allow: decides which constructors may be called.
     """
-    make = partial(instantiate, _convert_="all")  # plain lists: a checkpoint must not hold config objects
-    family: Any = get_class(cfg.model._target_)
-    data = make(cfg.data, support=family.support)
-    data.model_names = None if names is None else tuple(names)  # what it reads is put into their order
-    data.prepare_data()
-    data.setup()
-    vae = VAE.build(
-        data.x_shape,
-        posterior=make(cfg.posterior),
-        likelihood=make(cfg.model, event_shape=data.target_shape),
-        prior=make(cfg.prior),
-        network=make(cfg.network),
-    )
-    vae.decoder.start_at(data.mean())
-    parts = make(cfg.objective), make(cfg.optimizer), make(cfg.get("scheduler"))
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    trained = resumed.content["hyper_parameters"] if resumed else {}
+    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
+    vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
+    if resumed is None or not resumed.has_trained:
+        start_at_data(vae, data)
+    parts = build_objective(config, vae, allow), build_optimizer(config, allow), build_scheduler(config, allow)
     return VAEModule(vae, *parts, compile=cfg.get("compile", False)), data
 
 
-def fit(cfg: DictConfig, folder: Path, choices: dict[str, str], resumed: Resumed | None = None) -> Trained:
+def fit(
+    cfg: DictConfig,
+    folder: Path,
+    choices: dict[str, str],
+    resumed: Resumed | None = None,
+    allow: Allow = anything,
+) -> Trained:
     """Trains, tests the best weights and writes metrics.json: everything that decides whether a run is done.
 
     Args:
@@ -99,20 +107,22 @@ def fit(cfg: DictConfig, folder: Path, choices: dict[str, str], resumed: Resumed
         folder: the run's.
         choices: group -> the option that was chosen.
         resumed: the checkpoint to resume from; None for a new run.
+        allow: decides which constructors may be called.
     """
     _prepare_process()
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
         os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed again in each of several processes
-        module, data = build(cfg, resumed and resumed.content["hyper_parameters"].get("x_names"))
-        trainer = make_trainer(cfg, folder, resumed)
+        module, data = build(cfg, resumed, allow)
+        trainer = make_trainer(cfg, folder, resumed, allow)
         check_parallel(cfg, trainer)
         check_limits(trainer, data)
         threads = _set_threads(cfg, module, data, trainer)
-        config = recipe(cfg) | _found(data) | {"threads": threads, "choices": choices, "folder": str(folder)}
+        config = recipe(cfg) | data_facts(data) | {"kl": kl_of(module.objective), "threads": threads}
+        config |= {"choices": choices, "folder": str(folder)}
         module.save_hyperparameters(config)
         if resumed is not None:
-            check_data(resumed.content, config)
+            check_same_data(resumed.content, config)
         if not rank():
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
@@ -129,31 +139,36 @@ def _prepare_process() -> None:
     gc.enable()
     gc.freeze()  # thousands of modules are imported, and stay
     quiet_lightning()
-    keep_memory()
+    keep_freed_memory()
     if rank():
-        logging.getLogger("vaelab.data").setLevel(logging.ERROR)  # the first process says what was read
+        for name in ("vaelab.build", "vaelab.data"):  # the first process says what was read, and how the KL is computed
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def make_trainer(cfg: DictConfig, folder: Path, resumed: Resumed | None) -> Trainer:
+def make_trainer(cfg: DictConfig, folder: Path, resumed: Resumed | None, allow: Allow = anything) -> Trainer:
     """Lightning's Trainer, with the callbacks and loggers of a config and no others."""
-    callbacks = _callbacks(cfg)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    callbacks = _callbacks(config, allow)
     checkpoint, content = resumed or (None, None)
+    plugins = instantiate(config["trainer"].get("plugins") or [], allow, "trainer.plugins")
     trainer: Trainer = instantiate(
-        cfg.trainer,
-        logger=instantiate(cfg.get("logger")) or False,
+        config["trainer"],
+        allow,
+        "trainer",
+        logger=instantiate(config.get("logger"), allow, "logger") or False,
         callbacks=callbacks,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),  # else Lightning
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),  # adds its own
         default_root_dir=str(folder),
-        plugins=[CheckpointIO(folder, checkpoint, content), *instantiate(cfg.trainer.get("plugins") or [])],
-        _convert_="all",
+        plugins=[CheckpointIO(folder, checkpoint, content), *plugins],
     )
     return trainer
 
 
-def _callbacks(cfg: DictConfig) -> list[Callback]:
-    given = [callback for callback in (instantiate(cfg.get("callbacks")) or {}).values() if callback is not None]
-    wants_bar = cfg.trainer.get("enable_progress_bar", True)
+def _callbacks(config: dict[str, Any], allow: Allow) -> list[Callback]:
+    made = instantiate(config.get("callbacks"), allow, "callbacks") or {}
+    given = [callback for callback in made.values() if callback is not None]
+    wants_bar = config["trainer"].get("enable_progress_bar", True)
     return [callback for callback in given if wants_bar or not isinstance(callback, ProgressBar)]
 
 
@@ -186,16 +201,6 @@ def recipe(cfg: DictConfig) -> dict[str, Any]:
     return {**config, "data": OmegaConf.to_container(data)}
 
 
-def _found(data: Any) -> dict[str, Any]:
-    """What a checkpoint carries about the data."""
-    return {
-        "x_shape": list(data.x_shape),
-        "target_shape": list(data.target_shape),
-        "x_names": list(data.x_names) if data.x_names else None,
-        "fingerprint": data.fingerprint(),
-    }
-
-
 def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) -> None:
     """Writes what is known before training: the data, and what the run is made with."""
     described = data.describe() | what_is_scored(trainer, data)
@@ -205,7 +210,7 @@ def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) ->
 
 def _take_back(folder: Path, resumed: Resumed) -> None:
     """Removes what the run wrote after the checkpoint that it resumes from."""
-    rewind(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
+    cut_event_files(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
     for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # of fewer epochs
         old.unlink(missing_ok=True)
 
@@ -217,7 +222,7 @@ def _train_and_score(
         os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
     if trainer.world_size > 1 and not rank():
         os.environ[STARTED_BY] = str(os.getpid())
-    with companions(trainer), written_or_said():
+    with ddp_processes(trainer), explain_write_errors():
         fit_module(trainer, module, data, resumed.checkpoint if resumed and resumed.has_trained else None)
         stopping.stop()
         metrics, notes = score_best(trainer, module, data)

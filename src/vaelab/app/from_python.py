@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from vaelab.app.compose import compose, compose_with_hydra
 
 if TYPE_CHECKING:
-    from vaelab.runs.load import Run
+    from vaelab.runs.run import Run
 
 MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 PATIENCE = 20.0  # seconds that an interrupted run gets to save its weights

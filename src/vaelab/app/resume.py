@@ -18,9 +18,10 @@ from vaelab.app.rank import rank
 from vaelab.app.restart import without_checkpoint
 from vaelab.escapes import for_terminal, lines_for_terminal
 from vaelab.files import open_log
+from vaelab.runs.admitted import admitted_to_resume
 from vaelab.runs.checkpoint_parts import check_trusted
+from vaelab.runs.find_checkpoint import newest_checkpoint
 from vaelab.runs.folder import check_own, check_variables, locked, sweep_up
-from vaelab.runs.load import newest_checkpoint
 from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes
 from vaelab.runs.run_state import State, read_state, recorded, write_state
@@ -58,7 +59,8 @@ def resume(arguments: Mapping[str, str]) -> None:
             return
         check_schedule(cfg, resumed.content)
         with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")), explained():
-            trained = fit(cfg, folder, resumed.content["hyper_parameters"]["choices"], resumed)
+            choices = resumed.content["hyper_parameters"]["choices"]
+            trained = fit(cfg, folder, choices, resumed, admitted_to_resume(allow))
         if not rank():
             conclude(folder, trained)
 

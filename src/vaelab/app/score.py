@@ -2,7 +2,8 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-LOWER = ("loss", "nll", "kl", "error", "mse", "rmse", "mae")  # last words of scores that are better if they are lower
+from vaelab.sweeps.scores import is_lower_better
+
 OF_VERSION_0_1 = "val/elbo"  # whose configs have no key `score`
 
 
@@ -13,7 +14,7 @@ def score_of(cfg: DictConfig) -> str:
 
 def better(score: str) -> str:
     """`max` if a higher score is better, as of bounds; `min` if a lower one is, as of `val/loss` and `val/nll`."""
-    return "min" if score.split("/")[-1].split("_")[-1] in LOWER else "max"
+    return "min" if is_lower_better(score) else "max"
 
 
 OmegaConf.register_new_resolver("better", better, replace=True)  # config files write ${better:${score}}

@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from vaelab.escapes import for_terminal
 from vaelab.evaluation import evaluate, incomparable, warnings
+from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
-from vaelab.runs.load import Run, checkpoint_in
+from vaelab.runs.run import Run
 
 CAPTION = (
     "Nats per example. ± is one standard error over the examples of this split. It contains the noise of the draws of "

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from vaelab.checks import SPLITS, check_whole
 from vaelab.evaluation import views
-from vaelab.evaluation.importance import decode_bytes, encode_bytes
+from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
 from vaelab.files import read_json
-from vaelab.runs.load import Run
+from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0)
     check_whole("-n", n, 1)
     if file.suffix.lower() == ".png":
         if n > MOST:
-            raise ValueError(f"-n={n} does not fit into a picture; use at most {MOST}, or write a table")
+            raise ValueError(f"-n must be at most {MOST} for a picture, but is {n}; draw fewer, or write a table")
         show = show or ("mean" if views.is_image(run.target_shape) else "sample")
         views.prior_samples(run.vae, n, show, names=_names(run), seed=seed).save(file)
         return n
@@ -109,7 +109,7 @@ def traverse(
         return "the plane of both latents"
     latent_dim = run.vae.prior().event_shape.numel()
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
-        raise ValueError(f"--latents {dimensions} does not fit, because the run's latents are 1 to {latent_dim}")
+        raise ValueError(f"--latents must be numbers from 1 to {latent_dim}, the run's latents, but is {dimensions}")
     chosen = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]
     steps = _fitting(11 if steps is None else steps)
     views.traversals(run.vae, steps, span, names=names, dimensions=chosen).save(file)
@@ -119,7 +119,7 @@ def traverse(
 def _fitting(steps: int) -> int:
     """Values per latent that a picture can show."""
     if steps > STEPS:
-        raise ValueError(f"--steps {steps} does not fit into a picture; use at most {STEPS}")
+        raise ValueError(f"--steps must be at most {STEPS} for a picture, but is {steps}")
     return steps
 
 

@@ -1,10 +1,11 @@
 """Numbers and figures about a trained VAE."""
 
-from vaelab.evaluation.importance import effective_sample_size, iw_bound, log_marginal_likelihood, log_weights, pareto_k
+from vaelab.evaluation.importance import log_marginal_likelihood, log_weights
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.evaluation.report import evaluate, incomparable, warnings
 from vaelab.evaluation.score import score
+from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, pareto_k
 
 __all__ = [
     "active_units",

@@ -5,27 +5,20 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, kl_divergence
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
+from vaelab.families import closed_form_kl
 from vaelab.precision import double
 
 MEMORY = 16 * 2**20  # bytes of one chunk of pairs (z, example)
 ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z_j]), for a prior of variance 1
 
 
-def closed_form_kl(q: Distribution, prior: Distribution) -> Tensor | None:
-    """KL(q ‖ p), (B,), nats; None if torch knows no closed form for the pair."""
-    try:
-        return kl_divergence(q, prior)
-    except NotImplementedError:
-        return None
-
-
 def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
     """KL(q(z_j|x) ‖ p(z_j)) of the Gaussian marginals: q with batch_shape (B,) -> (B, p), nats.
 
-    With diagonal q and p its sum over j is KL(q ‖ p). A marginal that is no Gaussian, as of a mixture prior, counts as
-    the Gaussian of its mean and variance.
+    With diagonal q and p its sum over j is KL(q ‖ p). A marginal that is not Gaussian, such as a flow's or a mixture's,
+    counts as the Gaussian of its mean and variance.
     """
     return kl_divergence(Normal(q.mean, q.stddev), Normal(prior.mean, prior.stddev))
 
@@ -168,3 +161,8 @@ def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
 
 def _is_diagonal(q: Distribution) -> bool:
     return isinstance(q, Independent) and isinstance(q.base_dist, Normal)
+
+
+def is_gaussian(q: Distribution) -> bool:
+    """Whether a density costs a few operations, so that all pairs of many examples can be computed."""
+    return _is_diagonal(q) or isinstance(q, MultivariateNormal)

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from vaelab.evaluation.importance import MEMORY
-from vaelab.evaluation.latents import active_units, aggregate_posterior, closed_form_kl, kl_per_dimension
+from vaelab.evaluation.latents import active_units, aggregate_posterior, is_gaussian, kl_per_dimension
 from vaelab.evaluation.score import score
+from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
 AGGREGATED = 10_000  # examples of which the aggregate posterior is made
+AGGREGATED_FLOWS = 1_000  # likewise if log q(z|x) of each pair of examples is computed by itself
 UNCONVERGED = 0.1  # nats, with two standard errors
 FEW = 100  # samples
 UNRELIABLE = 0.7  # Pareto k̂
@@ -26,8 +28,8 @@ class Data(Protocol):
     levels: int | None
     target_shape: tuple[int, ...]
 
-    def batches(self, split: str) -> Iterable[tuple[Tensor, Tensor]]:
-        """(x, target) batches in a fixed order."""
+    def batches(self, split: str) -> Iterable[tuple[Tensor, ...]]:
+        """(x, target) or (x, target, condition) batches in a fixed order."""
 
     def entropy(self) -> float | None:
         """Of the generator, nats."""
@@ -56,6 +58,7 @@ def evaluate(
     regret                  nll − entropy, if the entropy of the data's generator is known
     regret_paired           mean of log p*(t) − log p̂(t) with p* the generator: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
+    moments_by              how mean and standard deviation of q(z|x) were computed: "closed form", or "1000 draws"
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
     active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j)
     mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
@@ -78,7 +81,7 @@ def _report(
     if bad := int((~terms["nll"].isfinite()).sum()):
         raise ValueError(
             f"log p̂ of {bad} of {len(terms['nll'])} examples is not finite, because the weights of the model have "
-            "diverged or the data lie where its density vanishes; evaluate an earlier checkpoint, or train with a "
+            "diverged or its density vanishes at the data; evaluate an earlier checkpoint, or train with a "
             "lower optimizer.lr"
         )
     report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
@@ -124,27 +127,30 @@ def _regret(nll: Tensor, data: Data, split: str) -> dict[str, float]:
     if entropy is None:
         return {}
     numbers = {"entropy": entropy} | mean_and_stderr("regret", nll - entropy)
-    truth = [data.log_prob(target) for _, target in data.batches(split)]
+    truth = [data.log_prob(target) for _, target, *_ in data.batches(split)]
     own = [part for part in truth if part is not None]
     return numbers | mean_and_stderr("regret_paired", double(torch.cat(own)).cpu() + nll) if own else numbers
 
 
 @torch.no_grad()
 def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
-    device = device_of(vae)
-    xs, means, kls, seen = [], [], [], 0
-    for x, _ in data.batches(split):
-        x = x.to(device)
-        q = vae.encode(x)
+    device, prior = device_of(vae), vae.prior()
+    kept: list[tuple[Tensor, ...]] = []  # (x,) or (x, condition), for the aggregate posterior
+    means, kls, seen, most = [], [], 0, AGGREGATED
+    for x, _, *condition in data.batches(split):
+        given = [tensor.to(device) for tensor in (x, *condition)]
+        q = vae.encode(*given)
         means.append(double(q.mean))
-        kls.append(double(kl_per_dimension(q, vae.prior())))
-        if seen < AGGREGATED:
-            xs.append(x[: AGGREGATED - seen])
-            seen += len(xs[-1])
-    q, prior = vae.encode(torch.cat(xs)), vae.prior()
+        kls.append(double(kl_per_dimension(q, prior)))
+        most = AGGREGATED if is_gaussian(q) else AGGREGATED_FLOWS
+        if seen < most:
+            kept.append(tuple(tensor[: most - seen] for tensor in given))
+            seen += len(kept[-1][0])
+    q = vae.encode(*(torch.cat(tensors) for tensors in zip(*kept, strict=True)))
     aggregate = aggregate_posterior(q, prior)._asdict().items()
     return {
         "kl_by": "draws" if closed_form_kl(q, prior) is None else "closed form",
+        "moments_by": getattr(q, "moments_by", "closed form"),
         "latent_dim": means[0].shape[-1],
         "active_units": int(active_units(torch.cat(means), prior_variance=prior.variance).sum()),
         "kl_per_dimension": torch.cat(kls).mean(0).tolist(),
@@ -174,7 +180,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "checksum")
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 

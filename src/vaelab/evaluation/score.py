@@ -4,20 +4,15 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaelab.checks import check_whole
 from vaelab.evaluation.data_checks import check_data
-from vaelab.evaluation.importance import (
-    MEMORY,
-    LogWeights,
-    effective_sample_size,
-    iw_bound,
-    log_mean,
-    pareto_k,
-    weigh,
-)
-from vaelab.evaluation.latents import closed_form_kl
+from vaelab.evaluation.importance import MEMORY, weigh
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
+from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, log_mean, pareto_k
+from vaelab.families import closed_form_kl
+from vaelab.objectives import LogWeights
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
@@ -27,7 +22,7 @@ CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importan
 @torch.no_grad()
 def score(
     vae: VAE,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Tensor, ...]],
     samples: int = 5000,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
@@ -47,7 +42,7 @@ def score(
 
     Args:
         vae: the model.
-        batches: (x, target) batches, of any sizes.
+        batches: (x, target) batches of any sizes; (x, target, condition) for a conditional model.
         samples: L, draws of z per example.
         memory: about how many bytes one chunk of decoded draws may take; on a CPU each of torch's threads has one.
         progress: called with the number of examples just done.
@@ -61,35 +56,45 @@ def score(
     device = device_of(vae)
     scored = []
     with full_precision(vae) as vae:
-        for x, target in batches:
-            check_data(vae, x, target)
-            scored.append(_score_batch(vae, x.to(device), target.to(device), samples, memory, progress))
+        for batch in batches:
+            check_data(vae, *batch[:2])
+            x, target, *condition = (tensor.to(device) for tensor in batch)
+            scored.append(_score_batch(vae, x, target, next(iter(condition), None), samples, memory, progress))
     if not scored:
         raise ValueError("there is nothing to score, because the data hold no example; give at least one")
     return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
 
 
 def _score_batch(
-    vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int, progress: Callable[[int], object]
+    vae: VAE,
+    x: Tensor,
+    target: Tensor,
+    condition: Tensor | None,
+    samples: int,
+    memory: int,
+    progress: Callable[[int], object],
 ) -> dict[str, Tensor]:
     terms: dict[str, Tensor] = {}
     done = 0
-    for weights in weigh(vae, x, target, samples, memory):
+    for weights in weigh(vae, x, target, samples, memory, condition):
         rows = slice(done, done + weights.log_w.shape[1])
-        for name, values in _score_rows(vae, x[rows], weights).items():
+        q = vae.encode(x[rows], None if condition is None else condition[rows])
+        for name, values in _score_rows(vae, q, weights).items():
             # Written in place: thousands of small tensors kept between large ones would let the heap grow for good.
             terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[rows] = values
         progress(rows.stop - rows.start)
         done = rows.stop
+    if condition is not None:  # log p(t|c) of a linear model depends on c, which the formula does not know
+        return terms
     exact = exact_log_marginal(vae, target)  # once per batch: its k³ would dwarf a row's draws
     return terms if exact is None else terms | {"exact_nll": -exact.cpu()}
 
 
-def _score_rows(vae: VAE, x: Tensor, weights: LogWeights) -> dict[str, Tensor]:
+def _score_rows(vae: VAE, q: Distribution, weights: LogWeights) -> dict[str, Tensor]:
     log_w = double(weights.log_w)  # (L, B)
     samples = len(log_w)
     log_likelihood = double(weights.log_likelihood).mean(0)
-    kl = closed_form_kl(vae.encode(x), vae.prior())
+    kl = closed_form_kl(q, vae.prior())
     kl = double(weights.log_ratio).mean(0) if kl is None else double(kl)
     return {
         "nll": -log_mean(log_w),

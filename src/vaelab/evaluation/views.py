@@ -150,7 +150,7 @@ def traversals(
     latent_dim = prior.event_shape.numel()
     chosen = list(range(min(latent_dim, TRAVERSED)) if dimensions is None else dimensions)
     if not chosen or not all(0 <= index < latent_dim for index in chosen):
-        raise ValueError(f"dimensions={chosen} does not fit, because latents are numbered 0 to {latent_dim - 1}")
+        raise ValueError(f"dimensions must be latents from 0 to {latent_dim - 1}, at least one, but is {chosen}")
     check_room(vae, len(chosen) * steps)
     values = torch.linspace(-span, span, steps).to(prior.mean)
     start = prior.mean if origin is None else origin

@@ -1,8 +1,8 @@
 """Numbers -> `torch.distributions.Distribution`."""
 
-from vaelab.families import kl as kl  # registers the closed-form KLs
 from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.family import Family, Support
+from vaelab.families.flow import Flow
 from vaelab.families.gaussian import (
     DiagonalGaussian,
     FullGaussian,
@@ -10,14 +10,23 @@ from vaelab.families.gaussian import (
     IsotropicGaussian,
     SharedDiagonalGaussian,
 )
+from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
+from vaelab.families.laplace import Laplace
+from vaelab.families.moments import EstimatedMoments, rsample_and_log_prob, with_moments
 
 __all__ = [
     "Bernoulli",
     "DiagonalGaussian",
+    "EstimatedMoments",
     "Family",
+    "Flow",
     "FullGaussian",
     "IdentityGaussian",
     "IsotropicGaussian",
+    "Laplace",
     "SharedDiagonalGaussian",
     "Support",
+    "closed_form_kl",
+    "rsample_and_log_prob",
+    "with_moments",
 ]

@@ -5,24 +5,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, distributions
-from torch._C._functorch import peek_interpreter_stack
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vaelab.families.family import Family, Support
 from vaelab.precision import floating
-
-
-def _can_be_looked_at(value: Tensor) -> bool:
-    """Whether a tensor holds numbers now: nothing traces, compiles, batches or captures the operations."""
-    return not (
-        value.is_meta
-        or torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or peek_interpreter_stack() is not None
-        or torch._C._len_torch_dispatch_stack()
-        or (value.is_cuda and torch.cuda.is_current_stream_capturing())
-    )
+from vaelab.torch_private import has_readable_values, is_transformed
 
 
 def _targets(value: Tensor, logits: Tensor) -> Tensor:
@@ -31,7 +19,7 @@ def _targets(value: Tensor, logits: Tensor) -> Tensor:
     Training uses floating-point numbers, which are not looked at, so a step costs nothing.
     """
     real = floating(value, logits)
-    if value.is_floating_point() or value.dtype == torch.bool or not _can_be_looked_at(value):
+    if value.is_floating_point() or value.dtype == torch.bool or not has_readable_values(value):
         return real
     if (wrong := value[(value != 0) & (value != 1)]).numel():
         raise ValueError(
@@ -69,7 +57,7 @@ class JointBernoulli(Independent):
             ValueError: as for `LogitBernoulli`.
         """
         logits, value = self.base_dist.logits, _targets(value, self.base_dist.logits)
-        if torch.is_grad_enabled() or peek_interpreter_stack() is not None:
+        if torch.is_grad_enabled() or is_transformed():
             return super().log_prob(value)
         half = logits.dtype not in (torch.float32, torch.float64)  # 1 − 10⁻³ is 1 in bfloat16
         if half or not torch.equal(value * value, value):
@@ -91,6 +79,7 @@ class Bernoulli(Family):
     Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
     """
 
+    pure = True
     support: ClassVar[Support] = "binary"
 
     def __init__(self, event_shape: Sequence[int]) -> None:

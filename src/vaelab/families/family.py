@@ -21,6 +21,8 @@ class Family(nn.Module, ABC):
         event_shape: the shape of one draw: (p,) for a posterior, the target's for a likelihood.
         num_parameters: how many numbers describe one distribution.
         support: which data the density scores: `binary`, `unit_interval` or `real`.
+        pure: declare `pure = True` in your own class if `forward` depends on its parameters and its input alone; then
+            training may trace the gradient once and replay it. A subclass has to declare it again.
 
     Raises:
         ValueError: a size in `event_shape` is not a whole number of at least 1.
@@ -32,9 +34,7 @@ class Family(nn.Module, ABC):
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()
         if not event_shape:
-            raise ValueError(
-                "event_shape=() does not fit, because a draw must have at least one dimension, such as (1,)"
-            )
+            raise ValueError("event_shape must have at least one dimension, such as (1,), but is ()")
         for size in event_shape:
             check_whole("a size in event_shape", size, 1)
         self.event_shape = torch.Size(event_shape)

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
-from torch.distributions.multivariate_normal import _batch_mahalanobis
 
 from vaelab.checks import check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
+from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
 
 
 class DiagonalNormal(Independent):
@@ -53,19 +53,19 @@ class FullNormal(MultivariateNormal):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, k) -> (…), nats."""
-        factor, difference = self._unbroadcasted_scale_tril, floating(value, self.loc) - self.loc
+        factor, difference = unbroadcasted_factor(self), floating(value, self.loc) - self.loc
         dtype = torch.promote_types(factor.dtype, difference.dtype)
         factor, difference = (least_single(tensor.to(dtype)) for tensor in (factor, difference))
         if difference.shape[:-1] == factor.shape[:-2]:
             squares = _Whitened.apply(factor, difference, self.reads_above).square().sum(-1)
         else:
-            squares = _batch_mahalanobis(factor, difference)
+            squares = batch_mahalanobis(factor, difference)
         log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return (-0.5 * squares - log_det - 0.5 * difference.shape[-1] * math.log(2 * math.pi)).to(dtype)
 
     def least_single(self) -> "FullNormal":
         """The same distribution with its numbers in float32 if they are in half precision."""
-        factor = least_single(self._unbroadcasted_scale_tril)
+        factor = least_single(unbroadcasted_factor(self))
         return FullNormal(least_single(self.loc), scale_tril=factor, validate_args=False)
 
 
@@ -110,6 +110,7 @@ class IdentityGaussian(Family):
         ValueError: `std` is not a positive number.
     """
 
+    pure = True
     support: ClassVar[Support] = "real"
 
     def __init__(self, event_shape: Sequence[int], std: float = 1.0) -> None:
@@ -123,7 +124,7 @@ class IdentityGaussian(Family):
         return _diagonal_normal(loc, torch.full_like(loc, self.std), self.event_shape)
 
 
-class _LearnedScale(Family):
+class LearnedScale(Family):
     """A Gaussian family with a learned, floored σ.
 
     Args:
@@ -147,11 +148,13 @@ class _LearnedScale(Family):
         return (self.min_std**2 + self.init_std**2 * h.exp()).sqrt()
 
 
-class IsotropicGaussian(_LearnedScale):
+class IsotropicGaussian(LearnedScale):
     """N(t; μ, σ²·I) with one learned σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
 
     With a linear mean this is probabilistic PCA (Tipping & Bishop 1999).
     """
+
+    pure = True
 
     def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
         super().__init__(event_shape, min_std, init_std)
@@ -164,11 +167,13 @@ class IsotropicGaussian(_LearnedScale):
         return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
 
 
-class SharedDiagonalGaussian(_LearnedScale):
+class SharedDiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with one learned variance per dimension, the same for all examples.
 
     With a linear mean this is factor analysis (Rubin & Thayer 1982).
     """
+
+    pure = True
 
     def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
         super().__init__(event_shape, min_std, init_std)
@@ -181,11 +186,13 @@ class SharedDiagonalGaussian(_LearnedScale):
         return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
 
 
-class DiagonalGaussian(_LearnedScale):
+class DiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with a variance per dimension and example; the encoder's q(z|x) and a decoder's p(t|z).
 
     Kingma & Welling 2014, arxiv.org/abs/1312.6114, appendix C.2; the tutorial's §3.4, eqs. 21-22 and 29-32.
     """
+
+    pure = True
 
     def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
         super().__init__(event_shape, min_std, init_std)
@@ -197,13 +204,15 @@ class DiagonalGaussian(_LearnedScale):
         return _diagonal_normal(loc, self._std(h), self.event_shape)
 
 
-class FullGaussian(_LearnedScale):
+class FullGaussian(LearnedScale):
     """N(t; μ, C Cᵀ): the network gives the Cholesky factor C itself, so nothing is factorised or inverted.
 
     C is lower triangular with a floored σ on its diagonal. The entries below it are init_std·c/√k, which keeps C well
     conditioned at any k when training starts; with c = 0 this is `DiagonalGaussian`. log|Σ| = 2 Σ log C_mm, and the
     quadratic form ‖C⁻¹(t−μ)‖² is a triangular solve. The tutorial's §5.2.2.
     """
+
+    pure = True
 
     def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
         super().__init__(event_shape, min_std, init_std)

@@ -9,11 +9,19 @@ and a diagonal covariance has C = diag σ. Importing this module teaches `torch.
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
-from torch.distributions.kl import _kl_multivariatenormal_multivariatenormal
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence, register_kl
 
 from vaelab.families.gaussian import FullNormal
 from vaelab.precision import least_single
+from vaelab.torch_private import kl_of_multivariate_normals
+
+
+def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q ‖ p), the batch shape of q, nats; None if there is no closed form for the pair."""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return None
 
 
 @register_kl(Independent, MultivariateNormal)
@@ -40,7 +48,7 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
 @register_kl(FullNormal, FullNormal)
 def _kl_full_full(q: FullNormal, p: FullNormal) -> Tensor:
     """torch's own closed form, which solves a triangular system: in float32 if the numbers are in half precision."""
-    return _kl_multivariatenormal_multivariatenormal(q.least_single(), p.least_single()).to(q.loc.dtype)
+    return kl_of_multivariate_normals(q.least_single(), p.least_single()).to(q.loc.dtype)
 
 
 def _kl_by_factors(squared_scale: Tensor, whitened_shift: Tensor, log_det_ratio: Tensor) -> Tensor:

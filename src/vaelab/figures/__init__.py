@@ -3,11 +3,11 @@
 Matplotlib itself is imported by the first picture that is drawn: what only describes pictures does not wait for it.
 """
 
+from vaelab.figures.drawing_process import DrawingProcess, Drawn, spare
 from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions, ImageTraversals
 from vaelab.figures.latents import KLBars, LatentScatter
 from vaelab.figures.picture import Picture
 from vaelab.figures.points import PointDraws, PointManifold, PointReconstructions, PointTraversals
-from vaelab.figures.process import DrawingProcess, Drawn, spare
 from vaelab.figures.surface import Surface
 
 __all__ = [

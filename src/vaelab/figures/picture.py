@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.escapes import for_terminal, short
-from vaelab.files import write_whole
+from vaelab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

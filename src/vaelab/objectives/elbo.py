@@ -1,9 +1,9 @@
-"""The evidence lower bound, log p(t) ≥ ELBO, by its closed-form KL or by Monte Carlo alone.
+"""The evidence lower bound, log p(t) ≥ ELBO, with its KL in closed form or by Monte Carlo.
 
 Kingma & Welling 2014, arxiv.org/abs/1312.6114, eqs. 2-3; the tutorial's eqs. 7-9.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -11,70 +11,90 @@ from torch.distributions import kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.gradients import ESTIMATORS
+from vaelab.objectives.importance import weigh
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
+KLS = ("closed_form", "monte_carlo")
+
 
 @dataclass(frozen=True)
-class _Bound:
-    """The choices that both forms of the bound share.
+class ELBO:
+    """E_q[log p(t|z)] − KL(q(z|x) ‖ p(z)) (the tutorial's eq. 9), or E_q[log p(t|z) + log p(z) − log q(z|x)] (eq. 8).
+
+    With the KL by Monte Carlo, nothing needs a closed form. If q is the true posterior, the integrand is then constant
+    and equals log p(t).
+
+    >>> import torch
+    >>> from vaelab import VAE, families, networks, priors
+    >>> vae = VAE.build(
+    ...     (5,), families.DiagonalGaussian((3,)), families.Bernoulli((5,)), priors.StandardNormal((3,)), networks.MLP
+    ... )
+    >>> x = torch.ones(7, 5)
+    >>> ELBO(samples=9)(vae, x, x).elbo.shape
+    torch.Size([7])
 
     Args:
         samples: L, the number of z drawn per example.
         gradient: how the gradient reaches the encoder; see `vaelab.objectives.gradients`.
         beta: weight of the KL in the loss (Higgins et al. 2017, eq. 4); the reported ELBO keeps weight 1.
+        kl: `closed_form` or `monte_carlo`.
 
     Raises:
         ValueError: L is not a whole number of at least 1, the estimator is unknown or needs more samples, or β < 0.
     """
 
+    pure = True
+
     samples: int = 1
     gradient: Literal["pathwise", "score_function", "score_function_baseline"] = "pathwise"
     beta: float = 1.0
+    kl: Literal["closed_form", "monte_carlo"] = "closed_form"
 
     def __post_init__(self) -> None:
         check_whole("objective.samples", self.samples, 1)
         check_number("objective.beta", self.beta, 0)
         check_choice("objective.gradient", self.gradient, ESTIMATORS)
+        check_choice("objective.kl", self.kl, KLS)
         if self.gradient == "score_function_baseline" and self.samples < 2:
             raise ValueError(
-                f"objective.samples={self.samples} is too few for objective.gradient=score_function_baseline, whose "
-                "baseline is the mean of the other samples; use objective.samples=2 or more"
+                f"objective.samples must be at least 2 for objective.gradient=score_function_baseline, but is "
+                f"{self.samples}: the baseline is the mean of the other samples; use objective.samples=2 or more"
             )
 
-    def _terms(self, log_likelihood: Tensor, kl: Tensor) -> Terms:
-        return Terms(
-            elbo=log_likelihood - kl,
-            log_likelihood=log_likelihood,
-            kl=kl,
-            loss=self.beta * kl - log_likelihood,
-        )
+    def with_kl_by_monte_carlo(self) -> "ELBO":
+        """The same bound with its KL by Monte Carlo."""
+        return replace(self, kl="monte_carlo")
 
-
-class ELBO(_Bound):
-    """E_q[log p(t|z)] − KL(q(z|x) ‖ p(z)), the KL in closed form (the tutorial's eq. 9)."""
-
-    def __call__(self, vae: VAE, x: Tensor, target: Tensor) -> Terms:
-        """x (B, *x), target (B, *t) -> terms of (B,), nats."""
+    def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
+        """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
+        if self.kl == "monte_carlo":
+            return self._by_monte_carlo(vae, x, target, condition)
         estimator = ESTIMATORS[self.gradient]
-        q = vae.encode(x)
+        q = vae.encode(x, condition)
         z = estimator.sample(q, self.samples)  # (L, B, p)
-        log_pt_z = vae.log_likelihood(z, target)  # (L, B)
+        log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
         kl = kl_divergence(q, vae.prior())  # (B,)
         return self._terms(estimator.mean(log_pt_z, q, z), kl)
 
-
-class ELBOMonteCarlo(_Bound):
-    """E_q[log p(t|z) + log p(z) − log q(z|x)], nothing in closed form (the tutorial's eq. 8).
-
-    With q equal to the true posterior the integrand is constant and equals log p(t).
-    """
-
-    def __call__(self, vae: VAE, x: Tensor, target: Tensor) -> Terms:
-        """x (B, *x), target (B, *t) -> terms of (B,), nats."""
+    def _by_monte_carlo(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None) -> Terms:
         estimator = ESTIMATORS[self.gradient]
-        q = vae.encode(x)
-        z = estimator.sample(q, self.samples)  # (L, B, p)
-        log_pt_z = vae.log_likelihood(z, target)  # (L, B)
-        log_ratio = estimator.log_prob(q, z) - vae.prior().log_prob(z)  # (L, B), log q(z|x) − log p(z)
-        return self._terms(estimator.mean(log_pt_z, q, z), estimator.mean(log_ratio, q, z))
+        q = vae.encode(x, condition)
+        z, log_qz = estimator.sample_and_log_prob(q, self.samples)  # (L, B, p), (L, B)
+        weights = weigh(vae, vae.prior(), z, log_qz, target, condition)
+        log_likelihood = estimator.mean(weights.log_likelihood, q, z)
+        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, z))
+
+    def _terms(self, log_likelihood: Tensor, kl: Tensor) -> Terms:
+        elbo = log_likelihood - kl
+        loss = self.beta * kl - log_likelihood
+        return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=loss)
+
+
+@dataclass(frozen=True)
+class ELBOMonteCarlo(ELBO):
+    """`ELBO` with its KL by Monte Carlo."""
+
+    pure = True
+
+    kl: Literal["closed_form", "monte_carlo"] = "monte_carlo"

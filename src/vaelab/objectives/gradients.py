@@ -15,6 +15,8 @@ from typing import Protocol
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaelab.families import rsample_and_log_prob
+
 
 class Estimator(Protocol):
     """One way to draw z and to average over it."""
@@ -22,8 +24,8 @@ class Estimator(Protocol):
     def sample(self, q: Distribution, samples: int) -> Tensor:
         """z ~ q -> (L, B, p)."""
 
-    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
-        """log q(z|x) as a part of f -> (L, B), nats."""
+    def sample_and_log_prob(self, q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+        """z ~ q, (L, B, p), and log q(z|x) as a part of f, (L, B), nats."""
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         """f(z_l), (L, B) -> their mean, (B,), which carries this estimator's gradient."""
@@ -35,8 +37,8 @@ class Pathwise:
     def sample(self, q: Distribution, samples: int) -> Tensor:
         return q.rsample((samples,))
 
-    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
-        return q.log_prob(z)
+    def sample_and_log_prob(self, q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+        return rsample_and_log_prob(q, samples)
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         return values.mean(0)
@@ -51,8 +53,9 @@ class ScoreFunction:
     def sample(self, q: Distribution, samples: int) -> Tensor:
         return q.sample((samples,))
 
-    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
-        return q.log_prob(z).detach()  # E_q[∇_φ log q] = 0: its gradient would add noise alone.
+    def sample_and_log_prob(self, q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+        z = q.sample((samples,))
+        return z, q.log_prob(z).detach()  # E_q[∇_φ log q] = 0: its gradient would only add noise
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         baseline = (values.sum(0) - values) / (len(values) - 1) if self.leave_one_out else 0.0

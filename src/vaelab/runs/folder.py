@@ -14,8 +14,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vaelab.escapes import for_terminal
-from vaelab.files import kind_of, write_whole
+from vaelab.files import kind_of
 from vaelab.typed_command import typed_command
+from vaelab.whole_files import write_whole
 
 SPLITS = ("val", "test")  # whose final numbers are shown
 MOST_OTHERS = 20  # numbers beside the objective's terms that are printed

@@ -7,37 +7,35 @@ launches all of them, draws and optimiser included, at once.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
-from vaelab.steps.traced_gradient import Gradient, distinct
+from vaelab.steps.gradient import Batch, Gradient, distinct, places
 
-Take = Callable[[Tensor, Tensor], list[Gradient]]
+Take = Callable[[Batch], list[Gradient]]
 
 
-class Captured:
+class CudaGraphStep:
     """A step of one optimiser, for batches like one example.
 
-    It has been taken before, so that the optimiser's state is there. What the graph reads and writes beside the batch
-    (parameters, that state, the learning rate) stays where it is, and is read as it is then.
+    Some ordinary steps must have been taken before, so that the optimiser's state exists. Besides the batch, the graph
+    reads and writes the parameters, that state and the learning rate in place, so it always uses their current values.
 
     Args:
-        take: (x, target) -> the gradients of the step that it takes.
-        optimizer: whose step it is; `is_capturable(optimizer)` must hold.
-        x: (B, *x), of an example batch on a GPU.
-        target: (B, *t), of an example batch.
+        take: a batch -> the gradients of the step that it takes.
+        optimizer: the optimiser that steps; `is_capturable(optimizer)` must hold.
+        batch: an example, (x, target) or (x, target, condition), on a GPU.
     """
 
-    def __init__(self, take: Take, optimizer: Optimizer, x: Tensor, target: Tensor) -> None:
-        _keep_on_device(optimizer, x.device)
-        self.batch = [tensor.clone() for tensor in distinct(x, target)]
+    def __init__(self, take: Take, optimizer: Optimizer, batch: Batch) -> None:
+        _keep_on_device(optimizer, batch[0].device)
+        self.held = [tensor.clone() for tensor in distinct(batch)]
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.found = take(self.batch[0], self.batch[-1])
+            self.found = take(tuple(self.held[place] for place in places(batch)))
 
-    def __call__(self, x: Tensor, target: Tensor) -> list[Gradient]:
-        """Takes the step; -> its gradients, which the next call writes over."""
-        for held, new in zip(self.batch, distinct(x, target), strict=True):
+    def __call__(self, batch: Batch) -> list[Gradient]:
+        """Takes the step; -> its gradients, which the next call overwrites."""
+        for held, new in zip(self.held, distinct(batch), strict=True):
             held.copy_(new)
         self.graph.replay()
         return self.found

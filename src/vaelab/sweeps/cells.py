@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.files import read_json
+from vaelab.open_folder import open_folder
 from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
+from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
 from vaelab.sweeps.config_hash import flat
-from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
+from vaelab.sweeps.scores import ELBO, score_of
 
 STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
@@ -107,17 +108,19 @@ def packages(config: Any) -> list[str]:
 
 
 def run_cell(
-    command: Sequence[str],
+    program: Sequence[str],
+    flags: Sequence[str],
     cell: Cell,
     allow: Sequence[str],
     changes: Sequence[str],
     asked: Callable[[], int | None],
     setting: Setting | None = None,
 ) -> State | None:
-    """Runs a cell as `python train.py` would, or resumes it; returns its state at the end, None if it did not begin.
+    """Runs a cell, or resumes it; returns its state at the end, or None if it did not begin.
 
     Args:
-        command: train.py, and the flags and Hydra settings of its sweep.
+        program: what trains a run: train.py, or `-m` and a module.
+        flags: of the sweep's command line, its Hydra settings included.
         cell: a cell that is not done.
         allow: packages whose constructors its own config names.
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
@@ -126,19 +129,14 @@ def run_cell(
     """
     if asked() is not None:
         return None
-    deadline = time.monotonic() + PATIENCE
-    while in_use(cell.folder):  # by the run of a sweep that was killed, which is ending
-        if time.monotonic() > deadline:
-            raise ValueError(f"{cell.folder} is in use by another process; wait for it")
-        time.sleep(POLL)
+    _wait_until_free(cell.folder)
     if any(cell.folder.glob("checkpoints/*.ckpt")):
-        moved = [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
-        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *moved, *changes]
+        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else [])]
+        arguments += [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
     else:
         _clear(cell.folder)
-        arguments = [*cell.overrides, *changes, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
-        arguments = [*command[1:], *arguments]
-    code = run_script([command[0], *arguments], asked, setting)
+        arguments = [*flags, *cell.overrides, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
+    code = run_python([*program, *arguments, *changes], asked, setting)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")
@@ -148,19 +146,21 @@ def run_cell(
     return state
 
 
+def _wait_until_free(folder: Path) -> None:
+    """Waits for the run of a sweep that was killed: it is about to end."""
+    deadline = time.monotonic() + PATIENCE
+    while in_use(folder):
+        if time.monotonic() > deadline:
+            raise ValueError(f"{folder} is in use by another process; wait for it")
+        time.sleep(POLL)
+
+
 def _clear(folder: Path) -> None:
     """Removes what a run left that died before its first checkpoint, except its state; no link is followed."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        for entry in list(os.scandir(opened)):
-            if entry.name in ("state.json", ".lock"):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.name, dir_fd=opened)
-            else:
-                os.unlink(entry.name, dir_fd=opened)
-    finally:
-        os.close(opened)
+    with open_folder(folder, folder.parent) as opened:
+        for name in opened.names():
+            if name not in ("state.json", ".lock"):
+                opened.remove(name)
 
 
 def _death(code: int) -> str:
@@ -171,9 +171,17 @@ def _death(code: int) -> str:
     return f"ended with exit code {code}; run it alone to see why"
 
 
-def score(cell: Cell, tag: str = "val/elbo") -> float:
-    """A final number of a cell, NaN if there is none."""
+def score_tag(cell: Cell) -> str:
+    """The tag of a cell's score."""
     try:
-        return float(read_json(cell.folder / "metrics.json")[tag])
+        return score_of(cell.folder, read_json(cell.folder / "metrics.json"))
+    except (OSError, ValueError, TypeError):
+        return ELBO
+
+
+def score(cell: Cell) -> float:
+    """A cell's score: the number that its key `score` names, NaN if there is none."""
+    try:
+        return float(read_json(cell.folder / "metrics.json")[score_tag(cell)])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return math.nan

@@ -12,7 +12,7 @@ from typing import Any
 
 from vaelab.outputs import is_output
 
-PLACES = ("threads", "trainer.enable_progress_bar")  # how a run is computed and shown
+WITHOUT_EFFECT = ("threads", "trainer.enable_progress_bar")  # settings that change no result
 PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
 LARGEST = 2**31  # bytes of data that are read to tell them apart; larger data count by names, sizes and dates
 BLOCK = 2**20
@@ -33,7 +33,7 @@ def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
     settings = {
         key: _of_data(key, value, Path(here)) if key.startswith("data.") and not key.endswith("_target_") else value
         for key, value in flat(config)
-        if key not in PLACES and not key.startswith(PRUNING)
+        if key not in WITHOUT_EFFECT and not key.startswith(PRUNING)
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

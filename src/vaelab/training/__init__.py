@@ -1,31 +1,34 @@
 """Lightning glue and nothing else."""
 
-from vaelab.training.checkpoints import CheckpointIO, LastCheckpoint
-from vaelab.training.curves import rewind, written_or_said
+from vaelab.training.allocator import keep_freed_memory
+from vaelab.training.checkpoint_io import CheckpointIO
+from vaelab.training.cpu_threads import worthwhile_threads
+from vaelab.training.event_files import cut_event_files, explain_write_errors
 from vaelab.training.final_scores import score_best
 from vaelab.training.fit import fit
-from vaelab.training.heap import keep_memory
+from vaelab.training.last_checkpoint import LastCheckpoint
+from vaelab.training.lightning_messages import quiet_lightning
 from vaelab.training.module import VAEModule
-from vaelab.training.parallel import companions
+from vaelab.training.non_finite import Diverged
 from vaelab.training.pictures import Pictures
-from vaelab.training.progress import Progress
+from vaelab.training.processes import ddp_processes
+from vaelab.training.progress_bar import Progress
 from vaelab.training.pruning import PruneTrial
-from vaelab.training.quiet import quiet_lightning
-from vaelab.training.threads import worthwhile_threads
 
 __all__ = [
     "CheckpointIO",
+    "Diverged",
     "LastCheckpoint",
     "Pictures",
     "Progress",
     "PruneTrial",
     "VAEModule",
-    "companions",
+    "cut_event_files",
+    "ddp_processes",
+    "explain_write_errors",
     "fit",
-    "keep_memory",
+    "keep_freed_memory",
     "quiet_lightning",
-    "rewind",
     "score_best",
     "worthwhile_threads",
-    "written_or_said",
 ]

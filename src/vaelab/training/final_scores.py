@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class Scores(NamedTuple):
-    """What a run ends with.
+    """The final numbers of a run.
 
     Attributes:
         metrics: `val/*` and `test/*`, in nats per example for the objective's terms.
-        notes: a sentence for each number that is missing, and for weights that were not kept.
+        notes: a sentence for each number that is missing, and one if no best weights were kept.
     """
 
     metrics: dict[str, float]
@@ -26,11 +26,11 @@ class Scores(NamedTuple):
 
 
 def score_best(trainer: Trainer, module: LightningModule, data: LightningDataModule) -> Scores:
-    """Scores the test split, once, with the best weights of a fitted trainer.
+    """Scores the test split once, with the best weights of a fitted trainer.
 
-    `val/*` is what the best checkpoint recorded, and `test/*` is of its weights. If there is no best checkpoint
-    (`fast_dev_run`, no validation), both are of the last weights. Training is over and saved, so an error in the
-    test is only a warning.
+    `val/*` was recorded in the best checkpoint, and `test/*` is computed with its weights. If there is no best
+    checkpoint (`fast_dev_run`, no validation), both belong to the last weights. Training is over and saved, so an error
+    in the test is only a warning.
     """
     if not trainer.global_step:
         return Scores({}, [f"nothing was trained: {_why_untrained(trainer)}"])
@@ -42,11 +42,11 @@ def score_best(trainer: Trainer, module: LightningModule, data: LightningDataMod
     tested, untested = _test(trainer, module, data, best)
     if untested:
         notes.append(f"not tested: {untested}")
-    return Scores({**validated, **tested}, [*notes, *_what_was_kept(trainer, best)])
+    return Scores({**validated, **tested}, [*notes, *_what_was_not_kept(trainer, best)])
 
 
 def _best(trainer: Trainer) -> Path | None:
-    """The weights that `load_run` takes later, if this run chose any."""
+    """The checkpoint that `load_run` will load, if the run has chosen one."""
     paths = (Path(getattr(callback, "best_model_path", "")) for callback in trainer.checkpoint_callbacks)
     return next((path for path in paths if path.name == "best.ckpt" and path.is_file()), None)
 
@@ -54,7 +54,7 @@ def _best(trainer: Trainer) -> Path | None:
 def _test(
     trainer: Trainer, module: LightningModule, data: LightningDataModule, best: Path | None
 ) -> tuple[dict[str, float], str]:
-    """-> `test/*`, and why it is empty if that was asked for."""
+    """-> `test/*`, and the reason if a setting or the data leave it empty."""
     if not trainer.limit_test_batches:
         return {}, "trainer.limit_test_batches=0"
     if not hasattr(data, "test"):
@@ -73,7 +73,7 @@ def _why_untrained(trainer: Trainer) -> str:
     for flag in ("max_epochs", "max_steps", "limit_train_batches"):
         if getattr(trainer, flag) == 0:
             return f"trainer.{flag}=0"
-    return "the run ended before its first step, by trainer.max_time or by a callback"
+    return "trainer.max_time or a callback ended the run before its first step"
 
 
 def _why_unvalidated(trainer: Any, data: LightningDataModule) -> str:
@@ -88,11 +88,11 @@ def _why_unvalidated(trainer: Any, data: LightningDataModule) -> str:
     )
 
 
-def _what_was_kept(trainer: Any, best: Path | None) -> list[str]:
+def _what_was_not_kept(trainer: Any, best: Path | None) -> list[str]:
     if trainer.fast_dev_run:
         return ["nothing was saved: trainer.fast_dev_run only tries a few minibatches"]
     if best:
         return []
     if any(isinstance(callback, Checkpoint) for callback in trainer.callbacks):
-        return ["these numbers are of the last weights, because there is no checkpoints/best.ckpt"]
+        return ["these numbers belong to the last weights, because there is no checkpoints/best.ckpt"]
     return ["no checkpoint was kept, because callbacks.best and callbacks.last are off"]

@@ -1,4 +1,4 @@
-"""Half precision under Lightning: scored data are not rounded, and settings that cannot train are refused."""
+"""Half precision in Lightning: only training data are rounded, and an eps that would be 0 is refused."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,26 +14,26 @@ from torch.optim import Optimizer
 class RoundsTraining(HalfPrecision):
     """`HalfPrecision` (`bf16-true`, `16-true`) that rounds training batches only.
 
-    Lightning rounds every batch before the module sees it, so a score in float32 would be of changed data.
+    Lightning rounds every batch before the module gets it, so even a score in float32 would use rounded data.
     """
 
     trainer: Trainer
 
     def convert_input(self, data: Any) -> Any:
-        """A training batch in half precision; any other batch as the data module serves it."""
+        """A training batch in half precision, or any other batch unchanged."""
         return super().convert_input(data) if self.trainer.training else data
 
     def val_step_context(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Leaves torch's default dtype as it is."""
+        """Keeps torch's default dtype."""
         return nullcontext()
 
     def test_step_context(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Leaves torch's default dtype as it is."""
+        """Keeps torch's default dtype."""
         return nullcontext()
 
 
 def keep_scored_data(trainer: Trainer) -> None:
-    """Makes a trainer in half precision leave validation and test batches as they are."""
+    """Keeps a trainer in half precision from rounding validation and test batches."""
     plugin: Any = trainer.precision_plugin
     if type(plugin) in (HalfPrecision, RoundsTraining):
         plugin.__class__ = RoundsTraining
@@ -44,7 +44,7 @@ def check_eps(optimizer: Optimizer, parameters: Iterable[Tensor]) -> None:
     """Checks that an optimiser's eps is more than 0 in the precision of the weights.
 
     Raises:
-        ValueError: it is 0 in float16, and the optimiser computes in that.
+        ValueError: eps is 0 in float16, and the optimiser computes in float16.
     """
     eps, half = optimizer.defaults.get("eps"), torch.float16
     vanishes = eps and any(parameter.dtype == half for parameter in parameters) and torch.tensor(eps, dtype=half) == 0

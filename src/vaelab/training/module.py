@@ -1,7 +1,7 @@
 """Lightning glue: a VAE and an objective as a LightningModule."""
 
+import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -16,25 +16,24 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from vaelab.checks import SPLITS, check_flag
 from vaelab.evaluation.data_checks import check_data
-from vaelab.precision import add_up_examples, full_precision
+from vaelab.precision import add_up_examples
 from vaelab.signals import stopping
-from vaelab.steps.cuda_graph import Captured, Take, is_capturable, settings
-from vaelab.steps.traced_gradient import Gradient, Objective, Recorded, gradient, is_pure, kind, signature
-from vaelab.training.diverged import Diverged, cure, diverged, not_finite
+from vaelab.steps import Batch, Gradient, Objective, Stepper
+from vaelab.training.batch_share import BatchShare
+from vaelab.training.curve_points import write_point
+from vaelab.training.epoch_loop import install
 from vaelab.training.half_precision import check_eps, keep_scored_data
-from vaelab.training.loop import install
-from vaelab.training.means import Means, seeded
-from vaelab.training.parallel import Share
+from vaelab.training.lightning_private import detects_anomalies
+from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
+from vaelab.training.running_means import RunningMeans
+from vaelab.training.scoring import score_batch
 from vaelab.vae import VAE
 
-RECORD_AFTER = 500  # eager steps: recording costs about half a second, which a short run would not regain
-CAPTURE_AFTER = 3  # steps, in which the GPU's libraries set themselves up
-
-Key = tuple[object, ...]
+log = logging.getLogger(__name__)
 
 
 class VAEModule(LightningModule):
-    """Trains a VAE on (x, target) batches, and logs the objective's terms as means over examples, in nats.
+    """Trains a VAE on batches (x, target) or (x, target, condition), and logs each term's mean over examples, in nats.
 
     `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` steps, and
     one at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each
@@ -42,13 +41,13 @@ class VAEModule(LightningModule):
     are scored in float32 or better, whatever the precision of training. Sums over examples are kept in float64.
 
     Args:
-        vae: what is trained.
-        objective: (vae, x, target) -> per-example terms, such as `ELBO()`.
+        vae: the model.
+        objective: (vae, x, target), and a condition for a conditional model -> per-example terms, such as `ELBO()`.
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
         scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
-        compile: on a CPU, machine code by torch's compiler for the gradient of full batches, from the first on; on a
-            GPU, the whole step as a CUDA graph. Equal to ordinary steps up to rounding. Without effect if a model or an
-            objective is not known to be pure.
+        compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
+            the whole step as a CUDA graph. Equal to ordinary steps up to rounding. Without effect if a part of the
+            model or the objective does not declare `pure = True` (`vaelab.steps.purity`).
     """
 
     def __init__(
@@ -65,23 +64,15 @@ class VAEModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.compile_steps = check_flag("compile", compile)
-        self.means = {split: Means() for split in SPLITS}
-        self.eager_steps: Counter[Key] = Counter()
-        self.recorded: dict[Key, Recorded] = {}  # by what each one holds for
-        self.captured: dict[Key, Captured] = {}
+        self.means = {split: RunningMeans() for split in SPLITS}
+        self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # the first training batch
 
     def setup(self, stage: str) -> None:
-        """Installs the tight loop, and makes the trainer score the data as they are served, not rounded."""
+        """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
         keep_scored_data(self.trainer)
-
-    @property
-    def takes_plain_steps(self) -> bool:
-        """Whether a step is the one defined here, and Lightning's to take."""
-        own = getattr(self.training_step, "__func__", None)  # not a subclass's, and not compiled
-        return own is VAEModule.training_step and self.automatic_optimization
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the schedule if there is one.
@@ -93,144 +84,103 @@ class VAEModule(LightningModule):
         check_eps(optimizer, self.vae.parameters())
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
-    def _check_first(self, batch: tuple[Tensor, Tensor]) -> None:
-        """Raises a ValueError if the first training batch holds what the likelihood cannot score."""
-        if not self.checked:
-            check_data(self.vae, *batch)
-            self.checked = True
+    def on_train_start(self) -> None:
+        """Handles signals again, because Lightning would end the run without a checkpoint."""
+        stopping.listen()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    # Steps
+
+    @property
+    def takes_plain_steps(self) -> bool:
+        """True if each step is the one defined here, and Lightning takes it; False for a subclass with its own."""
+        own = getattr(self.training_step, "__func__", None)  # a compiled one has none
+        return own is VAEModule.training_step and self.automatic_optimization
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss, averaged over the batch; if several processes share the batch, this process's part of the mean."""
         self._check_first(batch)
-        share = self._share(batch_idx, len(batch[0]))
+        share = BatchShare.of(self.trainer, batch_idx, len(batch[0]))
         with share or nullcontext():
             terms = self.objective(self.vae, *batch)
         if share:
-            terms = share.counted(terms)
+            terms = share.without_stand_in(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
         sums = add_up_examples(torch.stack(terms).detach())
-        # If processes share a batch, all must end together, at the next point; `detect_anomaly` names the operation.
-        if not share and not self.trainer._detect_anomaly:
+        # Processes that share a batch must end together, at the next point; `detect_anomaly` names the operation.
+        if not share and not detects_anomalies(self.trainer):
             self._check_finite(terms._fields, loss.detach(), sums, batch)
         self.means["train"].add(terms._fields, sums, len(terms.loss))
         self.write_point_if_due(batch_idx)
         return loss
 
-    def _share(self, batch_idx: int, rows: int) -> Share | None:
-        trainer = self.trainer
-        if trainer.world_size == 1:
-            return None
-        examples = getattr(trainer.train_dataloader, "examples", None)  # other loaders' parts are all of one size
-        return Share(
-            trainer.global_rank, trainer.world_size, examples(batch_idx) if examples else rows * trainer.world_size
-        )
-
-    def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: tuple[Tensor, Tensor]) -> None:
-        if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU that would wait for the step
-            raise diverged(self.vae, self.global_step, names, sums, batch)
-
-    def step_quietly(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
-        """One optimiser step per batch, as `training_step` and Lightning take it; yields after each."""
-        known = signature(self.vae, self.objective) if is_pure(self.vae, self.objective) else None
-        parameters = list(self.vae.parameters())
+    def take_steps(self, batches: Iterable[Batch]) -> Iterator[None]:
+        """Takes one optimiser step per batch, as Lightning would with `training_step`; yields after each."""
+        stepper = self._stepper()
+        (optimizer,) = self.trainer.optimizers
+        full = getattr(self.trainer.train_dataloader, "full", None)
+        clipping = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
         for batch in batches:
             self._check_first(batch)
-            self._step(batch, known, parameters)
+            is_full = full is None or len(batch[0]) == full
+            for each in stepper.take(optimizer, batch, self._check_and_clip, is_full, clipping):
+                self.means["train"].add(each.names, each.sums, len(batch[0]))
             yield
 
-    def _step(
-        self, batch: tuple[Tensor, Tensor], known: tuple[object, ...] | None, parameters: list[Parameter]
-    ) -> None:
-        (optimizer,) = self.trainer.optimizers
-        trainer, key = self.trainer, known and (known, kind(*batch))
+    def _stepper(self) -> Stepper:
+        """The stepper, after it has looked for changes: a callback may replace the model's parts or the objective."""
+        if self.stepper is None:
+            self.stepper = Stepper(self.vae, self.objective, self.compile_steps)
+            self.stepper.look()
+            if self.stepper.why_eager:
+                log.info("every step runs in Python, because %s (docs/extending.md)", self.stepper.why_eager)
+        self.stepper.vae, self.stepper.objective = self.vae, self.objective
+        self.stepper.look()
+        return self.stepper
 
-        def take(x: Tensor, target: Tensor) -> list[Gradient]:
-            def closure() -> Any:  # torch's annotation asks for a float, and takes a tensor
-                found.append(self._gradient(key, x, target))
-                self._check_finite(found[-1].names, found[-1].loss, found[-1].sums, (x, target))
-                for parameter, value in zip(parameters, found[-1].gradients, strict=True):
-                    parameter.grad = value
-                if trainer.gradient_clip_val:
-                    self.clip_gradients(optimizer, None, trainer.gradient_clip_algorithm)
-                return found[-1].loss
+    def _check_first(self, batch: Batch) -> None:
+        """Raises a ValueError if the first training batch holds what the likelihood cannot score."""
+        if not self.checked:
+            check_data(self.vae, *batch[:2])
+            self.checked = True
 
-            found: list[Gradient] = []
-            optimizer.step(closure)
-            return found
+    def _check_and_clip(self, found: Gradient, batch: Batch) -> None:
+        self._check_finite(found.names, found.loss, found.sums, batch)
+        if self.trainer.gradient_clip_val:
+            (optimizer,) = self.trainer.optimizers
+            self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
 
-        for each in self._captured(key, optimizer, take, *batch) or take(*batch):
-            self.means["train"].add(each.names, each.sums, len(batch[0]))
+    def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: Batch) -> None:
+        if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU, `item` would wait for the step
+            raise loss_not_finite(self.vae, self.global_step, names, sums, batch)
 
-    def _captured(self, key: Key | None, optimizer: Optimizer, take: Take, *batch: Tensor) -> list[Gradient] | None:
-        """Takes the step by a CUDA graph, captured after a few ordinary steps; -> None if there is no graph."""
-        if not (key and self.compile_steps and batch[0].is_cuda and is_capturable(optimizer)):
-            return None
-        clipping = self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm
-        key = (key, clipping, optimizer, settings(optimizer))
-        if key not in self.captured:
-            self.eager_steps[key] += 1
-            if self.eager_steps[key] <= CAPTURE_AFTER:
-                return None
-            self.captured[key] = Captured(take, optimizer, *batch)
-        return self.captured[key](*batch)
-
-    def _gradient(self, key: Key | None, x: Tensor, target: Tensor) -> Gradient:
-        """Replays a recording if there is one, or makes one if it will pay."""
-        if key is None:
-            return gradient(self.vae, self.objective, x, target)
-        recorded = self.recorded.get(key)
-        compiled = (
-            self.compile_steps and not x.is_cuda and len(x) == getattr(self.trainer.train_dataloader, "full", len(x))
-        )
-        if recorded is None and (compiled or self.eager_steps[key] >= RECORD_AFTER):
-            recorded = self.recorded[key] = Recorded(self.vae, self.objective, x, target, compiled)
-        if recorded is not None:
-            return recorded(x, target)
-        self.eager_steps[key] += 1
-        return gradient(self.vae, self.objective, x, target)
+    # Curves and checkpoints
 
     def write_point_if_due(self, batch_idx: int) -> None:
-        """Writes `train/*` if the last minibatch ends an epoch, or is a `log_every_n_steps`-th."""
+        """Writes `train/*` after the last minibatch of an epoch and every `log_every_n_steps` steps."""
         trainer: Any = self.trainer
-        if (
-            trainer.is_last_batch
-            or (batch_idx + 1) % (trainer.log_every_n_steps * trainer.accumulate_grad_batches) == 0
-        ):
-            self._write_point("train", self.global_step)
-
-    def _write_point(self, split: str, step: int) -> None:
-        """Writes what a split's means are since its last point, for the curves and for callbacks.
-
-        Past self.log, which costs a small model more than the rest of a step, and drops the end of a short epoch.
-        """
-        if split == "train" and self.trainer.world_size > 1:
-            self.means[split].add_up(self.device)
-        taken = self.means[split].take()
-        means = {f"{split}/{name}": mean for name, mean in taken.items()}
-        values = {tag: mean.item() for tag, mean in means.items()}
-        if not all(map(math.isfinite, values.values())):
-            raise diverged(self.vae, self.global_step, list(taken), torch.stack(list(taken.values())))
-        for logger in self.loggers:
-            logger.log_metrics(values, step)
-        self.trainer.callback_metrics.update(means)
+        every = trainer.log_every_n_steps * trainer.accumulate_grad_batches
+        if trainer.is_last_batch or (batch_idx + 1) % every == 0:
+            write_point(self, "train", self.global_step)
 
     def on_train_epoch_end(self) -> None:
         """Writes what is left if training ends within an epoch (`max_steps`)."""
         if self.means["train"].count:
-            self._write_point("train", self.global_step)
+            write_point(self, "train", self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Writes the last `val/*` beside the weights, under `metrics`; in best.ckpt they are those of its weights."""
-        if bad := not_finite(self.vae):
-            raise Diverged(f"{bad} is not finite after step {self.global_step}, so it is not saved; {cure()}")
+        """Adds the last `val/*` as `metrics`; in best.ckpt they are those of its weights.
+
+        Raises:
+            Diverged: a weight is not finite.
+        """
+        if bad := parameter_not_finite(self.vae):
+            raise Diverged(f"{bad} is not finite after step {self.global_step}, so it is not saved; {CURE}")
         metrics = self.trainer.callback_metrics
         checkpoint["metrics"] = {tag: value.item() for tag, value in metrics.items() if tag.startswith("val/")}
 
-    def on_train_start(self) -> None:
-        """Takes the signals back from Lightning, which would end the run without a checkpoint."""
-        stopping.listen()
+    # Scores
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to `val/*`."""
         self._score("val", batch, batch_idx)
 
@@ -241,9 +191,9 @@ class VAEModule(LightningModule):
         elif self.trainer.state.fn != TrainerFn.FITTING:
             self._log("val")
         elif self.means["val"].count:
-            self._write_point("val", max(self.global_step - 1, 0))  # the step just taken, counted from 0
+            write_point(self, "val", max(self.global_step - 1, 0))  # the step just taken, counted from 0
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to `test/*`."""
         self._score("test", batch, batch_idx)
 
@@ -251,13 +201,11 @@ class VAEModule(LightningModule):
         """Logs `test/*`."""
         self._log("test")
 
-    def _score(self, split: str, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Adds a batch to a split's means, in float32 or better, whatever the precision of training."""
+    def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
         if batch_idx == 0:
-            check_data(self.vae, *batch)
-            self.means[split] = Means()  # an error may have ended the last pass early
-        with full_precision(self.vae) as vae, seeded(batch_idx, self.device):
-            terms = self.objective(vae, *batch)
+            check_data(self.vae, *batch[:2])
+            self.means[split] = RunningMeans()  # an error may have ended the last pass early
+        terms = score_batch(self.vae, self.objective, batch, batch_idx)
         self.means[split].add(terms._fields, add_up_examples(torch.stack(terms)), len(batch[0]))
 
     def _log(self, split: str) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor
 from vaelab.checks import check_number, check_whole
 from vaelab.evaluation import views
 from vaelab.figures import DrawingProcess, Picture, spare
-from vaelab.files import write_whole
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
+from vaelab.whole_files import write_whole
 
 IMAGES, POINTS = 10, 300  # reconstructions
 SAMPLES = 64  # prior samples, of images

@@ -1,39 +1,39 @@
-"""Ends a run of a search that is not worth going on with."""
+"""Stops a run of a search early if its score is poor."""
 
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-PRUNED = "pruned"  # the attribute of a trial that tells after which epoch it was stopped
+PRUNED = "pruned"  # a trial's attribute: the epoch after which it was stopped
 
 
 class PruneTrial(Callback):
-    """Reports the score after each validation, and stops the run where the pruner says so.
+    """Reports the score after each validation, and stops the run if the pruner says so.
 
     Args:
-        storage: of the Optuna study, such as `sqlite:///sweep/study.db`.
-        trial: its number.
-        metric: what is reported, a key of `trainer.callback_metrics`; for `val/nll` its bound, −ELBO.
+        storage: where the Optuna study is, such as `sqlite:///sweep/study.db`.
+        trial: the number of the run's trial.
+        metric: the score to report, a key of `trainer.callback_metrics`; for `val/nll` its upper bound, −ELBO.
         pruner: an `optuna.pruners.BasePruner`.
     """
 
     def __init__(self, storage: str, trial: int, metric: str, pruner: Any) -> None:
         self.storage, self.trial, self.metric, self.pruner = storage, trial, metric, pruner
-        self.asked: Any = None
+        self.optuna_trial: Any = None
         self.reported: set[int] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds the trial."""
+        """Loads the trial."""
         if not trainer.is_global_zero:
             return
         import optuna
 
         study = optuna.load_study(study_name="sweep", storage=self.storage, pruner=self.pruner)
         trial = study.trials[self.trial]
-        self.asked, self.reported = optuna.Trial(study, trial._trial_id), set(trial.intermediate_values)
+        self.optuna_trial, self.reported = optuna.Trial(study, trial._trial_id), set(trial.intermediate_values)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Asks."""
+        """Reports the score, and stops the run if the trial is pruned."""
         if trainer.sanity_checking or self._score(trainer) is None:
             return
         if trainer.strategy.broadcast(trainer.is_global_zero and self._is_pruned(trainer)):
@@ -41,10 +41,10 @@ class PruneTrial(Callback):
 
     def _is_pruned(self, trainer: Trainer) -> bool:
         epoch = trainer.current_epoch
-        if epoch not in self.reported:  # by this run, before it was cut off
-            self.asked.report(self._score(trainer), epoch)
-        if pruned := bool(self.asked.should_prune()):
-            self.asked.set_user_attr(PRUNED, epoch)
+        if epoch not in self.reported:  # by this run, before it was interrupted
+            self.optuna_trial.report(self._score(trainer), epoch)
+        if pruned := bool(self.optuna_trial.should_prune()):
+            self.optuna_trial.set_user_attr(PRUNED, epoch)
         return pruned
 
     def _score(self, trainer: Trainer) -> float | None:

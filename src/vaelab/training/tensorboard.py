@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.utils.tensorboard import SummaryWriter
 
+from vaelab.torch_private import event_file
 from vaelab.vae import VAE
 
 TERMS = ("elbo", "kl", "log_likelihood")  # the bound, the rate, and minus the distortion
@@ -50,7 +51,7 @@ def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: fl
 
     width, height = struct.unpack(">II", png[16:24])  # a PNG's header
     image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, walltime)
+    event_file(writer).add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, walltime)
 
 
 def add_layout(writer: SummaryWriter) -> None:

@@ -14,19 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from vaelab.app.compose import conf_folder
 from vaelab.app.config_identity import identity
-from vaelab.app.score import score_of
 
 log = logging.getLogger("vaelab")
 
 DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
 NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
 OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
-MODULE = "vaelab.app"  # which `python -m` runs
-AHEAD = """
-import torch.utils.tensorboard, vaelab.app.fit, vaelab.data, vaelab.runs.environment, vaelab.runs.load, vaelab.training
-from hydra.core.plugins import Plugins
-Plugins.instance()  # finding them takes a quarter of a second
-"""
+PROGRAM = ("-m", "vaelab.app")  # what `python` runs for a cell
+PRELOAD = "vaelab.app.cell_imports"  # what the server imports that cells are forked from
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,8 @@ class Job:
     """What the process of a cell has to run.
 
     Attributes:
-        command: the module that trains, the flags and Hydra's settings.
+        program: what trains a run.
+        flags: of the sweep's command line, Hydra's settings included.
         folder: the cell's.
         sweep: the sweep's folder.
         overrides: of the task.
@@ -43,10 +39,10 @@ class Job:
         changes: overrides that change only what is shown.
         here: the folder where the sweep was started.
         environment: variables to set.
-        score: the tag of the number by which the cell is judged.
     """
 
-    command: tuple[str, ...]
+    program: tuple[str, ...]
+    flags: tuple[str, ...]
     folder: Path
     sweep: Path
     overrides: tuple[str, ...]
@@ -55,21 +51,20 @@ class Job:
     changes: tuple[str, ...]
     here: str
     environment: dict[str, str]
-    score: str
 
     def run(self) -> float:
-        """Runs or resumes the cell, and prints how it ended; returns its score, NaN if it failed."""
-        from vaelab.sweeps.cells import Cell, run_cell, score, stop_asked
-        from vaelab.sweeps.process import Setting
+        """Runs or resumes the cell, and prints how it ended; returns its score, or NaN."""
+        from vaelab.sweeps.cell_process import Setting
+        from vaelab.sweeps.cells import Cell, run_cell, score, score_tag, stop_asked
 
         cell = Cell(self.folder, self.overrides, self.identity)
-        setting = Setting(self.here, self.environment, AHEAD)
+        setting = Setting(self.here, self.environment, PRELOAD)
         asked = partial(stop_asked, self.sweep)
-        state = run_cell(self.command, cell, self.allow, self.changes, asked, setting)
+        state = run_cell(self.program, self.flags, cell, self.allow, self.changes, asked, setting)
         if state is None:
             return math.nan
-        number = score(cell, self.score) if state.state == "done" else math.nan
-        shown = f"{self.score} {number:.3f}" if state.state == "done" else state.reason
+        number = score(cell) if state.state == "done" else math.nan
+        shown = f"{score_tag(cell)} {number:.3f}" if state.state == "done" else state.reason
         name = self.folder.relative_to(self.sweep)
         print(f"{state.state:8} {name}  {shown}  ({state.seconds:.1f} s)", flush=True)
         return number
@@ -90,7 +85,8 @@ def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
     alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
     task: Any = OmegaConf.to_container(chosen.overrides.task)
     return Job(
-        (MODULE, *_sources(chosen), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
+        PROGRAM,
+        (*_sources(chosen), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
         sweep / str(chosen.sweep.subdir),
         sweep,
         tuple(task),
@@ -99,7 +95,6 @@ def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
         () if alone else ("trainer.enable_progress_bar=false",),  # the bars of several cells would overwrite each other
         here,
         {"HYDRA_FULL_ERROR": os.environ.get("VAELAB_TRACEBACK", ""), **chosen.job.env_set},
-        score_of(cfg),
     )
 
 

@@ -38,6 +38,8 @@ class Parallel:
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs a cell for each list of overrides."""
+        from vaelab.platforms import processors
+
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         log.info("Launching %d jobs, %d at a time", len(job_overrides), self.n_jobs)
@@ -88,13 +90,10 @@ class Parallel:
         return result
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def side_by_side(n_jobs: Any) -> int:
     """How many cells run at a time; joblib counts from the end too: -1 is all processors, -2 all but one."""
+    from vaelab.platforms import processors
+
     if type(n_jobs) is not int or n_jobs == 0:
         raise ValueError(
             f"hydra.launcher.n_jobs must be a whole number other than 0, but is {n_jobs}; use -1 for all processors"

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from vaelab.app.hydra_sweeps.installed import check_installed
 from vaelab.app.hydra_sweeps.sweep import Sweep
 
+VAELAB = ("-m", "vaelab")  # the `vaelab` command
 log = logging.getLogger("vaelab")
 
 
@@ -61,8 +62,8 @@ class OptunaSearch:
         self.direction: Any = check_choice("hydra.sweeper.direction", direction, ("maximize", "minimize"))
         if (metric, direction) == ("val/nll", "maximize"):
             raise ValueError(
-                "hydra.sweeper.direction=maximize does not fit hydra.sweeper.metric=val/nll, which is the better the "
-                "lower it is; use minimize"
+                "hydra.sweeper.direction must be minimize for hydra.sweeper.metric=val/nll, because a lower nll is "
+                "better, but is maximize"
             )
         self.metric, self.params, self.all = metric, params or {}, sweep
         sweeper: Any = OmegaConf.to_container(sweep.config.hydra.sweeper)
@@ -73,7 +74,8 @@ class OptunaSearch:
         import optuna
 
         from vaelab.runs.trust import STUDY
-        from vaelab.sweeps.search import open_study, storage, write_results
+        from vaelab.sweeps.search import write_results
+        from vaelab.sweeps.study import open_study, storage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         parser = OverridesParser.create(config_loader=self.all.context.config_loader)
@@ -111,10 +113,10 @@ class OptunaSearch:
     def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
         """What this search is about; another search has no place in its folder."""
         from vaelab.sweeps.cells import MOVABLE
-        from vaelab.sweeps.config_hash import PLACES
-        from vaelab.sweeps.search import DATA_AND_FILES
+        from vaelab.sweeps.config_hash import WITHOUT_EFFECT
+        from vaelab.sweeps.study import DATA_AND_FILES
 
-        same = {*PLACES, *MOVABLE}
+        same = {*WITHOUT_EFFECT, *MOVABLE}
         about = {key: (o.input_line or "").partition("=")[2] for key, o in last.items() if key not in same}
         about |= {"hydra.sweeper.metric": self.metric, "hydra.sweeper.direction": self.direction}
         if self.metric == "val/nll":
@@ -140,7 +142,8 @@ class OptunaSearch:
         from optuna.trial import TrialState
 
         from vaelab.sweeps.cells import key_and_value, packages, stop_asked
-        from vaelab.sweeps.search import check_comparable, evaluate, is_pruned, readable
+        from vaelab.sweeps.search import evaluate, readable
+        from vaelab.sweeps.study import check_comparable, is_pruned
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
         cells = self.all.cells(batch, [key_and_value(key)[0] for key in keys], [number for number, _ in trials])
@@ -151,13 +154,13 @@ class OptunaSearch:
                 if not self.all.stopped:  # otherwise it goes on with the sweep
                     study.tell(number, state=TrialState.FAIL)
                 continue
-            check_comparable(study, cell)
+            check_comparable(study, cell, self.metric)
             if is_pruned(study, number, cell):
                 study.tell(number, state=TrialState.PRUNED)
             else:
                 allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
                 asked_to_stop = partial(stop_asked, self.all.folder)
-                value = evaluate(cell, self.metric, self.samples, "vaelab", allow, asked_to_stop)
+                value = evaluate(cell, self.metric, self.samples, VAELAB, allow, asked_to_stop)
                 if not math.isnan(value):
                     study.tell(number, value)
                 elif not self.all.stopped:
@@ -174,7 +177,7 @@ class OptunaSearch:
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""
         from vaelab.sweeps.cells import quoted
-        from vaelab.sweeps.search import storage
+        from vaelab.sweeps.study import storage
 
         if self.pruner is None:
             return []
@@ -211,7 +214,7 @@ def distribution(override: Override) -> Any:
     except ValueError as error:
         raise ValueError(
             f"{override.input_line} leaves nothing to draw from ({error}); give interval(low,high) or range(low,high), "
-            "above 0 where it is tag(log,…)"
+            "above 0 if it is tag(log,…)"
         ) from error
 
 

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from vaelab.app.config_identity import identity, without_hydra
 from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES
-from vaelab.app.score import score_of
 
 BY_WHAT_VARIES = "auto"  # hydra.sweep.subdir
 log = logging.getLogger("vaelab")
@@ -58,6 +57,7 @@ class Sweep:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Holds the folder, and takes Ctrl-C and SIGTERM: the cells look whether one has come."""
+        from vaelab.platforms import STOP_SIGNALS
         from vaelab.runs.folder import locked
         from vaelab.sweeps.cells import STOP
 
@@ -69,7 +69,7 @@ class Sweep:
         with locked(self.folder, "hydra.sweep.dir"):
             (self.folder / STOP).unlink(missing_ok=True)
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
-            before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
             try:
                 yield
             finally:
@@ -164,7 +164,7 @@ class Sweep:
             except Exception as error:  # a launcher lost a job; the summary counts what is not done
                 log.error("error: %s", one_sentence(error))
             self.launched += len(todo)
-        return [score(cell, score_of(self.config)) for cell in cells]
+        return [score(cell) for cell in cells]
 
     def _settings(self, folder: Path) -> list[str]:
         """What a launcher gets for a cell besides its overrides."""

@@ -1,0 +1,162 @@
+"""A posterior that need not be Gaussian: a normalizing flow."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
+from torch.distributions.constraints import Constraint
+
+from vaelab.checks import check_choice, check_number, check_whole
+from vaelab.families.family import Family, Support
+from vaelab.families.gaussian import DiagonalNormal
+from vaelab.precision import floating
+from vaelab.torch_private import checks_distributions
+
+COUPLING = 2  # passes of zuko's inverse: half of the dimensions, then the other half
+LARGEST = 2**27  # numbers in the largest table that zuko makes for a coupling
+
+
+class Flow(Family):
+    """q(z|x): z = μ + σ·f(ε; h), ε ~ N(0, I), f an invertible network that sees h (Rezende & Mohamed 2015, eq. 5).
+
+    The encoder gives μ, σ and h for each example. f is a chain of couplings by zuko: rational-quadratic splines (Durkan
+    et al. 2019, arxiv.org/abs/1906.04032) or affine maps (Dinh et al. 2017, arxiv.org/abs/1605.08803). In a coupling,
+    one half of the dimensions moves given the other half, so a draw and its density cost one pass, and so does the
+    density at any other z. The flow starts as N(μ, diag σ²).
+
+    There is no closed-form KL: use `kl=monte_carlo`, as conf/posterior/flow.yaml does. Mean and standard deviation are
+    estimated from draws (`EstimatedMoments`).
+
+    >>> q = Flow((3,), context=8)(torch.zeros(7, 14))
+    >>> q.batch_shape, q.rsample((5,)).shape
+    (torch.Size([7]), torch.Size([5, 7, 3]))
+
+    Args:
+        event_shape: (p,), the shape of z.
+        context: the length of h.
+        transforms: the number of couplings.
+        hidden: the widths of the networks in each coupling.
+        kind: `spline` or `affine`.
+        bins: pieces of each spline; `affine` ignores it.
+        min_std: floor of σ.
+
+    Raises:
+        ValueError: a number or the kind makes no sense, z is not a vector, or zuko is not installed.
+    """
+
+    pure = True
+    support: ClassVar[Support] = "real"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        context: int = 16,
+        transforms: int = 3,
+        hidden: Sequence[int] = (64,),
+        kind: Literal["spline", "affine"] = "spline",
+        bins: int = 8,
+        min_std: float = 1e-4,
+    ) -> None:
+        super().__init__(event_shape)
+        if len(self.event_shape) != 1:
+            raise ValueError(f"a flow's event_shape must be one number of dimensions, but is {tuple(event_shape)}")
+        for width in hidden:
+            check_whole("a width in posterior.hidden", width, 1)
+        check_choice("posterior.kind", kind, ("spline", "affine"))
+        self.context = check_whole("posterior.context", context, 1)
+        self.transforms = check_whole("posterior.transforms", transforms, 1)
+        self.hidden, self.kind = list(hidden), kind
+        self.bins = check_whole("posterior.bins", bins, 2)
+        self.min_std = check_number("posterior.min_std", min_std, 0)
+        self.num_parameters = 2 * self.event_size + context
+        self._check_size()
+        self.couplings = self._couplings()
+
+    def _check_size(self) -> None:
+        """Raises a ValueError if the flow's tables would fill the memory."""
+        outputs = self.event_size * (3 * self.bins - 1 if self.kind == "spline" else 2)
+        widths = [self.event_size + self.context, *self.hidden, outputs]
+        numbers = self.transforms * max(outputs * widths[0], *(a * b for a, b in pairwise(widths)))
+        if numbers > LARGEST:
+            raise ValueError(
+                f"posterior=flow must need at most {LARGEST:,} numbers, but needs {numbers:,}; use fewer latents, "
+                "smaller posterior.hidden, or fewer posterior.bins or posterior.transforms"
+            )
+
+    def _couplings(self) -> nn.Module:
+        """A context h (…, context) -> f⁻¹ over (p,), in zuko's sense a transform; it starts as the identity."""
+        flows = zuko_flows()
+        options: dict[str, Any] = {"transforms": self.transforms, "hidden_features": self.hidden}
+        if self.kind == "spline":
+            options |= {"bins": self.bins}
+        if self.event_size > 1:  # one dimension alone has nothing to couple with: it moves given h
+            options |= {"passes": COUPLING}
+        make = flows.NSF if self.kind == "spline" else flows.MAF
+        with torch.device("cpu"):  # zuko looks at the values of its masks
+            couplings: Any = make(self.event_size, self.context, **options).transform
+        for coupling in couplings.transforms:
+            nn.init.zeros_(coupling.hyper[-1].weight)
+            nn.init.zeros_(coupling.hyper[-1].bias)
+        for module in couplings.modules():  # zuko's modules are functions of their parameters and input
+            module.pure = True
+        return couplings
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        """(…, 2p + context) numbers, the means, then log σ, then h -> q, batch_shape (…)."""
+        p = self.event_size
+        loc, log_std, h = parameters.split([p, p, self.context], dim=-1)
+        return ShiftedFlow(self.couplings(h), loc, self.min_std + log_std.exp())
+
+
+class ShiftedFlow(Distribution):
+    """z = μ + σ·f(ε) with ε ~ N(0, I), so log q(z) = log N(ε; 0, I) + log |det ∂ε/∂y| − Σ log σ, y = (z − μ) / σ.
+
+    Args:
+        inverse: f⁻¹, a transform over (p,) that gives ε and log |det ∂ε/∂y| for y.
+        loc: μ, (…, p).
+        scale: σ, (…, p).
+    """
+
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
+    has_rsample = True
+
+    def __init__(self, inverse: Any, loc: Tensor, scale: Tensor) -> None:
+        self.inverse, self.loc, self.scale = inverse, loc, scale
+        normal = Normal(torch.zeros_like(loc), torch.ones_like(loc), validate_args=False)
+        self.noise = DiagonalNormal(normal, 1, validate_args=False)
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+        """(*sample_shape, …, p)."""
+        y: Tensor = self.inverse.inv(self.noise.rsample(torch.Size(sample_shape)))
+        return self.loc + self.scale * y
+
+    def rsample_and_log_prob(self, sample_shape: Sequence[int] = torch.Size()) -> tuple[Tensor, Tensor]:
+        """z (*sample_shape, …, p) and log q(z) (*sample_shape, …), nats."""
+        noise = self.noise.rsample(torch.Size(sample_shape))
+        y, log_det = self.inverse.inv.call_and_ladj(noise)
+        return self.loc + self.scale * y, self.noise.log_prob(noise) - log_det - self.scale.log().sum(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(…, p) -> (…), nats."""
+        noise, log_det = self.inverse.call_and_ladj((floating(value, self.loc) - self.loc) / self.scale)
+        return self.noise.log_prob(noise) + log_det - self.scale.log().sum(-1)
+
+
+def zuko_flows() -> Any:
+    """zuko.flows. Importing zuko turns off torch's checks of distributions for everybody; they stay as they were.
+
+    Raises:
+        ValueError: zuko is not installed.
+    """
+    checks = checks_distributions()
+    try:
+        import zuko.flows
+    except ImportError as error:
+        raise ValueError('posterior=flow needs zuko, which is not installed; run pip install "vaelab[flow]"') from error
+    finally:
+        Distribution.set_default_validate_args(checks)
+    return zuko.flows

@@ -1,0 +1,125 @@
+"""What every distribution of a model answers: a mean, a standard deviation, and a draw with its log-density."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MixtureSameFamily
+from torch.distributions.constraints import Constraint
+
+from vaelab.families.reshaped import Reshaped
+
+DRAWS = 1_000
+CHUNK = 2**22  # numbers that are drawn at once
+
+
+def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+    """z ~ q and log q(z): (L, …, p) and (L, …), nats. A flow computes both in one pass.
+
+    >>> q = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(7, 3), 1.0), 1)
+    >>> z, log_qz = rsample_and_log_prob(q, samples=5)
+    >>> z.shape, log_qz.shape
+    (torch.Size([5, 7, 3]), torch.Size([5, 7]))
+    """
+    both: Any = getattr(q, "rsample_and_log_prob", None)
+    if both is not None:
+        z, log_qz = both((samples,))
+        return z, log_qz
+    z = q.rsample((samples,))
+    return z, q.log_prob(z)
+
+
+def with_moments(distribution: Distribution) -> Distribution:
+    """The distribution as it is if it has a mean and a variance in closed form; else `EstimatedMoments` of it."""
+    known = isinstance(distribution, EstimatedMoments) or _has_moments(distribution)
+    return distribution if known else EstimatedMoments(distribution)
+
+
+def _has_moments(distribution: Distribution) -> bool:
+    """Whether mean and variance have a closed form; those of a mixture, if its parts' have one."""
+    while isinstance(distribution, Independent | Reshaped | MixtureSameFamily):
+        if isinstance(distribution, MixtureSameFamily):
+            distribution = distribution.component_distribution
+        else:
+            distribution = distribution.base_dist if isinstance(distribution, Independent) else distribution.base
+    own = type(distribution)
+    closed = own.mean is not Distribution.mean and own.variance is not Distribution.variance
+    return closed and own is not EstimatedMoments
+
+
+class EstimatedMoments(Distribution):
+    """A distribution whose mean and variance have no closed form, such as a flow: both are estimated from draws.
+
+    The estimates use 1,000 draws with a fixed seed, so they are the same each time, and off by about 3 % of a standard
+    deviation (the mean) and 2 % (the standard deviation, if the tails are a Gaussian's). Draws and densities are the
+    distribution's own.
+
+    Args:
+        base: the distribution.
+        draws: how many draws the estimates use.
+        seed: of these draws; torch's generators stay as they were.
+
+    Attributes:
+        moments_by: says how mean and variance were computed: "1000 draws".
+    """
+
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
+
+    def __init__(self, base: Distribution, draws: int = DRAWS, seed: int = 0) -> None:
+        self.base, self.draws, self.seed = base, draws, seed
+        self.has_rsample = base.has_rsample
+        self.moments_by = f"{draws} draws"
+        self._moments: tuple[Tensor, Tensor] | None = None
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(…, *event_shape): the mean of the draws."""
+        return self._estimated()[0]
+
+    @property
+    def variance(self) -> Tensor:
+        """(…, *event_shape): the variance of the draws."""
+        return self._estimated()[1]
+
+    @torch.no_grad()
+    def _estimated(self) -> tuple[Tensor, Tensor]:
+        if self._moments is None:
+            shape = self.batch_shape + self.event_shape
+            chunk = max(1, min(self.draws, CHUNK // max(1, shape.numel())))
+            total = square = torch.zeros(())
+            with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
+                torch.manual_seed(self.seed)
+                for start in range(0, self.draws, chunk):
+                    z = self.base.sample(torch.Size((min(chunk, self.draws - start),)))
+                    if start == 0:
+                        shift = z.mean(0)  # near the mean, so that the squares below lose no digits
+                        total, square = torch.zeros_like(shift), torch.zeros_like(shift)
+                    total += (z - shift).sum(0)
+                    square += (z - shift).square().sum(0)
+            mean = total / self.draws
+            variance = (square - self.draws * mean.square()) / (self.draws - 1)
+            self._moments = shift + mean, variance
+        return self._moments
+
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+        """(*sample_shape, …, *event_shape)."""
+        return self.base.rsample(torch.Size(sample_shape))
+
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+        """(*sample_shape, …, *event_shape), without a gradient."""
+        return self.base.sample(torch.Size(sample_shape))
+
+    def rsample_and_log_prob(self, sample_shape: Sequence[int] = torch.Size()) -> tuple[Tensor, Tensor]:
+        """z (*sample_shape, …, *event_shape) and log q(z) (*sample_shape, …), nats."""
+        both: Any = getattr(self.base, "rsample_and_log_prob", None)
+        if both is None:
+            z = self.base.rsample(torch.Size(sample_shape))
+            return z, self.base.log_prob(z)
+        z, log_qz = both(torch.Size(sample_shape))
+        return z, log_qz
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(…, *event_shape) -> (…), nats."""
+        return self.base.log_prob(value)

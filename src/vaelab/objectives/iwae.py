@@ -1,0 +1,46 @@
+"""The importance-weighted bound."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vaelab.checks import check_whole
+from vaelab.families import rsample_and_log_prob
+from vaelab.objectives.importance import log_mean, weigh
+from vaelab.objectives.terms import Terms
+from vaelab.vae import VAE
+
+
+@dataclass(frozen=True)
+class IWAE:
+    """IW_K = E[log (1/K) Σ_k w_k], w = p(t|z) p(z) / q(z|x) (Burda et al. 2016, arxiv.org/abs/1509.00519, eq. 8).
+
+    It is the ELBO for K = 1, and approaches log p(t) as K grows. The gradient is pathwise. `bound` is IW_K, `elbo`,
+    `log_likelihood` and `kl` are means over the same K draws.
+
+    Args:
+        samples: K, the number of z drawn per example.
+
+    Raises:
+        ValueError: K is not a whole number of at least 1.
+    """
+
+    pure = True
+
+    samples: int = 5
+
+    def __post_init__(self) -> None:
+        check_whole("objective.samples", self.samples, 1)
+
+    def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
+        """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
+        z, log_qz = rsample_and_log_prob(vae.encode(x, condition), self.samples)  # (K, B, p), (K, B)
+        weights = weigh(vae, vae.prior(), z, log_qz, target, condition)
+        bound = log_mean(weights.log_w)
+        return Terms(
+            elbo=weights.log_w.mean(0),
+            log_likelihood=weights.log_likelihood.mean(0),
+            kl=weights.log_ratio.mean(0),
+            bound=bound,
+            loss=-bound,
+        )

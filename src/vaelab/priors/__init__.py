@@ -1,0 +1,6 @@
+"""p(z): modules that return a distribution over z."""
+
+from vaelab.priors.gaussian import LearnedPrior, StandardNormal
+from vaelab.priors.vamp import VampPrior
+
+__all__ = ["LearnedPrior", "StandardNormal", "VampPrior"]

@@ -1,0 +1,50 @@
+"""Gaussian priors, fixed or learned."""
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
+
+from vaelab.families import Family
+from vaelab.families.gaussian import DiagonalNormal
+
+
+class StandardNormal(nn.Module):
+    """p(z) = N(0, I) (the tutorial's eqs. 16-18).
+
+    Args:
+        event_shape: (p,), the shape of z.
+    """
+
+    pure = True
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        self.register_buffer("zeros", torch.zeros(*event_shape), persistent=False)
+        self.zeros: Tensor
+
+    def forward(self) -> Distribution:
+        """N(0, I), batch_shape ()."""
+        normal = Normal(self.zeros, torch.ones_like(self.zeros), validate_args=False)
+        return DiagonalNormal(normal, self.zeros.dim(), validate_args=False)
+
+
+class LearnedPrior(nn.Module):
+    """p(z) = N(μ₃, Σ₃), learned with the model (the tutorial's eq. 12): a family with its numbers as parameters.
+
+    All numbers start at 0: with the family's init_std = 1 that is N(0, I) up to its floor.
+
+    Args:
+        family: over (p,): `DiagonalGaussian` or `FullGaussian`.
+    """
+
+    pure = True
+
+    def __init__(self, family: Family) -> None:
+        super().__init__()
+        self.family = family
+        self.numbers = nn.Parameter(torch.zeros(family.num_parameters))
+
+    def forward(self) -> Distribution:
+        """N(μ₃, Σ₃), batch_shape ()."""
+        return self.family(self.numbers)

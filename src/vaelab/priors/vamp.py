@@ -1,0 +1,68 @@
+"""The VampPrior: a mixture of the model's own posteriors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
+
+from vaelab.checks import check_whole
+from vaelab.families import with_moments
+
+
+class VampPrior(nn.Module):
+    """p(z) = (1/K) Σ_k q(z|u_k), with K learned pseudo-inputs u_k.
+
+    Tomczak & Welling 2018, arxiv.org/abs/1705.07120, eq. 9.
+
+    It uses the model's encoder without owning it: `VAE` hands it over, and the state_dict holds the encoder once. There
+    is no closed-form KL, so use `kl=monte_carlo`, as conf/prior/vamp.yaml does. The pseudo-inputs start at examples of
+    the data (`start_from`), or else at draws from N(0, 0.1²); they are not bounded. A conditional model cannot use
+    this prior, because its encoder needs a condition for every pseudo-input.
+
+    >>> from functools import partial
+    >>> from vaelab import VAE, families, networks
+    >>> prior = VampPrior((5,), components=4)
+    >>> vae = VAE.build((5,), families.DiagonalGaussian((3,)), families.DiagonalGaussian((5,)), prior, networks.MLP)
+    >>> vae.prior().sample((7,)).shape
+    torch.Size([7, 3])
+
+    Args:
+        x_shape: the shape of what the encoder sees.
+        components: K.
+
+    Raises:
+        ValueError: K is not a whole number of at least 1.
+    """
+
+    pure = True
+
+    def __init__(self, x_shape: Sequence[int], components: int = 50) -> None:
+        super().__init__()
+        self.x_shape = tuple(x_shape)
+        self.components = check_whole("prior.components", components, 1)
+        self.pseudo_inputs = nn.Parameter(0.1 * torch.randn(components, *x_shape))
+        self._encoder: list[nn.Module] = []  # in a list, so that torch does not count its weights as this module's
+
+    def uses(self, encoder: nn.Module) -> None:
+        """Takes the encoder of the model that this prior belongs to."""
+        self._encoder = [encoder]
+
+    @torch.no_grad()
+    def start_from(self, examples: Tensor) -> None:
+        """Starts each pseudo-input at an example: x (n, *x_shape), of which the first K are taken, again if n < K."""
+        rows = torch.arange(self.components) % len(examples)
+        self.pseudo_inputs.copy_(examples[rows].to(self.pseudo_inputs))
+
+    def forward(self) -> Distribution:
+        """The mixture, batch_shape (), event_shape (p,).
+
+        Raises:
+            ValueError: no model has handed its encoder over.
+        """
+        if not self._encoder:
+            raise ValueError("a VampPrior must know the encoder, but has none; build a VAE with it first")
+        q: Any = self._encoder[0](self.pseudo_inputs)
+        weights = Categorical(logits=self.pseudo_inputs.new_zeros(self.components), validate_args=False)
+        return with_moments(MixtureSameFamily(weights, q, validate_args=False))

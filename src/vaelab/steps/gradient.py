@@ -1,0 +1,73 @@
+"""The gradient of one minibatch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaelab.objectives import Terms
+from vaelab.precision import add_up_examples
+from vaelab.vae import VAE
+
+Objective = Callable[..., Terms]  # (vae, x, target), and a condition for a conditional model -> per-example terms
+Batch = tuple[Tensor, ...]  # (x, target) or (x, target, condition)
+
+
+class Gradient(NamedTuple):
+    """What one minibatch says about the parameters θ.
+
+    Attributes:
+        names: of the objective's terms.
+        loss: averaged over the batch, (), nats.
+        sums: of each term over the batch, (terms,), nats, in float64.
+        gradients: ∂loss/∂θ, in the order of `vae.parameters()`; None for a parameter that is frozen or unused.
+    """
+
+    names: tuple[str, ...]
+    loss: Tensor
+    sums: Tensor
+    gradients: list[Tensor | None]
+
+
+@torch.enable_grad()
+def gradient(vae: VAE, objective: Objective, *batch: Tensor) -> Gradient:
+    """x (B, *x), target (B, *t), and condition (B, c) for a conditional model -> the gradient of the mean loss."""
+    terms = objective(vae, *batch)
+    loss = terms.loss.mean()
+    learned = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+    found = _apart(learned, torch.autograd.grad(loss, learned, allow_unused=True))
+    gradients = [next(found) if parameter.requires_grad else None for parameter in vae.parameters()]
+    return Gradient(terms._fields, loss.detach(), add_up_examples(torch.stack(terms).detach()), gradients)
+
+
+def _apart(parameters: Sequence[Tensor], values: tuple[Tensor | None, ...]) -> Iterator[Tensor | None]:
+    """Gradients as `backward` leaves them: each in memory of its own, laid out as its parameter is.
+
+    Fused optimisers read them in the parameter's order, and clipping writes to them.
+    """
+    seen = set()
+    for parameter, value in zip(parameters, values, strict=True):
+        if value is None:
+            yield None
+            continue
+        place = value.untyped_storage().data_ptr()
+        alike = value.stride() == parameter.stride() and place not in seen
+        seen.add(place)
+        yield value if alike else torch.empty_like(parameter).copy_(value)
+
+
+def distinct(batch: Batch) -> Batch:
+    """The tensors of a batch, each once: x only, if it is the target as well."""
+    return tuple({id(tensor): tensor for tensor in batch}.values())
+
+
+def places(batch: Batch) -> tuple[int, ...]:
+    """Where each tensor of a batch lies in `distinct`: (0, 0) if x is the target."""
+    order = {id(tensor): place for place, tensor in enumerate(distinct(batch))}
+    return tuple(order[id(tensor)] for tensor in batch)
+
+
+def kind(batch: Batch) -> tuple[object, ...]:
+    """What a traced gradient assumes about its batch; a batch of another kind needs another trace."""
+    return (places(batch), *((tensor.shape, tensor.dtype, tensor.device) for tensor in distinct(batch)))

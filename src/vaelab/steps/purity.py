@@ -1,0 +1,51 @@
+"""Which models and objectives may be traced, and whether one is still what it was when it was traced."""
+
+from collections.abc import Iterator
+
+from vaelab.steps.gradient import Objective
+from vaelab.torch_private import has_hooks, version
+from vaelab.vae import VAE
+
+KNOWN = (  # modules of torch that depend on their parameters and input alone
+    "torch.nn.modules.activation",
+    "torch.nn.modules.container",
+    "torch.nn.modules.conv",
+    "torch.nn.modules.flatten",
+    "torch.nn.modules.linear",
+)
+
+
+def why_impure(vae: VAE, objective: Objective) -> str | None:
+    """Why a gradient must not be traced; None if it may be.
+
+    A trace repeats the tensor operations that it saw, so every part must depend on its parameters, its buffers and its
+    input alone. A class says so by `pure = True`; a subclass has to say it again. Objectives declare it likewise.
+    """
+    for part in (objective, *vae.modules()):
+        if not _is_declared_pure(part):
+            return f"{type(part).__module__}.{type(part).__qualname__} does not declare `pure = True`"
+    for module in vae.modules():
+        if has_hooks(module):
+            return f"{type(module).__name__} has a hook"
+    return None
+
+
+def _is_declared_pure(part: object) -> bool:
+    own = vars(part).get("pure", vars(type(part)).get("pure")) if hasattr(part, "__dict__") else None
+    return own is True or (own is None and type(part).__module__.startswith(KNOWN))
+
+
+def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
+    """What must still be equal when a traced gradient is replayed."""
+    return (
+        (objective, *_settings(objective)),
+        *((id(parameter), parameter.requires_grad, parameter.device) for parameter in vae.parameters()),
+        *((id(buffer), version(buffer), buffer.device) for buffer in vae.buffers()),
+        *((id(module), *_settings(module)) for module in vae.modules()),
+    )
+
+
+def _settings(part: object) -> Iterator[object]:
+    """What a formula reads beside its tensors, such as `training` or the floor of a σ."""
+    values = vars(part).values() if hasattr(part, "__dict__") else ()
+    return (value for value in values if isinstance(value, bool | int | float | str | tuple))

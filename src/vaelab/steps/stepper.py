@@ -1,0 +1,108 @@
+"""Takes optimiser steps in the fastest way that gives the same numbers."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+
+from torch.optim import Optimizer
+
+from vaelab.steps.cuda_graph import CudaGraphStep, is_capturable, settings
+from vaelab.steps.gradient import Batch, Gradient, Objective, gradient, kind
+from vaelab.steps.purity import signature, why_impure
+from vaelab.steps.traced_gradient import TracedGradient
+from vaelab.vae import VAE
+
+TRACE_AFTER = 500  # eager steps: tracing costs about half a second, which a short run would not regain
+CAPTURE_AFTER = 3  # steps, in which the GPU's libraries set themselves up
+
+Finish = Callable[[Gradient, Batch], None]
+Key = tuple[Hashable, ...]
+
+
+class Stepper:
+    """Steps of one optimiser on one VAE and one objective: eager at first, traced when that pays, captured on a GPU.
+
+    Every way takes the same draws and gives the same weights; `compile` gives them up to rounding. Call `look` before
+    each stretch of steps: it notices if the model, the objective or their settings have changed since, and drops what
+    was traced before.
+
+    Args:
+        vae: what is trained.
+        objective: (vae, *batch) -> per-example terms.
+        compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
+            the whole step as a CUDA graph. Without effect if a part is not declared pure.
+    """
+
+    def __init__(self, vae: VAE, objective: Objective, compile: bool = False) -> None:
+        self.vae, self.objective, self.compile = vae, objective, compile
+        self.why_eager: str | None = None
+        self.parameters = list(vae.parameters())
+        self.known: Key | None = None
+        self.eager_steps: Counter[Key] = Counter()
+        self.traced: dict[Key, TracedGradient] = {}
+        self.graphs: dict[Key, CudaGraphStep] = {}
+
+    def look(self) -> None:
+        """Looks whether everything but the weights is as it was; drops what was traced if it is not."""
+        self.parameters = list(self.vae.parameters())
+        self.why_eager = why_impure(self.vae, self.objective)
+        known = None if self.why_eager else signature(self.vae, self.objective)
+        if known != self.known:
+            self.known = known
+            self.eager_steps.clear()
+            self.traced.clear()
+            self.graphs.clear()
+
+    def take(
+        self, optimizer: Optimizer, batch: Batch, finish: Finish, is_full: bool = True, clipping: Key = ()
+    ) -> list[Gradient]:
+        """One optimiser step; -> its gradient (several, if the optimiser asks for more than one).
+
+        Args:
+            optimizer: whose step it is.
+            batch: (x, target) or (x, target, condition), on the model's device.
+            finish: gets each gradient and the batch when the gradients are in the parameters' `grad`; it may change
+                these, and raise.
+            is_full: whether the batch has the usual size; only such batches are compiled.
+            clipping: how `finish` changes gradients; another value needs another CUDA graph.
+        """
+
+        def take(batch: Batch) -> list[Gradient]:
+            def closure() -> float:
+                found.append(self._gradient(batch, is_full))
+                for parameter, value in zip(self.parameters, found[-1].gradients, strict=True):
+                    parameter.grad = value
+                finish(found[-1], batch)
+                return found[-1].loss  # type: ignore[return-value]  # torch takes a tensor as well
+
+            found: list[Gradient] = []
+            optimizer.step(closure)
+            return found
+
+        return self._by_cuda_graph(take, optimizer, batch, clipping) or take(batch)
+
+    def _by_cuda_graph(
+        self, take: Callable[[Batch], list[Gradient]], optimizer: Optimizer, batch: Batch, clipping: Key
+    ) -> list[Gradient] | None:
+        """Takes the step by a CUDA graph, captured after a few ordinary steps; -> None if there is no graph."""
+        if not (self.known and self.compile and batch[0].is_cuda and is_capturable(optimizer)):
+            return None
+        key = (*kind(batch), clipping, optimizer, settings(optimizer))
+        if key not in self.graphs:
+            self.eager_steps[key] += 1
+            if self.eager_steps[key] <= CAPTURE_AFTER:
+                return None
+            self.graphs[key] = CudaGraphStep(take, optimizer, batch)
+        return self.graphs[key](batch)
+
+    def _gradient(self, batch: Batch, is_full: bool) -> Gradient:
+        """Replays a trace if there is one, or makes one if it will pay."""
+        if self.known is None:
+            return gradient(self.vae, self.objective, *batch)
+        key = kind(batch)
+        traced, compiled = self.traced.get(key), self.compile and is_full and not batch[0].is_cuda
+        if traced is None and (compiled or self.eager_steps[key] >= TRACE_AFTER):
+            traced = self.traced[key] = TracedGradient(self.vae, self.objective, batch, compiled)
+        if traced is not None:
+            return traced(*batch)
+        self.eager_steps[key] += 1
+        return gradient(self.vae, self.objective, *batch)

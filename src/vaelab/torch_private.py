@@ -1,0 +1,99 @@
+"""Names of torch that are not public: what vaelab uses, and why.
+
+torch may rename or remove them in any release. The tests pass with torch 2.6.0 (tests/lowest.txt) and 2.13.0
+(constraints.txt), pyproject.toml allows no newer minor version, and the workflow `newest` tries the newest release
+every week. No other file uses such a name (tests/test_private_names.py).
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack
+from torch._ops import OpOverload  # the type of torch.ops.aten.mul.Tensor, by which a traced operation is known
+from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions.kl import _kl_multivariatenormal_multivariatenormal as kl_of_multivariate_normals
+from torch.distributions.multivariate_normal import _batch_mahalanobis as batch_mahalanobis
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+)  # counts what operations allocate, as its documentation shows
+
+__all__ = ["OpOverload", "TorchDispatchMode", "batch_mahalanobis", "kl_of_multivariate_normals"]
+# batch_mahalanobis: squares (t−μ)ᵀΣ⁻¹(t−μ) with one C for many t, which torch offers only inside its log_prob.
+# kl_of_multivariate_normals: torch's closed form, called with numbers in float32; kl_divergence would call ours again.
+
+
+def is_transformed() -> bool:
+    """True inside a transform of torch.func such as vmap; torch has no public question for it."""
+    return peek_interpreter_stack() is not None
+
+
+def has_readable_values(tensor: Tensor) -> bool:
+    """True if a tensor holds numbers now: nothing traces, compiles, batches or captures the operations."""
+    return not (
+        tensor.is_meta
+        or torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or is_transformed()
+        or torch._C._len_torch_dispatch_stack()
+        or (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
+
+
+def unbroadcasted_factor(normal: MultivariateNormal) -> Tensor:
+    """C as it was given: `scale_tril` is expanded to the batch shape, and each use would read it that often."""
+    return normal._unbroadcasted_scale_tril
+
+
+def checks_distributions() -> bool:
+    """True if torch checks what distributions are given; only setting this is public."""
+    return bool(Distribution._validate_args)
+
+
+def with_parameters(module: nn.Module, parameters: dict[str, Tensor]) -> AbstractContextManager[None]:
+    """Inside, a module has these parameters; `torch.func.functional_call` does it for one call of `forward` only."""
+    context: AbstractContextManager[None] = nn.utils.stateless._reparametrize_module(module, parameters)
+    return context
+
+
+def trace(function: Callable[..., Any], *inputs: Any) -> GraphModule:
+    """The tensor operations of one call; `torch.fx.symbolic_trace` records no backward pass."""
+    return make_fx(function)(*inputs)
+
+
+def operation_name(operation: OpOverload) -> str:
+    """`mul` for torch.ops.aten.mul.Tensor; its public name holds more, in a form that changes between releases."""
+    return operation._opname
+
+
+def draws_or_writes(operation: object) -> bool:
+    """True if an operation draws random numbers or writes to an argument; its schema alone knows."""
+    return isinstance(operation, OpOverload) and (
+        torch.Tag.nondeterministic_seeded in operation.tags or operation._schema.is_mutable
+    )
+
+
+def is_compiler_error(error: Exception) -> bool:
+    """True if torch's compiler raised it; the class is not exported."""
+    from torch._dynamo.exc import TorchDynamoException  # imports the compiler, which takes seconds
+
+    return isinstance(error, TorchDynamoException)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """True if something listens to a module's forward or backward pass; only adding a hook is public."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor has been written to, so that a change in place is noticed."""
+    return tensor._version
+
+
+def event_file(writer: Any) -> Any:
+    """The file behind a SummaryWriter, which takes a PNG as it is; `add_image` would decode and encode it."""
+    return writer._get_file_writer()

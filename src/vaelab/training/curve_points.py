@@ -1,0 +1,35 @@
+"""Points of the curves `train/*` and `val/*`."""
+
+import math
+from typing import Any
+
+import torch
+
+from vaelab.training.non_finite import loss_not_finite
+
+
+def write_point(module: Any, split: str, step: int) -> None:
+    """Writes the means over a split's examples since its last point, for the loggers and for callbacks.
+
+    `self.log` would cost a small model more than the rest of a step, and would drop the end of a short epoch.
+
+    Args:
+        module: a `VAEModule` with a trainer.
+        split: `train` or `val`.
+        step: where the point lies on the curve.
+
+    Raises:
+        Diverged: a mean is not finite.
+    """
+    trainer, means = module.trainer, module.means[split]
+    if split == "train" and trainer.world_size > 1:
+        means.gather(module.device)
+    taken = means.take()
+    values = {f"{split}/{name}": mean.item() for name, mean in taken.items()}
+    if not all(map(math.isfinite, values.values())):
+        raise loss_not_finite(
+            module.vae, module.global_step, list(taken), torch.stack(list(taken.values())), exact=False
+        )
+    for logger in module.loggers:
+        logger.log_metrics(values, step)
+    trainer.callback_metrics.update({f"{split}/{name}": mean for name, mean in taken.items()})

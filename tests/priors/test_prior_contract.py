@@ -1,0 +1,82 @@
+"""What every prior in helpers/choices.py must do, beside every posterior."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from torch.distributions import kl_divergence
+from torch.testing import assert_close
+
+from helpers.choices import LIKELIHOODS, POSTERIORS, PRIORS, P, build, has_closed_form, named
+from vaelab.families import closed_form_kl, rsample_and_log_prob
+
+L, B = 2, 4
+every_prior = pytest.mark.parametrize("row", **named(PRIORS))
+PAIRS = [(posterior, row) for posterior in POSTERIORS for row in PRIORS]
+
+
+def score(truth, z):
+    """log N(z) by scipy, (n, p) -> (n,)."""
+    log_p = truth.logpdf(z)
+    return log_p if np.ndim(log_p) == 1 else log_p.sum(-1)
+
+
+@every_prior
+def test_the_density_and_the_moments_are_those_of_scipys_mixture(row):
+    vae = build(LIKELIHOODS[0], prior=row)
+    p, parts, z = vae.prior(), row.parts(vae), torch.randn(L, B, P).double()
+    assert (p.batch_shape, p.event_shape) == ((), (P,))
+    each = [score(part, z.view(-1, P).numpy()) for part in parts]
+    expected = logsumexp(each, axis=0) - np.log(len(parts))
+    assert_close(p.log_prob(z).detach().numpy(), expected.reshape(L, B), rtol=1e-10, atol=1e-10)
+    means = np.stack([part.mean if hasattr(part, "cov") else part.mean() for part in parts])
+    variances = np.stack([np.diag(part.cov) if hasattr(part, "cov") else part.var() for part in parts])
+    mean = means.mean(0)
+    assert_close(p.mean.detach().numpy(), mean, rtol=1e-10, atol=1e-10)
+    variance = variances.mean(0) + (means**2).mean(0) - mean**2
+    assert_close(p.stddev.detach().numpy(), np.sqrt(variance), rtol=1e-10, atol=1e-10)
+
+
+@every_prior
+def test_draws_have_the_mean_and_the_standard_deviation(row):
+    p, n = build(LIKELIHOODS[0], prior=row).prior(), 20_001
+    torch.manual_seed(1)
+    draws = p.sample((n,))
+    assert draws.shape == (n, P)
+    assert not draws.requires_grad
+    assert ((draws.mean(0) - p.mean).abs() < 4.5 * (p.variance / n).sqrt()).all()
+    fourth = (draws - draws.mean(0)).pow(4).mean(0)
+    assert ((draws.var(0) - p.variance).abs() < 4.5 * ((fourth - draws.var(0).square()) / n).sqrt()).all()
+
+
+@every_prior
+def test_a_copy_of_the_model_has_a_prior_of_its_own(row):
+    vae = build(LIKELIHOODS[0], prior=row)
+    twin = copy.deepcopy(vae)
+    z = torch.randn(B, P).double()
+    before = vae.prior().log_prob(z)
+    assert torch.equal(twin.prior().log_prob(z), before)
+    for parameter in twin.parameters():
+        parameter.data += 0.3
+    assert torch.equal(vae.prior().log_prob(z), before)
+    assert row.name == "standard" or not torch.isclose(twin.prior().log_prob(z), before).any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("posterior", "row"), PAIRS, ids=[f"{q.name}-{p.name}" for q, p in PAIRS])
+def test_the_kl_in_closed_form_is_the_integral_and_the_mean_of_draws(posterior, row):
+    vae = build(LIKELIHOODS[0], posterior, row, latents=1)
+    q, p = vae.encode(torch.randn(1, 2, 3).double()), vae.prior()
+    grid = (q.mean + q.stddev * torch.linspace(-20, 20, 40_001).double()).flatten()
+    log_q, log_p = (each.log_prob(grid.view(-1, 1, 1)).flatten() for each in (q, p))
+    integral = torch.trapezoid(log_q.exp() * (log_q - log_p), grid)
+    z, log_qz = rsample_and_log_prob(q, 20_001)
+    log_ratio = log_qz - p.log_prob(z)  # (n, 1)
+    assert (log_ratio.mean() - integral).abs() < 4.5 * log_ratio.std() / len(z) ** 0.5
+    closed = closed_form_kl(q, p)
+    assert (closed is not None) == has_closed_form(posterior, row)
+    if closed is not None:
+        assert_close(closed, kl_divergence(q, p))
+        assert_close(closed.squeeze(), integral, rtol=1e-6, atol=1e-8)
