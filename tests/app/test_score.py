@@ -13,7 +13,7 @@ from vaelab.app.resume import resume
 from vaelab.app.score import better, score_of
 from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
-from vaelab.sweeps.search import storage
+from vaelab.sweeps.study import storage
 
 BETA = ("objective.beta=3.0", "score=val/loss")  # so that the loss is not the negative ELBO
 
@@ -58,7 +58,10 @@ def test_a_run_and_its_resumption_go_by_the_score(tmp_path):
 @pytest.mark.parametrize(
     ("score", "answer"),
     [
-        ("val/nothing", "score must be a number that the run logs, but is val/nothing; use val/elbo or val/kl or"),
+        (
+            "val/nothing",
+            "score must be a number that the run logs, but is val/nothing; use one of val/bound, val/elbo, val/kl,",
+        ),
         ("test/elbo", "score must be a number of the validation split, but is test/elbo"),
     ],
 )

@@ -243,9 +243,8 @@ def score_is_logged(score: str, trainer: Trainer) -> Iterator[None]:
         logged = sorted(tag for tag in trainer.callback_metrics if tag.startswith("val/"))
         if score in logged or score not in str(error):
             raise
-        raise ValueError(
-            f"score must be a number that the run logs, but is {score}; use {' or '.join(logged)}"
-        ) from error
+        choices = ", ".join(logged)
+        raise ValueError(f"score must be a number that the run logs, but is {score}; use one of {choices}") from error
 
 
 def check_finite(metrics: dict[str, float]) -> None:
