@@ -118,7 +118,7 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
         ("trainer.limit_train_batches=0.0", "nothing was trained: trainer.limit_train_batches=0", ()),
         (
             "trainer.max_time=00:00:00:00",
-            "nothing was trained: trainer.max_time or a callback ended the run before",
+            "nothing was trained: trainer.max_time or a callback ended the run",
             (),
         ),
         ("trainer.limit_val_batches=0", "not validated: trainer.limit_val_batches=0", ("test",)),

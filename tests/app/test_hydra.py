@@ -154,6 +154,13 @@ def test_a_cell_runs_under_the_settings_of_its_sweep(sweeps, alone, place):
         (("--help", "--config-dir", "own", "data=rows"), 0, "file: rows/a/x.npy"),
         (("--experimental-rerun", "job.pickle"), 1, "error: --experimental-rerun reads a pickle, which can run code"),
         (("--config-dir", "nowhere"), 1, "error: --config-dir must name a folder of config files, but "),
+        (("--config-path=nowhere",), 1, "error: --config-path must name a folder of config files, but "),
+        (
+            ("--nonsense",),
+            1,
+            "error: unrecognized arguments: --nonsense; `python train.py --hydra-help` lists the flags",
+        ),
+        (("nonsense",), 1, "error: nonsense must be a key and its value, such as latent_dim=5, or an option"),
         (("--config-name", "nowhere"), 1, "error: --config-name=nowhere is in no folder of config files"),
         (("hydra.verbose=3",), 1, "error: hydra.verbose must be true, false, or names of loggers; use hydra"),
         (("latent_dim=1,2", "-m", "hydra.sweep.dir="), 1, "error: hydra.sweep.dir must name a folder, but is empty"),

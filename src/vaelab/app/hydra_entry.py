@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vaelab.app.compose import CONFIG, conf_folder
-from vaelab.app.hydra_private import VERSION_BASE
+from vaelab.app.hydra_private import VERSION_BASE, check_flags
 from vaelab.app.traceback_wanted import traceback_wanted
 from vaelab.signals import Stopped
 
@@ -20,6 +20,7 @@ from vaelab.signals import Stopped
 def run_with_hydra(arguments: Sequence[str]) -> None:
     """Has Hydra compose the config, and run it once or as a sweep."""
     sys.argv[1:] = with_absolute_config_path(multirun_first(arguments))
+    check_flags(sys.argv[1:])
     hydra.main(version_base=VERSION_BASE, config_path=str(conf_folder()), config_name=CONFIG)(task)()
 
 
