@@ -19,7 +19,8 @@ from vaelab.app.errors import one_sentence
 from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES, passed_on
 from vaelab.app.hydra_sweeps.installed import check_installed
 from vaelab.app.hydra_sweeps.parallel import side_by_side
-from vaelab.app.hydra_sweeps.search import OptunaSearch, distribution
+from vaelab.app.hydra_sweeps.search import OptunaSearch
+from vaelab.app.hydra_sweeps.search_space import distribution
 from vaelab.app.lock_folder import LockFolder
 from vaelab.platforms import processors
 from vaelab.runs.folder import check_length

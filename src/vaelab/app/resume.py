@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vaelab.app.check import NEEDED, OPTIONAL, check
 from vaelab.app.conclude import conclude
 from vaelab.app.errors import explained
-from vaelab.app.fit import Resumed, fit
+from vaelab.app.fit import fit
 from vaelab.app.rank import rank
 from vaelab.app.restart import without_checkpoint
+from vaelab.app.trainer import Resumed
 from vaelab.escapes import for_terminal, lines_for_terminal
 from vaelab.files import open_log
 from vaelab.runs.admitted import admitted_to_resume
