@@ -24,7 +24,6 @@ STATED = {  # a page that states another value than its constructor's default, a
     ("prior=learned_full", "prior.family.init_std"): "it starts as N(0, I)",
 }
 BUILDERS = {"posterior.kl", "prior.kl"}  # read by vaelab.build and not handed on
-PENDING = {f"model=gaussian{kind}" for kind in ("", "_full", "_isotropic", "_shared")}
 OPTIONS = sorted(
     f"{file.parent.name}={file.stem}"
     for file in (ROOT / "conf").glob("*/*.yaml")

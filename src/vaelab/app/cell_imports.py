@@ -7,7 +7,9 @@ with preloading():
     import torch.utils.tensorboard
     from hydra.core.plugins import Plugins
 
-    import vaelab.app.fit
+    import vaelab.app.hydra_entry
+    import vaelab.app.resume
+    import vaelab.app.start
     import vaelab.commands.evaluate
     import vaelab.commands.traverse
     import vaelab.data
