@@ -7,9 +7,11 @@ with preloading():
     import torch.utils.tensorboard
     from hydra.core.plugins import Plugins
 
-    import vaelab.app.fit
+    import vaelab.app.hydra_entry
+    import vaelab.app.resume
+    import vaelab.app.start
     import vaelab.commands.evaluate
-    import vaelab.commands.latents
+    import vaelab.commands.traverse
     import vaelab.data
     import vaelab.runs.environment
     import vaelab.runs.load

@@ -25,8 +25,7 @@ from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
 from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
 
-MIN_STD = 0.01  # on noise-free data log p(t|z) has no limit without a floor
-INIT_STD = 1.0  # as wide as the prior N(0, I), for a posterior; likelihoods do better with less (conf/model)
+MIN_STD, INIT_STD = 0.01, 0.2  # what suits a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
 
 
 class DiagonalNormal(Independent):

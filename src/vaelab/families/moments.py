@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 from vaelab.families.reshaped import Reshaped
 
 DRAWS = 1_000
-CHUNK = 2**22  # numbers that are drawn at once
+CHUNK = 2**16  # numbers that are drawn at once: a flow makes about 10 kB on the way to each
 
 
 def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
