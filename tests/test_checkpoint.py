@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vaelab.checkpoint import read_checkpoint, write_checkpoint
-from vaelab.files import second_name, write_whole
+from vaelab.whole_files import second_name, write_whole
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 CONTENT = {"weights": torch.arange(50.0), "steps": 7, "hyper_parameters": {"folder": "/somewhere/run", "x": [1, None]}}

@@ -18,16 +18,18 @@ from pyarrow import parquet
 
 import vaelab
 from helpers.runner import SHORT, TINY, compose_config
-from train import resume, train
 from vaelab import precision
 from vaelab.app.cli import main
+from vaelab.app.resume import resume
+from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
-from vaelab.commands import latents
-from vaelab.data import columns, files
-from vaelab.data.columns import listed, order_columns
+from vaelab.commands.columns import column_names
+from vaelab.data import condition, open_file, wording
+from vaelab.data.columns import order_columns
+from vaelab.data.wording import listed
 from vaelab.figures.picture import names_of
 from vaelab.figures.points import PointDraws
-from vaelab.runs.load import check_data
+from vaelab.runs.same_data import check_same_data
 
 NAMES = ("age", "height", "weight $kg$")
 PEOPLE = np.random.default_rng(0).normal(size=(29, 3)) * [4, 0.1, 2] + [40, 1.7, 70]
@@ -167,7 +169,7 @@ def test_tables_of_results_have_the_names(run, tmp_path):
 
 
 def test_pictures_show_the_names(run, tmp_path):
-    assert latents._names(vaelab.load_run(run)) == NAMES
+    assert column_names(vaelab.load_run(run), run / "rows.csv") == NAMES
     assert names_of(NAMES, 3) == ("age", "height", "weight $kg$")
     labels = PointDraws(np.ones((4, 3)), None, NAMES, "").draw().findobj(Text)
     assert any(label.get_text() == NAMES[2] and not label.get_parse_math() for label in labels)
@@ -204,11 +206,11 @@ def test_generated_data_take_columns_of_any_name(tmp_path, caplog):
 
 def test_a_resumed_run_has_the_same_names():
     old = {"fingerprint": 3, "x_names": ["a", "b"]}
-    check_data({"hyper_parameters": old}, dict(old))
-    check_data({"hyper_parameters": {"fingerprint": 3}}, dict(old))  # an older version's
+    check_same_data({"hyper_parameters": old}, dict(old))
+    check_same_data({"hyper_parameters": {"fingerprint": 3}}, dict(old))  # an older version's
     for names, said in ((["b", "a"], "but are b, a"), (None, "but are without names")):
         with pytest.raises(ValueError, match=rf"must be those .* \(a, b\), {said}"):
-            check_data({"hyper_parameters": old}, {"fingerprint": 3, "x_names": names})
+            check_same_data({"hyper_parameters": old}, {"fingerprint": 3, "x_names": names})
 
 
 def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):
@@ -229,11 +231,11 @@ def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):
         with pytest.raises(ValueError, match=said):
             resume({"resume": str(bare), path: str(other), "trainer.max_epochs": "3"})
     write_people(tmp_path / "other.csv", (1, 0, 2), [NAMES[1], NAMES[0], NAMES[2]])  # other numbers under these names
-    with pytest.raises(ValueError, match="the data are not those that the run was trained on"):
+    with pytest.raises(ValueError, match="the data must be those that the run was trained on"):
         resume({"resume": str(bare), path: str(tmp_path / "other.csv"), "trainer.max_epochs": "3"})
 
 
-@pytest.mark.parametrize("module", [columns, files, precision])
+@pytest.mark.parametrize("module", [condition, open_file, precision, wording])
 def test_the_examples_of_the_documentation_run(module, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = doctest.testmod(module)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import ndtr
+from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.testing import assert_close
 
+from helpers.choices import NETWORKS
 from vaelab.networks import MLP
 
-L, B = 9, 7
+L, B, C = 9, 7, 2
 FORMULAS = {
     "tanh": np.tanh,
     "relu": lambda h: np.maximum(h, 0),
@@ -60,24 +62,94 @@ def test_the_default_is_one_hidden_tanh_layer():
     assert [type(layer).__name__ for layer in MLP((5,), 3).layers] == ["Linear", "Tanh", "Linear"]
 
 
-@pytest.mark.parametrize("input_shape", [(5,), (3, 5), (1, 3, 5)])
-@pytest.mark.parametrize("leading", [(), (B,), (L, B)])
-def test_leading_dimensions_are_kept_and_the_example_is_flattened(input_shape, leading):
-    network, x = mlp(input_shape, hidden=[11]), inputs(*leading, *input_shape)
-    output = network(x)
-    assert output.shape == (*leading, 3)
-    flat = network.layers(x.reshape(-1, np.prod(input_shape)))
-    assert_close(output, flat.view(*leading, 3), rtol=1e-12, atol=1e-12)
+# What every network in helpers/choices.py must do
 
 
-def test_it_is_a_function_of_its_input_alone():
-    network, x = mlp(hidden=[11]), inputs(B, 5)
+def build(name, condition_size=0):
+    torch.manual_seed(0)
+    options = {"condition_size": condition_size} if condition_size else {}
+    return NETWORKS[name]((3, 5), 4, **options).double()
+
+
+@pytest.mark.parametrize("condition_size", [0, C])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_example_is_mapped_by_itself_whatever_the_leading_dimensions(name, condition_size):
+    network, x = build(name, condition_size), inputs(L, B, 3, 5)
+    given = [inputs(B, C)] if condition_size else []  # for all L
+    output = network(x, *given)
+    assert output.shape == (L, B, 4)
+    for each in [(0, 0), (L - 1, B - 1), (3, 5)]:
+        assert_close(network(x[each], *(c[each[1]] for c in given)), output[each])
+    assert_close(network(x[2], *given), output[2])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_is_a_function_of_its_parameters_and_its_input_alone(name):
+    network, x = build(name), inputs(B, 3, 5)
+    before = torch.get_rng_state()
     assert torch.equal(network.train()(x), network.eval()(x))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("condition_size", [0, C])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_many_members_can_be_mapped_at_once(name, condition_size):
+    """`torch.func.vmap` over the parameters of several networks, and over the gradient of a loss."""
+    members = [build(name, condition_size) for _ in range(3)]
+    for number, member in enumerate(members):
+        for parameter in member.parameters():
+            parameter.data += 0.1 * number
+    parameters, _ = stack_module_state(members)
+    x = inputs(len(members), B, 3, 5)
+    given = [inputs(len(members), B, C)] if condition_size else []
+
+    def loss(parameters, x, *given):
+        return functional_call(members[0], parameters, (x, *given)).cos().sum()
+
+    found = vmap(grad(loss))(parameters, x, *given)
+    for number, member in enumerate(members):
+        member(x[number], *(c[number] for c in given)).cos().sum().backward()
+        for path, parameter in member.named_parameters():
+            assert_close(found[path][number], parameter.grad)
+
+
+# A condition
+
+
+def test_a_condition_is_appended_to_the_flattened_input():
+    network, x, c = mlp((3, 5), hidden=[11], condition_size=C), inputs(L, B, 3, 5), inputs(B, C).float()
+    w1, b1, w2, b2 = numbers(network)
+    assert w1.shape == (11, 3 * 5 + C)
+    both = np.concatenate([x.numpy().reshape(L, B, -1), np.broadcast_to(c.numpy(), (L, B, C))], axis=-1)
+    expected = np.tanh(both @ w1.T + b1) @ w2.T + b2
+    assert_close(network(x, c).detach().numpy(), expected, rtol=1e-12, atol=1e-12)
+    whole = torch.ones(B, C, dtype=torch.int64)
+    assert_close(network(x, whole), network(x, whole.double()))
+
+
+def test_a_condition_that_does_not_fit_is_refused():
+    x = inputs(B, 5)
+    with pytest.raises(ValueError, match=r"condition must have the shape \(…, 2\), but there is none"):
+        mlp(condition_size=C)(x)
+    with pytest.raises(ValueError, match=r"condition must have the shape \(…, 2\), but its shape is \(7, 3\)"):
+        mlp(condition_size=C)(x, inputs(B, 3))
+    with pytest.raises(ValueError, match=r"condition must be left out, but its shape is \(7, 2\)"):
+        mlp()(x, inputs(B, C))
+    for wrong in (inputs(B - 1, C), inputs(L, B, C)):
+        shape = re.escape(str(tuple(wrong.shape)))
+        with pytest.raises(ValueError, match=rf"condition must fit the leading dimensions \(7,\) .* but .* {shape}"):
+            mlp(condition_size=C)(x, wrong)
+    for wrong in (-1, 2.0, None):
+        with pytest.raises(ValueError, match="condition_size"):
+            mlp(condition_size=wrong)
+
+
+# Arguments
 
 
 @pytest.mark.parametrize("hidden", [[0], [-3], [2.5], [True], ["11"], [11, None]])
 def test_a_width_that_is_no_width_is_named_in_the_error(hidden):
-    with pytest.raises(ValueError, match=re.escape(f"network.hidden={hidden[-1]!r} ")):
+    with pytest.raises(ValueError, match=f"network.hidden.*{re.escape(repr(hidden[-1]))}"):
         MLP((5,), 3, hidden=hidden)
 
 
@@ -90,5 +162,7 @@ def test_hidden_widths_that_are_no_list_are_named_in_the_error(hidden):
 
 @pytest.mark.parametrize("activation", ["sine", "Tanh", "", None])
 def test_an_unknown_activation_is_named_beside_the_known_ones(activation):
-    with pytest.raises(ValueError, match=re.escape(f"network.activation={activation} ") + ".*tanh, relu"):
+    with pytest.raises(
+        ValueError, match=f"network.activation.*{activation}.*tanh, relu|network.activation.*tanh, relu.*{activation}"
+    ):
         MLP((5,), 3, activation=activation)

@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from vaelab.files import open_log, read_json, read_small, second_name, write_whole
+from vaelab.files import open_log, read_json, read_small
+from vaelab.whole_files import second_name, write_whole
 
 
 @pytest.fixture

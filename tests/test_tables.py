@@ -1,5 +1,6 @@
 """Tables: what is written is read back, a failure leaves what was there, and little memory is held."""
 
+import doctest
 import os
 import re
 import signal
@@ -120,7 +121,7 @@ def test_a_table_without_rows_is_refused(tmp_path, suffix, nothing):
 
 
 def test_columns_of_one_name_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="two columns would be called a_0"):
+    with pytest.raises(ValueError, match="but two would be called a_0"):
         write_table(tmp_path / "a.csv", [{"a": np.zeros((4, 2)), "a_0": np.zeros(4)}])
 
 
@@ -189,7 +190,7 @@ def killed_while_writing(path):
         write_table(path, deadly())
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
-    (left,) = path.parent.glob(".*.unfinished")
+    (left,) = path.parent.glob(".*.part")
     return left
 
 
@@ -199,7 +200,7 @@ def test_the_next_table_removes_what_a_killed_process_left(tmp_path, suffix):
     path.write_bytes(b"an older result")
     left = killed_while_writing(path)
     assert path.read_bytes() == b"an older result"
-    assert left.name.startswith(f".a{suffix}.")
+    assert left.name.startswith(".")
     write_table(tmp_path / "b.csv", [{"a": np.zeros(3)}])
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"a{suffix}", "b.csv"]
 
@@ -207,7 +208,7 @@ def test_the_next_table_removes_what_a_killed_process_left(tmp_path, suffix):
 def test_what_another_process_is_writing_stays(tmp_path):
     """Also what is none of ours: a link, whose target stays too."""
     (tmp_path / "mine").write_text("mine")
-    (tmp_path / ".x.unfinished").symlink_to(tmp_path / "mine")
+    (tmp_path / ".x.part").symlink_to(tmp_path / "mine")
 
     def slow():
         yield {"a": np.zeros(3)}
@@ -221,7 +222,12 @@ def test_what_another_process_is_writing_stays(tmp_path):
     assert write_table(tmp_path / "a.npz", slow()) == 7
     assert (tmp_path / "mine").read_text() == "mine"
     names = sorted(file.name for file in tmp_path.iterdir())
-    assert names == [".x.unfinished", "a.npz", "b.csv", "mine"]
+    assert names == [".x.part", "a.npz", "b.csv", "mine"]
+
+
+def test_the_examples_in_docstrings_run():
+    found = doctest.testmod(vaelab.tables)
+    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_a_long_name_leaves_room_for_an_unfinished_one(tmp_path):

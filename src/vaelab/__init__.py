@@ -1,21 +1,32 @@
 """Experiments with variational autoencoders."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
-_HOMES = {"VAE": "vaelab.vae", "Conditional": "vaelab.conditional", "load_run": "vaelab.runs.load"}
+_HOMES = {
+    "RunFailed": "vaelab.app.from_python",
+    "VAE": "vaelab.vae",
+    "Conditional": "vaelab.conditional",
+    "compose": "vaelab.app.compose",
+    "load_run": "vaelab.runs.load",
+    "save_run": "vaelab.runs.save",
+    "train": "vaelab.app.from_python",
+}
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "load_run"]
+__all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "save_run", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """Imports on first use: what only draws or prints help need not wait for torch."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name == "__version__":
+        return version("vaelab")
     if name in _ROOMS:
         return import_module(f"vaelab.{name}")
     raise AttributeError(f"module 'vaelab' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, *_ROOMS])
+    return sorted([*globals(), "__version__", *_HOMES, *_ROOMS])

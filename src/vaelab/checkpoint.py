@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from vaelab.files import open_regular, write_whole
+from vaelab.files import open_regular
+from vaelab.whole_files import write_whole
 
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool")
 NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer and includes `bytearray(10**12)`
@@ -35,7 +36,7 @@ SHARED = 2  # how often the numbers in a file may be used: tied weights have two
 
 
 def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = None) -> None:
-    """Writes a checkpoint whole or not at all; `within` as in `vaelab.files.write_whole`.
+    """Writes a checkpoint whole or not at all; `within` as in `vaelab.whole_files.write_whole`.
 
     Raises:
         OSError: it cannot be written.

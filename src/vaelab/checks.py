@@ -1,4 +1,4 @@
-"""Checks of what people type: one sentence with the value, the cause and the cure."""
+"""Checks of the values that people type. Each error says in one sentence what must hold, and what the value is."""
 
 import math
 from collections.abc import Iterable
@@ -10,59 +10,59 @@ LARGEST_SEED = 2**32 - 1
 
 
 def check_whole(name: str, value: Any, minimum: int) -> int:
-    """`value` as it is.
+    """Returns `value` unchanged.
 
     Raises:
         ValueError: it is not a whole number of at least `minimum`.
     """
     if type(value) is not int or value < minimum:
-        raise ValueError(f"{name}={value!r} does not fit, because it must be a whole number of at least {minimum}")
+        raise ValueError(f"{name} must be a whole number of at least {minimum}, but is {value!r}")
     return value
 
 
 def check_number(name: str, value: Any, minimum: float, above: bool = False, maximum: float = LARGEST) -> float:
-    """`value` as a float.
+    """Returns `value` as a float.
 
     Raises:
-        ValueError: it is not a number from `minimum` (greater than it, with `above`) to `maximum`.
+        ValueError: it is not a number from `minimum` to `maximum`; with `above` it must be greater than `minimum`.
     """
     if type(value) in (int, float) and maximum < value < math.inf:
-        raise ValueError(f"{name}={value!r} does not fit, because it must be a number of at most {maximum:g}")
+        raise ValueError(f"{name} must be a number of at most {maximum:g}, but is {value!r}")
     if type(value) not in (int, float) or not (minimum < value < math.inf or (value == minimum and not above)):
         bound = "greater than" if above else "of at least"
-        raise ValueError(f"{name}={value!r} does not fit, because it must be a number {bound} {minimum:g}")
+        raise ValueError(f"{name} must be a number {bound} {minimum:g}, but is {value!r}")
     return float(value)
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """`value` as it is.
+    """Returns `value` unchanged.
 
     Raises:
         ValueError: it is neither true nor false.
     """
     if type(value) is not bool:
-        raise ValueError(f"{name}={value!r} does not fit, because it must be true or false")
+        raise ValueError(f"{name} must be true or false, but is {value!r}")
     return value
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """`value` as it is.
+    """Returns `value` unchanged.
 
     Raises:
         ValueError: it is none of the choices.
     """
     known = list(choices)
     if value not in known:
-        raise ValueError(f"{name}={value} is not known; use one of {', '.join(known)}")
+        raise ValueError(f"{name} must be one of {', '.join(known)}, but is {value}")
     return str(value)
 
 
 def check_seed(name: str, value: Any) -> int:
-    """`value` as it is.
+    """Returns `value` unchanged.
 
     Raises:
         ValueError: it is not a whole number from 0 to 2³² − 1.
     """
     if check_whole(name, value, 0) > LARGEST_SEED:
-        raise ValueError(f"{name}={value!r} does not fit, because a seed must be at most {LARGEST_SEED}")
+        raise ValueError(f"{name} must be a whole number of at most {LARGEST_SEED}, but is {value!r}")
     return int(value)

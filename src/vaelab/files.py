@@ -1,94 +1,27 @@
-"""Files that are whole or as they were, written and read without following a link into another folder."""
+"""Opens and reads files of a folder that anyone may have made: no link is followed, and no pipe is waited for."""
 
 import json
 import os
-import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+
+from vaelab import platforms
 
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 LIMIT = 1 << 22  # bytes of a small file: 4 MB
 DIGITS = 18  # of a whole number in a JSON file: what fits into 64 bits
 
 
-def write_whole(path: Path, contents: bytes | memoryview, within: Path | None = None) -> None:
-    """Writes a file by way of another name: a reader finds the old file or the new one, never half of one.
-
-    It is on the disk when this returns, so that not even a power failure leaves half of it. The other name cannot be
-    guessed, and a link that has the file's name is replaced, not followed.
-
-    Args:
-        path: the file.
-        contents: what it shall hold.
-        within: a folder above it: no folder between the two may be a link. The file's own folder unless given.
-
-    Raises:
-        OSError: it cannot be written; it is then as it was.
-    """
-    part = f".{secrets.token_hex(8)}.part"
-    try:
-        with _opened(path.parent, within or path.parent) as folder:
-            try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                with os.fdopen(os.open(part, flags, 0o666, dir_fd=folder), "wb") as file:
-                    file.write(contents)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-                with suppress(OSError):  # some systems cannot put a folder's names on the disk
-                    os.fsync(folder)
-            finally:
-                with suppress(OSError):
-                    os.unlink(part, dir_fd=folder)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(
-            f"{path} cannot be written ({reason}); it is as it was, so make room or choose another"
-        ) from error
-
-
-def second_name(path: Path, name: Path) -> None:
-    """Gives a file a second name in its folder, so that its contents stay there when the first name is rewritten."""
-    part = f".{secrets.token_hex(8)}.part"
-    with suppress(OSError), _opened(path.parent, path.parent) as folder:  # no such file, or a disk without second names
-        os.link(path.name, part, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        try:
-            os.replace(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            with suppress(OSError):  # it stays where it is if both were names of one file already
-                os.unlink(part, dir_fd=folder)
-
-
-@contextmanager
-def _opened(folder: Path, within: Path) -> Iterator[int]:
-    """A descriptor of a folder, made if it is missing; from `within` down no link is followed."""
-    within.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(within, flags)
-    try:
-        for name in folder.relative_to(within).parts:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=descriptor)
-            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def open_regular(path: Path, follow: bool = False) -> BinaryIO:
-    """A file opened for reading, if it is an ordinary one: a pipe or a device could keep the reader waiting for ever.
+    """A file opened for reading if it is an ordinary one. Reading from a pipe or a device might never end.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no ordinary file; a link is one only with `follow`.
+        ValueError: it is no ordinary file. With `follow`, a link to one is accepted.
     """
     _check_regular(path, os.stat(path, follow_symlinks=follow))
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | platforms.NO_WAIT | platforms.BINARY | (0 if follow else platforms.NO_FOLLOW)
     file = os.fdopen(os.open(path, flags), "rb")
     try:
         _check_regular(path, os.fstat(file.fileno()))  # another may have taken its place in between
@@ -142,10 +75,11 @@ def _whole(digits: str) -> int:
 
 
 def open_log(path: Path) -> TextIO | None:
-    """A log file opened for adding to it; None if it is missing, not ours to write, or no file of this folder alone."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    """A log file opened for adding to it; None if it is missing, cannot be written, or is not of this folder alone."""
+    if path.is_symlink():
+        return None
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | platforms.NO_FOLLOW | platforms.NO_WAIT)
     except OSError:
         return None
     found = os.fstat(descriptor)

@@ -71,7 +71,8 @@ class MLP(nn.Module):
         The condition's leading dimensions may be fewer: (B, c) beside z (L, B, p).
 
         Raises:
-            ValueError: there is a condition and the network takes none, or the other way round, or its size differs.
+            ValueError: there is a condition and the network takes none, or the other way round, or its shape does not
+                fit.
         """
         first: Any = self.layers[0]
         flat = floating(x, first.weight).to(first.weight.dtype).flatten(-len(self.input_shape))
@@ -81,8 +82,14 @@ class MLP(nn.Module):
             found = "there is none" if condition is None else f"its shape is {tuple(condition.shape)}"
             needed = f"have the shape (…, {self.condition_size})" if self.condition_size else "be left out"
             raise ValueError(f"condition must {needed}, but {found}; pass what the model was built for")
+        leading = flat.shape[:-1]
+        if condition.shape[:-1] not in (leading[skipped:] for skipped in range(len(leading) + 1)):
+            raise ValueError(
+                f"condition must fit the leading dimensions {tuple(leading)} of the network's input, but has the shape "
+                f"{tuple(condition.shape)}; give one condition for each example"
+            )
         given = floating(condition, first.weight).to(first.weight.dtype)
-        return self.layers(torch.cat([flat, given.expand(*flat.shape[:-1], -1)], dim=-1))
+        return self.layers(torch.cat([flat, given.expand(*leading, -1)], dim=-1))
 
     @property
     def bias(self) -> nn.Parameter:

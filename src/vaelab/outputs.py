@@ -1,4 +1,4 @@
-"""Which folders vaelab itself wrote: its runs and sweeps may lie inside a folder of data."""
+"""Recognises folders that vaelab itself wrote: its runs and sweeps may lie inside a folder of data."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from vaelab.files import LIMIT, read_json, read_small
 
 OF_A_STATE = {"state", "overrides", "config"}  # keys of a run's state.json
 SETTINGS = ("multirun.yaml", ".hydra/hydra.yaml")  # of a sweep, and of a run that has no state.json yet
-OWN = b"hydra_plugins.vaelab_sweeps"  # in the Hydra settings of every command of vaelab
+OWN = (b"hydra_plugins.vaelab_sweep", b"vaelab.app.lock_folder")  # in the Hydra settings of every command of vaelab
 
 
 def is_output(folder: Path) -> bool:
     """Whether a folder is a run or a sweep of vaelab.
 
-    What its files hold decides, not their names: data sets of Hugging Face have a state.json too.
+    This depends on what its files hold, not on their names: data sets of Hugging Face have a state.json too.
     """
     try:
         found = read_json(folder / "state.json")
@@ -20,7 +20,7 @@ def is_output(folder: Path) -> bool:
         found = None
     if isinstance(found, dict) and found.keys() >= OF_A_STATE:
         return True
-    return any(OWN in _contents(folder / name) for name in SETTINGS)
+    return any(own in _contents(folder / name) for name in SETTINGS for own in OWN)
 
 
 def _contents(path: Path) -> bytes:

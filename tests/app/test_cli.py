@@ -17,9 +17,9 @@ from PIL import Image
 import vaelab
 from helpers.idx_files import random_images, write_idx_images
 from helpers.runner import SHORT, TINY, compose_config
-from train import train
 from vaelab import tables
 from vaelab.app.cli import main
+from vaelab.app.start import train
 from vaelab.data import read_chunks
 
 POINT_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
@@ -123,7 +123,7 @@ def test_every_verb_as_users_type_it(runs, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda verb: vaelab_command(*verb), verbs))
     assert [process.returncode for process in done] == [0, 0, 0, 0, 0, 1, 0], [process.stderr for process in done]
-    assert done[5].stderr == "error: -n=0 does not fit, because it must be a whole number of at least 1\n"
+    assert done[5].stderr == "error: -n must be a whole number of at least 1, but is 0\n"
     assert [process.stderr for process in done if process.returncode == 0] == [""] * 6
     assert "CANNOT be compared" in done[0].stdout
     assert all(verb in done[6].stdout for verb in ("evaluate", "encode", "reconstruct", "sample", "traverse"))
@@ -196,7 +196,7 @@ def test_a_run_that_cannot_be_evaluated_does_not_lose_the_others(runs, tmp_path,
     (tmp_path / "gone.npy").rename(tmp_path / "moved.npy")
     shutil.copytree(runs["gaussian"], fine)
     (fine / "evaluation.json").unlink(missing_ok=True)
-    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say so with --data"):
+    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say where with --data"):
         main(["evaluate", str(lost), str(fine), "--samples", "5"])
     assert "nll" in capsys.readouterr().out
     assert json.loads((fine / "evaluation.json").read_text())["samples"] == 5
@@ -348,16 +348,16 @@ def test_inputs_without_targets_are_encoded_and_reconstructed(runs, tmp_path, ca
 
 def test_a_long_file_streams(runs, tmp_path, monkeypatch):
     """Rows pass in batches, so memory does not grow with the file."""
-    from vaelab.commands import latents
+    from vaelab.commands import rows
 
     np.save(tmp_path / "long.npy", np.random.default_rng(0).normal(size=(2345, 3)))
     seen = []
     encode = vaelab.VAE.encode
-    monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x: seen.append(len(x)) or encode(self, x))
+    monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x, c=None: seen.append(len(x)) or encode(self, x, c))
     main(["encode", str(runs["gaussian"]), str(tmp_path / "long.npy"), "-o", str(tmp_path / "z.npz")])
     seen = [count for count in seen if count > 1]  # single ones measure the memory of a decode
     assert sum(seen) == len(np.load(tmp_path / "z.npz")["mean"]) == 2345
-    assert max(seen) == latents.ROWS
+    assert max(seen) == rows.ROWS
 
 
 # sample
@@ -427,35 +427,44 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("encode", run, tmp_path / "nan.npy", "-o", file), "row 2"),
         (("encode", run, tmp_path / "words.npy", "-o", file), "words.npy"),
         (("encode", run, tmp_path / "empty.npy", "-o", file), "no rows"),
-        (("encode", run, tmp_path / "rows.txt", "-o", file), "of no known kind"),
+        (("encode", run, tmp_path / "rows.txt", "-o", file), "is not a kind of file that vaelab reads"),
         (("encode", run, tmp_path / "ragged.csv", "-o", file), "ragged.csv"),
         (("encode", run, tmp_path / "missing.npy", "-o", file), "missing.npy does not exist"),
         (("encode", images, tmp_path / "grey.npy", "-o", file), "uint8"),
         (("encode", run, "test", "-o", tmp_path / "z.png"), "z.png"),
         (("encode", run, "test", "-o", tmp_path / "z.xlsx"), "z.xlsx"),
         (("encode", run, "test", "-o", tmp_path / "no" / "z.csv"), "no"),
-        (("encode", run, "test", "-o", file, "--samples", "-1"), "--samples=-1 does not fit"),
-        (("encode", run, "test", "-o", file, "--seed", "-1"), "--seed=-1 does not fit"),
+        (
+            ("encode", run, "test", "-o", file, "--samples", "-1"),
+            "--samples must be a whole number of at least 0, but is -1",
+        ),
+        (("encode", run, "test", "-o", file, "--seed", "-1"), "--seed must be a whole number of at least 0, but is -1"),
         (("encode", run, "test", "-o", file, "--device", "nonsense"), "device=nonsense"),
         (("encode", run, "test", "-o", file, "--data", "nonsense=3"), "nonsense is no key of the run's data"),
         (("evaluate", run, "--data", "support=binary"), "support is no key of the run's data"),
-        (("evaluate", run, "--data", "seed=abc"), "data.seed='abc' does not fit"),
+        (("evaluate", run, "--data", "seed=abc"), "data.seed must be a whole number of at least 0, but is 'abc'"),
         (("encode", images, tmp_path / "turned.npy", "-o", file), "rows of shape 7x5, but the model takes 1x5x7"),
         (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "holds the data themselves"),
         (("encode", run, "test", "-o", file, "--device", "meta"), "device=meta cannot be used here"),
-        (("sample", run, "-n", "10001", "-o", tmp_path / "s.png"), "does not fit into a picture"),
-        (("traverse", run, "-o", tmp_path / "t.png", "--steps", "201"), "does not fit into a picture"),
+        (("sample", run, "-n", "10001", "-o", tmp_path / "s.png"), "-n must be at most 10000 for a picture"),
+        (("traverse", run, "-o", tmp_path / "t.png", "--steps", "201"), "--steps must be at most 200 for a picture"),
         (("encode", run, "test", "-o", file, "--data", "nonsense"), "KEY=VALUE"),
         (("encode", tmp_path / "norun", "test", "-o", file), "norun does not exist"),
         (("encode", run, "test"), "-o"),
-        (("evaluate", run, "--samples", "0"), "samples=0 does not fit"),
-        (("evaluate", run, "--memory", "0"), "memory=0 does not fit"),
+        (("evaluate", run, "--samples", "0"), "samples must be a whole number of at least 1, but is 0"),
+        (("evaluate", run, "--memory", "0"), "memory must be a whole number of at least 1, but is 0"),
         (("evaluate", run, "--split", "nonsense"), "nonsense"),
         (("evaluate",), "RUN"),
         (("traverse", run, "-o", tmp_path / "t.csv"), "t.csv"),
-        (("traverse", run, "-o", tmp_path / "t.png", "--steps", "0"), "steps=0 does not fit"),
-        (("traverse", images, "-o", tmp_path / "t.png", "--span", "0"), "span=0.0 does not fit"),
-        (("traverse", run, "-o", tmp_path / "t.png", "--latents", "3"), "latents are 1 to 2"),
+        (
+            ("traverse", run, "-o", tmp_path / "t.png", "--steps", "0"),
+            "steps must be a whole number of at least 2, but is 0",
+        ),
+        (
+            ("traverse", images, "-o", tmp_path / "t.png", "--span", "0"),
+            "span must be a number greater than 0, but is 0.0",
+        ),
+        (("traverse", run, "-o", tmp_path / "t.png", "--latents", "3"), "from 1 to 2, the run's latents"),
         (("sample", run, "-n", "many", "-o", file), "many"),
         (("nonsense", run), "nonsense"),
         ((), "VERB"),

@@ -7,7 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.runner import ROOT, SHORT, TINY, compose_config
-from train import train
+from vaelab.app.start import train
 from vaelab.data.download import MIRRORS
 
 CONF = ROOT / "conf"
@@ -117,16 +117,16 @@ def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
-        ("trainer.max_epochs=soon", "trainer.max_epochs='soon' does not fit, because it must be a whole number"),
-        ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 does not fit"),
-        ("seed=-1", "seed=-1 does not fit"),
-        ("threads=0", "threads=0 does not fit"),
-        ("compile=maybe", "compile='maybe' does not fit, because it must be true or false"),
-        ("matmul_precision=low", "matmul_precision=low is not known; use one of highest, high, medium"),
+        ("trainer.max_epochs=soon", "trainer.max_epochs must be a whole number of at least -1, but is 'soon'"),
+        ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be a whole number of at least 1, but is 0"),
+        ("seed=-1", "seed must be a whole number of at least 0, but is -1"),
+        ("threads=0", "threads must be a whole number of at least 1, but is 0"),
+        ("compile=maybe", "compile must be true or false, but is 'maybe'"),
+        ("matmul_precision=low", "matmul_precision must be one of highest, high, medium, but is low"),
         ("~model", "model is missing"),
-        ("data.surface=maybe", "data.surface='maybe' does not fit, because it must be true or false"),
-        ("network.activation=[tanh]", "network.activation=.* is not known; use one of tanh, relu"),
-        ("posterior.event_shape=[3]", r"the prior's z of shape \(2,\) does not fit the posterior's of shape \(3,\)"),
+        ("data.surface=maybe", "data.surface must be true or false, but is 'maybe'"),
+        ("network.activation=[tanh]", "network.activation must be one of tanh, relu, .*, but is"),
+        ("posterior.event_shape=[3]", r"the prior's z must have the shape \(3,\) of the posterior's, but has \(2,\)"),
     ],
 )
 def test_values_that_do_not_fit_are_named(typed, answer, tmp_path):

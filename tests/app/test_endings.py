@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch import Callback
 
 from helpers.runner import SHORT, TINY, compose_config
-from train import train
 from vaelab import load_run
+from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
 from vaelab.runs.folder import format_metrics, format_summary
@@ -116,7 +116,11 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
         ("trainer.max_steps=0", "nothing was trained: trainer.max_steps=0", ()),
         ("trainer.limit_train_batches=0", "nothing was trained: trainer.limit_train_batches=0", ()),
         ("trainer.limit_train_batches=0.0", "nothing was trained: trainer.limit_train_batches=0", ()),
-        ("trainer.max_time=00:00:00:00", "nothing was trained: the run ended before its first step", ()),
+        (
+            "trainer.max_time=00:00:00:00",
+            "nothing was trained: trainer.max_time or a callback ended the run",
+            (),
+        ),
         ("trainer.limit_val_batches=0", "not validated: trainer.limit_val_batches=0", ("test",)),
         ("trainer.check_val_every_n_epoch=5", "not validated: the run ended after 4 step", ("test",)),
         (f"data._target_={HERE}.WithoutVal", "not validated: the data have no validation split", ("test",)),
@@ -236,7 +240,7 @@ def test_an_output_that_fails_after_the_run_is_a_warning(tmp_path, capsys, caplo
     def broken(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.summarise", broken)
+    monkeypatch.setattr("vaelab.app.conclude.fill_hparams", broken)
     monkeypatch.setattr("builtins.print", broken)
     train(compose_config(tmp_path, *SHORT, *TINY))
     monkeypatch.undo()

@@ -14,13 +14,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 
 from helpers.runner import ROOT, SHORT, TINY, run_train
-from hydra_plugins.vaelab_sweeps.cell import NO_CONFIG_FILES, passed_on
-from hydra_plugins.vaelab_sweeps.folder import Folder
-from hydra_plugins.vaelab_sweeps.needed import check_installed
-from hydra_plugins.vaelab_sweeps.parallel import processors, side_by_side
-from hydra_plugins.vaelab_sweeps.paths import make_absolute
-from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, distribution
-from vaelab.errors import one_sentence
+from vaelab.app.absolute_paths import make_absolute
+from vaelab.app.errors import one_sentence
+from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES, passed_on
+from vaelab.app.hydra_sweeps.installed import check_installed
+from vaelab.app.hydra_sweeps.parallel import side_by_side
+from vaelab.app.hydra_sweeps.search import OptunaSearch
+from vaelab.app.hydra_sweeps.search_space import distribution
+from vaelab.app.lock_folder import LockFolder
+from vaelab.platforms import processors
 from vaelab.runs.folder import check_length
 from vaelab.runs.run_state import read_state
 
@@ -91,8 +93,8 @@ def test_a_run_that_is_refused_changes_nothing_of_another(where, alone, place, m
     before = hashed(alone[0])
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [where, "data.val_size=7"], return_hydra_config=True)
-    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; python train.py resume=.* resumes it"):
-        Folder().on_run_start(config)
+    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; vaelab train resume=.* resumes it"):
+        LockFolder().on_run_start(config)
     assert hashed(alone[0]) == before
 
 
@@ -110,10 +112,10 @@ def test_the_folder_of_a_second_process_is_in_use(place, monkeypatch, tmp_path):
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [f"hydra.run.dir={tmp_path / 'run'}"], return_hydra_config=True)
     with locked(tmp_path / "run"), pytest.raises(SystemExit, match="run is in use by another process; wait for it"):
-        Folder().on_run_start(config)
+        LockFolder().on_run_start(config)
     monkeypatch.setenv("VAELAB_STARTED_BY", str(os.getppid()))
     with locked(tmp_path / "run"):
-        Folder().on_run_start(config)  # one of the first process's own
+        LockFolder().on_run_start(config)  # one of the first process's own
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +155,13 @@ def test_a_cell_runs_under_the_settings_of_its_sweep(sweeps, alone, place):
         (("--help", "--config-dir", "own", "data=rows"), 0, "file: rows/a/x.npy"),
         (("--experimental-rerun", "job.pickle"), 1, "error: --experimental-rerun reads a pickle, which can run code"),
         (("--config-dir", "nowhere"), 1, "error: --config-dir must name a folder of config files, but "),
+        (("--config-path=nowhere",), 1, "error: --config-path must name a folder of config files, but "),
+        (
+            ("--nonsense",),
+            1,
+            "error: unrecognized arguments: --nonsense; `python train.py --hydra-help` lists the flags",
+        ),
+        (("nonsense",), 1, "error: nonsense must be a key and its value, such as latent_dim=5, or an option"),
         (("--config-name", "nowhere"), 1, "error: --config-name=nowhere is in no folder of config files"),
         (("hydra.verbose=3",), 1, "error: hydra.verbose must be true, false, or names of loggers; use hydra"),
         (("latent_dim=1,2", "-m", "hydra.sweep.dir="), 1, "error: hydra.sweep.dir must name a folder, but is empty"),
@@ -187,7 +196,7 @@ def test_what_a_sweep_decides_is_not_passed_on():
         ("+seed=3", "seed is already a key; leave out the +"),
         (
             "~nonsense",
-            "nonsense cannot be removed, because it is not in the config; `python train.py --cfg job` lists the keys",
+            "nonsense cannot be removed, because it is not in the config; `vaelab train --cfg job` lists the keys",
         ),
         ("optimizer@second=adam", "optimizer@second is not a key, so nothing would read it"),
         ("hydra.job.env_copy=[NO_SUCH]", "hydra.job.env_copy names NO_SUCH, which is not in the environment; set it"),
@@ -226,7 +235,7 @@ def test_impossible_folders_are_refused_before_training(typed, answer, tmp_path,
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [typed], return_hydra_config=True)
     with pytest.raises(SystemExit) as error:
-        Folder().on_run_start(config)
+        LockFolder().on_run_start(config)
     assert str(error.value.code).startswith(f"error: {answer}")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
 
@@ -235,11 +244,11 @@ def test_a_sweeper_of_another_kind_is_refused():
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", ["hydra/sweeper=basic"], return_hydra_config=True)
     with pytest.raises(SystemExit, match=r"^error: hydra/sweeper=basic does not know which runs are done; use hydra"):
-        Folder().on_multirun_start(config)
+        LockFolder().on_multirun_start(config)
 
 
 def test_errors_are_shown_even_if_logging_is_switched_off(capsys):
-    from train import log, tell
+    from vaelab.app.ending import log, tell
 
     try:
         log.disabled = True
@@ -269,8 +278,8 @@ def test_a_home_directory_is_filled_in(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", ["hydra.run.dir='~/run'", "hydra.sweep.dir='~/sweep'"], return_hydra_config=True)
-    Folder().on_run_start(config)
-    Folder().on_multirun_start(config)
+    LockFolder().on_run_start(config)
+    LockFolder().on_multirun_start(config)
     assert (config.hydra.run.dir, config.hydra.sweep.dir) == (f"{tmp_path}/run", f"{tmp_path}/sweep")
 
 
@@ -339,7 +348,7 @@ def test_a_package_that_is_missing_is_named_with_its_cure():
 
 
 def test_a_search_over_other_data_is_another_search():
-    sweeper, content = object.__new__(OptunaSweeper), {"a": 1, "b": 2, "copy": 1, "c": 3}
+    sweeper, content = object.__new__(OptunaSearch), {"a": 1, "b": 2, "copy": 1, "c": 3}
     sweeper.all = SimpleNamespace(
         identity=lambda overrides: str([content.get(each.partition("=")[2], each) for each in overrides])
     )

@@ -16,8 +16,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from helpers.remains import differences, points, remains
-from helpers.runner import ROOT, compose_config, run_train, start_train
-from train import resume, train
+from helpers.runner import compose_config, run_train, start_train
+from vaelab.app.resume import resume
+from vaelab.app.start import train
 from vaelab.data import Sine
 from vaelab.runs.folder import locked
 from vaelab.runs.run_state import read_state
@@ -164,7 +165,7 @@ def test_a_run_that_dies_before_training_is_started_again_by_the_command_that_is
         go_on(folder)
     words = shlex.split(str(said.value).split("start it again with ")[1])
     assert words[:3] == ["cd", str(tmp_path), "&&"]
-    assert words[3:] == ["python", str(ROOT / "train.py"), "latent_dim=3", "data.seed='5'", f"hydra.run.dir={folder}"]
+    assert words[3:] == ["vaelab", "train", "latent_dim=3", "data.seed='5'", f"hydra.run.dir={folder}"]
     with locked(folder):
         refused("is in use by another process, which has not begun to train", folder)
     train(compose_config(folder, *RUN, "trainer.max_epochs=1"))
@@ -240,7 +241,7 @@ def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, monkeyp
     before = read_state(tmp_path), (tmp_path / "metrics.json").read_text()
     assert before[0].state == "done"
     monkeypatch.setattr(Sine, "fingerprint", lambda self: 0)
-    refused("the data are not those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
+    refused("the data must be those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
     assert (read_state(tmp_path), (tmp_path / "metrics.json").read_text()) == before
 
 
@@ -280,7 +281,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(damage, referen
     if damage != "gone":
         last.write_bytes(damaged[damage])
     go_on(tmp_path)
-    assert "going on from" in caplog.text
+    assert "resuming from" in caplog.text
     assert str(last) in caplog.text
     assert differences(references("as it is"), remains(tmp_path)) == []
 
@@ -297,7 +298,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     refused("is a file, but resume needs a run.s folder", tmp_path / "checkpoints" / "last.ckpt")
     refused("optimizer.lr cannot change when a run resumes", tmp_path, **{"optimizer.lr": "1"})
-    refused("trainer.max_epochs='soon' does not fit", tmp_path, **{"trainer.max_epochs": "soon"})
+    refused("trainer.max_epochs must be .*, but is 'soon'", tmp_path, **{"trainer.max_epochs": "soon"})
     for name in ("last", "previous"):
         path = tmp_path / "checkpoints" / f"{name}.ckpt"
         path.unlink()
@@ -308,7 +309,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
-    with pytest.raises(ValueError, match=r"holds a run already; python train.py resume=.* resumes it"):
+    with pytest.raises(ValueError, match=r"holds a run already; vaelab train resume=.* resumes it"):
         train(compose_config(tmp_path, *RUN))
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 
@@ -377,7 +378,7 @@ def test_data_that_have_changed_are_noticed(small_mnist, tmp_path):
     assert interrupted(folder, overrides, VAEModule, "_check_finite", 8)
     path = images / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:16] + path.read_bytes()[16:][::-1])
-    refused("the data are not those that the run was trained on", folder)
+    refused("the data must be those that the run was trained on", folder)
 
 
 def wait_for(condition, seconds=60.0):

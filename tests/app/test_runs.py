@@ -16,7 +16,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from helpers.idx_files import random_images, write_idx_images, write_small_mnist
 from helpers.runner import ROOT, compose_config, run_train
-from train import build, train
+from vaelab.app.fit import build
+from vaelab.app.start import train
 from vaelab.runs.run_state import read_state
 
 TERMS = ("elbo", "log_likelihood", "kl", "loss")
@@ -152,18 +153,18 @@ BAD_INPUT = {
     "model=nonsense": "model=nonsense is not known; use one of bernoulli, gaussian, gaussian_full, gaussian_identity",
     "latent_dmi=3": "latent_dmi is not a key, so nothing would read it; did you mean latent_dim?",
     "network.hiden=[3]": "network.hiden is not a key, so nothing would read it; did you mean network.hidden?",
-    "latent_dim=0": "latent_dim=0 does not fit, because it must be a whole number of at least 1",
+    "latent_dim=0": "latent_dim must be a whole number of at least 1, but is 0",
     "model=bernoulli data=sine": "the model scores binary data, but sin(x+y) is real-valued; use a Gaussian model",
-    "model=bernoulli data=mnist data.root=nowhere": "data.root=nowhere is no folder; point data.root at a folder",
+    "model=bernoulli data=mnist data.root=nowhere": "data.root=nowhere is not a folder; point data.root at a folder",
     "model=bernoulli data=mnist data.root=truncated": "4 images of 5x7 pixels, 140 bytes, but holds only 84; fetch it",
-    "model=bernoulli data=mnist data.root=magic": "starts with 0x00000801 where an IDX file of images starts with",
+    "model=bernoulli data=mnist data.root=magic": "as IDX files of images do, but starts with 0x00000801; ",
     "model=bernoulli data=mnist data.root=promise": "images of 4294967295x4294967295 pixels",
-    "model=bernoulli data=mnist data.root=cut": "is no whole gzip file (Compressed file ended before",
-    "optimizer.lr=fast": "optimizer.lr='fast' does not fit, because it must be a number of at least 0",
+    "model=bernoulli data=mnist data.root=cut": "is not a complete gzip file (Compressed file ended before",
+    "optimizer.lr=fast": "optimizer.lr must be a number of at least 0, but is 'fast'",
     "optimizer.betas=[a,b]": "check optimizer.betas=[a,b], or set HYDRA_FULL_ERROR=1 to see where",
     "optimizer.lr=1e15 trainer.max_epochs=1 trainer.accelerator=cpu": "the loss of step 2 is not finite, because",
     "latent_dim=2,3": "latent_dim=2,3 has several values, which is a sweep; add -m to train one run for each",
-    "model=bernoulli data=mnist data.root=images": "data.val_size=10000 leaves nothing to train on, because",
+    "model=bernoulli data=mnist data.root=images": "data.val_size must be smaller than the number of training images, ",
 }
 
 
@@ -176,7 +177,7 @@ def answers(tmp_path_factory):
         "images": {},
         "truncated": {"keep": 100},
         "magic": {"magic": 0x801},
-        "promise": {"promised": (2**32 - 1,) * 3},
+        "promise": {"declared": (2**32 - 1,) * 3},
     }.items():
         (cwd / name).mkdir()
         write_idx_images(cwd / name / "train-images-idx3-ubyte", images, **damage)
@@ -240,7 +241,7 @@ def test_a_plain_lightning_script_needs_no_hydra(tmp_path):
 
 def test_a_new_try_in_a_folder_is_known_by_its_own_values(tmp_path):
     for seed in (5, 7):
-        with pytest.raises(ValueError, match="latent_dim=0 does not fit"):
+        with pytest.raises(ValueError, match="latent_dim must be a whole number of at least 1"):
             train(compose_config(tmp_path, "latent_dim=0", f"seed={seed}"))
         state = read_state(tmp_path)
         assert (state.state, state.overrides) == ("failed", ("latent_dim=0", f"seed={seed}"))

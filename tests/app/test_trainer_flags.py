@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import Timer
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.runner import ROOT, SHORT, TINY, compose_config
-from train import train
 from vaelab import VAE
+from vaelab.app.start import train
 from vaelab.app.trainer_flags import FLAGS, check_trainer
 from vaelab.data import Sine
 from vaelab.families import DiagonalGaussian

@@ -147,7 +147,7 @@ def test_a_single_row_cannot_be_split(tmp_path):
 @pytest.mark.parametrize("key", ["val_size", "test_size"])
 @pytest.mark.parametrize("value", [0, -1, 1.0, 0.0, 1.5, True, "5", None, math.nan])
 def test_a_size_that_is_neither_number_nor_fraction_is_refused(key, value):
-    with pytest.raises(ValueError, match=rf"\A.*data\.{key}={value!r} does not fit.*fraction between 0 and 1\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*data\.{key} must be .*fraction between 0 and 1, but is {value!r}\Z"):
         Array("rows.npy", **{key: value})
 
 
@@ -158,7 +158,7 @@ def test_a_missing_path_is_asked_for(path):
 
 
 def test_an_unknown_support_is_refused():
-    with pytest.raises(ValueError, match=r"data\.support=grey is not known"):
+    with pytest.raises(ValueError, match=r"data\.support must be one of .*, but is grey"):
         Array("rows.npy", support="grey")
 
 

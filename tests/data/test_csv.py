@@ -279,7 +279,7 @@ def test_a_table_is_of_floats_if_only_its_last_number_is_not_whole(tmp_path, mon
     [
         ({"header": "yes"}, "data.header must be true, false or null, but is 'yes'"),
         ({"header": 1}, "data.header must be true, false or null, but is 1"),
-        ({"missing": "fill"}, "data.missing=fill is not known; use one of refuse, drop"),
+        ({"missing": "fill"}, "data.missing must be one of refuse, drop, but is fill"),
         ({"background": "red"}, "data.background must be white, black or a grey from 0 to 255, but is 'red'"),
         ({"background": 256}, "data.background must be white"),
         ({"background": True}, "data.background must be white"),

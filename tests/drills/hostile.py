@@ -119,9 +119,9 @@ def _become(command: str, run: Path, place: Path, log: Path, noted: Path) -> Non
         exec(HOOK.format(names=NETWORK, path=str(noted)), {})
         arguments = [argument.replace("RUN", str(run)) for argument in command.split()]
         if command.startswith("resume"):
-            import train
+            from vaelab.app.main import resume_run
 
-            train.go_on(arguments)
+            resume_run(arguments)
         else:
             from vaelab.app.cli import main
 
@@ -227,7 +227,7 @@ def main() -> None:
     import pyarrow.csv
     import pyarrow.parquet  # noqa: F401
 
-    from train import train
+    from vaelab.app.start import train
 
     train(compose_config(place / "good", *KEYS))
     began, workers = time.monotonic(), []

@@ -391,7 +391,7 @@ HOSTILE: dict[str, Change] = {
     "modules through torch": node("optimizer", target="torch.optim.sys.modules", _partial_=True),
     "partial of partial": node("scheduler", target="functools.partial", _partial_=True),
     "attribute of a class": node("model", target="vaelab.families.DiagonalGaussian.register_forward_hook"),
-    "drawing process as data": node("data", target="vaelab.figures.process.DrawingProcess"),
+    "drawing process as data": node("data", target="vaelab.figures.drawing_process.DrawingProcess"),
     "load_run as prior": node("prior", target="vaelab.load_run", folder_or_checkpoint="."),
     "hub as network": node("network", target="torch.hub.load", repo_or_dir="evil/repo", model="x", _partial_=True),
     "a constructor inside a list": config("network.hidden", [{"_target_": "torch.hub.load"}]),

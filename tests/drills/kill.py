@@ -20,7 +20,8 @@ import torch
 from tests.helpers.idx_files import write_small_mnist
 from tests.helpers.remains import differences, remains
 from tests.helpers.runner import compose_config
-from train import resume, train
+from vaelab.app.resume import resume
+from vaelab.app.start import train
 from vaelab.steps import stepper
 
 KEYS = (

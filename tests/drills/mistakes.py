@@ -134,7 +134,7 @@ def prepare(place: Path) -> None:
         "images": {},
         "truncated": {"keep": 100},
         "magic": {"magic": 0x801},
-        "promise": {"promised": (2**32 - 1,) * 3},
+        "promise": {"declared": (2**32 - 1,) * 3},
     }.items():
         (place / name).mkdir()
         write_idx_images(place / name / "train-images-idx3-ubyte", images, **damage)

@@ -3,22 +3,20 @@
 Everything else is as in an ordinary process: folder, environment, arguments, standard output, signals and exit code.
 """
 
-import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["helpers.forked_imports"])
+from vaelab.sweeps.cell_process import become, start_process
+
+PRELOAD = "vaelab.app.cell_imports"
 
 
 class Forked:
-    """`python SCRIPT ARGUMENTS…`, with the part of `subprocess.Popen` that tests use; its output goes to files."""
+    """`python COMMAND…`, with the part of `subprocess.Popen` that tests use; its output goes to files."""
 
     def __init__(self, command: list[str], cwd: Path) -> None:
         self.command = command
@@ -26,8 +24,8 @@ class Forked:
         self.output = [Path(self.folder.name, name) for name in ("stdout", "stderr")]
         for path in self.output:
             path.touch()
-        self.process = CONTEXT.Process(target=_become, args=(command, str(cwd), self.output, dict(os.environ)))
-        self.process.start()
+        arguments = (command, str(cwd), self.output, dict(os.environ))
+        self.process = start_process(_become, arguments, os.environ, PRELOAD)
         self.pid = self.process.pid
 
     @property
@@ -65,27 +63,7 @@ def run(command: list[str], cwd: Path, timeout: float) -> subprocess.CompletedPr
 
 
 def _become(command: list[str], cwd: str, output: list[Path], environment: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(cwd)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for descriptor, path in enumerate(output, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
     sys.stdin, sys.stdout, sys.stderr = (open(d, m, closefd=False) for d, m in enumerate("rww"))  # noqa: SIM115
-    sys.argv, code = command, 1
-    sys.path.insert(0, os.path.dirname(command[0]))
-    try:
-        runpy.run_path(command[0], run_name="__main__")
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    become(command, cwd, environment)

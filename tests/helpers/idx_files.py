@@ -27,9 +27,9 @@ def coded_images(n: int, rows: int, columns: int) -> Tensor:
     return (255 * bits).to(torch.uint8).view(n, rows, columns)
 
 
-def idx_bytes(images: Tensor, magic: int = IMAGES, promised: tuple[int, int, int] | None = None) -> bytes:
-    """The content of an IDX file; `promised` puts another shape than that of `images` into its header."""
-    return struct.pack(">4I", magic, *(promised or images.shape)) + images.numpy().tobytes()
+def idx_bytes(images: Tensor, magic: int = IMAGES, declared: tuple[int, int, int] | None = None) -> bytes:
+    """The content of an IDX file; `declared` puts another shape than that of `images` into its header."""
+    return struct.pack(">4I", magic, *(declared or images.shape)) + images.numpy().tobytes()
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -43,7 +43,7 @@ def write_idx_images(
     path: Path,
     images: Tensor,
     magic: int = IMAGES,
-    promised: tuple[int, int, int] | None = None,
+    declared: tuple[int, int, int] | None = None,
     keep: int | None = None,
     tail: bytes = b"",
 ) -> Path:
@@ -53,11 +53,11 @@ def write_idx_images(
         path: the file; its folder is made where it is missing.
         images: (n, rows, columns), uint8.
         magic: the first four bytes.
-        promised: the shape in the header, where it lies.
+        declared: the shape in the header, where it lies.
         keep: how many bytes of the uncompressed content are written; all unless given.
         tail: bytes after the last pixel.
     """
-    return write_bytes(path, idx_bytes(images, magic, promised)[:keep] + tail)
+    return write_bytes(path, idx_bytes(images, magic, declared)[:keep] + tail)
 
 
 def write_small_mnist(
@@ -72,7 +72,7 @@ def write_small_mnist(
     return train_images, test_images
 
 
-def write_idx_labels(path: Path, labels: Tensor, promised: int | None = None) -> Path:
+def write_idx_labels(path: Path, labels: Tensor, declared: int | None = None) -> Path:
     """Writes an IDX file of labels (n,), 0 to 255, gzipped where the name ends in .gz; -> its path."""
-    n = len(labels) if promised is None else promised
+    n = len(labels) if declared is None else declared
     return write_bytes(path, struct.pack(">2I", LABELS, n) + labels.to(torch.uint8).numpy().tobytes())

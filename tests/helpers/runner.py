@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
+
+from vaelab.app.compose import compose_with_hydra
 
 try:
     from helpers import forked
@@ -20,11 +21,9 @@ SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "cal
 
 def compose_config(folder: Path, *overrides: str) -> DictConfig:
     """The config of `python train.py` with these overrides, for a run in `folder`."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
+    cfg = compose_with_hydra(overrides)
     with open_dict(cfg):
         cfg.hydra.runtime.output_dir = str(folder)
-        cfg.hydra.job.name = "train"
     HydraConfig.instance().set_config(cfg)
     with open_dict(cfg):
         del cfg.hydra

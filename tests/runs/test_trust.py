@@ -15,13 +15,15 @@ from torch import nn
 import vaelab
 from drills.hostile_folders import HOSTILE, config, edited, state, victims
 from helpers.runner import ROOT, compose_config
-from train import recipe, resume, train
+from vaelab.app.fit import recipe
 from vaelab.app.restart import without_checkpoint
+from vaelab.app.resume import resume
+from vaelab.app.start import train
 from vaelab.errors import one_sentence
 from vaelab.runs import memory_needed as sizes
 from vaelab.runs.environment import write_environment
+from vaelab.runs.find_checkpoint import newest_checkpoint
 from vaelab.runs.folder import check_length, check_own, in_use, locked
-from vaelab.runs.load import newest_checkpoint
 from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes, memory
 from vaelab.runs.run_state import State, read_state, write_state
@@ -135,10 +137,10 @@ def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch)
         (lambda c: c["optimizer"].update(_target_="os.system"), "names os.system, which is no class of vaelab"),
         (lambda c: c["callbacks"]["best"].update(_target_="subprocess.Popen"), "names subprocess.Popen"),
         (
-            lambda c: c["network"].update(_target_="vaelab.figures.process.subprocess.Popen"),
+            lambda c: c["network"].update(_target_="vaelab.figures.drawing_process.subprocess.Popen"),
             "cannot be imported|no class",
         ),
-        (lambda c: c["network"].update(_target_="vaelab.files.write_whole"), "which is no class of vaelab"),
+        (lambda c: c["network"].update(_target_="vaelab.whole_files.write_whole"), "which is no class of vaelab"),
         (
             lambda c: c["callbacks"]["best"].update(dirpath="/tmp/elsewhere"),
             "dirpath .* must be a folder inside the run",
@@ -196,7 +198,7 @@ def test_the_checkpoint_that_was_checked_is_the_one_that_is_resumed(place, monke
     (run / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     (run / "checkpoints" / "previous.ckpt").write_bytes(whole)
     (run / "checkpoints" / "last.ckpt").write_bytes(b"broken")
-    monkeypatch.setattr("vaelab.runs.load.second_name", lambda *names: None)
+    monkeypatch.setattr("vaelab.runs.find_checkpoint.second_name", lambda *names: None)
     checkpoint, content = newest_checkpoint(run)
     assert checkpoint == run / "checkpoints" / "previous.ckpt"
     assert content["position"]["should_stop"] is False
@@ -230,7 +232,7 @@ def test_the_checkpoint_that_was_checked_is_the_one_that_is_resumed(place, monke
 )
 def test_the_command_of_a_run_is_shown_only_if_typing_it_does_no_harm(argument, is_shown, tmp_path):
     write_state(tmp_path, State("failed", arguments=("seed=1", argument), cwd=str(tmp_path)))
-    said = without_checkpoint(tmp_path, Path("train.py"))
+    said = without_checkpoint(tmp_path)
     assert ("start it again with cd " in said) is is_shown
     assert (f"{tmp_path / 'state.json'} holds the command that began it, so read it" in said) is not is_shown
     assert (argument in said) is (is_shown and "'" not in argument)
@@ -487,7 +489,7 @@ def test_the_largest_batch_and_matrix_are_compared_with_the_memory(change, neede
 
 def test_weights_are_compared_before_a_model_is_made(good, tmp_path, monkeypatch):
     shutil.copytree(good, tmp_path / "run")
-    config("network.hidden", [10**7, 10**7])(tmp_path / "run", tmp_path)
+    config("network.encoder.hidden", [10**7, 10**7])(tmp_path / "run", tmp_path)
     largest = []
     empty = torch.empty
 

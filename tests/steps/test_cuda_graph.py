@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch import Trainer
 from runner import compose_config
 
-from train import train
 from vaelab import VAE
+from vaelab.app.start import train
 from vaelab.data import Sine
 from vaelab.families import DiagonalGaussian
 from vaelab.networks import MLP

@@ -1,12 +1,8 @@
 """Cells: their names, their configs, and how the run of one ends."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,14 +10,14 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from hydra_plugins.vaelab_sweeps.grid import check_values
-from hydra_plugins.vaelab_sweeps.sweep import Sweep
+from helpers.forked import PRELOAD
+from vaelab.app.hydra_sweeps.grid import check_values
+from vaelab.app.hydra_sweeps.sweep import Sweep
 from vaelab.runs.run_state import State, read_state, recorded, write_state
 from vaelab.signals import Stopped
-from vaelab.sweeps import process
 from vaelab.sweeps.cell_names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
+from vaelab.sweeps.cell_process import Setting
 from vaelab.sweeps.cells import Cell, _clear, cells_in, claim, packages, quoted, run_cell
-from vaelab.sweeps.process import Setting, run_script
 
 CELLS = [("model=gaussian", "+data.extra=3", "latent_dim=2"), ("model=gaussian", "+data.extra=3", "latent_dim=10")]
 
@@ -89,9 +85,11 @@ def test_no_folder_has_the_name_of_another_combination(tmp_path):
 def test_a_combination_that_is_another_ones_cell_is_named():
     first = ("model=gaussian", "data.path=a.npy")
     assert merged(("model=gaussian", "data.path=copy.npy"), first) == (
-        "data.path=copy.npy is the cell data.path=a.npy: the same data"
+        "data.path=copy.npy is the same cell as data.path=a.npy, because the data are the same"
     )
-    assert merged((*first, "seed=0x1"), (*first, "seed=1")) == "seed=0x1 is the cell seed=1: the same settings"
+    assert merged((*first, "seed=0x1"), (*first, "seed=1")) == (
+        "seed=0x1 is the same cell as seed=1, because the settings are the same"
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +110,7 @@ def test_a_key_without_a_value_is_refused(given, answer):
 
 
 def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("hydra_plugins.vaelab_sweeps.sweep.identity", lambda cfg, whole: whole.content)
+    monkeypatch.setattr("vaelab.app.hydra_sweeps.sweep.identity", lambda cfg, whole: whole.content)
     content = {"p/x.npy": "a", "q/x.npy": "b", "p_x.npy": "b"}
 
     def compose(overrides, number):
@@ -128,7 +126,7 @@ def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, mon
     assert cells[1].folder == cells[2].folder
     assert cells[1].folder.name == "data.path=q_x.npy"
     assert cells[0].folder.name.startswith("data.path=p_x.npy…")
-    assert caplog.messages == ["data.path=p_x.npy is the cell data.path=q/x.npy: the same data"]
+    assert caplog.messages == [merged(batch[2], batch[1])]
     assert sweep.cells(batch[:1] * 2, ["data.path"], range(2)) == [cells[0]] * 2
     assert len(caplog.messages) == 1
 
@@ -216,142 +214,7 @@ def test_a_state_that_says_nothing_is_none(content, tmp_path):
     assert read_state(tmp_path) is None
 
 
-@pytest.mark.parametrize(
-    ("script", "code"),
-    [
-        ("", 0),
-        ("import sys; sys.exit(7)", 7),
-        ("import sys; sys.exit('a sentence')", 1),
-        ("1 / 0", 1),
-        ("import os; os.kill(os.getpid(), 9)", -9),
-        ("import sys; assert sys.argv[1:] == ['a b', 'ü'] and __name__ == '__main__'", 0),
-    ],
-)
-def test_a_script_ends_as_it_would_alone(script, code, tmp_path):
-    path = tmp_path / "script.py"
-    path.write_text(script)
-    assert run_script([str(path), "a b", "ü"], lambda: None) == code
-
-
-def test_what_every_script_would_import_is_imported_ahead(tmp_path, monkeypatch):
-    monkeypatch.setattr("vaelab.sweeps.process._idle", [])
-    path = tmp_path / "script.py"
-    path.write_text("import sys; sys.exit(4 if 'ahead' in sys.modules else 5)")
-    ahead = Setting(ahead="import sys; sys.modules['ahead'] = sys")
-    assert [run_script([str(path)], lambda: None, ahead) for _ in range(2)] == [4, 4]
-
-
-def test_a_script_has_the_folder_and_the_variables_that_it_is_given(tmp_path):
-    path = tmp_path / "script.py"
-    path.write_text("import os; open('found', 'w').write(os.environ['GIVEN'])")
-    assert run_script([str(path)], lambda: None, Setting(str(tmp_path), {"GIVEN": "a b"})) == 0
-    assert (tmp_path / "found").read_text() == "a b"
-    assert "GIVEN" not in os.environ
-    path.write_text("import os, sys; sys.exit('GIVEN' in os.environ)")
-    assert run_script([str(path)], lambda: None) == 0
-
-
-def test_two_scripts_run_side_by_side(tmp_path):
-    """Each waits until the other has begun."""
-    path = tmp_path / "script.py"
-    path.write_text(
-        "import pathlib, sys, time\nown, other = map(pathlib.Path, sys.argv[1:])\nown.touch()\n"
-        "until = time.monotonic() + 60\n"
-        "while not other.exists():\n    assert time.monotonic() < until\n    time.sleep(0.02)"
-    )
-    commands = [[str(path), str(tmp_path / one), str(tmp_path / other)] for one, other in ("ab", "ba")]
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda command: run_script(command, lambda: None), commands)) == [0, 0]
-
-
-def test_a_script_is_stopped_when_that_is_asked(tmp_path):
-    path = tmp_path / "script.py"
-    path.write_text("import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(60)")
-    began = time.monotonic()
-    code = run_script([str(path), str(tmp_path / "begun")], lambda: 15 if (tmp_path / "begun").exists() else None)
-    assert code == -15
-    assert time.monotonic() - began < 30
-
-
-def test_an_end_that_is_told_beside_the_beginning_is_heard(tmp_path, monkeypatch):
-    path = tmp_path / "script.py"
-    path.write_text("")
-    assert run_script([str(path)], lambda: None) == 0  # the server is there
-    began, answer = time.monotonic(), process._answer
-
-    def late(server):
-        time.sleep(0.5)
-        return answer(server)
-
-    def asked():
-        assert time.monotonic() - began < 20
-
-    monkeypatch.setattr(process, "_answer", late)
-    assert run_script([str(path)], asked) == 0
-
-
-def test_a_script_listens_to_ctrl_c_though_who_runs_it_does_not(tmp_path):
-    path, begun = tmp_path / "script.py", tmp_path / "begun"
-    path.write_text(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(60)")
-    ask = (
-        "import pathlib, signal; from vaelab.sweeps.process import run_script; "
-        "signal.signal(signal.SIGINT, signal.SIG_IGN); "
-        f"print(run_script([{str(path)!r}], lambda: signal.SIGINT if pathlib.Path({str(begun)!r}).exists() else None))"
-    )
-    ended = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=50, check=True)
-    assert (ended.stdout, ended.stderr) == ("130\n", "")
-
-
-def test_nobody_trains_on_after_a_sweep_that_was_killed(tmp_path):
-    path, alive = tmp_path / "script.py", tmp_path / "alive"
-    path.write_text(f"import time\nwhile True:\n    open({str(alive)!r}, 'a').write('.')\n    time.sleep(0.02)")
-    ask = f"from vaelab.sweeps.process import run_script; run_script([{str(path)!r}], lambda: None)"
-    asking = subprocess.Popen([sys.executable, "-c", ask])
-    deadline = time.monotonic() + 60
-    while not alive.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    asking.kill()
-    asking.wait()
-    time.sleep(1.0)
-    size = os.path.getsize(alive)
-    time.sleep(0.3)
-    assert os.path.getsize(alive) == size
-
-
-def test_a_server_ends_with_its_sweep_while_it_imports():
-    ask = (
-        "from vaelab.sweeps.process import Setting, run_script; "
-        "ahead = 'import sys, time; print(1, file=sys.stderr, flush=True); time.sleep(60)'; "
-        "run_script(['none.py'], lambda: None, Setting(ahead=ahead))"
-    )
-    asking = subprocess.Popen([sys.executable, "-c", ask], stderr=subprocess.PIPE, text=True)
-    assert asking.stderr.readline() == "1\n"
-    asking.kill()
-    began = time.monotonic()
-    assert asking.stderr.read() == ""  # which the server holds open too
-    asking.wait()
-    assert time.monotonic() - began < 20
-
-
-def test_a_process_ends_though_its_sweep_died_as_it_began(tmp_path):
-    """The sweep is gone before the server can report that the process has begun."""
-    path = tmp_path / "script.py"
-    path.write_text("import sys, time\nprint(1, file=sys.stderr, flush=True)\ntime.sleep(60)")
-    command = [sys.executable, "-c", process.START, "", *sys.path]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    server = subprocess.Popen(command, **pipes)
-    server.stdout.close()
-    server.stdin.write(json.dumps([[str(path)], str(tmp_path), {}]) + "\n")
-    server.stdin.flush()
-    assert server.stderr.readline() == "1\n"
-    server.stdin.close()
-    began = time.monotonic()
-    assert server.stderr.read() == ""
-    assert server.wait(20) == 0
-    assert time.monotonic() - began < 20
-
-
+SETTING = Setting(preload=PRELOAD)
 SCRIPT = """
 import json, os, pathlib, sys
 folder = [a for a in sys.argv if a.startswith("hydra.run.dir=")]
@@ -376,7 +239,7 @@ def test_how_a_cell_ends(how, state, reason, tmp_path):
     script.write_text(SCRIPT)
     cell = claim(tmp_path, "a = cell, 2", ["seed=1", how], "hash", None)
     (cell.folder / "left.txt").write_text("by a run that died before its first checkpoint")
-    ended = run_cell([str(script)], cell, ["vaelab"], ["trainer.enable_progress_bar=false"], lambda: None)
+    ended = run_cell([str(script)], ["--flag"], cell, ["vaelab"], ["threads=1"], lambda: None, SETTING)
     assert (ended.state, ended.overrides) == (state, ("seed=1", how))
     assert ended.reason.startswith(reason)
     assert read_state(cell.folder) == ended
@@ -390,13 +253,13 @@ def test_a_cell_with_a_checkpoint_goes_on(tmp_path):
     cell = claim(tmp_path, "cell", ["seed=1", "data.root=/moved"], "hash", None)
     (cell.folder / "checkpoints").mkdir()
     (cell.folder / "checkpoints" / "last.ckpt").touch()
-    run_cell([str(script)], cell, ["mine", "vaelab"], ["trainer.enable_progress_bar=false"], lambda: None)
+    run_cell([str(script)], ["--flag"], cell, ["mine", "vaelab"], ["threads=1"], lambda: None, SETTING)
     asked = json.loads((cell.folder / "asked.json").read_text())
-    changes = ["data.root=/moved", "trainer.enable_progress_bar=false"]
+    changes = ["data.root=/moved", "threads=1"]
     assert asked == [f"resume={cell.folder}", "allow=mine,vaelab", *changes]
 
 
 def test_a_cell_is_not_begun_when_the_sweep_is_to_stop(tmp_path):
     cell = Cell(tmp_path / "cell", ("seed=1",), "hash")
-    assert run_cell(["nowhere.py"], cell, [], [], lambda: 15) is None
+    assert run_cell(["nowhere.py"], [], cell, [], [], lambda: 15) is None
     assert not cell.folder.exists()

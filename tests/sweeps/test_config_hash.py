@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.runner import compose_config
-from hydra_plugins.vaelab_sweeps.identity import filled_in, identity
+from vaelab.app.config_identity import filled_in, identity
 from vaelab.runs.run_state import State, write_state
 from vaelab.sweeps.config_hash import config_hash, flat
 
@@ -112,7 +112,7 @@ def test_linked_folders_are_read_and_loops_end(files):
 
 def test_runs_and_sweeps_in_a_folder_of_data_are_no_data(files):
     (before,) = hashes(files, {"root": "a"})
-    sweep = "hydra:\n  sweeper:\n    _target_: hydra_plugins.vaelab_sweeps.grid.GridSweeper\n"
+    sweep = "hydra:\n  sweeper:\n    _target_: hydra_plugins.vaelab_sweepers.GridSweeper\n"
     for place, mark in {"cell": "state.json", "sweep": "multirun.yaml", "begun": ".hydra/hydra.yaml"}.items():
         (files / "a" / place / "below").mkdir(parents=True)
         (files / "a" / place / mark).parent.mkdir(exist_ok=True)

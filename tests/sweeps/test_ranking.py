@@ -22,7 +22,7 @@ def test_runs_of_one_config_are_one_run(tmp_path):
             write_run(tmp_path / sweep / f"seed={seed}", -float(seed), (f"seed={seed}", "latent_dim=2"))
     (group,) = groups_of(read_rows([tmp_path / "first", tmp_path / "second"]))
     (configuration,) = group.configurations
-    assert configuration.scores() == {"1": -1.0, "2": -2.0, "3": -3.0}
+    assert configuration.scores("val/elbo") == {"1": -1.0, "2": -2.0, "3": -3.0}
 
 
 @pytest.mark.parametrize("key", ["seed", "val_size", "splits", "validation", "binarisation", "of your own"])
@@ -149,7 +149,7 @@ def test_the_fit_ranks_configurations_with_different_seeds(tmp_path):
     text = " ".join(as_text(read_rows([tmp_path])).split())
     assert "The configurations have different seeds, so they are ranked by a fit of configuration + seed" in text
     assert "ranked by the mean of val/elbo, or by the fit if a sentence below the table says so" in text
-    assert "configurations are ranked by val/elbo." not in text
+    assert "Configurations are ranked by val/elbo." not in text
 
 
 def test_equal_scores_show_no_sign(tmp_path):
@@ -159,7 +159,7 @@ def test_equal_scores_show_no_sign(tmp_path):
     text = as_text(read_rows([tmp_path]))
     assert text.splitlines()[3].endswith("  0.000 [0.000, 0.000]")
     assert "-0.000" not in text
-    assert "configurations are ranked by val/elbo." in " ".join(text.split())
+    assert "Configurations are ranked by val/elbo." in " ".join(text.split())
 
 
 def test_a_number_keeps_its_sign_unless_it_rounds_to_nothing():

@@ -11,7 +11,8 @@ import pytest
 from helpers.run_folders import MNIST, write_object, write_run
 from vaelab.runs.run_state import State, write_state
 from vaelab.sweeps.ranking import why_not
-from vaelab.sweeps.rows import LARGEST_FILE, read_row, read_rows
+from vaelab.sweeps.rows import read_row, read_rows
+from vaelab.sweeps.run_files import LARGEST_FILE
 from vaelab.sweeps.summary import summarise
 
 

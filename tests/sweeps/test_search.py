@@ -18,19 +18,13 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from helpers.runner import SHORT, TINY, run_train, start_train
-from hydra_plugins.vaelab_sweeps.search import OptunaSweeper, check_searchable, distribution
+from vaelab.app.hydra_sweeps.search import OptunaSearch
+from vaelab.app.hydra_sweeps.search_space import check_searchable, distribution
 from vaelab.figures.search import Search
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
-from vaelab.sweeps.search import (
-    DATA_AND_FILES,
-    check_comparable,
-    evaluate,
-    is_pruned,
-    open_study,
-    storage,
-    write_results,
-)
+from vaelab.sweeps.search import evaluate, write_results
+from vaelab.sweeps.study import DATA_AND_FILES, check_comparable, is_pruned, open_study, storage
 from vaelab.training import PruneTrial
 
 SEARCH = (
@@ -72,11 +66,11 @@ def test_what_is_drawn_is_what_the_override_says(given, drawn):
     [
         ("a=range(5,5)", "the range is empty"),
         ("a=interval(0.1,0.001)", "low=0.1, high=0.001"),
-        ("a=tag(log,interval(0,0.1))", "above 0 where it is tag"),
-        ("a=tag(log,range(0,8))", "above 0 where it is tag"),
-        ("a=tag(log,range(2,65,8))", "alone have a logarithmic scale"),
-        ("a=tag(log,range(0.5,2.5))", "alone have a logarithmic scale"),
-        ("a=tag(log,choice(1,2))", "alone have a logarithmic scale"),
+        ("a=tag(log,interval(0,0.1))", "above 0 if it is tag"),
+        ("a=tag(log,range(0,8))", "above 0 if it is tag"),
+        ("a=tag(log,range(2,65,8))", "has a logarithmic scale"),
+        ("a=tag(log,range(0.5,2.5))", "has a logarithmic scale"),
+        ("a=tag(log,choice(1,2))", "has a logarithmic scale"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(given, answer):
@@ -184,21 +178,40 @@ def finished(folder, name, **data):
 
 def test_a_search_ranks_only_what_compares(tmp_path):
     study = optuna.create_study()
-    check_comparable(study, finished(tmp_path, "gaussian", measure="log-density", read="read from a"))
-    check_comparable(study, finished(tmp_path, "gaussian_full", measure="log-density", read="read from b"))
+    check_comparable(study, finished(tmp_path, "gaussian", measure="log-density", read="read from a"), "val/elbo")
+    check_comparable(study, finished(tmp_path, "gaussian_full", measure="log-density", read="read from b"), "val/elbo")
     bernoulli = finished(tmp_path, "bernoulli", measure="log-probability")
     with pytest.raises(ValueError, match=r"bernoulli has measure: log-probability, and .* has log-density; search"):
-        check_comparable(study, bernoulli)
+        check_comparable(study, bernoulli, "val/elbo")
     with pytest.raises(ValueError, match=r"has measure: none, and the first"):
-        check_comparable(study, finished(tmp_path, "own"))
-    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first trial that ended has none"):
-        check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"))
+        check_comparable(study, finished(tmp_path, "own"), "val/elbo")
+    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first finished trial has none"):
+        check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"), "val/elbo")
+
+
+def test_a_search_ranks_bounds_of_one_objective_only(tmp_path):
+    """The ELBO and the NLL compare under every objective."""
+    cells = [finished(tmp_path, name) for name in ("elbo", "iwae")]
+    for cell, name in zip(cells, ("ELBO", "IWAE"), strict=True):
+        (cell.folder / "metrics.json").write_text(json.dumps({"val/elbo": -45.0, "val/bound": -40.0}))
+        (cell.folder / "hparams.yaml").write_text(f"objective:\n  _target_: vaelab.objectives.{name}\n  samples: 5\n")
+    for metric in ("val/elbo", "val/nll"):
+        study = optuna.create_study()
+        for cell in cells:
+            check_comparable(study, cell, metric)
+        assert study.user_attrs["first"]["objective"] == "ELBO"
+    study = optuna.create_study()
+    check_comparable(study, cells[0], "val/bound")
+    with pytest.raises(
+        ValueError, match=r"iwae has objective: IWAE\(samples=5\), and .* has ELBO\(samples=5\); search"
+    ):
+        check_comparable(study, cells[1], "val/bound")
 
 
 def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):
     """The study is told the first score alone, and not the better one of another kind."""
     cells = [finished(tmp_path, "gaussian", measure="log-density"), finished(tmp_path, "bernoulli", measure="other")]
-    sweeper, study = object.__new__(OptunaSweeper), optuna.create_study(direction="maximize")
+    sweeper, study = object.__new__(OptunaSearch), optuna.create_study(direction="maximize")
     sweeper.metric, sweeper.samples, sweeper.pruner = "val/elbo", 1, None
     sweeper.all = SimpleNamespace(
         cells=lambda *_: cells,
@@ -224,19 +237,19 @@ def test_a_search_over_data_is_refused(key):
 def test_a_run_is_evaluated_with_as_many_samples_as_are_asked_for(tmp_path, monkeypatch):
     cell, asked = Cell(tmp_path, (), ""), []
 
-    def run_script(command, stop):
+    def run_python(command, stop):
         asked.append((command, stop()))
         (tmp_path / "evaluation_val.json").write_text('{"nll": 2.5, "samples": 50}')
 
-    monkeypatch.setattr("vaelab.sweeps.search.run_script", run_script)
+    monkeypatch.setattr("vaelab.sweeps.search.run_python", run_python)
     for _ in range(2):
-        assert evaluate(cell, "val/nll", 50, "cli.py", ["mine", "vaelab"], lambda: 15) == 2.5
+        assert evaluate(cell, "val/nll", 50, ["-m", "vaelab"], ["mine", "vaelab"], lambda: 15) == 2.5
     (call,) = asked
-    command = ["cli.py", "evaluate", str(tmp_path), "--split", "val", "--samples=50", "--allow=mine", "--allow=vaelab"]
-    assert call == (command, 15)
-    assert math.isnan(evaluate(cell, "val/nll", 60, "cli.py", [], lambda: None))
+    command = ["-m", "vaelab", "evaluate", str(tmp_path), "--split", "val", "--samples=50"]
+    assert call == ([*command, "--allow=mine", "--allow=vaelab"], 15)
+    assert math.isnan(evaluate(cell, "val/nll", 60, ["-m", "vaelab"], [], lambda: None))
     with pytest.raises(ValueError, match=r"hydra.sweeper.metric=val/nothing is not in"):
-        evaluate(cell, "val/nothing", 60, "cli.py", [], lambda: None)
+        evaluate(cell, "val/nothing", 60, ["-m", "vaelab"], [], lambda: None)
 
 
 @pytest.mark.parametrize(("metric", "reported"), [("val/nll", [5.0, 3.0]), ("val/elbo", [-5.0, -3.0])])
@@ -299,10 +312,10 @@ def test_a_score_that_is_no_finite_number_counts_for_nothing(value, answer, tmp_
     (tmp_path / "metrics.json").write_text(f'{{"val/elbo": {value}}}')
     (tmp_path / "evaluation_val.json").write_text(f'{{"nll": {value}, "samples": 50}}')
     cell = Cell(tmp_path, (), "")
-    found = evaluate(cell, "val/elbo", 50, "cli.py", [], lambda: None)
+    found = evaluate(cell, "val/elbo", 50, ["-m", "vaelab"], [], lambda: None)
     assert found == pytest.approx(answer, nan_ok=True)
     if math.isfinite(answer):  # otherwise it would be evaluated again
-        assert evaluate(cell, "val/nll", 50, "cli.py", [], lambda: None) == answer
+        assert evaluate(cell, "val/nll", 50, ["-m", "vaelab"], [], lambda: None) == answer
 
 
 def test_choices_and_keys_control_no_spreadsheet_terminal_or_picture(tmp_path, capsys):
@@ -343,7 +356,7 @@ def test_a_search_that_is_killed_goes_on(tmp_path):
     assert [(t.number, t.params, t.value) for t in after[: len(before)]] == [
         (t.number, t.params, t.value) for t in before
     ]
-    assert "best of 7 trials: val/elbo" in process.stdout
+    assert "best of 7 trials: val/bound" in process.stdout
     rows = list(csv.DictReader((tmp_path / "sweep" / "summary.csv").open()))
     assert {row["state"] for row in rows} == {"done"}
     scores = {(row["latent_dim"], row["optimizer.lr"]): float(row["val/elbo"]) for row in rows}
@@ -371,13 +384,16 @@ def test_a_search_over_nothing_is_refused(tmp_path):
     process = run_train(tmp_path, "-m", "hydra/sweeper=optuna", "latent_dim=2", "hydra.sweep.dir=sweep")
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("error: nothing is searched over, because every key has one value")
+    assert line.startswith("error: a search needs a key with several values, but every key has one")
 
 
 @pytest.mark.parametrize(
     ("given", "answer"),
     [
-        (("hydra.sweeper.metric=val/nll",), "hydra.sweeper.direction=maximize does not fit"),
+        (
+            ("hydra.sweeper.metric=val/nll", "hydra.sweeper.direction=maximize"),
+            "hydra.sweeper.direction must be minimize",
+        ),
         (("optimizer.rl=interval(0.1,0.2)",), "optimizer.rl is not a key"),
     ],
 )
@@ -404,7 +420,7 @@ def test_a_metric_that_no_run_has_may_be_corrected(tmp_path):
 
 
 def test_trials_are_drawn_apart():
-    sweeper = object.__new__(OptunaSweeper)
+    sweeper = object.__new__(OptunaSearch)
     sweeper.sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
     study = optuna.create_study()
     for trial in range(9):

@@ -257,7 +257,7 @@ def test_scores_that_are_not_finite_are_ignored():
         seed: Row(Path(seed), {}, metrics={"val/elbo": value})
         for seed, value in {"1": -1.0, "2": math.nan, "3": math.inf, "4": -math.inf, "5": 1e300, "6": -2.0}.items()
     }
-    assert Configuration({}, rows).scores() == {"1": -1.0, "6": -2.0}
+    assert Configuration({}, rows).scores("val/elbo") == {"1": -1.0, "6": -2.0}
 
 
 def test_a_sweep_starts_without_what_only_its_summary_needs():

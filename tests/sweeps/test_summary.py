@@ -12,10 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers.run_folders import MNIST, write_object, write_run
 from vaelab.app.cli import main
 from vaelab.runs.run_state import State, write_state
+from vaelab.sweeps.explanations import ASSUMPTIONS
 from vaelab.sweeps.ranking import groups_of
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.summary import summarise
-from vaelab.sweeps.tables import ASSUMPTIONS, MOST_COLUMNS, as_csv, as_markdown
+from vaelab.sweeps.tables import MOST_COLUMNS, as_csv, as_markdown
 
 SCORES = {  # model -> latent_dim -> seed -> val/elbo
     "gaussian": {2: {1: -3.0, 2: -3.4, 3: -2.9}, 10: {1: -2.0, 2: -2.3, 3: -2.2}},

@@ -325,5 +325,5 @@ def test_the_last_checkpoint_is_written_seldom_and_at_the_end(tmp_path):
     assert written(0.0, max_epochs=2) == [0] * 8 + [1] * 8 + [2]  # before each
     assert written(1000.0, max_epochs=-1, max_steps=20) == [0, 3]
     assert written(None, every_n_steps=6, max_epochs=2) == [0, 0, 1, 2]
-    with pytest.raises(ValueError, match=r"seconds.*-1"):
+    with pytest.raises(ValueError, match=r"seconds must be .*, but is -1"):
         LastCheckpoint(-1)

@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch import Trainer
 
 from helpers.runner import SHORT, compose_config
-from train import build, train
-from vaelab.errors import one_sentence
+from vaelab.app.errors import one_sentence
+from vaelab.app.fit import build
+from vaelab.app.start import train
 from vaelab.objectives import Terms
 from vaelab.steps import stepper
 from vaelab.training import VAEModule

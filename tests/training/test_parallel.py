@@ -18,7 +18,7 @@ from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
 
 from helpers.labelled_rows import LabelledRows, conditional_model, flow_model
 from helpers.runner import ROOT, compose_config, run_train
-from train import train
+from vaelab.app.start import train
 from vaelab.data.batches import Batches
 from vaelab.families import Flow
 from vaelab.objectives import Terms

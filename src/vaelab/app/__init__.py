@@ -1,1 +1,1 @@
-"""The command line: `vaelab`, and what trains."""
+"""The command line: `vaelab`, and what trains. The only package that imports Hydra."""

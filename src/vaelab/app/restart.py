@@ -1,4 +1,4 @@
-"""How a run that ended before training began is started again."""
+"""Which command starts a run again that ended before training began."""
 
 import re
 import shlex
@@ -17,14 +17,13 @@ HARMLESS = (  # arguments that name no class, no file that is written and no oth
 )
 
 
-def without_checkpoint(folder: Path, script: Path) -> str:
+def without_checkpoint(folder: Path) -> str:
     """Why a folder without checkpoints cannot be resumed, and how to start its run again.
 
     The folder may be anyone's, so its command is shown only if typing it could do no harm.
 
     Args:
         folder: in which a run may have begun.
-        script: the Python file that trains.
     """
     state = read_state(folder)
     if state is None or not state.cwd:
@@ -37,6 +36,6 @@ def without_checkpoint(folder: Path, script: Path) -> str:
     begun = f"{folder} holds no checkpoint, because its run ended before training began; start it again"
     if not all(re.fullmatch(HARMLESS, each) for each in arguments):
         return f"{begun}; {folder / 'state.json'} holds the command that began it, so read it before you type it"
-    command = shlex.join(["python", str(script), *arguments, f"hydra.run.dir={folder}"])
+    command = f"vaelab train {shlex.join([*arguments, f'hydra.run.dir={folder}'])}"
     where = "" if Path(state.cwd) == Path.cwd() else f"cd {shlex.quote(state.cwd)} && "
     return f"{begun} with {for_terminal(where + command)}"

@@ -1,9 +1,9 @@
 """LightningDataModules that serve (x, target) batches, and readers of rows from files."""
 
 from vaelab.data.array import Array
-from vaelab.data.files import open_rows, read_chunks
+from vaelab.data.data_module import DataModule
 from vaelab.data.mnist import MNIST
-from vaelab.data.module import DataModule
+from vaelab.data.open_file import open_rows, read_chunks
 from vaelab.data.readers.source import Reading
 from vaelab.data.sine import Sine
 

@@ -1,6 +1,5 @@
-"""Rows of numbers, or pictures, from your own files."""
+"""Rows of numbers, or images, from your own files."""
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,14 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import check_choice, check_seed, check_whole
+from vaelab.data.checksum import crc32
 from vaelab.data.columns import order_columns
-from vaelab.data.files import KINDS, open_rows
-from vaelab.data.module import DataModule
+from vaelab.data.condition import check_no_condition
+from vaelab.data.data_module import DataModule
+from vaelab.data.open_file import open_rows
+from vaelab.data.readers.choose import KINDS
 from vaelab.data.readers.source import Reading
-from vaelab.data.rows import SUPPORTS, check_rows
+from vaelab.data.row_checks import SUPPORTS, check_rows
 
 
 class Array(DataModule):
@@ -31,8 +33,9 @@ class Array(DataModule):
         seed: decides the splits.
         header: whether the first line of a .csv holds names; None decides from the line itself.
         missing: what to do with a row with a missing number: `refuse` or `drop`.
-        background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
+        background: what lies behind transparent images: `white`, `black`, or a grey from 0 to 255.
         support: what the likelihood scores: `binary` takes 0 and 1 only, `unit_interval` numbers from 0 to 1.
+        condition: must be None, because these data have no labels.
 
     Raises:
         ValueError: no path, a value that makes no sense, a file that holds no rows of numbers, splits that leave
@@ -55,8 +58,10 @@ class Array(DataModule):
         missing: str = "refuse",
         background: str | int = "white",
         support: str = "real",
+        condition: str | None = None,
     ) -> None:
         super().__init__()
+        check_no_condition(condition, "rows and images of your own")
         if not isinstance(path, str | Path) or not str(path):
             raise ValueError(f"data.path must name a file or a folder for data=array, but is {path}; set it to {KINDS}")
         self.path = Path(path).expanduser()
@@ -65,6 +70,7 @@ class Array(DataModule):
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
+        self.header, self.missing, self.background = header, missing, background
         self.reading = Reading(header, missing, background)
         self.support = check_choice("data.support", support, SUPPORTS)
         self.levels = 2 if support == "binary" else None
@@ -87,7 +93,7 @@ class Array(DataModule):
             rows[part.sort().values] for part in order.split([n - n_val - n_test, n_val, n_test])
         )
         self._splits = f"{n_val} rows to validate and {n_test} to test, drawn by seed {self.seed}"
-        self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {zlib.crc32(rows.numpy().tobytes()):08x})"
+        self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {crc32([rows]):08x})"
 
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32, their columns in the order of `model_names` if it is known."""
@@ -137,8 +143,7 @@ def _check_size(name: str, value: Any) -> int | float:
     if (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1):
         return value
     raise ValueError(
-        f"{name}={value!r} does not fit, because it must be a whole number of rows, at least 1, or a fraction "
-        "between 0 and 1"
+        f"{name} must be a whole number of rows, at least 1, or a fraction between 0 and 1, but is {value!r}"
     )
 
 

@@ -1,34 +1,14 @@
-"""Names of columns: how a sentence lists them, and how the columns of a file are matched with those of a model."""
+"""Names of columns: which are allowed, and how the columns of a file are put into the order of a model."""
 
 import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from vaelab.data.bounded import UnreadableFile
-from vaelab.escapes import for_terminal, short
-
-SHOWN, LONGEST = 10, 40  # names in a sentence, and letters of one
+from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.wording import listed
+from vaelab.escapes import for_terminal
 
 log = logging.getLogger(__name__)
-
-
-def listed(names: Sequence[object], shown: int = SHOWN) -> str:
-    """Names as a sentence shows them: the first few, on one line.
-
-    >>> listed(["age", "height", "weight"], shown=2)
-    'age, height and 1 more'
-    """
-    first = ", ".join(short(for_terminal(name), LONGEST) for name in names[:shown])
-    return first if len(names) <= shown else f"{first} and {len(names) - shown:,} more"
-
-
-def counted(number: int, thing: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "row"), counted(2345, "row")
-    ('1 row', '2,345 rows')
-    """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ import re
 import zlib
 from pathlib import Path
 
-from vaelab.data.bounded import UnreadableFile
-from vaelab.data.columns import listed
-from vaelab.data.idx import IMAGES, LABELS
+from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.idx_format import IMAGES, LABELS, stream_images
+from vaelab.data.wording import listed
 
+TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
 SPLITS = {"train": {"train", "training"}, "t10k": {"t10k", "test", "testing"}}  # words in a name, by MNIST's own word
 MAGIC = {"images": IMAGES, "labels": LABELS}
 
@@ -43,6 +45,15 @@ def find(folder: Path, name: str) -> Path:
         f"{' or '.join(sorted(SPLITS[split]))} in its name ({_what_is_there(there, name)}); point data.root at a "
         "folder of IDX files, or leave it out to download MNIST"
     )
+
+
+def identify(folder: Path) -> tuple[int, int, int]:
+    """Number of training images, number of test images, CRC-32 of the pixels of the test images."""
+    n_train = sum(len(images) for images in stream_images(find(folder, TRAIN_IMAGES)))
+    n_test, crc = 0, 0
+    for images in stream_images(find(folder, TEST_IMAGES)):
+        n_test, crc = n_test + len(images), zlib.crc32(images.numpy().tobytes(), crc)
+    return n_train, n_test, crc
 
 
 def _words(name: str) -> set[str]:

@@ -1,7 +1,6 @@
-"""MNIST, and any other image set in the IDX format."""
+"""MNIST, and other sets of images in the IDX format."""
 
 import logging
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,29 +9,26 @@ import torch
 from torch import Generator, Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag, check_seed, check_whole
+from vaelab.data.checksum import crc32
+from vaelab.data.condition import check_condition, one_hot
+from vaelab.data.data_module import DataModule
 from vaelab.data.download import MIRRORS, download_mnist
-from vaelab.data.idx import read_images, read_labels, stream_images
-from vaelab.data.idx_folder import find
-from vaelab.data.module import DataModule
-from vaelab.data.rows import SUPPORTS, Where, at_index, check_grey, check_rows, plain, shape_rows
+from vaelab.data.idx_folder import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, find, identify
+from vaelab.data.idx_format import read_images, read_labels
+from vaelab.data.pixels import LEVELS, draw_pixels, mean_pixels, prepare_pixels
+from vaelab.data.row_checks import SUPPORTS, Where, at_index
 from vaelab.escapes import for_terminal
 
-TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
-TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
 log = logging.getLogger(__name__)
 
-CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `_identify` sees it
+CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `identify` sees it
 
 
 class MNIST(DataModule):
-    """Images that reconstruct themselves, with pixels to fit the likelihood's support.
+    """Images that reconstruct themselves, with pixels that the likelihood can score.
 
-        binary         Bernoulli(grey / 255) draws: dynamic binarisation
-        unit_interval  grey / 255
-        real           (grey + U[0, 1)) / 256: dequantised, so that E_u[log p] − k·log 256 bounds a log-probability
-
-    Training pixels are drawn afresh each time they are served; validation and test pixels are drawn once, from `seed`,
-    so that scores compare across epochs, runs and models.
+    `draw_pixels` says how pixels are made of grey. Training pixels are drawn afresh each time they are served.
+    Validation and test pixels are drawn once, from `seed`, so that scores compare across epochs, runs and models.
 
     Args:
         root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and if there are labels
@@ -45,9 +41,11 @@ class MNIST(DataModule):
         seed: decides the pixels that are drawn once.
         mirrors: where to download from, tried in turn.
         support: what the likelihood scores: `binary`, `unit_interval` or `real`.
+        condition: `label` serves the label of each image beside it, one-hot; None serves images alone.
 
     Raises:
-        ValueError: an unknown support, a split that leaves no images, or a file that is no IDX file.
+        ValueError: an unknown support or condition, a split that leaves no images, a file that is no IDX file, or
+            labels that the images do not match.
         FileNotFoundError: `root` does not hold the files.
         OSError: the download failed.
     """
@@ -62,14 +60,13 @@ class MNIST(DataModule):
         seed: int = 0,
         mirrors: Sequence[str] = MIRRORS,
         support: str = "binary",
+        condition: str | None = None,
     ) -> None:
         super().__init__()
-        if support not in SUPPORTS:
-            raise ValueError(f"data.support={support} is not known; the model gives one of {', '.join(SUPPORTS)}")
         if isinstance(mirrors, str) or not mirrors or not all(isinstance(mirror, str) for mirror in mirrors):
-            raise ValueError(f"data.mirrors={mirrors} does not fit, because it must be a list of addresses")
+            raise ValueError(f"data.mirrors must be a list of addresses, but is {mirrors}")
         if not isinstance(root, str | Path | None):
-            raise ValueError(f"data.root={root} does not fit, because it must be the path of a folder")
+            raise ValueError(f"data.root must be the path of a folder, but is {root}")
         self.root = None if root is None else Path(root).expanduser()
         self.val_size = check_whole("data.val_size", val_size, 1)
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
@@ -77,16 +74,17 @@ class MNIST(DataModule):
         self.resample = check_flag("data.resample", resample)
         self.seed = check_seed("data.seed", seed)
         self.mirrors = mirrors
-        self.support = support
-        self.levels = {"binary": 2, "real": 256}.get(support)
+        self.support = check_choice("data.support", support, SUPPORTS)
+        self.levels = LEVELS.get(support)
+        self.condition = check_condition(condition)
 
     def prepare_data(self) -> None:
-        """Downloads MNIST where no `root` is given and the cache does not hold it."""
+        """Downloads MNIST if no `root` is given and the cache does not hold it."""
         if self.root is None:
             download_mnist(self._folder, self.mirrors)
         elif not self.root.is_dir():
             raise FileNotFoundError(
-                f"data.root={self.root} is no folder; point data.root at a folder of IDX files, or leave it out to "
+                f"data.root={self.root} is not a folder; point data.root at a folder of IDX files, or leave it out to "
                 "download MNIST"
             )
 
@@ -101,33 +99,53 @@ class MNIST(DataModule):
         path, test_path = find(self._folder, TRAIN_IMAGES), find(self._folder, TEST_IMAGES)
         images = read_images(path).unsqueeze(1)  # (n, 1, rows, columns)
         test = read_images(test_path).unsqueeze(1)
-        if images.shape[1:] != test.shape[1:]:
-            raise ValueError(
-                f"data.root={self._folder} mixes training images of {tuple(images.shape[2:])} pixels with test images "
-                f"of {tuple(test.shape[2:])}; put two files of one set there"
-            )
-        if self.val_size >= len(images):
-            raise ValueError(
-                f"data.val_size={self.val_size} leaves nothing to train on, because {path} holds {len(images)} images; "
-                "use a smaller data.val_size"
-            )
+        self._check_images(path, images, test)
         self.x_shape = self.target_shape = tuple(images.shape[1:])
         self.train_images = images[: -self.val_size]
         self.train = self.train_images if self.resample else self._fixed_train()
         self.redraw = self._pixels if self.resample else None
         self.val = self._pixels(images[-self.val_size :], self._generator(1))
         self.test = self._pixels(test, self._generator(2))
-        self._identity = len(images), len(test), zlib.crc32(test.numpy().tobytes())
+        if self.condition is not None:
+            self._set_conditions()
+        self._identity = len(images), len(test), crc32([test])
         self._report = self._reported(path, test_path)
         if self._report:
             log.info(self._report)
+
+    def _check_images(self, path: Path, images: Tensor, test: Tensor) -> None:
+        """Raises a ValueError if training and test images differ in size, or if none are left to train on."""
+        if images.shape[1:] != test.shape[1:]:
+            raise ValueError(
+                f"data.root={self._folder} must hold training and test images of one size, but has training images of "
+                f"{tuple(images.shape[2:])} pixels and test images of {tuple(test.shape[2:])}; put two files of one "
+                "set there"
+            )
+        if self.val_size >= len(images):
+            raise ValueError(
+                f"data.val_size must be smaller than the number of training images, {len(images)} in {path}, but is "
+                f"{self.val_size}"
+            )
+
+    def _set_conditions(self) -> None:
+        """The label of every image, one-hot; its classes are those of the training file, or of a trained model."""
+        try:
+            labels = {split: self._labels(split) for split in SPLITS}
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"condition=label needs a label for each image, but {error}") from error
+        known = torch.cat([labels["train"], labels["val"]]).unique().tolist()
+        self.condition_names = self.model_condition_names or tuple(map(str, known))
+        self.conditions = {
+            split: one_hot(labels[split].tolist(), self.condition_names, f"the {split} split of {self._folder}")
+            for split in SPLITS
+        }
 
     def _reported(self, train: Path, test: Path) -> str:
         """Which files were read, if their names are not MNIST's own."""
         if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
             return ""
         counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
-        turned = "; EMNIST files hold rows and columns exchanged, and were read as they are" * (
+        turned = "; EMNIST stores images with rows and columns exchanged, and they were read as stored" * (
             "emnist" in train.name.lower()
         )
         return for_terminal(f"read {counts} {test.name}{turned}")
@@ -145,9 +163,7 @@ class MNIST(DataModule):
 
     def mean(self) -> Tensor:
         """Mean of the training pixels, (1, rows, columns)."""
-        if self.support == "real":
-            return (self.train_images.mean(0, dtype=torch.float32) + 0.5) / 256
-        return self.train_images.mean(0, dtype=torch.float32) / 255
+        return mean_pixels(self.train_images, self.support)
 
     def _fixed_train(self) -> Tensor:
         """Training pixels drawn from `seed`; kept, since every evaluation asks for them."""
@@ -160,46 +176,16 @@ class MNIST(DataModule):
 
     def _pixels(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
         """uint8 -> float32 of the same shape, as the support asks."""
-        if self.support == "binary":
-            # P(u < grey) = grey / 255 for u uniform on 0..254: exact, and half of the time of torch.bernoulli
-            u = torch.randint(255, grey.shape, dtype=torch.uint8, generator=generator, device=grey.device)
-            return (u < grey).float()
-        if self.support == "unit_interval":
-            return grey / 255
-        # In steps of 2^-16, so that no sum rounds up into the next grey level: float32 holds each exactly.
-        steps = torch.randint(2**16, grey.shape, generator=generator, device=grey.device)
-        return (grey + steps / 2**16) / 256
+        return draw_pixels(grey, self.support, generator)
 
     def prepare(
         self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
     ) -> Tensor:
-        """Images as a file holds them -> (n, *x_shape) float32, with pixels as in training; see `DataModule.prepare`.
-
-        Integers are grey, 0 to 255: they are binarised, scaled or dequantised, with `generator` where that draws.
-        Floats and bools are pixels prepared already. So are integers of 0 and 1 alone where the support is binary,
-        because a .csv does not tell 1 from 1.0.
-
-        Raises:
-            ValueError: as `DataModule.prepare`; grey outside 0 to 255; or floats that are evidently grey.
-        """
-        rows = plain(shape_rows(rows, x_shape), where)
-        if rows.is_floating_point() or rows.dtype == torch.bool:
-            return self._check_prepared(rows.float(), where)
-        black_and_white = self.support == "binary" and bool(((rows == 0) | (rows == 1)).all())
-        return rows.float() if black_and_white else self._pixels(check_grey(rows, where), generator)
-
-    def _check_prepared(self, x: Tensor, where: Where) -> Tensor:
-        cure = "give grey pixels as integers from 0 to 255 (uint8), or floats that are prepared already"
-        check_rows(x, self.support, "the data", cure, where)
-        if len(x) and x.max() > 1 and bool((x == x.round()).all()):
-            raise ValueError(
-                f"the data holds whole numbers up to {x.max():g} as floats, but grey as float lies in [0, 1) "
-                f"for this model; {cure}"
-            )
-        return x
+        """Images as a file holds them -> (n, *x_shape) float32, with pixels as in training; see `prepare_pixels`."""
+        return prepare_pixels(rows, x_shape, self.support, generator, where)
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
-        """The labels of a split, ("label", int64 (n,)), in the order of `batches`; None where their file is not there.
+        """The labels of a split, ("label", int64 (n,)), in the order of `batches`; None if there is no file of them.
 
         Raises:
             ValueError: the split is not known or not set up, the file is no IDX label file, or it holds more or fewer
@@ -207,18 +193,22 @@ class MNIST(DataModule):
         """
         check_choice("split", split, SPLITS)
         try:
-            path = find(self._folder, TEST_LABELS if split == "test" else TRAIN_LABELS)
+            return "label", self._labels(split)
         except FileNotFoundError:
             return None
+
+    def _labels(self, split: str) -> Tensor:
+        """The labels of a split, int64 (n,)."""
+        path = find(self._folder, TEST_LABELS if split == "test" else TRAIN_LABELS)
         n_test, n_val = len(self.examples("test")[0]), len(self.examples("val")[0])
         n = n_test if split == "test" else len(self.train_images) + n_val
         labels = read_labels(path)
         if len(labels) != n:
             raise ValueError(
-                f"{path} holds {len(labels)} labels for {n} images; put the labels of the same set there, or leave "
-                "them out"
+                f"{path} must hold a label for each of the {n} images, but holds {len(labels)}; put the labels of the "
+                "same set there, or leave them out"
             )
-        return "label", {"train": labels[:-n_val], "val": labels[-n_val:], "test": labels}[split]
+        return {"train": labels[:-n_val], "val": labels[-n_val:], "test": labels}[split]
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
         """See `DataModule.describe`. A set other than MNIST has its folder's name and the CRC-32 of its test pixels."""
@@ -236,19 +226,10 @@ class MNIST(DataModule):
     def _name(self) -> str:
         if not hasattr(self, "_identity"):
             try:
-                self._identity = _identify(self._folder)
+                self._identity = identify(self._folder)
             except (OSError, ValueError):  # no files, and so no more to say
                 return "MNIST" if self.root is None else f"images in {self.root.resolve().name}"
         n_train, n_test, crc = self._identity
         if self._identity == CANONICAL:
             return "MNIST"
         return f"{n_train} + {n_test} images in {self._folder.resolve().name} (test images' CRC-32 {crc:08x})"
-
-
-def _identify(folder: Path) -> tuple[int, int, int]:
-    """Number of training images, number of test images, CRC-32 of the pixels of the latter."""
-    n_train = sum(len(images) for images in stream_images(find(folder, TRAIN_IMAGES)))
-    n_test, crc = 0, 0
-    for images in stream_images(find(folder, TEST_IMAGES)):
-        n_test, crc = n_test + len(images), zlib.crc32(images.numpy().tobytes(), crc)
-    return n_train, n_test, crc

@@ -1,15 +1,16 @@
-"""sin(x+y): the tutorial's data set."""
+"""Points of sin(x+y): the tutorial's data."""
 
 import math
-import zlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from vaelab.checks import check_flag, check_number, check_seed, check_whole
-from vaelab.data.density import SineDensity
-from vaelab.data.module import DataModule
+from vaelab.data.checksum import crc32
+from vaelab.data.condition import check_no_condition
+from vaelab.data.data_module import DataModule
+from vaelab.data.sine_density import SineDensity
 
 XY, S = ("x", "y"), "sin(x+y)"
 LARGEST = 1e4  # sin(x+y) in float32 is good to 1e-3 up to here
@@ -29,7 +30,8 @@ class Sine(DataModule):
         batch_size: points per training batch.
         eval_batch_size: points per validation and test batch.
         seed: decides every split.
-        support: what the likelihood scores; only `real` fits.
+        support: what the likelihood scores; it must be `real`.
+        condition: must be None, because these data have no labels.
 
     Raises:
         ValueError: a size, the domain or the noise makes no sense, or the likelihood does not score real numbers.
@@ -47,25 +49,26 @@ class Sine(DataModule):
         eval_batch_size: int = 2_000,
         seed: int = 0,
         support: str = "real",
+        condition: str | None = None,
     ) -> None:
         super().__init__()
+        check_no_condition(condition, "points of sin(x+y)")
         if support != "real":
             raise ValueError(
                 f"the model scores {support} data, but sin(x+y) is real-valued; use a Gaussian model such as "
                 "model=gaussian, or data=mnist"
             )
-        self.sizes = [
-            check_whole("data.train_size", train_size, 1),
-            check_whole("data.val_size", val_size, 1),
-            check_whole("data.test_size", test_size, 1),
-        ]
+        self.train_size = check_whole("data.train_size", train_size, 1)
+        self.val_size = check_whole("data.val_size", val_size, 1)
+        self.test_size = check_whole("data.test_size", test_size, 1)
+        self.sizes = [self.train_size, self.val_size, self.test_size]
         if not isinstance(domain, Sequence) or len(domain) != 2:
-            raise ValueError(f"data.domain={domain} does not fit, because it must be two numbers such as [-3.14,3.14]")
-        low, high = domain
+            raise ValueError(f"data.domain must be two numbers such as [-3.14,3.14], but is {domain}")
+        self.domain = low, high = tuple(domain)
         self.low = check_number("the lower end of data.domain", low, -LARGEST, maximum=LARGEST)
         self.high = check_number("the upper end of data.domain", high, low, above=True, maximum=LARGEST)
         self.noise_std = check_number("data.noise_std", noise_std, 0)
-        self.surface_points = check_flag("data.surface", surface)
+        self.surface_points = self._surface = check_flag("data.surface", surface)  # `surface` is a method
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
@@ -87,10 +90,10 @@ class Sine(DataModule):
     def checksum(self, split: str) -> str:
         """CRC-32 of the points (x, y) alone: they decide s, whose last bit may differ from processor to processor."""
         x, _ = self.examples(split)
-        return f"{zlib.crc32(x[:, :2].contiguous().numpy().data):08x}"
+        return f"{crc32([x[:, :2]]):08x}"
 
     def entropy(self) -> float | None:
-        """Entropy of the target, nats, to about 1e-8; None where it is −∞ or float32 cannot hold such data.
+        """Entropy of the target, nats, to about 1e-8; None if it is −∞ or float32 cannot hold such data.
 
         For s alone it is that of its exact density, and log(π/2) on [−π, π] without noise. For the point (x, y, s) it
         is 2·log(high − low) + ½·log(2πe·σ²), and −∞ without noise, because the point then lies on a surface. Noise
@@ -103,7 +106,7 @@ class Sine(DataModule):
         return 2 * math.log(self.high - self.low) + 0.5 * math.log(2 * math.pi * math.e * self.noise_std**2)
 
     def log_prob(self, target: Tensor) -> Tensor | None:
-        """Exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None where `entropy` is None.
+        """Exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None if `entropy` is None.
 
         Takes about 20 µs per target with noise. Without noise a target of ±1, which float32 gives to every s within
         3e-8 of it, has the mean log-density of those s.
@@ -144,7 +147,7 @@ class Sine(DataModule):
     def surface(self, n: int) -> tuple[Tensor, Tensor]:
         """x on an n by n grid of the domain (n·n, *x_shape), and sin(x+y) there (n, n): row i has the i-th x.
 
-        Where the point reconstructs itself, its third coordinate is the noise-free sin(x+y).
+        If the point reconstructs itself, its third coordinate is the noise-free sin(x+y).
         """
         line = torch.linspace(self.low, self.high, check_whole("n", n, 2))
         xy = torch.cartesian_prod(line, line)

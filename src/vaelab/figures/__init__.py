@@ -1,13 +1,13 @@
-"""Arrays -> matplotlib figures: numpy and matplotlib alone, so that a process that draws needs no torch.
+"""Draws arrays as matplotlib figures, with numpy and matplotlib alone, so that a drawing process needs no torch.
 
-Matplotlib itself is imported by the first picture that is drawn: what only describes pictures does not wait for it.
+Matplotlib is imported when the first picture is drawn, so code that only describes pictures does not wait for it.
 """
 
+from vaelab.figures.drawing_process import DrawingProcess, Drawn, spare
 from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions, ImageTraversals
 from vaelab.figures.latents import KLBars, LatentScatter
 from vaelab.figures.picture import Picture
 from vaelab.figures.points import PointDraws, PointManifold, PointReconstructions, PointTraversals
-from vaelab.figures.process import DrawingProcess, Drawn, spare
 from vaelab.figures.surface import Surface
 
 __all__ = [

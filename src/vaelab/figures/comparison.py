@@ -1,6 +1,6 @@
-"""Pictures of many runs: a score over what varies, and the rate–distortion plane."""
+"""Pictures of many runs: a score over a key that varies, and the rate–distortion plane."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ Array = np.ndarray[Any, Any]
 MARKS = "osD^vP*X<>"
 LINES = ("-", "--", ":", "-.")
 LETTER = 0.075  # inches of a small letter
+SPREAD = 0.25  # of several lines at one name, to each side; names are 1 apart
 LABEL, TICK = 56, 28  # letters of a legend's entry and of a tick's name
+NAMED = 24  # names beside runs in the rate–distortion plane
 ENTRIES, TICKS = 30, 40  # at most this many, so that a picture can show thousands of configurations
 
 
@@ -26,7 +28,7 @@ class Line:
 
     Args:
         label: its name.
-        x: (n,): where each run lies along what varies.
+        x: (n,): the place of each run along the key that varies.
         y: (n,): its score, nats.
         rate, distortion: (n,): its KL and its −E log p(t|z), nats.
     """
@@ -48,17 +50,17 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class ScoreOver(Picture):
-    """A score over what varies, every run a dot; a line per configuration joins the means over seeds.
+    """A score over a key that varies. Every run is a dot, and a line for each configuration joins the means over seeds.
 
     The band is the mean ± one standard error, which contains the mean over infinitely many seeds in 50, 58, 63 and 66 %
     of cases at 2, 3, 5 and 10 seeds. A 95 % interval of two seeds would be 13 times as wide, and hide everything else.
 
     Args:
         panels: a panel for each kind of number; densities and probabilities share no axis.
-        name: of what varies.
+        name: of the key that varies.
         score: the name of the score.
         legend: what the lines differ in.
-        ticks: names of the places 0, 1, … along what varies, where it is no number.
+        ticks: names of the places 0, 1, … along what varies, if these are not numbers.
     """
 
     panels: tuple[Panel, ...]
@@ -73,24 +75,36 @@ class ScoreOver(Picture):
         room = LETTER * max(map(len, names)) if tilted else 0.0
         figure, axes = _panels_with_legends(self.panels, entries=0, room=room)
         for axis, panel in zip(axes, self.panels, strict=True):
-            repeated = False
-            for line, style in _styled(panel, self.panels):
-                places, groups = _by_place(line, line.y)
-                repeated |= max(map(len, groups)) > 1
-                means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
-                if errors.any():
-                    axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
-                axis.plot(places, means, **style)
-                axis.plot(line.x, line.y, ".", color=style["color"], ms=4, alpha=0.6)
+            shifts = np.linspace(-1, 1, len(panel.lines) + 2)[1:-1] * (SPREAD if self.ticks else 0.0)
+            looks = zip(_styled(panel, self.panels), shifts, strict=True)
+            repeated = [self._draw_line(axis, line, style, shift) for (line, style), shift in looks]
             if self.ticks:
                 step = -(-len(names) // TICKS)
                 axis.set_xticks(range(0, len(names), step), names[::step], rotation=90 if tilted else 0)
+                axis.set_xlim(-0.5, len(names) - 0.5)
             else:
                 _ticks_at(axis, np.unique(np.concatenate([line.x for line in panel.lines])))
             axis.set(xlabel=self.name, ylabel=f"{self.score}, nats per example")
-            band = "dots: runs; line and band: mean ± standard error over seeds" if repeated else ""
-            _finish(axis, panel, self.legend, room, band)
+            means = "mark and bar" if self.ticks else "line and band"
+            subtitle = f"dots: runs; {means}: mean ± standard error over seeds" if any(repeated) else ""
+            _finish(axis, panel, self.legend, room, subtitle)
         return figure
+
+    def _draw_line(self, axis: Any, line: Line, style: dict[str, Any], shift: float) -> bool:
+        """Draws runs and their means, and returns whether any place has several runs.
+
+        Names have no order, so nothing joins their means; `shift` keeps apart those of several lines.
+        """
+        places, groups = _by_place(line, line.y)
+        means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
+        if self.ticks:
+            axis.errorbar(places + shift, means, errors if errors.any() else None, **style | {"ls": ""})
+        else:
+            if errors.any():
+                axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
+            axis.plot(places, means, **style)
+        axis.plot(line.x + shift, line.y, ".", color=style["color"], ms=4, alpha=0.6)
+        return max(map(len, groups)) > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +116,8 @@ class RateDistortion(Picture):
     Args:
         panels: a panel for each kind of number.
         legend: what the marks differ in.
-        names: of the places along what varies, written beside a run in the middle of each: place -> name.
+        names: of the places along what varies: place -> name. Each is written beside a run in the middle of its place,
+            for each line, or once for all of them if there would be too many.
     """
 
     panels: tuple[Panel, ...]
@@ -115,11 +130,9 @@ class RateDistortion(Picture):
         for axis, panel in zip(axes, self.panels, strict=True):
             for line, style in _styled(panel, self.panels):
                 axis.plot(line.rate, line.distortion, **style | {"ls": ""}, alpha=0.8)
-                for place in np.unique(line.x):
-                    here = np.flatnonzero((line.x == place) & np.isfinite(line.rate + line.distortion))
-                    if here.size and place in names:
-                        run = here[np.abs(line.rate[here] - line.rate[here].mean()).argmin()]
-                        self._write(axis, names[place], line.rate[run], line.distortion[run], style["color"])
+            for place, rate, distortion in _in_the_middle(panel.lines):
+                if place in names:
+                    self._write(axis, names[place], rate, distortion)
             axis.margins(0.1)
             (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
             for total in np.linspace(left + low, right + high, 9)[1:-1]:
@@ -131,11 +144,11 @@ class RateDistortion(Picture):
         return figure
 
     @staticmethod
-    def _write(axis: Any, name: str, rate: float, distortion: float, color: str) -> None:
-        """A name beside a run, on the side where there is more room."""
+    def _write(axis: Any, name: str, rate: float, distortion: float) -> None:
+        """A name beside a run, on the side that has more room."""
         left = rate > sum(axis.get_xlim()) / 2
         side = {"ha": "right" if left else "left", "xytext": (-4 if left else 4, 4), "textcoords": "offset points"}
-        axis.annotate(shortened(name, TICK), (rate, distortion), fontsize=8, color=color, **side)
+        axis.annotate(shortened(name, TICK), (rate, distortion), fontsize=8, zorder=5, **side)
 
 
 def _panels_with_legends(shown: tuple[Panel, ...], entries: int, room: float = 0.0) -> tuple["Figure", Any]:
@@ -153,8 +166,22 @@ def _styled(panel: Panel, shown: tuple[Panel, ...]) -> Iterator[tuple[Line, dict
     for number, line in enumerate(panel.lines):
         index = places[line.label]
         entry = shortened(line.label, LABEL) if number < ENTRIES else f"and {more} more" if number == ENTRIES else ""
-        look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[index % len(MARKS)], "ms": 5}
-        yield line, look | {"ls": LINES[index // len(PALETTE) % len(LINES)], "label": entry or "_nolegend_"}
+        more_colours = index // len(PALETTE)  # a colour that comes again has another mark and dash
+        look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[(index + more_colours) % len(MARKS)], "ms": 5}
+        yield line, look | {"ls": LINES[more_colours % len(LINES)], "label": entry or "_nolegend_"}
+
+
+def _in_the_middle(lines: Sequence[Line]) -> Iterator[tuple[float, float, float]]:
+    """(place, rate, distortion) of a run in the middle of each place, of each line or of all lines together."""
+    if sum(len(np.unique(line.x)) for line in lines) > NAMED:
+        x, rate, distortion = np.concatenate([(line.x, line.rate, line.distortion) for line in lines], axis=1)
+        lines = [Line("", x, x, rate, distortion)]
+    for line in lines:
+        for place in np.unique(line.x):
+            here = np.flatnonzero((line.x == place) & np.isfinite(line.rate + line.distortion))
+            if here.size:
+                run = here[np.abs(line.rate[here] - line.rate[here].mean()).argmin()]
+                yield place, line.rate[run], line.distortion[run]
 
 
 def _by_place(line: Line, values: Array) -> tuple[Array, list[Array]]:
@@ -163,12 +190,12 @@ def _by_place(line: Line, values: Array) -> tuple[Array, list[Array]]:
 
 
 def _mean_and_error(values: Array) -> tuple[float, float]:
-    """Mean and standard error, 0 of a single value."""
+    """Mean and standard error, which is 0 for a single value."""
     return values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def _ticks_at(axis: Any, places: Array) -> None:
-    """Ticks where the runs are; a logarithmic axis where they spread over more than a factor of 8."""
+    """Ticks at the runs, on a logarithmic axis if their places spread over more than a factor of 8."""
     if places.min() > 0 and places.max() / places.min() >= 8:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")

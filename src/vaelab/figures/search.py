@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Search(Picture):
-    """The score of every trial with the best so far, and how much each key matters.
+    """The score of every trial, the best so far, and how much each key matters.
 
     Args:
         trials, scores, best: (n,): number, finite score and the best score so far.
@@ -46,23 +46,26 @@ class Search(Picture):
         so_far = (np.minimum if minimise else np.maximum).accumulate(scores)
         return cls(np.array(trials), np.array(scores), so_far, metric, names, np.array(importances))
 
+    def _range(self) -> tuple[float, float]:
+        """The scores to show: without the worst tenth, because a few failures would squeeze all others together."""
+        hidden = 10 if len(self.scores) >= 10 else 0
+        shown = [hidden, 100] if self.best[-1] == self.scores.max() else [0, 100 - hidden]
+        low, high = np.percentile(self.scores, shown)
+        margin = 0.1 * (high - low) or 1.0
+        return low - margin, high + margin
+
     def _draw(self) -> "Figure":
         names = [shortened(name, 40) for name in self.names]
         longest = max(map(len, names), default=0)
         figure, (axes,) = panels(1, 2 if self.names else 1, 4.2, 3.0, left=0.9, across=0.6 + 0.09 * longest)
-        low, high = (
-            np.percentile(self.scores, [10, 100])
-            if self.best[-1] == self.scores.max()
-            else np.percentile(self.scores, [0, 90])
-        )
-        margin = 0.1 * (high - low) or 1.0
-        low, high = low - margin, high + margin
+        low, high = self._range()
         outside = int(((self.scores < low) | (self.scores > high)).sum())
         label = f"a trial ({outside} worse than shown)" if outside else "a trial"
         axes[0].plot(self.trials, self.scores, ".", color=GREY, label=label)
         axes[0].step(self.trials, self.best, where="post", color=BLUE, label="best so far")
         axes[0].set(xlabel="trial", ylabel=f"{self.metric}, nats per example", ylim=(low, high))
-        axes[0].legend()
+        axes[0].locator_params(axis="x", integer=True)
+        axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         if self.names:
             order = np.argsort(self.importances)
             axes[1].barh([names[index] for index in order], self.importances[order], color=BLUE)

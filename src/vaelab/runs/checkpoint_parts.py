@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from vaelab.runs import schema
+from vaelab.runs.admitted import users_own
+from vaelab.runs.node_checks import SHOWN, check_kind, refusal
 from vaelab.runs.schema import Kind, Kinds
-from vaelab.runs.trust import SHOWN, check_config, check_kind, refusal, users_own
+from vaelab.runs.trust import check_config
 
 TENSOR = Kind("a tensor", lambda value, at: isinstance(value, Tensor))
 BYTES = Kind("a tensor of bytes", lambda value, at: isinstance(value, Tensor) and value.dtype == torch.uint8)

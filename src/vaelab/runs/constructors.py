@@ -166,15 +166,20 @@ PRUNERS: dict[str, Kinds] = {
         )
     },
 }
+KL = choice("closed_form", "monte_carlo") | NOTHING
 TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("latent_dim", whole(1)),
     **keys("seed", whole(0, 2**32 - 1)),
+    **keys("score", CURVE),
     **keys("threads", whole(1, THREADS)),
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
-    **keys("x_shape target_shape", SHAPE),
-    **keys("x_names", listed(COLUMN, COLUMNS)),  # names of columns are shown and compared, and nothing fills them in
+    **keys("kl", KL),
+    **keys("condition", choice("label")),
+    **keys("x_shape target_shape condition_shape", SHAPE),
+    # Names of columns and classes are shown and compared, and nothing fills them in.
+    **keys("x_names condition_names", listed(COLUMN, COLUMNS)),
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),
 }

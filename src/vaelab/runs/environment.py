@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vaelab.files import read_json, write_whole
+from vaelab.files import read_json
+from vaelab.whole_files import write_whole
 
 MOST = 100  # entries that are kept
 KEYS = 50  # of one entry

@@ -14,7 +14,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vaelab.escapes import for_terminal
-from vaelab.files import kind_of, write_whole
+from vaelab.files import kind_of
+from vaelab.typed_command import typed_command
+from vaelab.whole_files import write_whole
 
 SPLITS = ("val", "test")  # whose final numbers are shown
 MOST_OTHERS = 20  # numbers beside the objective's terms that are printed
@@ -32,7 +34,7 @@ def check_unused(folder: Path) -> None:
         raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
-            f"{folder} holds a run already; python train.py resume={folder} resumes it, and another hydra.run.dir "
+            f"{folder} holds a run already; {typed_command()} resume={folder} resumes it, and another hydra.run.dir "
             "starts a new one"
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.files import kind_of
-from vaelab.runs.trust import constructor
+from vaelab.runs.admitted import constructor
 
 
 def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[str, Any]:

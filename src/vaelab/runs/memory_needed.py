@@ -1,18 +1,14 @@
 """Sizes that a config asks for, compared with the machine's memory before anything is allocated."""
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
+
+from vaelab.platforms import memory
 
 NUMBER = 4  # bytes
 COPIES = 3  # of the data, at least, while they are made: the draws, their sine, and their noise
 SPLITS = ("train_size", "val_size", "test_size")
-
-
-def memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:
@@ -26,7 +22,7 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
     for key, count in rows.items():
         _check(f"data.{key}={count}", COPIES * count * numbers)
-    widest = max([numbers, config["latent_dim"], *_widths(config["network"].get("hidden")), *_matrices(config)])
+    widest = max([numbers, config["latent_dim"], *_widths(config["network"]), *_matrices(config)])
     samples = objective.get("samples") if type(objective.get("samples")) is int else 1
     tested = max(rows.get(key, math.inf) for key in ("val_size", "test_size"))
     batches = [
@@ -37,8 +33,11 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     _check(f"objective.samples={samples}", samples * batch * widest)
 
 
-def _widths(hidden: Any) -> list[int]:
-    return [width for width in hidden if type(width) is int] if isinstance(hidden, list) else []
+def _widths(network: Mapping[str, Any]) -> list[int]:
+    """The widths of the hidden layers, of one network for both or of each."""
+    nodes = [network, *(node for name in ("encoder", "decoder") if isinstance(node := network.get(name), Mapping))]
+    listed = [node["hidden"] for node in nodes if isinstance(node.get("hidden"), list)]
+    return [width for hidden in listed for width in hidden if type(width) is int]
 
 
 def _matrices(config: Mapping[str, Any]) -> list[int]:

@@ -8,9 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from vaelab import platforms
 from vaelab.errors import one_sentence
-from vaelab.files import read_json, write_whole
+from vaelab.files import read_json
 from vaelab.signals import Stopped
+from vaelab.whole_files import write_whole
 
 STATES = ("pending", "running", "done", "failed")
 
@@ -65,7 +67,7 @@ def write_state(folder: Path, state: State) -> None:
     try:
         write_whole(path, contents)
     except OSError:
-        with open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW), "wb") as file:
+        with open(os.open(path, os.O_WRONLY | platforms.NO_FOLLOW | platforms.BINARY), "wb") as file:
             file.write(contents)
             file.truncate()
 

@@ -1,9 +1,8 @@
-"""The cells of a sweep: a folder each, named by what varies, and a state on disk."""
+"""The cells of a sweep. Each has a folder, named by what varies, and a state on disk."""
 
 import math
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.files import read_json
+from vaelab.open_folder import open_folder
 from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
+from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
 from vaelab.sweeps.config_hash import flat
-from vaelab.sweeps.process import PATIENCE, POLL, Setting, run_script
+from vaelab.sweeps.scores import ELBO, score_of
 
-STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
+STOP = ".stop"  # a file in a sweep's folder while it stops: holds the number of the signal
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
-MARKS = ("state.json", "metrics.json", "checkpoints")  # of a run's folder
+MARKS = ("state.json", "metrics.json", "checkpoints")  # a folder with one of these belongs to a run
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Cell:
     """One combination of a sweep.
 
     Attributes:
-        folder: where its run lies.
-        overrides: of the command line, all of them.
+        folder: of its run.
+        overrides: all those of its command line.
         config: a hash of its config.
     """
 
@@ -50,18 +51,18 @@ def key_and_value(override: str) -> tuple[str, str]:
 
 
 def quoted(text: object) -> str:
-    """A text in quotes for Hydra's overrides, where a backslash escapes only before a quote and at the end."""
+    """A text in quotes for Hydra's overrides, in which a backslash escapes only before a quote and at the end."""
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text)) + "'"
 
 
 def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revision: str | None) -> Cell:
-    """The cell of a config in a sweep's folder: the one that is there, or a new one, pending.
+    """The cell of a config in a sweep's folder: the existing one, or else a new one, which is pending.
 
     Raises:
-        ValueError: another config has that name there, the folder holds a run that is not a cell, or it is a link.
+        ValueError: the name belongs to another config, the folder holds a run that is not a cell, or it is a link.
     """
     place, overrides = folder / name, tuple(overrides)
-    if place.resolve() != folder.resolve() / name:  # what a cell left is removed, so it must not lie elsewhere
+    if place.resolve() != folder.resolve() / name:  # files of a cell may be removed, so they must not lie elsewhere
         raise ValueError(f"{place} must be a folder, but is a link to one; remove it, or use another hydra.sweep.dir")
     state = read_state(place)
     if state is None and any(place.glob("checkpoints/*.ckpt")):
@@ -76,12 +77,12 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
 
 
 def is_taken(place: Path) -> bool:
-    """Whether a folder belongs to a cell, or holds another run."""
+    """Whether a folder holds a cell or another run."""
     return any((place / mark).exists() for mark in MARKS)
 
 
 def cells_in(folder: Path) -> dict[str, str]:
-    """Returns the hash of a config -> its cell's folder, of the cells in a sweep's folder and in folders below it."""
+    """Hash of a config -> folder of its cell, for all cells in a sweep's folder or below it."""
     found: dict[str, str] = {}
     for at, folders, names in os.walk(folder):
         folders.sort()
@@ -93,7 +94,7 @@ def cells_in(folder: Path) -> dict[str, str]:
 
 
 def stop_asked(sweep: Path) -> int | None:
-    """The signal that stops the sweep in a folder; None if there was none."""
+    """The signal that stops the sweep in a folder; None if none has come."""
     try:
         return int((sweep / STOP).read_text())
     except (OSError, ValueError):
@@ -107,17 +108,19 @@ def packages(config: Any) -> list[str]:
 
 
 def run_cell(
-    command: Sequence[str],
+    program: Sequence[str],
+    flags: Sequence[str],
     cell: Cell,
     allow: Sequence[str],
     changes: Sequence[str],
     asked: Callable[[], int | None],
     setting: Setting | None = None,
 ) -> State | None:
-    """Runs a cell as `python train.py` would, or resumes it; returns its state at the end, None if it did not begin.
+    """Runs a cell, or resumes it; returns its state at the end, or None if it did not begin.
 
     Args:
-        command: train.py, and the flags and Hydra settings of its sweep.
+        program: what trains a run: train.py, or `-m` and a module.
+        flags: of the sweep's command line, its Hydra settings included.
         cell: a cell that is not done.
         allow: packages whose constructors its own config names.
         changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
@@ -126,19 +129,14 @@ def run_cell(
     """
     if asked() is not None:
         return None
-    deadline = time.monotonic() + PATIENCE
-    while in_use(cell.folder):  # by the run of a sweep that was killed, which is ending
-        if time.monotonic() > deadline:
-            raise ValueError(f"{cell.folder} is in use by another process; wait for it")
-        time.sleep(POLL)
+    _wait_until_free(cell.folder)
     if any(cell.folder.glob("checkpoints/*.ckpt")):
-        moved = [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
-        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else []), *moved, *changes]
+        arguments = [f"resume={cell.folder}", *([f"allow={','.join(allow)}"] if allow else [])]
+        arguments += [override for override in cell.overrides if key_and_value(override)[0] in MOVABLE]
     else:
         _clear(cell.folder)
-        arguments = [*cell.overrides, *changes, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
-        arguments = [*command[1:], *arguments]
-    code = run_script([command[0], *arguments], asked, setting)
+        arguments = [*flags, *cell.overrides, f"hydra.run.dir={quoted(cell.folder)}", "hydra.mode=RUN"]
+    code = run_python([*program, *arguments, *changes], asked, setting)
     state = read_state(cell.folder) or State("running", overrides=cell.overrides, config=cell.config)
     if state.state in ("pending", "running") and asked() is not None:
         state = replace(state, state="pending", reason="stopped")
@@ -148,19 +146,21 @@ def run_cell(
     return state
 
 
+def _wait_until_free(folder: Path) -> None:
+    """Waits for the run of a sweep that was killed: it is about to end."""
+    deadline = time.monotonic() + PATIENCE
+    while in_use(folder):
+        if time.monotonic() > deadline:
+            raise ValueError(f"{folder} is in use by another process; wait for it")
+        time.sleep(POLL)
+
+
 def _clear(folder: Path) -> None:
     """Removes what a run left that died before its first checkpoint, except its state; no link is followed."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        for entry in list(os.scandir(opened)):
-            if entry.name in ("state.json", ".lock"):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.name, dir_fd=opened)
-            else:
-                os.unlink(entry.name, dir_fd=opened)
-    finally:
-        os.close(opened)
+    with open_folder(folder, folder.parent) as opened:
+        for name in opened.names():
+            if name not in ("state.json", ".lock"):
+                opened.remove(name)
 
 
 def _death(code: int) -> str:
@@ -171,9 +171,17 @@ def _death(code: int) -> str:
     return f"ended with exit code {code}; run it alone to see why"
 
 
-def score(cell: Cell, tag: str = "val/elbo") -> float:
-    """A final number of a cell, NaN if there is none."""
+def score_tag(cell: Cell) -> str:
+    """The tag of a cell's score."""
     try:
-        return float(read_json(cell.folder / "metrics.json")[tag])
+        return score_of(cell.folder, read_json(cell.folder / "metrics.json"))
+    except (OSError, ValueError, TypeError):
+        return ELBO
+
+
+def score(cell: Cell) -> float:
+    """A cell's score: the number that its key `score` names, NaN if there is none."""
+    try:
+        return float(read_json(cell.folder / "metrics.json")[score_tag(cell)])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return math.nan

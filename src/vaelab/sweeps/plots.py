@@ -1,4 +1,7 @@
-"""Plots of runs that compare: the score over what varies, and the rate–distortion plane."""
+"""Plots of runs that share a table: the ELBO over what varies, and the rate–distortion plane.
+
+The ELBO means the same under every objective, so they show runs that their scores could not rank.
+"""
 
 import math
 import re
@@ -9,14 +12,15 @@ import numpy as np
 from vaelab.escapes import for_terminal
 from vaelab.figures.comparison import LABEL, Line, Panel, RateDistortion, ScoreOver
 from vaelab.figures.picture import Picture, shortened
-from vaelab.sweeps.ranking import LARGEST, SCORE, Configuration, Group, groups_of
-from vaelab.sweeps.rows import Row, finite
+from vaelab.sweeps.ranking import LARGEST, Configuration, Group, groups_of
+from vaelab.sweeps.rows import Row, by_number, finite
+from vaelab.sweeps.scores import ELBO
 
-PANELS = 6  # at most; a sweep over data.seed has a table for each of its values
+PANELS = 6  # at most, because a sweep over data.seed has a table for each of its values
 
 
 def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
-    """A file's name without its ending -> a plot, a panel for each of the largest tables; none if no run compares."""
+    """Name of a file without its ending -> a plot, with a panel for each of the largest tables."""
     groups = sorted(groups_of(rows), key=lambda group: -sum(len(each.runs) for each in group.configurations))[:PANELS]
     if not groups:
         return {}
@@ -31,11 +35,12 @@ def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
 
     shown = tuple(_panel(group, across, place) for group in groups)
     legend = _label([key for key in keys if key != across])
+    named = f"beside a run: {for_terminal(across)}" if across in keys else ""
     beside = tuple((place(value), for_terminal(value)) for value in sorted(values))
     name = re.sub(r"[^\w-]", "_", across)[:60]  # a key may come from a file, and must not name another folder
     return {
-        "rate_distortion": RateDistortion(shown, f"{legend} (beside a run: {for_terminal(across)})".strip(), beside),
-        f"elbo_over_{name}": ScoreOver(shown, for_terminal(across), SCORE, legend, names),
+        "rate_distortion": RateDistortion(shown, "; ".join(filter(None, (legend, named))), beside),
+        f"elbo_over_{name}": ScoreOver(shown, for_terminal(across), ELBO, legend, names),
     }
 
 
@@ -45,20 +50,19 @@ def _panel(group: Group, across: str, place: Callable[[str], float]) -> Panel:
         others = tuple(value for key, value in each.values.items() if key != across)
         points = lines.setdefault(others, [])
         points += [(place(_value(each, across)), row) for row in each.runs.values()]
-    return Panel(
-        for_terminal(group.title), tuple(_line(_label(given), points) for given, points in sorted(lines.items()))
-    )
+    ordered = sorted(lines.items(), key=lambda item: list(map(by_number, item[0])))
+    return Panel(for_terminal(group.title), tuple(_line(_label(given), points) for given, points in ordered))
 
 
 def _label(texts: Sequence[str]) -> str:
-    """Keys or values beside each other; each gets its share of the room."""
+    """Keys or values side by side; each gets its share of the room."""
     return for_terminal(", ".join(shortened(text, max(LABEL // len(texts) - 2, 3)) for text in texts))
 
 
 def _line(label: str, points: Sequence[tuple[float, Row]]) -> Line:
     score, rate, likelihood = (
         np.array([row.metrics.get(tag, math.nan) for _, row in points])
-        for tag in (SCORE, "val/kl", "val/log_likelihood")
+        for tag in (ELBO, "val/kl", "val/log_likelihood")
     )
     rate, likelihood = (np.where(np.abs(each) < LARGEST, each, math.nan) for each in (rate, likelihood))
     return Line(label, np.array([x for x, _ in points]), score, rate, -likelihood)

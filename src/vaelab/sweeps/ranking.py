@@ -1,7 +1,8 @@
-"""Which runs compare, which repeat one configuration, and which configuration is best."""
+"""Finds which runs compare, which repeat a configuration, and which configuration is best."""
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -9,18 +10,18 @@ from operator import itemgetter
 import numpy as np
 
 from vaelab.escapes import short
-from vaelab.sweeps.rows import Row
-from vaelab.sweeps.search import PRUNED
+from vaelab.sweeps.rows import PRUNED, Row
+from vaelab.sweeps.run_files import NLL
+from vaelab.sweeps.scores import is_lower_better
 from vaelab.sweeps.statistics import Interval, rank
 
-SCORE = "val/elbo"  # configurations are ranked by it; the test split is for the end
-SEED = "seed"  # what repeats a configuration
-FOLDER = "folder"  # tells runs apart that have the same values and seed
-LARGEST = 1e30  # nats; a larger number has overflowed, and its digits would fill the table
-NAMED = 2  # keys of the data that a title names
-CHECKSUM = "checksum"  # ends the keys that tell data apart if nothing that people can read does
+SEED = "seed"  # runs that differ only in this key repeat a configuration
+FOLDER = "folder"  # a column that tells apart runs with the same values and seed
+LARGEST = 1e30  # nats; a larger number comes from an overflow, and its digits would fill the table
+NAMED = 2  # keys of data.json in a title
+CHECKSUM = "checksum"  # such keys end in this; a title names them only if no readable key differs
 TRIAL = "fast_dev_run"  # a key of data.json that only such a run has
-WITHOUT = {"val_scored": "all", "test_scored": "all"}  # what it means that data.json lacks a key
+WITHOUT = {"val_scored": "all", "test_scored": "all"}  # the meaning of a key that is missing in data.json
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,30 @@ class Configuration:
     values: Mapping[str, str]
     runs: Mapping[str, Row]
 
-    def scores(self, tag: str = SCORE) -> dict[str, float]:
-        """seed -> a final number, of the runs for which it is finite."""
+    def scores(self, tag: str) -> dict[str, float]:
+        """Seed -> a final number, for the runs in which it is finite."""
         numbers = {seed: row.metrics.get(tag, math.nan) for seed, row in self.runs.items()}
         return {seed: number for seed, number in numbers.items() if abs(number) < LARGEST}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Configurations whose scores compare, the best first.
+    """Configurations that share a table, the best first.
 
     Attributes:
-        title: what the scores are.
+        title: what their scores are.
+        score: the tag of the score that all their runs have.
+        meanings: what the scores mean; several do not compare.
+        ranked_by: the tag of the number that ranks them; empty if none does, and then they come in the runs' order.
         configurations: m of them.
-        to_best: how far each lies below the best, (m,).
+        to_best: how far the number of each is from that of the best, (m,); NaN if nothing ranks them.
         paired: whether that is taken seed by seed.
     """
 
     title: str
+    score: str
+    meanings: tuple[str, ...]
+    ranked_by: str
     configurations: tuple[Configuration, ...]
     to_best: Interval
     paired: bool
@@ -59,20 +66,20 @@ class Group:
 
 
 def why_not(row: Row) -> str:
-    """Why a run is not compared; empty if it is."""
+    """Why a run is not compared; empty if it is compared."""
     if row.state != "done":
         return row.reason or {"pending": "has not started", "running": "is still running"}.get(row.state, row.state)
     if TRIAL in row.data:
         return "trainer.fast_dev_run only tries a few minibatches"
     if row.reason.startswith(PRUNED):  # it trained for fewer epochs than the others
         return row.reason
-    if (score := row.metrics.get(SCORE)) is None:
-        return f"has no {SCORE}"
-    return "" if abs(score) < LARGEST else f"its {SCORE} is {score:g}"
+    if (score := row.metrics.get(row.score)) is None:
+        return f"has no {row.score}"
+    return "" if abs(score) < LARGEST else f"its {row.score} is {score:g}"
 
 
 def groups_of(rows: Sequence[Row]) -> list[Group]:
-    """The runs that compare, together. Runs of one config on the same data are one run: the first."""
+    """The runs grouped by the table that they share; of runs with equal configs and data, only the first counts."""
     once: dict[object, Row] = {}
     for row in rows:
         if not why_not(row):
@@ -81,7 +88,7 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
     found: dict[str, list[Row]] = {}
     for row in once.values():
         found.setdefault(_key(row), []).append(row)
-    titles = _titles([group[0].data for group in found.values()])
+    titles = _titles([{**group[0].data, "score": group[0].score} for group in found.values()])
     by_title = sorted(zip(titles, found.values(), strict=True), key=itemgetter(0))
     return [_group(title, group, keys) for title, group in by_title]
 
@@ -96,11 +103,11 @@ def _keys(each: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _key(row: Row) -> str:
-    return json.dumps(dict(row.data), sort_keys=True)
+    return json.dumps([row.score, dict(row.data)], sort_keys=True)
 
 
 def _titles(data: Sequence[Mapping[str, str]]) -> list[str]:
-    """What the numbers of each group are; groups that would read alike name the keys in which their data differ."""
+    """A title for each group. Titles that would be the same name the keys in which their data differ."""
     plain = [_plain_title(each) for each in data]
     titles = []
     for title, own in zip(plain, data, strict=True):
@@ -135,14 +142,35 @@ def _group(title: str, rows: Sequence[Row], keys: Sequence[str]) -> Group:
         Configuration(dict(zip(keys, values, strict=True)) | ({FOLDER: place or "-"} if named else {}), runs)
         for values, place, runs in apart
     ]
-    ranking = rank([each.scores() for each in configurations])
+    meanings = tuple(dict.fromkeys(row.meaning for row in rows))
+    score = rows[0].score
+    ranked_by = score if len(meanings) == 1 else _shared_nll(rows)
+    order, to_best, paired = _ranked(configurations, ranked_by)
+    return Group(title, score, meanings, ranked_by, tuple(configurations[i] for i in order), to_best, paired)
+
+
+def _shared_nll(rows: Sequence[Row]) -> str:
+    """The NLL of the most samples that every run has; empty if there is none."""
+    tags = [tag for tag in rows[0].metrics if tag.startswith(NLL)]
+    shared = [tag for tag in tags if all(abs(row.metrics.get(tag, math.nan)) < LARGEST for row in rows)]
+    return max(shared, key=lambda tag: int(re.findall(r"\d+", tag)[0]), default="")
+
+
+def _ranked(configurations: Sequence[Configuration], tag: str) -> tuple[Sequence[int], Interval, bool]:
+    """The order of configurations by a number, the best first, how far each is from the best, and whether by seeds."""
+    if not tag:
+        nothing = np.full(len(configurations), math.nan)
+        return range(len(configurations)), Interval(nothing, nothing, nothing), False
+    sign = -1 if is_lower_better(tag) else 1
+    scores = [{seed: sign * number for seed, number in each.scores(tag).items()} for each in configurations]
+    ranking = rank(scores)
     order = np.argsort(-ranking.effects, kind="stable")
-    to_best = Interval(*(ends[order] for ends in ranking.to_best))
-    return Group(title, tuple(configurations[index] for index in order), to_best, ranking.paired)
+    centre, low, high = (sign * ends[order] for ends in ranking.to_best)
+    return order.tolist(), Interval(centre, *((low, high) if sign == 1 else (high, low))), ranking.paired
 
 
 def _apart(rows: Sequence[Row]) -> Iterator[tuple[str, dict[str, Row]]]:
-    """Runs of the same values -> (place, seed -> run); two of one seed repeat nothing, and lie in different places."""
+    """Splits runs of the same values by place until each has its own seed: (place, seed -> run)."""
     for place in (lambda row: "", lambda row: str(row.folder.parent), lambda row: str(row.folder)):
         runs: dict[str, dict[str, Row]] = {}
         for row in rows:

@@ -1,4 +1,4 @@
-"""Tables of runs for a terminal, a page and a spreadsheet, and sentences that say what their numbers mean.
+"""Tables of runs for a terminal, a page and a spreadsheet.
 
 Whatever comes from a run's files is escaped once, when its cell is made.
 """
@@ -15,46 +15,14 @@ import numpy as np
 
 from vaelab.escapes import for_csv, for_markdown, for_terminal, short
 from vaelab.runs.run_state import STATES
-from vaelab.sweeps.ranking import SCORE, Configuration, Group, groups_of, varying_keys, why_not
-from vaelab.sweeps.rows import NLL, UNREADABLE, WHERE, Row
-from vaelab.sweeps.statistics import CLAIMS_IF_SPREADS_DIFFER, Interval, mean_interval
+from vaelab.sweeps.explanations import explanations, notes
+from vaelab.sweeps.ranking import Configuration, Group, groups_of, varying_keys, why_not
+from vaelab.sweeps.rows import UNREADABLE, WHERE, Row
+from vaelab.sweeps.run_files import NLL
+from vaelab.sweeps.statistics import Interval, mean_interval
 
-SHOWN = (SCORE, "test/elbo", "test/log_likelihood", "test/kl")
 MOST_KEYS = 12  # columns of keys; a run with more of its own would push all others off the screen
 MOST_COLUMNS = 1_000  # of keys, and of numbers, in summary.csv: runs that share none would make it large
-REPEAT = "add seed=1,2,3 to the command"
-RANKED_BY_MEANS = f"Numbers are means over seeds, in nats per example, and configurations are ranked by {SCORE}."
-RANKED_BY_THE_FIT = (
-    f"Numbers are means over seeds, in nats per example. Configurations are ranked by the mean of {SCORE}, or by the "
-    "fit if a sentence below the table says so."
-)
-MEANS = (
-    "[low, high] is the 95 % interval of one mean (Student's t, for independent and normal scores). It contains the "
-    "luck of the seeds, but not the luck of the split of the data, which is fixed."
-)
-DIFFERENCES = (
-    "The last column is how far a configuration lies below the best. Its 95 % intervals hold for all pairs of a table "
-    "at once (Tukey), so they stay right although the best was picked by the same numbers. The best's own "
-    f"{SCORE} is partly luck: expect a little less from new seeds."
-)
-ASSUMPTIONS = (
-    "The intervals assume that seeds are independent draws, and that scores are normal with the same spread in every "
-    "configuration. If one of 5 configurations spreads three times as much as the others, "
-    f"{CLAIMS_IF_SPREADS_DIFFER} % of sweeps over 3 seeds show a difference that is not there, instead of 5 %."
-)
-NO_INTERVALS = (
-    f"Numbers are nats per example; configurations are ranked by {SCORE}. There are no intervals, because no "
-    f"configuration ran with several seeds; {REPEAT}."
-)
-SINGLE = f"A number without an interval comes from a single run; {REPEAT}."
-UNEQUAL_SEEDS = (
-    "The configurations have different seeds, so they are ranked by a fit of configuration + seed, as the last column "
-    "shows. The means in this table are over different seeds: a lucky seed can lift the mean of a configuration above "
-    "that of the best."
-)
-NO_SHARED_SEEDS = (
-    "The configurations share too few seeds to be compared seed by seed, so the last column compares their means alone."
-)
 
 Escape = Callable[[object], str]
 
@@ -70,26 +38,26 @@ class Table(NamedTuple):
 def as_text(rows: Sequence[Row]) -> str:
     """The tables for a terminal."""
     parts = []
-    for title, table, notes in _tables(rows, for_terminal):
+    for title, table, below in _tables(rows, for_terminal):
         widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
-        parts.append("\n".join([title, *(line.rstrip() for line in lines), *map(_wrapped, notes)]))
+        parts.append("\n".join([title, *(line.rstrip() for line in lines), *map(_wrapped, below)]))
     return "\n\n".join([*parts, *map(_wrapped, _explanations(rows, for_terminal)), counts(rows)])
 
 
 def as_markdown(rows: Sequence[Row], pictures: Sequence[str] = ()) -> str:
     """The tables for a page, with links to pictures."""
     parts = [f"# {counts(rows)}"]
-    for title, table, notes in _tables(rows, for_markdown):
+    for title, table, below in _tables(rows, for_markdown):
         lines = [f"| {' | '.join(line)} |" for line in table]
         parts.append("\n".join([f"## {title}", "", lines[0], "|" + "---|" * len(table[0]), *lines[1:]]))
-        parts += notes
+        parts += below
     links = [f"![{name}]({name})" for name in pictures]
     return "\n\n".join([*parts, *_explanations(rows, for_markdown), *links]) + "\n"
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """A line per run: what it was given, its state, its numbers, its seconds."""
+    """A line for each run: its overrides, its state, its numbers, its seconds."""
     varies = varying_keys([row for row in rows if row.state == "done"])
     keys = [
         key for key in dict.fromkeys(key for row in rows for key in row.values) if key not in WHERE or key in varies
@@ -109,7 +77,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def _of_most_runs(rows: Sequence[Row], tags: Sequence[str]) -> list[str]:
-    """Tags in their order; if there are too many for a table, those that most runs have."""
+    """Tags in their order; if there are too many for a table, only those that most runs have."""
     found = Counter(tag for row in rows for tag in row.metrics)
     kept = {tag for tag, _ in found.most_common(MOST_COLUMNS)}
     return [tag for tag in tags if tag in kept]
@@ -122,10 +90,7 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def format_interval(interval: Interval) -> str:
-    """-101.889 [-101.913, -101.865], or the number alone if it has no interval.
-
-    There are enough digits to see how wide it is.
-    """
+    """-101.889 [-101.913, -101.865], with enough digits to show its width; without an interval the number alone."""
     centre, low, high = map(float, interval)
     if math.isnan(low):
         return _signed(centre, 3)
@@ -135,7 +100,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def _signed(number: float, digits: int) -> str:
-    """A number of so many digits; what rounds to 0 has no sign, because -0.000 would read as a difference."""
+    """A number with so many digits. If it rounds to 0 it has no sign, because -0.000 would look like a difference."""
     return f"{round(number, digits) + 0.0:.{digits}f}"
 
 
@@ -144,7 +109,7 @@ def _wrapped(sentences: str) -> str:
 
 
 def _tables(rows: Sequence[Row], escape: Escape) -> list[Table]:
-    """A table per group of runs that compare, and one of the runs that are not compared."""
+    """A table for each group of runs, and one for the runs that are not compared."""
     tables = [_ranked(group, escape) for group in groups_of(rows)]
     return [*tables, _left_out(rows, escape)] if any(map(why_not, rows)) else tables
 
@@ -164,23 +129,28 @@ def _left_out(rows: Sequence[Row], escape: Escape) -> Table:
 def _ranked(group: Group, escape: Escape) -> Table:
     tags = [tag for tag in _tags(group) if any(each.scores(tag) for each in group.configurations)]
     head = [*(escape(short(key)) for key in group.configurations[0].values), "seeds"]
-    lines = [[*head, *(escape(short(tag)) for tag in tags), f"{SCORE} − best"]]
+    last = [f"{escape(group.ranked_by)} − best"] if group.ranked_by else []
+    lines = [[*head, *(escape(short(tag)) for tag in tags), *last]]
     for configuration, *to_best in zip(group.configurations, *group.to_best, strict=True):
         given = [escape(short(value)) for value in configuration.values.values()]
         means = [_mean(configuration, tag) for tag in tags]
         lag = "best" if len(lines) == 1 else format_interval(Interval(*to_best))
-        lines.append([*given, str(len(configuration.runs)), *means, lag])
-    return Table(escape(group.title), lines, _notes(group))
+        lines.append([*given, str(len(configuration.runs)), *means, *([lag] if group.ranked_by else [])])
+    return Table(escape(group.title), lines, notes(group, escape))
 
 
 def _tags(group: Group) -> list[str]:
-    """What a table shows; an NLL has a column for each number of samples."""
-    found = {tag for each in group.configurations for row in each.runs.values() for tag in row.metrics}
-    return [*SHOWN, *sorted(tag for tag in found if tag.startswith(NLL))]
+    """The numbers that a table shows. An NLL has a column for each number of samples."""
+    rows = [row for each in group.configurations for row in each.runs.values()]
+    tested = group.score.replace("val/", "test/", 1)
+    repeats = all(row.metrics.get(tested) == row.metrics.get("test/elbo") for row in rows)  # a bound that is the ELBO
+    nlls = sorted({tag for row in rows for tag in row.metrics if tag.startswith(NLL)})
+    terms = ("test/elbo", "test/log_likelihood", "test/kl")
+    return list(dict.fromkeys([group.score, *([] if repeats else [tested]), *terms, *nlls]))
 
 
 def _mean(configuration: Configuration, tag: str) -> str:
-    """A cell: the mean over seeds, and of how many seeds if that is not all of them."""
+    """A cell: the mean over seeds, and their number if some have no such number."""
     numbers = list(configuration.scores(tag).values())
     if not numbers:
         return "-"
@@ -188,29 +158,8 @@ def _mean(configuration: Configuration, tag: str) -> str:
     return format_interval(mean_interval(np.array(numbers))) + some
 
 
-def _notes(group: Group) -> list[str]:
-    repeated = any(len(each.runs) > 1 for each in group.configurations)
-    if not repeated or len(group.configurations) == 1 or group.balanced:
-        return []
-    return [UNEQUAL_SEEDS if group.paired else NO_SHARED_SEEDS]
-
-
 def _explanations(rows: Sequence[Row], escape: Escape) -> list[str]:
     """What the numbers mean and assume, and what is wrong beside the tables."""
-    groups = groups_of(rows)
-    sizes = {len(each.runs) for group in groups for each in group.configurations}
-    remarks = [
-        escape(f"{row.folder.name}: {short(row.remark, 200)}") for row in rows if row.remark and not why_not(row)
-    ]
-    if not sizes:
-        return remarks
-    if sizes == {1}:
-        return [NO_INTERVALS, *remarks]
-    several = any(len(group.configurations) > 1 for group in groups)
-    ranked = RANKED_BY_THE_FIT if any(UNEQUAL_SEEDS in _notes(group) for group in groups) else RANKED_BY_MEANS
-    return [
-        f"{ranked} {MEANS}",
-        *([DIFFERENCES, ASSUMPTIONS] if several else []),
-        *([SINGLE] if 1 in sizes else []),
-        *remarks,
-    ]
+    wrong = [row for row in rows if row.remark and not why_not(row)]
+    remarks = [f"{row.folder.name}: {short(row.remark, 200)}" for row in wrong]
+    return [*explanations(groups_of(rows), escape), *map(escape, remarks)]

@@ -1,8 +1,9 @@
 """Settings of the C library's memory allocator."""
 
 import ctypes
-import sys
 from contextlib import suppress
+
+from vaelab import platforms
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # mallopt(3)
 
@@ -13,7 +14,7 @@ def keep_freed_memory() -> None:
     By default it returns blocks above 32 MiB to the system at once, and the system clears the pages of the next block.
     With the full covariances of images, that is most of the time of a step.
     """
-    if sys.platform == "linux":
+    if platforms.IS_LINUX:
         with suppress(OSError, AttributeError):  # another C library
             libc = ctypes.CDLL(None)
             libc.mallopt(MMAP_MAX, 0)

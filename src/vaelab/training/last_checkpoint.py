@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from vaelab.checkpoint import write_checkpoint
 from vaelab.checks import check_number, check_whole
-from vaelab.files import second_name
 from vaelab.signals import stopping
 from vaelab.training.event_files import event_file_sizes, flush_event_files
 from vaelab.training.non_finite import Diverged
+from vaelab.whole_files import second_name
 
 
 class LastCheckpoint(Checkpoint):

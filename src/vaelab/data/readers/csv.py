@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from vaelab.data.bounded import UnreadableFile
-from vaelab.data.columns import counted
+from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers import source
 from vaelab.data.readers.csv_layout import Layout, find_layout
 from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number
-from vaelab.data.readers.source import Array, Reading, Source, rows_at_once, split
-from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
+from vaelab.data.readers.source import Reading, Source, rows_at_once, split
+from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
+from vaelab.data.wording import counted
 from vaelab.escapes import short
 
 FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.capitalize())} | {"NaN", "-NaN", "<NA>"})
@@ -51,7 +51,7 @@ def _place(layout: Layout, record: Record, column: int) -> str:
     return f"line {record.line}, column {column + 1}{name}"
 
 
-def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
+def _arrays(layout: Layout, rows: int | None) -> Iterator[np.ndarray]:
     whole = _holds_integers(layout)
     done, records = 0, enumerate(layout.rows())
     for table in _tables(layout):
@@ -66,7 +66,7 @@ def _arrays(layout: Layout, rows: int | None) -> Iterator[Array]:
         yield from split(np.ma.array(table, mask=missing) if missing.any() else table, rows)
 
 
-def _check_count(layout: Layout, columns: Array, done: int) -> None:
+def _check_count(layout: Layout, columns: np.ndarray, done: int) -> None:
     wrong = np.argwhere(columns != np.arange(done, done + len(columns))[:, None])
     if len(wrong):
         record = next(islice(layout.rows(), done + int(wrong[0, 0]), None))
@@ -76,25 +76,25 @@ def _check_count(layout: Layout, columns: Array, done: int) -> None:
         )
 
 
-def _check_whole(layout: Layout, table: Array, done: int, records: Iterator[tuple[int, Record]]) -> None:
-    """Refuses whole numbers that a float64 may not hold exactly: the text tells them from decimal ones."""
+def _check_whole(layout: Layout, table: np.ndarray, done: int, records: Iterator[tuple[int, Record]]) -> None:
+    """Refuses whole numbers that a float64 may not hold exactly; only the text shows whether a number is whole."""
     large = (np.abs(table) > LARGEST_WHOLE) & ~np.isnan(table).any(-1, keepdims=True)
     if not large.any():
         return
-    for index, record in records:  # which go on where an earlier table left them
+    for index, record in records:  # continues after the last record of the table before
         for column in np.flatnonzero(large[index - done]) if index >= done else ():
             cell = record.cells[column].strip()
             if re.fullmatch(r"[+-]?\d+", cell, re.ASCII):
                 raise UnreadableFile(
                     f"every whole number must {WHOLE_BOUND}, but {layout.path} holds {short(cell, 40)} in "
-                    f"{_place(layout, record, int(column))}; mend it, or leave out that row or column"
+                    f"{_place(layout, record, int(column))}; correct it, or leave out that row or column"
                 )
         if index == done + len(table) - 1:
             return
 
 
 def _holds_integers(layout: Layout) -> bool:
-    """Whether all numbers are whole: a first pass over the file, which ends at the first that is not."""
+    """Whether all numbers are whole. This reads the file once, up to the first number that is not."""
     try:
         for _ in _batches(layout, whole=True):
             pass
@@ -103,7 +103,7 @@ def _holds_integers(layout: Layout) -> bool:
     return True
 
 
-def _tables(layout: Layout) -> Iterator[Array]:
+def _tables(layout: Layout) -> Iterator[np.ndarray]:
     """All cells as float64, NaN where one is missing."""
     done = 0
     if layout.width > 1:  # Arrow skips blank lines, but in a single column one is a missing number

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from vaelab.data.bounded import UnreadableFile
-from vaelab.data.columns import check_names, counted, listed
+from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.columns import check_names
 from vaelab.data.readers.csv_text import (
     SEPARATORS,
     Record,
@@ -20,6 +20,7 @@ from vaelab.data.readers.csv_text import (
     separator_of,
 )
 from vaelab.data.readers.source import WIDEST
+from vaelab.data.wording import counted, listed
 
 YEARS = range(1900, 2101)
 INDEX = re.compile(r"(Unnamed: 0(\.\d+)*)?")  # what pandas calls the index that it writes, once or several times

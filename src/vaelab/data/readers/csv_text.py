@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaelab.data.bounded import UnreadableFile
+from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers.source import WIDEST
 
 LONGEST = 1 << 24  # characters of a line

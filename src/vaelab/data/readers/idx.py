@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vaelab.data.idx import stream_images
+from vaelab.data.idx_format import stream_images
 from vaelab.data.readers.source import Reading, Source
 
 

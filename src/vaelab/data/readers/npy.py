@@ -9,10 +9,10 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from vaelab.data.bounded import FLOAT, UnreadableFile, check_growth, read_up_to
+from vaelab.data.bounded_reading import FLOAT, UnreadableFile, check_growth, read_up_to
 from vaelab.data.columns import check_names
 from vaelab.data.readers import source
-from vaelab.data.readers.source import WIDEST, Array, Reading, Shape, Source, rows_at_once
+from vaelab.data.readers.source import WIDEST, Reading, Shape, Source, rows_at_once
 
 HEADER_BYTES = 10_000  # of a .npy file; NumPy refuses longer ones too
 
@@ -36,12 +36,12 @@ def read_npz(path: Path, rows: int | None, reading: Reading) -> Source:
     return Source(_npz(path, f"{arrays[0] if len(arrays) == 1 else 'x'}.npy", rows), names)
 
 
-def _npy(path: Path, rows: int | None) -> Iterator[Array]:
+def _npy(path: Path, rows: int | None) -> Iterator[np.ndarray]:
     with path.open("rb") as file:
         yield from _read_array(path, file, rows)
 
 
-def _npz(path: Path, member: str, rows: int | None) -> Iterator[Array]:
+def _npz(path: Path, member: str, rows: int | None) -> Iterator[np.ndarray]:
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
         yield from _read_array(path, cast(BinaryIO, file), rows)
 
@@ -59,7 +59,7 @@ def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
         size = shape[0] * dtype.itemsize
         if shape[0] > WIDEST or size > source.CHUNK_BYTES:
             raise UnreadableFile(
-                f"{path} promises {shape[0]} names of {dtype}, more than any table has; leave them out"
+                f"{path} declares {shape[0]} names of {dtype}, more than any table has; leave them out"
             )
         names = np.frombuffer(_read_exactly(path, file, size, shape, dtype), dtype)
     try:
@@ -72,7 +72,7 @@ def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
     return check_names(words.tolist(), str(path))
 
 
-def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[Array]:
+def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[np.ndarray]:
     """An array in NumPy's format (numpy.org/doc/stable/reference/generated/numpy.lib.format.html), by rows."""
     shape, by_columns, dtype = _read_header(path, file)
     _check_rows(path, shape, dtype)
@@ -97,7 +97,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[Shape, bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     field = file.read(2 if version == (1, 0) else 4)
     if (length := int.from_bytes(field, "little")) > HEADER_BYTES:  # NumPy would make room for it before it looks
-        raise UnreadableFile(f"{path} promises a header of {length} bytes, which no array has; write it again")
+        raise UnreadableFile(f"{path} declares a header of {length} bytes, which no array has; write it again")
     file.seek(-len(field), 1)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
@@ -105,31 +105,31 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[Shape, bool, np.dtype]:
 
 def _check_rows(path: Path, shape: Shape, dtype: np.dtype) -> None:
     if dtype.kind not in "biuf":
-        raise UnreadableFile(f"{path} holds {dtype} where plain numbers are needed; save integers or floats")
+        raise UnreadableFile(f"{path} must hold plain numbers, but holds {dtype}; save integers or floats")
     if not shape:
         raise UnreadableFile(f"{path} holds a single number, not rows of numbers; give an array of n rows")
     if min(shape) < 0 or not math.prod(shape[1:]):
-        raise UnreadableFile(f"{path} holds rows of no numbers (shape {shape}); give rows of at least one")
+        raise UnreadableFile(f"{path} holds rows without numbers (shape {shape}); give rows of at least one")
 
 
 def _read_exactly(path: Path, file: BinaryIO, size: int, shape: Shape, dtype: np.dtype) -> bytearray:
     content = read_up_to(file, size)
     if len(content) < size:
-        raise UnreadableFile(f"{path} promises {_size(shape, dtype)}, but holds less; fetch or write it again")
+        raise UnreadableFile(f"{path} declares {_size(shape, dtype)}, but holds less; fetch or write it again")
     return content
 
 
 def _check_end(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype) -> None:
     if file.read(1):
-        raise UnreadableFile(f"{path} promises {_size(shape, dtype)}, but holds more; save one array per file")
+        raise UnreadableFile(f"{path} declares {_size(shape, dtype)}, but holds more; save one array per file")
 
 
 def _size(shape: Shape, dtype: np.dtype) -> str:
     return f"shape {shape} of {dtype}, {math.prod(shape) * dtype.itemsize} bytes"
 
 
-def _read_by_columns(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype, at_once: int) -> Iterator[Array]:
-    """An array in Fortran's order: its rows lie scattered, so they are gathered from a copy on the disk."""
+def _read_by_columns(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype, at_once: int) -> Iterator[np.ndarray]:
+    """An array in Fortran's order: its rows are scattered, so they are gathered from a copy on the disk."""
     with tempfile.TemporaryFile() as copy:
         left = math.prod(shape) * dtype.itemsize
         while left:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vaelab.data.bounded import UnreadableFile, check_growth
-from vaelab.data.columns import check_names, counted, listed
-from vaelab.data.readers.source import Array, Reading, Source, rows_at_once
-from vaelab.data.rows import LARGEST_WHOLE, WHOLE_BOUND
+from vaelab.data.bounded_reading import UnreadableFile, check_growth
+from vaelab.data.columns import check_names
+from vaelab.data.readers.source import Reading, Source, rows_at_once
+from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
+from vaelab.data.wording import counted, listed
 
 ONE_LENGTH = "give lists of one length"
 
@@ -26,7 +27,7 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
         columns = [name for name in every if name not in index]
         if not columns:
             raise UnreadableFile(
-                f"{path} holds no columns beside the index of a table; give rows of at least one number"
+                f"{path} holds no columns besides the index of a table; give rows of at least one number"
             )
         check_names(columns, str(path))
         n = file.metadata.num_rows
@@ -69,7 +70,7 @@ def _names(path: Path, columns: list[str], row: Any) -> tuple[str, ...] | None:
     return check_names(names, str(path))
 
 
-def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]:
+def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[np.ndarray]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
@@ -86,7 +87,7 @@ def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[Array]
             yield table
 
 
-def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Array]:
+def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[np.ndarray]:
     """(at most `rows`, numbers per row) at a time; masked where a cell is null."""
     done = 0
     for batch in file.iter_batches(rows, columns=names):
@@ -99,7 +100,7 @@ def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[Arra
         yield table
 
 
-def _check_whole(path: Path, names: list[str], columns: list[Array], table: Array, done: int) -> None:
+def _check_whole(path: Path, names: list[str], columns: list[np.ndarray], table: np.ndarray, done: int) -> None:
     """Refuses whole numbers that a float64 may not hold exactly, in columns that are joined to one of floats."""
     whole_rows = ~(np.isnan(np.ma.getdata(table)) | np.ma.getmaskarray(table)).any(-1, keepdims=True)
     for name, column in zip(names, columns, strict=True):
@@ -111,11 +112,11 @@ def _check_whole(path: Path, names: list[str], columns: list[Array], table: Arra
             row, number = np.argwhere(large)[0]
             raise UnreadableFile(
                 f"every whole number must {WHOLE_BOUND}, but {path} holds {numbers[row, number]} in row {done + row} "
-                f"(counting from 0), column {name}; mend it, or leave out that row or column"
+                f"(counting from 0), column {name}; correct it, or leave out that row or column"
             )
 
 
-def _unnest(path: Path, name: str, column: Any) -> Array:
+def _unnest(path: Path, name: str, column: Any) -> np.ndarray:
     """A column of numbers, or of lists of numbers -> (m, numbers per row)."""
     from pyarrow import compute, types
 
@@ -126,7 +127,7 @@ def _unnest(path: Path, name: str, column: Any) -> Array:
         return _unnest(path, name, column.flatten()).reshape(m, -1) if m else np.empty((0, 1))
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
         raise UnreadableFile(
-            f"{path} holds {column.type} in its column {name} where plain numbers are needed; leave that column out"
+            f"{path} must hold plain numbers, but holds {column.type} in its column {name}; leave that column out"
         )
     if not column.null_count:
         return column.to_numpy(zero_copy_only=False).reshape(m, -1)

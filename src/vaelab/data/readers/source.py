@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaelab.checks import check_choice
-from vaelab.data.rows import at_index
+from vaelab.data.row_checks import at_index
 
-Array = np.ndarray
 Shape = tuple[int, ...]
 
 CHUNK_BYTES = 1 << 24  # of one chunk, unless a single row is larger
@@ -23,7 +22,7 @@ class Reading:
     Args:
         header: whether the first line of a .csv holds names; None decides from the line itself.
         missing: what to do with a row with a missing number: `refuse` (an error names it) or `drop`.
-        background: what lies behind transparent pictures: `white`, `black`, or a grey from 0 to 255.
+        background: what lies behind transparent images: `white`, `black`, or a grey from 0 to 255.
 
     Raises:
         ValueError: a value makes no sense.
@@ -61,7 +60,7 @@ class Source:
         cautions: what was assumed or left out, which you should check.
     """
 
-    arrays: Iterator[Array]
+    arrays: Iterator[np.ndarray]
     names: tuple[str, ...] | None = None
     where: Callable[[int, int], str] = at_index
     thing: str = "row"
@@ -75,7 +74,7 @@ def rows_at_once(rows: int | None, row_bytes: int) -> int:
     return min(rows or fitting, fitting)
 
 
-def split(table: Array, rows: int | None) -> Iterator[Array]:
+def split(table: np.ndarray, rows: int | None) -> Iterator[np.ndarray]:
     """A table (m, *row) in chunks."""
     at_once = rows_at_once(rows, table[:1].nbytes)
     return (table[start : start + at_once] for start in range(0, len(table), at_once))

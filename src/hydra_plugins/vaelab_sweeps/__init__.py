@@ -1,1 +1,0 @@
-"""What Hydra calls for a sweep; the work is done in vaelab.sweeps."""

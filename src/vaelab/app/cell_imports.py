@@ -1,0 +1,22 @@
+"""What the runs of a sweep import. The server that they are forked from imports this module once."""
+
+from vaelab.sweeps.cell_process import preloading
+
+with preloading():
+    import lightning.pytorch
+    import torch.utils.tensorboard
+    from hydra.core.plugins import Plugins
+
+    import vaelab.app.hydra_entry
+    import vaelab.app.resume
+    import vaelab.app.start
+    import vaelab.commands.evaluate
+    import vaelab.commands.traverse
+    import vaelab.data
+    import vaelab.runs.environment
+    import vaelab.runs.load
+    import vaelab.training
+
+    Plugins.instance()  # finding Hydra's plug-ins takes a quarter of a second
+
+__all__ = ["lightning", "torch", "vaelab"]

@@ -1,0 +1,201 @@
+"""Builds what a config describes, trains it, and scores its best weights."""
+
+import gc
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from omegaconf import DictConfig, OmegaConf
+
+from vaelab.app.absolute_paths import make_absolute
+from vaelab.app.check import PRECISIONS
+from vaelab.app.rank import STARTED_BY, rank
+from vaelab.app.score import score_of
+from vaelab.app.traceback_wanted import traceback_wanted
+from vaelab.app.trainer import Resumed, check_parallel, make_trainer
+from vaelab.build import (
+    build_objective,
+    build_optimizer,
+    build_scheduler,
+    build_vae,
+    condition_shape_of,
+    data_facts,
+    kl_of,
+    ready_data,
+    start_at_data,
+)
+from vaelab.data.trainer_limits import check_limits, what_is_scored
+from vaelab.instantiate import Allow, anything
+from vaelab.objectives import Terms
+from vaelab.runs.environment import write_environment
+from vaelab.runs.folder import write_json, write_metrics
+from vaelab.runs.same_data import check_same_data
+from vaelab.signals import stopping
+from vaelab.training import (
+    VAEModule,
+    cut_event_files,
+    ddp_processes,
+    explain_write_errors,
+    keep_freed_memory,
+    quiet_lightning,
+    score_best,
+    worthwhile_threads,
+)
+from vaelab.training import fit as fit_module
+
+
+class Trained(NamedTuple):
+    """What is left to show of a run that is done: its config, final numbers, what they lack, and its trainer."""
+
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    notes: list[str]
+    trainer: Trainer
+
+
+def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anything) -> tuple[VAEModule, Any]:
+    """The VAEModule and the data module of a config, ready for `Trainer.fit`.
+
+    Args:
+        cfg: the config of a run.
+        resumed: the checkpoint to resume from; None for a new run.
+        allow: decides which constructors may be called.
+    """
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    trained = resumed.content["hyper_parameters"] if resumed else {}
+    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
+    vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
+    if resumed is None or not resumed.has_trained:
+        start_at_data(vae, data)
+    parts = build_objective(config, vae, allow), build_optimizer(config, allow), build_scheduler(config, allow)
+    return VAEModule(vae, *parts, compile=cfg.get("compile", False)), data
+
+
+def fit(
+    cfg: DictConfig,
+    folder: Path,
+    choices: dict[str, str],
+    resumed: Resumed | None = None,
+    allow: Allow = anything,
+) -> Trained:
+    """Trains, tests the best weights and writes metrics.json: everything that decides whether a run is done.
+
+    Args:
+        cfg: the config of the run.
+        folder: the run's.
+        choices: group -> the option that was chosen.
+        resumed: the checkpoint to resume from; None for a new run.
+        allow: decides which constructors may be called.
+    """
+    _prepare_process()
+    with stopping.listening():
+        seed_everything(cfg.seed, verbose=False)
+        os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed again in each of several processes
+        module, data = build(cfg, resumed, allow)
+        trainer = make_trainer(cfg, folder, resumed, allow)
+        check_parallel(cfg, trainer)
+        check_limits(trainer, data)
+        threads = _set_threads(cfg, module, data, trainer)
+        config = recipe(cfg) | data_facts(data) | {"kl": kl_of(module.objective), "threads": threads}
+        config |= {"choices": choices, "folder": str(folder)}
+        module.save_hyperparameters(config)
+        if resumed is not None:
+            check_same_data(resumed.content, config)
+        if not rank():
+            _write_beginning(folder, trainer, data, threads)
+            if resumed is not None:
+                _take_back(folder, resumed)
+        with score_is_logged(score_of(cfg), trainer):
+            metrics, notes = _train_and_score(trainer, module, data, resumed)
+        if not rank():
+            check_finite(metrics)
+            write_metrics(folder, metrics)
+    return Trained(config, metrics, notes, trainer)
+
+
+def _prepare_process() -> None:
+    gc.enable()
+    gc.freeze()  # thousands of modules are imported, and stay
+    quiet_lightning()
+    keep_freed_memory()
+    if rank():
+        for name in ("vaelab.build", "vaelab.data"):  # the first process says what was read, and how the KL is computed
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer) -> int:
+    """Sets how torch multiplies; returns the number of threads."""
+    samples = cfg.objective.get("samples", 1)
+    threads = cfg.get("threads") or worthwhile_threads(module, data.batch_size, samples, trainer.num_devices)
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))
+    return int(threads)
+
+
+def recipe(cfg: DictConfig) -> dict[str, Any]:
+    """The config in plain containers, with every value filled in and every path absolute: a checkpoint carries it."""
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    data = OmegaConf.create(config["data"])
+    make_absolute(data, Path.cwd(), of_data=True)
+    return {**config, "data": OmegaConf.to_container(data)}
+
+
+def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) -> None:
+    """Writes what is known before training: the data, and what the run is made with."""
+    described = data.describe() | what_is_scored(trainer, data)
+    write_json(folder / "data.json", described | ({"read": data.read_report} if data.read_report else {}))
+    write_environment(folder, sys.argv, threads)
+
+
+def _take_back(folder: Path, resumed: Resumed) -> None:
+    """Removes what the run wrote after the checkpoint that it resumes from."""
+    cut_event_files(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
+    for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # of fewer epochs
+        old.unlink(missing_ok=True)
+
+
+def _train_and_score(
+    trainer: Trainer, module: VAEModule, data: LightningDataModule, resumed: Resumed | None
+) -> tuple[dict[str, float], list[str]]:
+    if not traceback_wanted():
+        os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
+    if trainer.world_size > 1 and not rank():
+        os.environ[STARTED_BY] = str(os.getpid())
+    with ddp_processes(trainer), explain_write_errors():
+        fit_module(trainer, module, data, resumed.checkpoint if resumed and resumed.has_trained else None)
+        stopping.stop()
+        metrics, notes = score_best(trainer, module, data)
+        stopping.stop()
+    return metrics, notes
+
+
+@contextmanager
+def score_is_logged(score: str, trainer: Trainer) -> Iterator[None]:
+    """Says which scores there are, if Lightning finds that nothing logs the score of a run.
+
+    Raises:
+        ValueError: nothing logs the score.
+    """
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError) as error:
+        logged = sorted(tag for tag in trainer.callback_metrics if tag.startswith("val/"))
+        if score in logged or score not in str(error):
+            raise
+        choices = ", ".join(logged)
+        raise ValueError(f"score must be a number that the run logs, but is {score}; use one of {choices}") from error
+
+
+def check_finite(metrics: dict[str, float]) -> None:
+    """Raises a ValueError if a term of the objective is not finite; a callback's own numbers decide nothing."""
+    terms = {f"{split}/{term}" for split in ("val", "test") for term in Terms._fields}
+    if bad := [f"{tag}={value}" for tag, value in metrics.items() if tag in terms and not math.isfinite(value)]:
+        raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")

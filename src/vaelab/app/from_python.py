@@ -1,0 +1,149 @@
+"""`vaelab.train`: what the command line trains, from Python."""
+
+import codecs
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from omegaconf import OmegaConf
+
+from vaelab.app.compose import compose, compose_with_hydra
+from vaelab.platforms import interrupt_process
+
+if TYPE_CHECKING:
+    from vaelab.runs.run import Run
+
+MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+PATIENCE = 20.0  # seconds that an interrupted run gets to save its weights
+
+
+class RunFailed(RuntimeError):
+    """A run or a sweep ended with an error, which the message says in one sentence."""
+
+
+def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> "Run | list[Run]":
+    """Trains as `vaelab train OVERRIDES` does, in a process of its own, and shows what that prints.
+
+    If you press Ctrl-C, or *interrupt* in a notebook, the run saves its weights and ends. Then
+    `vaelab.train(["resume=FOLDER"])` resumes it.
+
+    Args:
+        overrides: as on the command line, such as `["model=bernoulli", "latent_dim=20"]`; `"-m"` makes it a sweep.
+        config_dir: a folder with options of your own, as `--config-dir`.
+
+    Returns:
+        The trained run, as `vaelab.load_run` returns it. For a sweep: a list of its runs, sorted by folder.
+
+    Raises:
+        ValueError: the overrides make no config.
+        RunFailed: the run failed, or one of a sweep did; the other runs of the sweep are in its folder.
+
+    Example:
+        >>> run = train(["latent_dim=5", "trainer.max_epochs=1"])  # doctest: +SKIP
+        >>> run.metrics["test/elbo"]  # doctest: +SKIP
+        -1.1539
+    """
+    from vaelab.runs.load import load_run
+    from vaelab.sweeps.cells import packages, quoted
+
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides must be a list, but is {overrides!r}; write [{overrides!r}]")
+    if any(each.startswith("resume=") for each in overrides):
+        return _resume(overrides)
+    given = [each for each in overrides if each not in MULTIRUN]
+    multirun = len(given) < len(overrides)
+    options = [] if config_dir is None else [f"--config-dir={Path(config_dir).expanduser().absolute()}"]
+    hydra = compose_with_hydra(given, config_dir, multirun=multirun).hydra
+    folder = Path(hydra.sweep.dir if multirun else hydra.run.dir).expanduser().absolute()
+    if multirun:
+        _run(["-m", *options, *given, f"hydra.sweep.dir={quoted(folder)}"])
+        return _runs_of_a_sweep(folder, given, config_dir)
+    _run([*options, *given, f"hydra.run.dir={quoted(folder)}"])
+    return load_run(folder, allow=packages(OmegaConf.to_container(compose(given, config_dir))))
+
+
+def _resume(arguments: Sequence[str]) -> "Run":
+    """Resumes a run as `vaelab train resume=FOLDER` does."""
+    from vaelab.app.resume import allowed_packages
+    from vaelab.runs.load import load_run
+
+    _run(arguments)
+    given = dict(argument.split("=", 1) for argument in arguments)
+    return load_run(Path(given["resume"]).expanduser(), allow=allowed_packages(given.get("allow", "")))
+
+
+def _runs_of_a_sweep(folder: Path, given: Sequence[str], config_dir: str | Path | None) -> "list[Run]":
+    """The runs of a finished sweep."""
+    from vaelab.runs.load import load_run
+    from vaelab.runs.run_state import read_state
+    from vaelab.sweeps.cells import cells_in, packages
+
+    settings = [each for each in given if each.startswith(("hydra.", "hydra/"))]  # such as hydra.searchpath
+    runs = []
+    for name in sorted(cells_in(folder).values()):
+        if (state := read_state(folder / name)) and state.state == "done":
+            config = OmegaConf.to_container(compose([*settings, *state.overrides], config_dir))
+            runs.append(load_run(folder / name, allow=packages(config)))
+    return runs
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """Runs `vaelab train ARGUMENTS`, and prints what it says as it says it.
+
+    Raises:
+        RunFailed: it ended with an error.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vaelab.app", *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # it finds the same modules
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that Ctrl-C reaches it once, from here
+    )
+    assert process.stdout is not None
+    try:
+        said = _show(process.stdout)
+        code = process.wait()
+    except KeyboardInterrupt:
+        _interrupt(process)
+        raise
+    if code:
+        raise RunFailed(_sentence(said, code))
+
+
+def _show(output: IO[bytes]) -> str:
+    """Prints a stream as it comes, and returns its end."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    said = ""
+    while chunk := output.read1(2**16):  # type: ignore[attr-defined]
+        text = decoder.decode(chunk)
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        said = (said + text)[-(2**16) :]
+    return said
+
+
+def _interrupt(process: "subprocess.Popen[bytes]") -> None:
+    """Asks a run to save its weights and end; ends it if it does not, or if the user interrupts again."""
+    interrupt_process(process)
+    until = time.monotonic() + PATIENCE
+    try:
+        assert process.stdout is not None
+        _show(process.stdout)
+        process.wait(max(0.0, until - time.monotonic()))
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.kill()
+
+
+def _sentence(said: str, code: int) -> str:
+    """The sentence with which a run ended."""
+    lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    for line in reversed(lines):
+        if line.startswith("error: "):
+            return line.removeprefix("error: ")
+    return f"{lines[-1].strip() if lines else 'the run said nothing'} (exit code {code})"

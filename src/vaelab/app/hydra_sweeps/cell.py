@@ -1,0 +1,118 @@
+"""Runs a cell in its own process, under the Hydra settings of its sweep."""
+
+import logging
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vaelab.app.compose import conf_folder
+from vaelab.app.config_identity import identity
+
+log = logging.getLogger("vaelab")
+
+DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
+NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
+OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
+PROGRAM = ("-m", "vaelab.app")  # what `python` runs for a cell
+PRELOAD = "vaelab.app.cell_imports"  # what the server imports that cells are forked from
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the process of a cell has to run.
+
+    Attributes:
+        program: what trains a run.
+        flags: of the sweep's command line, Hydra's settings included.
+        folder: the cell's.
+        sweep: the sweep's folder.
+        overrides: of the task.
+        identity: of its config.
+        allow: packages whose constructors its config names.
+        changes: overrides that change only what is shown.
+        here: the folder where the sweep was started.
+        environment: variables to set.
+    """
+
+    program: tuple[str, ...]
+    flags: tuple[str, ...]
+    folder: Path
+    sweep: Path
+    overrides: tuple[str, ...]
+    identity: str
+    allow: tuple[str, ...]
+    changes: tuple[str, ...]
+    here: str
+    environment: dict[str, str]
+
+    def run(self) -> float:
+        """Runs or resumes the cell, and prints how it ended; returns its score, or NaN."""
+        from vaelab.sweeps.cell_process import Setting
+        from vaelab.sweeps.cells import Cell, run_cell, score, score_tag, stop_asked
+
+        cell = Cell(self.folder, self.overrides, self.identity)
+        setting = Setting(self.here, self.environment, PRELOAD)
+        asked = partial(stop_asked, self.sweep)
+        state = run_cell(self.program, self.flags, cell, self.allow, self.changes, asked, setting)
+        if state is None:
+            return math.nan
+        number = score(cell) if state.state == "done" else math.nan
+        shown = f"{score_tag(cell)} {number:.3f}" if state.state == "done" else state.reason
+        name = self.folder.relative_to(self.sweep)
+        print(f"{state.state:8} {name}  {shown}  ({state.seconds:.1f} s)", flush=True)
+        return number
+
+
+def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
+    """The job of a cell.
+
+    Args:
+        cfg: the cell's config, without Hydra's own.
+        whole: a config with Hydra's own, as a launcher made it.
+    """
+    from vaelab.sweeps.cells import packages
+
+    chosen = whole.hydra
+    here = str(chosen.runtime.cwd)
+    sweep = Path(here, str(chosen.sweep.dir))
+    alone = sys.stderr.isatty() and chosen.launcher._target_.endswith(".BasicLauncher")
+    task: Any = OmegaConf.to_container(chosen.overrides.task)
+    return Job(
+        PROGRAM,
+        (*_sources(chosen), f"--config-name={chosen.job.config_name}", *passed_on(chosen)),
+        sweep / str(chosen.sweep.subdir),
+        sweep,
+        tuple(task),
+        identity(cfg, whole),
+        tuple(packages(OmegaConf.to_container(cfg))),
+        () if alone else ("trainer.enable_progress_bar=false",),  # the bars of several cells would overwrite each other
+        here,
+        {"HYDRA_FULL_ERROR": os.environ.get("VAELAB_TRACEBACK", ""), **chosen.job.env_set},
+    )
+
+
+def _sources(chosen: DictConfig) -> list[str]:
+    """The flags that name the folders of config files: `--config-dir` and `--config-path`."""
+    flags = []
+    for source in chosen.runtime.config_sources:
+        if source.provider == "command-line":
+            flags.append(f"--config-dir={source.path}")
+        if source.provider == "main" and source.path != str(conf_folder()):
+            flags.append(f"--config-path={'pkg://' if source.schema == 'pkg' else ''}{source.path}")
+    return flags
+
+
+def passed_on(chosen: DictConfig) -> list[str]:
+    """The sweep's Hydra settings that hold for its cells too, as overrides."""
+    given: list[str] = list(chosen.overrides.hydra)
+    if NO_CONFIG_FILES in given:  # the last one is the sweep's
+        del given[len(given) - 1 - given[::-1].index(NO_CONFIG_FILES)]
+    kept = [override for override in given if not DECIDED.match(override)]
+    return [*kept, *(f"~hydra.callbacks.{name}" for name in chosen.callbacks or () if name not in OWN_CALLBACKS)]

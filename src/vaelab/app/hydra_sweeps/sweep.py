@@ -1,0 +1,180 @@
+"""What every kind of sweep does with its combinations."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from vaelab.app.config_identity import identity, without_hydra
+from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES
+
+BY_WHAT_VARIES = "auto"  # hydra.sweep.subdir
+log = logging.getLogger("vaelab")
+
+
+def set_up(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
+    """The sweep of a command, from what Hydra gives a sweeper."""
+    launcher = Plugins.instance().instantiate_launcher(context, task_function, config)
+    return Sweep(config, context, launcher)
+
+
+class Sweep:
+    """A sweep's folder and its cells, between a sweeper and a launcher of Hydra.
+
+    Args:
+        config: of the multirun.
+        context: Hydra's.
+        launcher: Hydra's; it gets the cells that are not done.
+    """
+
+    def __init__(self, config: Any, context: Any, launcher: Any) -> None:
+        from vaelab.runs.environment import git_revision
+        from vaelab.runs.folder import check_length
+
+        self.config, self.context, self.launcher = config, context, launcher
+        if config.hydra.launcher._target_.endswith(".JoblibLauncher"):
+            from vaelab.app.hydra_sweeps.parallel import Parallel
+
+            self.launcher = Parallel(launcher)
+        self.folder = Path(os.path.abspath(config.hydra.sweep.dir))
+        check_length(self.folder, "hydra.sweep.dir")
+        if any((self.folder / mark).exists() for mark in ("state.json", "metrics.json")):
+            raise ValueError(f"{config.hydra.sweep.dir} holds a single run; use another hydra.sweep.dir")
+        self.revision = git_revision()
+        self.launched = 0
+        self.numbers: dict[Path, int] = {}  # of the cells in this command, by folder
+        self.first: dict[str, list[str]] = {}  # hash of a config -> the overrides that had it first
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Holds the folder, and takes Ctrl-C and SIGTERM: the cells look whether one has come."""
+        from vaelab.platforms import STOP_SIGNALS
+        from vaelab.runs.folder import locked
+        from vaelab.sweeps.cells import STOP
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if (self.folder / STOP).exists():  # again: at once
+                raise KeyboardInterrupt
+            (self.folder / STOP).write_text(str(number))
+
+        with locked(self.folder, "hydra.sweep.dir"):
+            (self.folder / STOP).unlink(missing_ok=True)
+            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has come."""
+        from vaelab.sweeps.cells import STOP
+
+        return (self.folder / STOP).exists()
+
+    def compose(self, overrides: Sequence[str], number: int = 0) -> DictConfig:
+        """The config of a combination, as the job of that number."""
+        cfg: DictConfig = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with read_write(cfg), open_dict(cfg):
+            cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+        return cfg
+
+    def identity(self, overrides: Sequence[str]) -> str:
+        """Hash of what decides the numbers of a combination."""
+        whole = self.compose(overrides)
+        return identity(without_hydra(whole), whole)
+
+    def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str], numbers: Sequence[int]) -> list[Any]:
+        """Combinations and their numbers -> their cells; new ones are written to the folder as pending.
+
+        A cell is named by `keys`, or by hydra.sweep.subdir. A config that already has a cell keeps that one.
+        """
+        from vaelab.sweeps.cell_names import alike, merged, shared_folders
+        from vaelab.sweeps.cells import cells_in, claim
+
+        found, known = [], cells_in(self.folder)
+        shared = shared_folders(batch, keys)
+        several = alike(batch, keys, shared)
+        for number, overrides in zip(numbers, batch, strict=True):
+            whole = self.compose(overrides, number)
+            task: Any = OmegaConf.to_container(whole.hydra.overrides.task)
+            config = identity(without_hydra(whole), whole)
+            if self.first.setdefault(config, task) != task:
+                log.warning(merged(task, self.first[config]))
+            name = known.get(config) or self._name(whole, task, keys, shared, several)
+            cell = claim(self.folder, name, task, config, self.revision)
+            known.setdefault(config, name)
+            self.numbers.setdefault(cell.folder, number)
+            found.append(cell)
+        return found
+
+    def _name(
+        self, whole: DictConfig, task: Sequence[str], keys: Sequence[str], shared: Mapping[str, str], several: set[str]
+    ) -> str:
+        """Where a new cell goes in the sweep's folder; `several`: names that more than one combination would have."""
+        from vaelab.runs.folder import check_length
+        from vaelab.sweeps.cell_names import cell_name, free_name
+        from vaelab.sweeps.cells import is_taken
+
+        if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
+            return free_name(self.folder, cell_name(task, keys, shared), task, keys, several)
+        before = None
+        while True:  # numbers continue after those in use
+            HydraConfig.instance().set_config(whole)
+            name = os.path.normpath(str(whole.hydra.sweep.subdir))
+            if os.path.isabs(name) or name.split(os.sep)[0] in (os.curdir, os.pardir):
+                raise ValueError(f"hydra.sweep.subdir must name a folder inside hydra.sweep.dir, but is {name}")
+            check_length(self.folder / name, "hydra.sweep.subdir")
+            if not is_taken(self.folder / name):
+                return name
+            if name == before:
+                raise ValueError(
+                    f"hydra.sweep.subdir must name a folder for each cell, but {name} belongs to another one; use "
+                    "${hydra.job.num} in it, or leave hydra.sweep.subdir out"
+                )
+            before = name
+            with read_write(whole.hydra):
+                whole.hydra.job.num += 1
+                whole.hydra.job.id = str(whole.hydra.job.num)
+
+    def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
+        """Has the launcher run what is not done, each cell once; returns each one's score, NaN if it failed."""
+        from vaelab.app.errors import one_sentence
+        from vaelab.sweeps.cells import score
+
+        left: dict[Path, Sequence[str]] = {}
+        for cell, overrides in zip(cells, batch, strict=True):
+            if not cell.done:
+                left.setdefault(cell.folder, overrides)  # several combinations may be one cell
+        todo = [[*overrides, *self._settings(folder)] for folder, overrides in left.items()]
+        if todo and not self.stopped:
+            try:
+                self.launcher.launch(todo, initial_job_idx=self.launched)
+            except Exception as error:  # a launcher lost a job; the summary counts what is not done
+                log.error("error: %s", one_sentence(error))
+            self.launched += len(todo)
+        return [score(cell) for cell in cells]
+
+    def _settings(self, folder: Path) -> list[str]:
+        """What a launcher gets for a cell besides its overrides."""
+        from vaelab.sweeps.cells import quoted
+
+        number = self.numbers[folder]
+        return [
+            f"hydra.sweep.dir={quoted(self.folder)}",
+            f"hydra.sweep.subdir={quoted(folder.relative_to(self.folder))}",
+            f"hydra.job.num={number}",
+            f"hydra.job.id={quoted(number)}",
+            NO_CONFIG_FILES,
+        ]

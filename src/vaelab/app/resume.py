@@ -1,0 +1,159 @@
+"""Resumes a run in its own folder, from its newest checkpoint that is whole."""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vaelab.app.check import NEEDED, OPTIONAL, check
+from vaelab.app.conclude import conclude
+from vaelab.app.errors import explained
+from vaelab.app.fit import fit
+from vaelab.app.rank import rank
+from vaelab.app.restart import without_checkpoint
+from vaelab.app.trainer import Resumed
+from vaelab.escapes import for_terminal, lines_for_terminal
+from vaelab.files import open_log
+from vaelab.runs.admitted import admitted_to_resume
+from vaelab.runs.checkpoint_parts import check_trusted
+from vaelab.runs.find_checkpoint import newest_checkpoint
+from vaelab.runs.folder import check_own, check_variables, locked, sweep_up
+from vaelab.runs.local_data import check_at_hand, local_data
+from vaelab.runs.memory_needed import check_sizes
+from vaelab.runs.run_state import State, read_state, recorded, write_state
+from vaelab.runs.trust import STUDY, with_own_study
+
+MAY_CHANGE = ("trainer.max_epochs", "trainer.enable_progress_bar", "data.root", "data.path")
+
+
+def resume(arguments: Mapping[str, str]) -> None:
+    """Resumes the run in the folder `arguments["resume"]`.
+
+    Args:
+        arguments: key -> value, as typed: `resume`, perhaps `allow`, and keys that may change.
+
+    Raises:
+        ValueError, OSError: the run cannot be resumed, or not with these arguments.
+    """
+    changes = dict(arguments)
+    folder = check_folder(changes.pop("resume"))
+    allow = allowed_packages(changes.pop("allow", ""))
+    if unknown := [key for key in changes if key not in MAY_CHANGE]:
+        raise ValueError(
+            f"{unknown[0]} cannot change when a run resumes; only {', '.join(MAY_CHANGE)} may change, so "
+            "train a new run"
+        )
+    if not any(folder.glob("checkpoints/*.ckpt")):
+        raise FileNotFoundError(without_checkpoint(folder))
+    with nullcontext() if rank() else locked(folder):
+        if not rank():
+            check_own(folder)
+            sweep_up(folder)
+        resumed = read_trusted(folder, allow)
+        cfg = resumed_config(resumed.content, changes, allow)
+        if is_finished(folder, cfg, resumed.content):
+            return
+        check_schedule(cfg, resumed.content)
+        with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")), explained():
+            choices = resumed.content["hyper_parameters"]["choices"]
+            trained = fit(cfg, folder, choices, resumed, admitted_to_resume(allow))
+        if not rank():
+            conclude(folder, trained)
+
+
+def allowed_packages(typed: str) -> tuple[str, ...]:
+    """The packages that `allow=a,b` or `allow=[a,b]` names."""
+    return tuple(filter(None, typed.strip("[]").replace(" ", "").split(",")))
+
+
+def check_folder(named: str) -> Path:
+    """The absolute path of the run that `resume=` names.
+
+    Raises:
+        ValueError, FileNotFoundError: it is not a folder.
+    """
+    folder = Path(named).expanduser().resolve()
+    if folder.is_file():
+        raise ValueError(f"{named} is a file, but resume needs a run's folder; name the folder")
+    if not named or not folder.is_dir():
+        raise FileNotFoundError(f"resume={named} does not exist, so there is no run to resume; name a run's folder")
+    check_variables(folder, "resume")
+    return folder
+
+
+def read_trusted(folder: Path, allow: tuple[str, ...]) -> Resumed:
+    """The newest checkpoint of a folder that may come from anyone, after a check that nothing in it runs code."""
+    checkpoint, content = newest_checkpoint(folder)
+    content["hyper_parameters"] = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
+    check_trusted(content, folder, allow)
+    check_sizes(content["hyper_parameters"])
+    return Resumed(checkpoint, content)
+
+
+def resumed_config(content: dict[str, Any], changes: Mapping[str, str], allow: tuple[str, ...]) -> DictConfig:
+    """The config that a checkpoint carries, with some values changed, and checked.
+
+    Raises:
+        ValueError, OSError: a value makes no sense, or the data are not here.
+    """
+    config = content["hyper_parameters"]
+    kept = OmegaConf.create({key: config[key] for key in config if key in NEEDED + OPTIONAL})
+    cfg: Any = OmegaConf.merge(kept, OmegaConf.from_dotlist([f"{key}={value}" for key, value in changes.items()]))
+    check(cfg)
+    plain: Any = OmegaConf.to_container(cfg.data)
+    at_hand = local_data(plain, allow)
+    check_at_hand(at_hand)
+    if at_hand.get("root") != cfg.data.get("root"):
+        with open_dict(cfg):
+            cfg.data.mirrors = ["a resumed run fetches nothing"]  # the config's own mirrors may be anyone's
+    return cfg
+
+
+def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
+    """Whether there is nothing left to train; if so, the user is told what would train on."""
+    if not (folder / "metrics.json").is_file():
+        return False
+    stopped, done, epochs = content["position"]["should_stop"], content["epoch"], cfg.trainer.max_epochs
+    goes_further = not stopped and epochs is not None and not 0 <= epochs <= done
+    if goes_further and epochs != content["hyper_parameters"]["trainer"]["max_epochs"]:
+        return False
+    if (state := read_state(folder)) and state.state != "done":  # it was killed at the very end
+        write_state(folder, replace(state, state="done", reason=""))
+    cure = "a larger trainer.max_epochs goes further"
+    if stopped:
+        cure = "early stopping or trainer.max_time ended it, so train a new run"
+    print(for_terminal(f"{folder} is finished, after {done} epoch(s); {cure}"))
+    return True
+
+
+def check_schedule(cfg: DictConfig, content: dict[str, Any]) -> None:
+    """Raises a ValueError if the learning rate is planned for another number of epochs."""
+    epochs = cfg.trainer.max_epochs
+    if "T_max" in (cfg.get("scheduler") or {}) and epochs != content["hyper_parameters"]["trainer"]["max_epochs"]:
+        raise ValueError(
+            f"trainer.max_epochs must stay as it was, but is {epochs}: the learning rate comes to its end at "
+            f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
+        )
+
+
+class PlainFormatter(logging.Formatter):
+    """Writes messages without control characters that a run's files may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return lines_for_terminal(super().format(record))
+
+
+def log_to(folder: Path) -> None:
+    """Sends messages to standard error, and to the train.log of a run."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if (train_log := open_log(folder / "train.log")) is not None:
+        handlers.append(logging.StreamHandler(train_log))
+    logging.getLogger().setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(PlainFormatter())
+        logging.getLogger().addHandler(handler)

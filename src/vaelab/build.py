@@ -1,0 +1,215 @@
+"""A run's config -> its data, VAE, objective, optimiser and schedule: training, loading and sweeps all build here.
+
+A config is plain containers with every value filled in. Each function takes `allow`, which decides which constructors a
+config may name (`vaelab.instantiate`): everything for what a user types, and what `vaelab.runs.trust` admits for a run
+that is loaded or resumed.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vaelab.checks import check_choice
+from vaelab.families import closed_form_kl, with_moments
+from vaelab.instantiate import Allow, anything, instantiate, parameters_of, takes
+from vaelab.objectives.elbo import KLS
+from vaelab.vae import VAE
+
+if TYPE_CHECKING:
+    from vaelab.data import DataModule
+
+Config = Mapping[str, Any]
+log = logging.getLogger(__name__)
+
+
+def build_data(config: Config, allow: Allow = anything) -> "DataModule":
+    """The data module of a config, as yet without data.
+
+    It is told what the likelihood scores (`support`) and which condition the model sees, if its constructor takes them.
+
+    Raises:
+        ValueError: a constructor is not allowed or cannot use its values, or the data have no condition to serve.
+    """
+    node, more = config["data"], {}
+    make, condition = allow(node["_target_"]), config.get("condition")
+    likelihood = allow(config["model"]["_target_"])
+    support = getattr(getattr(likelihood, "__self__", likelihood), "support", None)
+    if support is not None and takes(make, "support"):
+        more["support"] = support
+    if condition is not None and "condition" not in node:
+        if not takes(make, "condition"):
+            raise ValueError(
+                f"condition={condition} needs data that serve a condition, but {node['_target_']} takes none; leave "
+                "condition out, or use data=mnist"
+            )
+        more["condition"] = condition
+    data: DataModule = instantiate(node, allow, "data", **more)
+    return data
+
+
+def ready_data(
+    config: Config,
+    allow: Allow = anything,
+    names: Sequence[str] | None = None,
+    condition_names: Sequence[str] | None = None,
+) -> "DataModule":
+    """The data module of a config with its data, which are fetched first if need be.
+
+    Args:
+        config: a run's.
+        allow: which constructors may be called.
+        names: the columns that a trained model knows, in its order; None for a new run.
+        condition_names: the classes that a trained conditional model knows, in its order; None for a new run.
+    """
+    data = build_data(config, allow)
+    data.model_names = None if names is None else tuple(names)
+    data.model_condition_names = None if condition_names is None else tuple(condition_names)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def condition_shape_of(data: "DataModule") -> tuple[int, ...] | None:
+    """The shape of the condition that data serve; None if they serve none."""
+    return getattr(data, "condition_shape", None)
+
+
+def data_facts(data: "DataModule") -> dict[str, Any]:
+    """What a run's config says about its data, so that the run can be loaded without them."""
+    condition_shape, classes = condition_shape_of(data), getattr(data, "condition_names", None)
+    return {
+        "x_shape": list(data.x_shape),
+        "target_shape": list(data.target_shape),
+        "condition_shape": list(condition_shape) if condition_shape else None,
+        "x_names": list(data.x_names) if data.x_names else None,
+        "condition_names": list(classes) if classes else None,
+        "fingerprint": data.fingerprint(),
+    }
+
+
+def build_vae(
+    config: Config,
+    x_shape: Sequence[int],
+    target_shape: Sequence[int],
+    condition_shape: Sequence[int] | None = None,
+    allow: Allow = anything,
+) -> VAE:
+    """The VAE of a config, with fresh weights.
+
+    Args:
+        config: a run's.
+        x_shape: the shape of what the encoder sees.
+        target_shape: the shape of what the decoder is scored on.
+        condition_shape: the shape of a condition; None if the model sees none.
+        allow: which constructors may be called.
+
+    Raises:
+        ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
+    """
+    posterior = instantiate(without_kl(config["posterior"]), allow, "posterior")
+    likelihood = instantiate(config["model"], allow, "model", event_shape=tuple(target_shape))
+    prior = _build_prior(config, x_shape, condition_shape, allow)
+    size = math.prod(condition_shape) if condition_shape else 0
+    return VAE.build(tuple(x_shape), posterior, likelihood, prior, build_networks(config["network"], allow), size)
+
+
+def _build_prior(
+    config: Config, x_shape: Sequence[int], condition_shape: Sequence[int] | None, allow: Allow
+) -> nn.Module:
+    node = without_kl(config["prior"])
+    needs_shape = "x_shape" in parameters_of(allow(node["_target_"])) and "x_shape" not in node
+    more = {"x_shape": tuple(x_shape)} if needs_shape else {}
+    prior: nn.Module = instantiate(node, allow, "prior", **more)
+    if condition_shape and hasattr(prior, "uses"):
+        raise ValueError(
+            f"prior must be one without the encoder for a conditional model, but is {type(prior).__name__}, whose "
+            "pseudo-inputs have no condition; use prior=standard_normal, or leave out condition"
+        )
+    return prior
+
+
+def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str, Callable[..., nn.Module]]:
+    """The constructors of both networks; a node with a `_target_` of its own is the same for both."""
+    if node.get("_target_") is not None:
+        rest = {name: value for name, value in node.items() if name not in ("encoder", "decoder")}
+        same = instantiate(rest | {"_partial_": True}, allow, "network")
+        return {"encoder": same, "decoder": same}
+    if missing := [name for name in ("encoder", "decoder") if not isinstance(node.get(name), Mapping)]:
+        raise ValueError(
+            f"network.{missing[0]} must be a constructor with a _target_, but is {node.get(missing[0])}; use "
+            "network=mlp, or give network a _target_ that serves for both"
+        )
+    names = ("encoder", "decoder")
+    return {name: instantiate({**node[name], "_partial_": True}, allow, f"network.{name}") for name in names}
+
+
+def start_at_data(vae: VAE, data: "DataModule") -> None:
+    """Starts a new model at its data: the decoder's bias at their mean, and a prior's examples at training inputs."""
+    decoder: Any = vae.decoder
+    decoder.start_at(data.mean())
+    start_from: Any = getattr(vae.prior, "start_from", None)
+    if start_from is not None:
+        start_from(data.examples("train")[0])
+
+
+def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
+    """The objective of a config, its KL by Monte Carlo if the posterior, the prior or the objective asks for that.
+
+    Raises:
+        ValueError: nobody asks for Monte Carlo, and the KL of posterior and prior has no closed form.
+    """
+    objective = instantiate(config["objective"], allow, "objective")
+    asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
+    if getattr(objective, "kl", None) == "monte_carlo":
+        asking.append("objective.kl")
+    elif asking and hasattr(objective, "with_kl_by_monte_carlo"):
+        objective = objective.with_kl_by_monte_carlo()
+    if asking:
+        log.info("the KL is estimated by Monte Carlo, because %s", " and ".join(f"{key}=monte_carlo" for key in asking))
+    elif getattr(objective, "kl", None) == "closed_form":
+        _check_closed_form(vae)
+    return objective
+
+
+def kl_of(objective: Any) -> str:
+    """How an objective computes the KL, `closed_form` or `monte_carlo`; one without `kl` is made of draws alone."""
+    return str(getattr(objective, "kl", "monte_carlo"))
+
+
+def asked_kl(config: Config, group: str) -> str | None:
+    """What the page of a posterior or a prior asks for: `monte_carlo`, `closed_form`, or None if it has no `kl`."""
+    asked = config[group].get("kl")
+    return None if asked is None else check_choice(f"{group}.kl", asked, KLS)
+
+
+def without_kl(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node without `kl`, which the builder reads in place of a constructor."""
+    return {name: value for name, value in node.items() if name != "kl"}
+
+
+@torch.no_grad()
+def _check_closed_form(vae: VAE) -> None:
+    family: Any = vae.encoder.family
+    q, p = with_moments(family(torch.zeros(1, family.num_parameters))), vae.prior()
+    if closed_form_kl(q, p) is None:
+        raise ValueError(
+            f"the KL must be estimated by Monte Carlo for the posterior {type(family).__name__} and the prior "
+            f"{type(vae.prior).__name__}, because it has no closed form; add +posterior.kl=monte_carlo or use "
+            "objective=elbo_monte_carlo"
+        )
+
+
+def build_optimizer(config: Config, allow: Allow = anything) -> Callable[..., Any]:
+    """Parameters -> optimiser."""
+    make: Callable[..., Any] = instantiate({**config["optimizer"], "_partial_": True}, allow, "optimizer")
+    return make
+
+
+def build_scheduler(config: Config, allow: Allow = anything) -> Callable[..., Any] | None:
+    """Optimiser -> learning-rate schedule; None if the rate stays."""
+    node = config.get("scheduler")
+    return None if node is None else instantiate({**node, "_partial_": True}, allow, "scheduler")

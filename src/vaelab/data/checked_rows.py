@@ -1,0 +1,177 @@
+"""Rows from a file, checked and as tensors, with the place of each number and a line about what was read."""
+
+import errno
+import logging
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.readers.source import Source
+from vaelab.data.row_checks import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
+from vaelab.data.wording import counted, listed
+from vaelab.escapes import for_terminal
+
+log = logging.getLogger(__name__)
+
+
+class Rows:
+    """The rows of a file, and a report of what was read, which is logged once all of them are taken.
+
+    Attributes:
+        chunks: tensors (m, *row), which can be taken only once.
+        names: of the numbers of a row; None if the file gives none.
+    """
+
+    def __init__(self, path: Path, source: Source, drops: bool) -> None:
+        self.path = path
+        self.names = source.names
+        self._source, self._drops = source, drops
+        self._rows = 0  # that were taken
+        self._dropped = array("q")  # the rows of the file that were not
+        self._shape: tuple[int, ...] = ()
+        chunks = self._taken()
+        first = next(chunks, None)
+        if first is None:
+            why = f" without a missing number (it has {len(self._dropped)})" if self._dropped else ""
+            raise UnreadableFile(f"{path} holds no rows{why}; give a file with at least one")
+        self.chunks = chain([first], chunks)
+
+    def where(self, row: int, number: int = 0) -> str:
+        """The place of a number in the file, in words; `row` counts the rows that were kept, from 0."""
+        for dropped in self._dropped:
+            if dropped > row:
+                break
+            row += 1
+        return for_terminal(self._source.where(row, number))
+
+    def placed(self, first: int, order: Sequence[int] | None = None) -> Where:
+        """`where` for a chunk that starts at row `first` and whose columns were put into another order."""
+        return lambda row, number: self.where(first + row, number if order is None else order[number])
+
+    @property
+    def report(self) -> str:
+        """One line: what was read, and how; complete once the chunks are taken."""
+        what = "x".join(map(str, self._shape)) + (" number" if math.prod(self._shape) == 1 else " numbers")
+        if self.names:
+            what = f"{counted(len(self.names), 'column')} ({listed(self.names)})"
+        elif self._source.thing != "row":
+            what = f"{'x'.join(map(str, self._shape))} pixels"
+        said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.absolute().name}"
+        return for_terminal("; ".join([said, *self._source.facts, *self._cautions]))
+
+    @property
+    def _cautions(self) -> list[str]:
+        if not self._dropped:
+            return self._source.cautions
+        places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
+        lost = f"left out {counted(len(self._dropped), 'row')} with a missing number"
+        return [*self._source.cautions, f"{lost} ({_some(places, self._dropped)})"]
+
+    def _taken(self) -> Iterator[Tensor]:
+        with in_a_sentence(self.path):
+            for numbers in self._source.arrays:
+                if not len(numbers):
+                    continue
+                self._check_shape(numbers)
+                start = self._rows + len(self._dropped)
+                numbers = self._without_missing(numbers, start)
+                self._check_size(numbers)
+                if len(numbers):
+                    self._rows += len(numbers)
+                    yield _to_tensor(numbers)
+        if self._rows:
+            log.log(logging.WARNING if self._cautions else logging.INFO, "%s", self.report)
+
+    def _check_shape(self, numbers: np.ndarray) -> None:
+        if numbers.dtype.kind not in "biuf":
+            raise UnreadableFile(
+                f"{self.path} must hold plain numbers, but holds {numbers.dtype}; save integers or floats"
+            )
+        self._shape = numbers.shape[1:]
+        if not math.prod(self._shape):
+            raise UnreadableFile(
+                f"{self.path} holds rows without numbers (shape {numbers.shape}); give rows of at least one"
+            )
+        if self.names and self._shape != (len(self.names),):
+            raise UnreadableFile(
+                f"{self.path} must name each number of a row, but has {len(self.names)} names for rows of shape "
+                f"{self._shape}; correct or remove them"
+            )
+
+    def _without_missing(self, numbers: np.ndarray, start: int) -> np.ndarray:
+        """The rows without a missing number; an error names the first missing one unless such rows are dropped."""
+        missing = np.ma.getmaskarray(numbers) if isinstance(numbers, np.ma.MaskedArray) else None
+        numbers = np.ma.getdata(numbers)
+        if numbers.dtype.kind == "f" and np.isnan(numbers.min()):
+            missing = np.isnan(numbers) if missing is None else missing | np.isnan(numbers)
+        if missing is None:
+            return numbers
+        missing = missing.reshape(len(numbers), -1)
+        bad = missing.any(-1)
+        if bad.any() and not self._drops:
+            row = int(bad.argmax())
+            place = self._source.where(start + row, int(missing[row].argmax()))
+            raise UnreadableFile(
+                f"{self.path} has no number in {place}; fill it in, or set data.missing=drop to leave such rows out "
+                "(--data missing=drop after a verb)"
+            )
+        self._dropped.extend((np.flatnonzero(bad) + start).tolist())
+        return numbers[~bad]
+
+    def _check_size(self, numbers: np.ndarray) -> None:
+        """Refuses what float32 cannot hold, or only as another number."""
+        kind = numbers.dtype.kind
+        limit = LARGEST if kind == "f" else LARGEST_WHOLE
+        if not len(numbers) or kind == "b" or (numbers.min().item() >= -limit and numbers.max().item() <= limit):
+            return
+        flat = numbers.reshape(len(numbers), -1)
+        row, number = (int(index[0]) for index in np.nonzero(np.abs(flat.astype(np.longdouble)) > limit))
+        bound = "be finite and fit into float32 (3.4e38)" if kind == "f" else WHOLE_BOUND
+        raise UnreadableFile(
+            f"every number must {bound}, but {self.path} holds {flat[row, number]} in "
+            f"{self.where(self._rows + row, number)}; correct it, or leave out that row or column"
+        )
+
+
+def _some(places: list[str], every: array) -> str:
+    more = len(every) - len(places)
+    return ", ".join(places) + (f" and {more:,} more" if more else "")
+
+
+@contextmanager
+def in_a_sentence(path: Path) -> Iterator[None]:
+    """Turns the error of any library into one sentence."""
+    try:
+        yield
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # a torn file can send a reader to an invalid position
+            raise  # the system's own words, such as permission denied
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnreadableFile(
+            f"{path} cannot be read as {path.suffix or 'IDX'} ({reason}); check that it is whole and of that kind"
+        ) from error
+
+
+def _to_tensor(numbers: np.ndarray) -> Tensor:
+    """(m, *row) of any numeric type -> a tensor of a type that torch computes with."""
+    kind = numbers.dtype.kind
+    if kind == "f":
+        numbers = numbers.astype(np.float32)
+    elif kind == "u" and numbers.dtype.itemsize > 1:
+        numbers = numbers.astype(np.int64)
+    else:
+        numbers = numbers.astype(numbers.dtype.newbyteorder("="), copy=not numbers.flags.writeable)
+    return torch.from_numpy(np.ascontiguousarray(numbers))

@@ -1,0 +1,148 @@
+"""A config's plain containers -> the objects that they describe, with Hydra's keys for it.
+
+    _target_     the dotted name of a class, a function or a method, which is called with the other keys
+    _args_       a list of positional arguments
+    _partial_    true gives `functools.partial` in place of the call
+    _recursive_  false leaves the nodes inside as they are
+
+Values are plain Python values: `_convert_` is accepted and changes nothing. Nothing is ever unpickled.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from pkgutil import resolve_name
+from typing import Any
+
+# A constructor's dotted name -> the constructor; raises a ValueError if it must not be called.
+Allow = Callable[[str], Any]
+
+DIRECTIVES = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
+UNCLEAR = (TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RuntimeError)
+
+
+def anything(target: str) -> Any:
+    """The class, function or method that a dotted name stands for: everything that a user types may be called.
+
+    Raises:
+        ValueError: it cannot be imported, or it cannot be called.
+    """
+    try:
+        found = _located(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"_target_ must name what can be imported, but is {target} ({error})") from error
+    if not callable(found):
+        raise ValueError(f"_target_ must name a class or a function, but {target} is a {type(found).__name__}")
+    return found
+
+
+def _located(target: str) -> Any:
+    module, _, name = str(target).rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something that it imports is not
+    return resolve_name(target)  # a method: package.module.Class.method
+
+
+def instantiate(node: Any, allow: Allow = anything, key: str = "", /, **more: Any) -> Any:
+    """What a node of a config describes; a node without a `_target_` gives its values, a list its items.
+
+    >>> instantiate({"_target_": "vaelab.families.Bernoulli"}, event_shape=[2, 3]).event_size
+    6
+
+    Args:
+        node: plain containers.
+        allow: decides which constructors are called; all of them unless given.
+        key: the node's place in the config, for the errors.
+        more: further keyword arguments, which win over those of the node.
+
+    Raises:
+        ValueError: a constructor is not allowed, or cannot make anything of what it is given. The sentence names the
+            key.
+    """
+    if isinstance(node, list | tuple):
+        return [instantiate(item, allow, key) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    inner = partial(_inner, allow, key) if node.get("_recursive_", True) else lambda name, value: value
+    values = {name: inner(name, value) for name, value in node.items() if name not in DIRECTIVES}
+    target = node.get("_target_")
+    if target is None:
+        return values
+    make = _allowed(target, allow, key)
+    arguments, values = inner("_args_", node.get("_args_") or []), values | more
+    _check_arguments(make, arguments, values, bool(node.get("_partial_")), key, target)
+    if node.get("_partial_"):
+        return partial(make, *arguments, **values)
+    return _called(make, arguments, values, key, target)
+
+
+def _inner(allow: Allow, key: str, name: str, value: Any) -> Any:
+    return instantiate(value, allow, f"{key}.{name}".lstrip("."))
+
+
+def _allowed(target: Any, allow: Allow, key: str) -> Any:
+    try:
+        return allow(target)
+    except ValueError as error:
+        raise _with_key(error, key, ["_target_"]) from error
+
+
+def _called(make: Any, arguments: Sequence[Any], values: Mapping[str, Any], key: str, target: Any) -> Any:
+    try:
+        return make(*arguments, **values)
+    except UNCLEAR as error:
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{key or target} cannot be made by {target} ({type(error).__name__}{said and f': {said}'}); check its "
+            "values, or set HYDRA_FULL_ERROR=1 to see where"
+        ) from error
+    except ValueError as error:
+        raise _with_key(error, key, values) from error
+
+
+def _with_key(error: ValueError, key: str, names: Sequence[str] | Mapping[str, Any]) -> ValueError:
+    """The same error; if it begins with an argument's name, such as `min_std must be`, with the whole key instead."""
+    first = re.match(r"\w+(?=[ =])", str(error))
+    named = key and first and first[0] in names and type(error) is ValueError
+    return ValueError(f"{key}.{error}") if named else error
+
+
+def _check_arguments(
+    make: Any, arguments: Sequence[Any], values: Mapping[str, Any], delayed: bool, key: str, target: Any
+) -> None:
+    """Raises a ValueError if a constructor does not take an argument, or needs another."""
+    try:
+        signature = inspect.signature(make)
+    except (TypeError, ValueError):  # some builtins have none
+        return
+    key = key or str(target)
+    if unknown := [name for name in values if not takes(make, name)]:
+        near = get_close_matches(unknown[0], signature.parameters, n=1)
+        cure = f"did you mean {key}.{near[0]}?" if near else "leave it out"
+        raise ValueError(f"{key}.{unknown[0]} is not a key of {target}, so nothing would read it; {cure}")
+    try:
+        (signature.bind_partial if delayed else signature.bind)(*arguments, **values)
+    except TypeError as error:
+        raise ValueError(f"{key} cannot be made by {target} ({error}); give it the values that it needs") from error
+
+
+def takes(make: Any, name: str) -> bool:
+    """Whether a constructor takes a keyword argument of this name."""
+    parameters = parameters_of(make)
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    return open_ended or (name in parameters and parameters[name].kind in kinds)
+
+
+def parameters_of(make: Any) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a constructor by name; none if Python does not know them, as of some builtins."""
+    try:
+        return inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return {}

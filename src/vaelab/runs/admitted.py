@@ -1,0 +1,56 @@
+"""The constructors that a loaded run's config may name: those of vaelab and allowed packages, and some by name."""
+
+import re
+from importlib import import_module
+from typing import Any
+
+from vaelab.instantiate import Allow, anything
+from vaelab.runs.constructors import NAMES
+
+TARGET = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+
+
+def admitted(allow: tuple[str, ...] = (), kind: type = object, names: frozenset[str] = frozenset()) -> Allow:
+    """What `vaelab.instantiate` may call for a run that may come from anyone.
+
+    Args:
+        allow: packages beside vaelab whose classes are trusted.
+        kind: what every constructor must be a subclass of.
+        names: constructors of other packages that are admitted by their full name.
+    """
+    return lambda target: anything(target) if target in names else constructor(target, allow, kind)
+
+
+def admitted_to_resume(allow: tuple[str, ...] = ()) -> Allow:
+    """What may be called for a run that is resumed: its trainer, callbacks and optimiser too."""
+    return admitted(allow, names=frozenset(NAMES))
+
+
+def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
+    """The class that `package.module.Class` names, if that is a `kind` of vaelab's own or of an allowed package.
+
+    Raises:
+        ValueError: it is not.
+    """
+    module, _, name = str(target).rpartition(".")
+    packages = ("vaelab", *allow)
+    found: Any = None
+    if re.fullmatch(TARGET, str(target)) and module.split(".")[0] in packages:
+        try:
+            found = getattr(import_module(module), name, None)
+        except ImportError as error:
+            raise ValueError(f"the run's config names {target}, which cannot be imported ({error})") from error
+    # A module's own imports are within its reach too: only what was defined in the package counts.
+    if not isinstance(found, type) or found.__module__.split(".")[0] not in packages:
+        raise ValueError(
+            f"the run's config names {target}, which is no class of {' or '.join(packages)}, so it is not called; if "
+            "you trust it, allow its package"
+        )
+    if not issubclass(found, kind):
+        raise ValueError(f"the run's config must name a {kind.__name__} here, but names {target}, so it is not called")
+    return found
+
+
+def users_own(allow: tuple[str, ...]) -> tuple[str, ...]:
+    """The allowed packages that vaelab knows nothing about."""
+    return tuple(package for package in allow if package not in ("vaelab", "torch", "lightning", "optuna"))

@@ -1,0 +1,96 @@
+"""Checks of one node of a run's config: every key is known, and every value is of the kind that belongs there."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vaelab.runs import schema
+from vaelab.runs.admitted import constructor, users_own
+from vaelab.runs.schema import Kind, Kinds
+
+KEY = r"[A-Za-z][\w.-]{,199}"
+SHOWN = 200  # characters of a value or a name, in an error
+TRUSTED = "torch.optim."  # writes no files: if torch is allowed, all of its optimisers and schedules are
+
+
+def check_key(key: str, name: Any) -> None:
+    if type(name) is not str or not re.fullmatch(KEY, name):
+        raise ValueError(
+            f"the run's config has the key {key}.{str(name)[:SHOWN]}, which no run writes, so nothing of it is used"
+        )
+
+
+def check_kind(key: str, name: str, value: Any, kind: Kind, folder: Path) -> None:
+    if not kind.holds(value, folder):
+        raise refusal(f"{key}.{name}".lstrip("."), value, kind.phrase)
+
+
+def refusal(key: str, value: Any, phrase: str) -> ValueError:
+    shown = type(value).__name__ if isinstance(value, dict | list | tuple) else str(value)[:SHOWN]
+    return ValueError(f"{key} in the run's config must be {phrase}, but is {shown}, so nothing of it is used")
+
+
+def check_node(
+    key: str,
+    node: Any,
+    folder: Path,
+    allow: tuple[str, ...],
+    table: Mapping[str, Kinds],
+    package: str = "",
+    delayed: bool = False,
+) -> None:
+    """Looks through what describes one object.
+
+    Args:
+        key: of the node, for the errors.
+        node: `_target_`, the constructor, and what it is given.
+        folder: the run's own.
+        allow: packages whose constructors are trusted with plain values of any kind.
+        table: the kinds of other packages' constructors.
+        package: of vaelab, that the constructor comes from; its annotations say the kinds.
+        delayed: whether `_partial_` may be given.
+    """
+    if type(node) is not dict or type(node.get("_target_")) is not str:
+        raise refusal(key, node, "a table of keys with a _target_")
+    target, kinds = node["_target_"], table.get(node["_target_"])
+    own = False
+    if kinds is None:
+        found = constructor(target, allow, object)
+        own = found.__module__.startswith(TRUSTED) or found.__module__.split(".")[0] in users_own(allow)
+        if not own and not (package and found.__module__.startswith(package)):
+            raise ValueError(f"{key} in the run's config must not be {target}, so it is not called")
+        kinds = {} if own else schema.kinds_of(found)
+    if node.get("_partial_", delayed) is not delayed:
+        raise refusal(f"{key}._partial_", node.get("_partial_"), str(delayed).lower())
+    for name, value in node.items():
+        if name in ("_target_", "_partial_"):
+            continue
+        check_key(key, name)
+        if own:
+            check_plain(f"{key}.{name}", value, folder, allow)
+        elif name not in kinds:
+            raise ValueError(
+                f"{key}.{name[:SHOWN]} in the run's config is not a key of {target}, so nothing of it is used"
+            )
+        elif kinds[name] is schema.OBJECT:
+            nested = "vaelab.families" if package == "vaelab.priors" else package
+            check_node(f"{key}.{name}", value, folder, allow, table, nested)
+        else:
+            check_kind(key, name, value, kinds[name], folder)
+
+
+def check_plain(key: str, value: Any, folder: Path, allow: tuple[str, ...]) -> None:
+    """Plain values of any kind, for the constructor of an allowed package."""
+    if type(value) is dict and "_target_" in value:
+        check_node(key, value, folder, allow, {}, "vaelab", delayed=bool(value.get("_partial_")))
+    elif type(value) is dict:
+        for name, inner in value.items():
+            if type(name) is str:
+                check_key(key, name)
+            check_plain(f"{key}.{name}", inner, folder, allow)
+    elif type(value) is list:
+        for inner in value:
+            check_plain(key, inner, folder, allow)
+    else:
+        check_kind(key, "", value, schema.TEXT | schema.NUMBER | schema.FLAG | schema.NOTHING, folder)
