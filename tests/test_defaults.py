@@ -13,6 +13,7 @@ from vaelab.data import Array, DataModule, Reading, Sine
 
 STATED = {  # a page that states another value than its constructor's default, and why
     ("data=sine_surface", "data.surface"): "it is what the option is for",
+    ("objective=elbo_monte_carlo", "objective.kl"): "it is what the option is for",
     ("posterior=diagonal", "posterior.min_std"): "the KL keeps σ of q well above it; 0.01 is a floor for likelihoods",
     ("posterior=full", "posterior.min_std"): "as for posterior=diagonal",
     ("posterior=diagonal", "posterior.init_std"): "q starts as wide as the prior N(0, I), so that the KL starts small",
@@ -45,10 +46,15 @@ def nodes(config, path):
 
 
 def written(option):
-    """(option, path, key) of every value that a page writes down itself and a constructor of vaelab takes."""
+    """(option, path, key) of every value that a page writes down itself and a constructor of vaelab takes.
+
+    The builder reads the `kl` of posteriors and priors.
+    """
     group = option.split("=")[0]
     for path, node in nodes(composed(option), group):
-        for key in sorted(set(node) - {"_target_", "_partial_"}):
+        for key in sorted(
+            set(node) - {"_target_", "_partial_"} - ({"kl"} if group in ("posterior", "prior") else set())
+        ):
             if not OmegaConf.is_interpolation(node, key) and not isinstance(node._get_node(key), DictConfig):
                 yield option, path, key
 
