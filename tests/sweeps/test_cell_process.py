@@ -114,6 +114,19 @@ def test_two_scripts_run_side_by_side(script, tmp_path):
         assert list(pool.map(lambda command: run(*command), commands)) == [0, 0]
 
 
+def test_processes_that_start_at_once_keep_their_variables_apart(script, tmp_path):
+    path = script(
+        "import os, sys; open(sys.argv[1], 'w').write(' '.join(k for k in os.environ if k[:4] in ('OWN_', 'PYTH')))"
+    )
+    names = [f"OWN_{number}" for number in range(12)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        codes = list(pool.map(lambda name: run(path, tmp_path / name, **{name: "1"}), names))
+    assert codes == [0] * len(names)
+    before = [key for key in os.environ if key.startswith("PYTH")]
+    for name in names:
+        assert sorted((tmp_path / name).read_text().split()) == sorted([*before, name])
+
+
 @pytest.mark.usefixtures("way")
 def test_a_script_is_stopped_when_that_is_asked(script, tmp_path):
     path = script("import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(60)")

@@ -52,7 +52,8 @@ def run_python(command: Sequence[str], asked: Callable[[], int | None], setting:
         setting: where and how it runs.
     """
     setting = setting or Setting()
-    environment = {**os.environ, **setting.environment}
+    with _starting:  # while a process starts, the variables of this one are those of the other
+        environment = {**os.environ, **setting.environment}
     try:
         arguments = (list(command), setting.folder or os.getcwd(), environment)
         process = start_process(_become_silent, arguments, environment, setting.preload)
