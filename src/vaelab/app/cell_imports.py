@@ -7,10 +7,16 @@ with preloading():
     import torch.utils.tensorboard
     from hydra.core.plugins import Plugins
 
+    import vaelab.app.conclude
     import vaelab.app.fit
+    import vaelab.app.hydra_entry
+    import vaelab.app.multirun.summarise_sweep
+    import vaelab.app.resume
+    import vaelab.app.start
     import vaelab.commands.evaluate
     import vaelab.commands.latents
     import vaelab.data
+    import vaelab.priors
     import vaelab.runs.environment
     import vaelab.runs.load
     import vaelab.training
