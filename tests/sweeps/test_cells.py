@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from helpers.forked import PRELOAD
-from vaelab.app.multirun.grid import check_values
-from vaelab.app.multirun.sweep import Sweep
+from vaelab.app.hydra_sweeps.grid import check_values
+from vaelab.app.hydra_sweeps.sweep import Sweep
 from vaelab.runs.run_state import State, read_state, recorded, write_state
 from vaelab.signals import Stopped
 from vaelab.sweeps.cell_names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
@@ -110,7 +110,7 @@ def test_a_key_without_a_value_is_refused(given, answer):
 
 
 def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("vaelab.app.multirun.sweep.identity", lambda cfg, whole: whole.content)
+    monkeypatch.setattr("vaelab.app.hydra_sweeps.sweep.identity", lambda cfg, whole: whole.content)
     content = {"p/x.npy": "a", "q/x.npy": "b", "p_x.npy": "b"}
 
     def compose(overrides, number):

@@ -95,9 +95,11 @@ class KLBars(Picture):
 
     Args:
         kl: (p,), nats, mean over examples.
+        by_moments: whether it is that of Gaussians with the same means and variances, which need not add up to the KL.
     """
 
     kl: Array
+    by_moments: bool = False
 
     def _draw(self) -> "Figure":
         p = len(self.kl)
@@ -110,5 +112,9 @@ class KLBars(Picture):
             panel.bar(np.arange(1, p + 1), self.kl, color=BLUE, width=0.8 if p > 3 else 0.5)
             panel.set(xlabel="latent dimension", ylabel="KL (nats)", xlim=(0.4, p + 0.6) if p > 3 else (0, p + 1))
             panel.set_xticks(np.arange(1, p + 1)[:: -(-p // 16)])
-        panel.set_title(f"KL per dimension, {self.kl.sum():.3g} nats in all")
+        panel.set_title(
+            "KL per dimension, as if q and p were Gaussian"
+            if self.by_moments
+            else f"KL per dimension, {self.kl.sum():.3g} nats in all"
+        )
         return figure

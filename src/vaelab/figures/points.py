@@ -142,12 +142,14 @@ class PointManifold(Picture):
         z1: (columns,), ascending.
         z2: (rows,), ascending.
         names: of the d target dimensions.
+        title: what is drawn.
     """
 
     means: Array
     z1: Array
     z2: Array
     names: tuple[str, ...] | None = None
+    title: str = "Mean of p(t|z)"
 
     def _draw(self) -> "Figure":
         d = self.means.shape[2]
@@ -160,7 +162,7 @@ class PointManifold(Picture):
             add_bar(figure, panel, mesh, f"mean of p({names[index]} | z)")
             panel.set(xlabel="z₁", ylabel="z₂")
         hide_rest(axes, shown)
-        figure.suptitle(f"Mean of p(t|z){first_of(shown, d)}", fontsize=10.5)
+        figure.suptitle(f"{self.title}{first_of(shown, d)}", fontsize=10.5)
         return figure
 
 
@@ -173,6 +175,7 @@ class PointTraversals(Picture):
         values: (values,), in standard deviations of p(z) from its mean.
         dimensions: (dimensions,) indices of the latents, from 0.
         names: of the d target dimensions.
+        title: what is drawn.
     """
 
     means: Array
@@ -180,6 +183,7 @@ class PointTraversals(Picture):
     values: Array
     dimensions: Array
     names: tuple[str, ...] | None = None
+    title: str = "One latent moved"
 
     def _draw(self) -> "Figure":
         d, count = self.means.shape[2], len(self.dimensions)
@@ -203,7 +207,7 @@ class PointTraversals(Picture):
             *axes[0, 0].get_legend_handles_labels(),
             loc="upper center",
             ncols=shown,
-            title=f"One latent moved{first_of(shown, d)}",
+            title=f"{self.title}{first_of(shown, d)}",
         )
         return figure
 
