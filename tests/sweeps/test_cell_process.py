@@ -102,6 +102,12 @@ def test_a_server_that_cannot_start_is_an_exit_code(script):
     assert "ZeroDivisionError" in ended.stderr
 
 
+def test_what_a_run_imports_is_there(script):
+    """multiprocessing says nothing if the import fails, and every cell would take seconds."""
+    path = script("import gc, sys; sys.exit(4 if sys.argv[1] in sys.modules and gc.get_freeze_count() > 9999 else 5)")
+    assert run(path, PRELOAD) == 4
+
+
 def test_two_scripts_run_side_by_side(script, tmp_path):
     """Each waits until the other has begun."""
     path = script(

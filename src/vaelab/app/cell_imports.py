@@ -10,7 +10,7 @@ with preloading():
     import vaelab.app.conclude
     import vaelab.app.fit
     import vaelab.app.hydra_entry
-    import vaelab.app.multirun.summarise_sweep
+    import vaelab.app.hydra_sweeps.summarise_sweep
     import vaelab.app.resume
     import vaelab.app.start
     import vaelab.commands.evaluate

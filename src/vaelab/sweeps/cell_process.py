@@ -155,11 +155,13 @@ def preloading() -> Iterator[None]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    yield
-    done.set()
-    watcher.join()  # a process with threads should not fork
-    gc.enable()
-    gc.freeze()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()  # a process with threads should not fork
+        gc.enable()
+        gc.freeze()
 
 
 def _become_silent(command: list[str], folder: str, environment: dict[str, str]) -> None:
