@@ -108,6 +108,19 @@ def test_what_a_run_imports_is_there(script):
     assert run(path, PRELOAD) == 4
 
 
+def test_a_process_starts_though_there_is_no_room_for_the_servers_socket(script, tmp_path):
+    """The path of a socket has at most 107 bytes."""
+    (tmp_path / ("long" * 30)).mkdir()
+    outer = script(
+        "from vaelab.sweeps.cell_process import run_python\n"
+        f"print(run_python([{str(script('import sys; sys.exit(7)', 'inner.py'))!r}], lambda: None))",
+        "outer.py",
+    )
+    variables = os.environ | {"TMPDIR": str(tmp_path / ("long" * 30))}
+    ended = subprocess.run([sys.executable, str(outer)], capture_output=True, text=True, env=variables, check=True)
+    assert (ended.stdout, ended.stderr) == ("7\n", "")
+
+
 def test_two_scripts_run_side_by_side(script, tmp_path):
     """Each waits until the other has begun."""
     path = script(

@@ -84,14 +84,21 @@ def start_process(
     Raises:
         EOFError: the server died, because the import failed.
     """
-    context: Any = multiprocessing.get_context("forkserver" if platforms.HAS_FORK_SERVER else "spawn")
-    name = multiprocessing.current_process().name  # instead of the server's, as if it ran alone
-    process: BaseProcess = context.Process(target=target, args=arguments, name=name)
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # where the server finds `preload`
     with _starting, _variables({**environment, "PYTHONPATH": paths}), _without_main_module():
-        if platforms.HAS_FORK_SERVER and preload:
-            context.set_forkserver_preload([preload])
-        process.start()
+        if platforms.HAS_FORK_SERVER:
+            if preload:
+                multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
+            with suppress(OSError):  # its socket cannot be made, for instance because TMPDIR is too long a path
+                return _started("forkserver", target, arguments)
+        return _started("spawn", target, arguments)
+
+
+def _started(method: str, target: Callable[..., object], arguments: tuple[Any, ...]) -> BaseProcess:
+    context: Any = multiprocessing.get_context(method)
+    name = multiprocessing.current_process().name  # instead of the server's, as if it ran alone
+    process: BaseProcess = context.Process(target=target, args=arguments, name=name)
+    process.start()
     return process
 
 
