@@ -197,7 +197,7 @@ def test_ctrl_c_in_a_terminal_reaches_neither_server_nor_script(script, tmp_path
     """It goes to all processes of the terminal's group; the sweep alone decides what becomes of its cells."""
     begun, done = tmp_path / "begun", tmp_path / "done"
     path = script(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(1)\nopen({str(done)!r}, 'w')")
-    script("import vaelab.sweeps.cell_process as c, time\nwith c.preloading():\n    time.sleep(1)", "slow.py")
+    script("import vaelab.sweeps.preloaded_process as c, time\nwith c.preloading():\n    time.sleep(1)", "slow.py")
     outer = script(
         "import signal; from vaelab.sweeps.cell_process import Setting, run_python\n"
         "signal.signal(signal.SIGINT, lambda *_: print('told', flush=True))\n"
@@ -243,7 +243,7 @@ def test_nobody_trains_on_after_a_sweep_that_was_killed(forked, script, tmp_path
 
 def test_a_server_ends_with_its_sweep_while_it_imports(script, tmp_path):
     script(
-        "import sys, time\nfrom vaelab.sweeps.cell_process import preloading\n"
+        "import sys, time\nfrom vaelab.sweeps.preloaded_process import preloading\n"
         "with preloading():\n    print(1, file=sys.stderr, flush=True)\n    time.sleep(60)",
         "slow.py",
     )

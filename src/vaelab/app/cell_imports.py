@@ -1,6 +1,6 @@
 """What the runs of a sweep import. The server that they are forked from imports this module once."""
 
-from vaelab.sweeps.cell_process import preloading
+from vaelab.sweeps.preloaded_process import preloading
 
 with preloading():
     import lightning.pytorch
