@@ -11,6 +11,7 @@ a checkpoint gets a second name   hard links (most file systems)      it is copi
 a file survives a power failure   `fsync` of folders (POSIX)          only its contents are put on the disk
 SIGHUP ends a command cleanly     POSIX                               there is no such signal
 Ctrl-C saves a checkpoint         POSIX                               the cells of a sweep end at once
+`vaelab train` is one process     POSIX                               it waits for a second one, which trains
 threads suit the cores granted    `sched_getaffinity` (Linux)         all cores of the machine count
 memory is kept between steps      glibc                               the system may take it back
 data are checked to fit memory    `sysconf` (POSIX)                   too large data end with a MemoryError
@@ -22,9 +23,10 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 try:
     import fcntl
@@ -89,6 +91,21 @@ def interrupt_main_thread() -> None:
         os.kill(os.getpid(), signal.SIGINT)  # this also ends a system call that waits
     else:
         _thread.interrupt_main()
+
+
+def replace_process(command: list[str]) -> NoReturn:
+    """Runs a command in place of this process; on Windows, in a process that this one waits for."""
+    if os.name == "nt":  # there `execv` returns to the shell at once
+        sys.exit(subprocess.call(command))
+    os.execv(command[0], command)
+
+
+def interrupt(process: "subprocess.Popen[bytes]") -> None:
+    """Sends Ctrl-C to another process; Windows can only end it."""
+    if os.name == "posix":
+        process.send_signal(signal.SIGINT)
+    else:
+        process.terminate()
 
 
 def lock_file(descriptor: int, wait: bool) -> None:

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 
 from vaelab.app.arguments import parser
 from vaelab.checks import check_seed
-from vaelab.platforms import END_SIGNALS
+from vaelab.platforms import END_SIGNALS, replace_process
 from vaelab.standard_streams import complete_streams
 from vaelab.typed_command import COMMAND
 
@@ -26,10 +25,7 @@ def train(arguments: Sequence[str]) -> NoReturn:
     Hydra must not see the word `train`, and Lightning's launcher of several processes starts each by the same command.
     """
     os.environ[COMMAND] = "vaelab train"
-    command = [sys.executable, "-m", "vaelab.app", *arguments]
-    if os.name == "nt":  # there `execv` returns to the shell at once
-        sys.exit(subprocess.call(command))
-    os.execv(sys.executable, command)
+    replace_process([sys.executable, "-m", "vaelab.app", *arguments])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
