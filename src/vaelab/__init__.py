@@ -10,10 +10,11 @@ _HOMES = {
     "Conditional": "vaelab.conditional",
     "compose": "vaelab.app.compose",
     "load_run": "vaelab.runs.load",
+    "save_run": "vaelab.runs.save",
     "train": "vaelab.app.from_python",
 }
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "train"]
+__all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "save_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -196,7 +196,7 @@ def test_a_run_that_cannot_be_evaluated_does_not_lose_the_others(runs, tmp_path,
     (tmp_path / "gone.npy").rename(tmp_path / "moved.npy")
     shutil.copytree(runs["gaussian"], fine)
     (fine / "evaluation.json").unlink(missing_ok=True)
-    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say where with --data"):
+    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* give their place with --data"):
         main(["evaluate", str(lost), str(fine), "--samples", "5"])
     assert "nll" in capsys.readouterr().out
     assert json.loads((fine / "evaluation.json").read_text())["samples"] == 5
@@ -348,16 +348,16 @@ def test_inputs_without_targets_are_encoded_and_reconstructed(runs, tmp_path, ca
 
 def test_a_long_file_streams(runs, tmp_path, monkeypatch):
     """Rows pass in batches, so memory does not grow with the file."""
-    from vaelab.commands import latents
+    from vaelab.commands import rows
 
     np.save(tmp_path / "long.npy", np.random.default_rng(0).normal(size=(2345, 3)))
     seen = []
     encode = vaelab.VAE.encode
-    monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x: seen.append(len(x)) or encode(self, x))
+    monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x, c=None: seen.append(len(x)) or encode(self, x, c))
     main(["encode", str(runs["gaussian"]), str(tmp_path / "long.npy"), "-o", str(tmp_path / "z.npz")])
     seen = [count for count in seen if count > 1]  # single ones measure the memory of a decode
     assert sum(seen) == len(np.load(tmp_path / "z.npz")["mean"]) == 2345
-    assert max(seen) == latents.ROWS
+    assert max(seen) == rows.ROWS
 
 
 # sample

@@ -60,11 +60,15 @@ def test_density_mean_variance_and_entropy_are_those_of_scipy(row):
 
 
 def total_probability(support, p, n):
-    """∫ p over 1 or 2 dimensions by the trapezoidal rule, or the sum over all binary values."""
+    """∫ p in 1 or 2 dimensions, by the trapezoidal rule, or the sum over all binary values."""
     (k,) = p.event_shape
     if support == "binary":
         return p.log_prob(torch.tensor([*itertools.product([0.0, 1.0], repeat=k)])).exp().sum().item()
-    lines = [mean + std * torch.linspace(-20, 20, n).double() for mean, std in zip(p.mean, p.stddev, strict=True)]
+    if support == "unit_interval":
+        lines = [torch.linspace(0, 1, n).double()] * k
+    else:
+        spread = torch.linspace(-4.4, 4.4, n).double().sinh()  # 40 σ to either side, densely near the mean
+        lines = [mean + std * spread for mean, std in zip(p.mean, p.stddev, strict=True)]
     density = p.log_prob(torch.cartesian_prod(*lines).view(-1, k)).exp().view([n] * k)
     for line in reversed(lines):
         density = torch.trapezoid(density, line)

@@ -185,7 +185,7 @@ def test_a_search_ranks_only_what_compares(tmp_path):
         check_comparable(study, bernoulli, "val/elbo")
     with pytest.raises(ValueError, match=r"has measure: none, and the first"):
         check_comparable(study, finished(tmp_path, "own"), "val/elbo")
-    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first trial that ended has none"):
+    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first finished trial has none"):
         check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"), "val/elbo")
 
 
@@ -356,7 +356,7 @@ def test_a_search_that_is_killed_goes_on(tmp_path):
     assert [(t.number, t.params, t.value) for t in after[: len(before)]] == [
         (t.number, t.params, t.value) for t in before
     ]
-    assert "best of 7 trials: val/elbo" in process.stdout
+    assert "best of 7 trials: val/bound" in process.stdout
     rows = list(csv.DictReader((tmp_path / "sweep" / "summary.csv").open()))
     assert {row["state"] for row in rows} == {"done"}
     scores = {(row["latent_dim"], row["optimizer.lr"]): float(row["val/elbo"]) for row in rows}

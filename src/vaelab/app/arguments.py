@@ -55,13 +55,14 @@ def parser() -> Parser:
 def _add_evaluate(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "measure how good models are: log p by importance sampling, bounds, use of the latents"
     evaluate = _add(verbs, "evaluate", text, runs="+", data=True)
-    evaluate.add_argument("--samples", type=int, default=5000, help="importance samples per example (default 5000)")
+    evaluate.add_argument("--samples", type=int, help="importance samples per example (default 5000)")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
     evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
 
 
 def _add_encode(verbs: "argparse._SubParsersAction[Parser]") -> None:
     encode = _add(verbs, "encode", "write the latents of data: mean and std of q(z|x)", output=True, data=True)
+    _add_condition(encode, "needed for a file")
     encode.add_argument("data", metavar="DATA", help="what to encode")
     encode.add_argument("--samples", type=int, default=0, help="draws of z ~ q(z|x) per row, beside mean and std")
 
@@ -69,11 +70,13 @@ def _add_encode(verbs: "argparse._SubParsersAction[Parser]") -> None:
 def _add_reconstruct(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "write reconstructions of data: mean and a draw of p(t|z), where z is the mean of q(z|x)"
     reconstruct = _add(verbs, "reconstruct", text, output=True, data=True)
+    _add_condition(reconstruct, "needed for a file")
     reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
 
 
 def _add_sample(verbs: "argparse._SubParsersAction[Parser]") -> None:
     sample = _add(verbs, "sample", "draw new examples: z ~ p(z), t ~ p(t|z)", output=True)
+    _add_condition(sample, "default: all classes in turn")
     sample.add_argument("-n", type=int, default=64, help="how many (default 64)")
     shown = "in a picture: the mean of p(t|z), or a draw of it (default: means of images, draws of points)"
     sample.add_argument("--show", choices=("mean", "sample"), help=shown)
@@ -82,9 +85,10 @@ def _add_sample(verbs: "argparse._SubParsersAction[Parser]") -> None:
 def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "draw what each latent does: p(t|z) along one latent at a time, or over both if there are two"
     traverse = _add(verbs, "traverse", text, output=True)
+    _add_condition(traverse, "default: the first class")
     traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 if latent_dim is 2)")
     traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
-    traverse.add_argument("--span", type=float, default=3.0, help="how many standard deviations of p(z) (default 3)")
+    traverse.add_argument("--span", type=float, help="how many standard deviations of p(z) (default 3)")
 
 
 def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
@@ -92,6 +96,11 @@ def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
     compare.set_defaults(verb="compare", seed=0)
     compare.add_argument("run", metavar="DIR", type=Path, nargs="+", help="the folder of a run or of a sweep")
     compare.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="for summary.csv, summary.md and plots")
+
+
+def _add_condition(verb: Parser, default: str) -> None:
+    text = f"the class that a conditional model is given, by its name or its number from 0 ({default})"
+    verb.add_argument("--condition", metavar="CLASS", help=text)
 
 
 def _add(

@@ -11,7 +11,7 @@ with preloading():
     import vaelab.app.resume
     import vaelab.app.start
     import vaelab.commands.evaluate
-    import vaelab.commands.latents
+    import vaelab.commands.traverse
     import vaelab.data
     import vaelab.runs.environment
     import vaelab.runs.load

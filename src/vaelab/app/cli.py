@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from vaelab.app.arguments import parser
 from vaelab.checks import check_seed
-from vaelab.platforms import END_SIGNALS, replace_process
+from vaelab.platforms import END_SIGNALS, become_program
 from vaelab.standard_streams import complete_streams
 from vaelab.typed_command import COMMAND
 
@@ -25,7 +25,7 @@ def train(arguments: Sequence[str]) -> NoReturn:
     Hydra must not see the word `train`, and Lightning's launcher of several processes starts each by the same command.
     """
     os.environ[COMMAND] = "vaelab train"
-    replace_process([sys.executable, "-m", "vaelab.app", *arguments])
+    become_program([sys.executable, "-m", "vaelab.app", *arguments])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,7 +74,10 @@ def _write_file(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     """Writes what a trained model makes of data, or draws."""
     import torch
 
-    from vaelab.commands import latents
+    from vaelab.commands.encode import encode
+    from vaelab.commands.reconstruct import reconstruct
+    from vaelab.commands.sample import sample
+    from vaelab.commands.traverse import traverse
     from vaelab.runs.load import load_run
     from vaelab.tables import check_table_path
 
@@ -86,13 +89,14 @@ def _write_file(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
     if options.verb == "encode":
-        done = f"{latents.encode(run, options.data, output, options.samples, overrides)} rows"
+        done = f"{encode(run, options.data, output, options.samples, overrides, options.condition)} rows"
     elif options.verb == "reconstruct":
-        done = f"{latents.reconstruct(run, options.data, output, options.seed, overrides)} rows"
+        done = f"{reconstruct(run, options.data, output, options.seed, overrides, options.condition)} rows"
     elif options.verb == "sample":
-        done = f"{latents.sample(run, options.n, output, options.show, options.seed)} rows"
+        done = f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows"
     else:
-        done = latents.traverse(run, output, options.steps, options.span, options.latents)
+        span = {} if options.span is None else {"span": options.span}
+        done = traverse(run, output, options.steps, dimensions=options.latents, condition=options.condition, **span)
     _show(f"{output}  {done}", output)
 
 
@@ -115,15 +119,17 @@ def _show(text: str, *written: Path | None) -> None:
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from vaelab.commands.evaluate import evaluate_run, format_reports, write_report
+    from vaelab.commands.evaluate import evaluate_run, write_report
+    from vaelab.commands.report_text import format_reports
     from vaelab.runs.load import load_run
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]
-    memory = None if options.memory is None else options.memory * 2**20
+    amounts = {"samples": options.samples, "memory": options.memory and options.memory * 2**20, "seed": options.seed}
+    given = {name: amount for name, amount in amounts.items() if amount is not None}
     reports, written, problems = {}, [], []
     for path, run in zip(options.run, runs, strict=True):
         try:  # this took minutes, so write it at once: another run's error must not lose it
-            reports[str(path)] = evaluate_run(run, options.split, options.samples, memory, options.seed, overrides)
+            reports[str(path)] = evaluate_run(run, options.split, **given, overrides=overrides)
             written.append(write_report(run, reports[str(path)]))
         except (ValueError, OSError) as error:
             problems.append(error)

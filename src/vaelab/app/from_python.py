@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from vaelab.app.compose import compose, compose_with_hydra
-from vaelab.platforms import interrupt
+from vaelab.platforms import interrupt_process
 
 if TYPE_CHECKING:
     from vaelab.runs.run import Run
@@ -130,7 +130,7 @@ def _show(output: IO[bytes]) -> str:
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:
     """Asks a run to save its weights and end; ends it if it does not, or if the user interrupts again."""
-    interrupt(process)
+    interrupt_process(process)
     until = time.monotonic() + PATIENCE
     try:
         assert process.stdout is not None
