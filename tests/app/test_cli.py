@@ -196,7 +196,7 @@ def test_a_run_that_cannot_be_evaluated_does_not_lose_the_others(runs, tmp_path,
     (tmp_path / "gone.npy").rename(tmp_path / "moved.npy")
     shutil.copytree(runs["gaussian"], fine)
     (fine / "evaluation.json").unlink(missing_ok=True)
-    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* give their place with --data"):
+    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say where with --data"):
         main(["evaluate", str(lost), str(fine), "--samples", "5"])
     assert "nll" in capsys.readouterr().out
     assert json.loads((fine / "evaluation.json").read_text())["samples"] == 5
