@@ -7,7 +7,6 @@ import sys
 import pytest
 import torch
 from scipy import stats
-from torch.distributions import Distribution
 from torch.testing import assert_close
 
 from helpers.choices import FLOW, POSTERIORS, named

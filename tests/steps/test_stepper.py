@@ -126,7 +126,7 @@ def with_decoder(network):
 @pytest.mark.usefixtures("_traces_soon")
 def test_an_impure_part_trains_eagerly_and_is_named():
     vae = with_decoder(Moody())
-    taker, optimizer = Stepper(vae, ELBO(), compile=True), torch.optim.SGD(vae.parameters(), lr=1e-4)
+    taker, optimizer = Stepper(vae, ELBO(), compile=True), torch.optim.SGD(vae.parameters(), lr=1e-6)
     assert taker.why_eager is None
     taker.look()
     assert taker.why_eager == "test_stepper.Moody does not declare `pure = True`"
