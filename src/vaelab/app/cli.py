@@ -25,8 +25,7 @@ def train(arguments: Sequence[str]) -> NoReturn:
     Hydra must not see the word `train`, and Lightning's launcher of several processes starts each by the same command.
     """
     os.environ[COMMAND] = "vaelab train"
-    command = [sys.executable, "-m", "vaelab.app", *arguments]
-    become_program(command)
+    become_program([sys.executable, "-m", "vaelab.app", *arguments])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
