@@ -34,7 +34,7 @@ class Case:
     @cached_property
     def config(self) -> Any:
         """The composed config."""
-        return compose(self.overrides)
+        return compose([*self.overrides, "~callbacks", "~logger"])  # they need a run's folder
 
     def build(self) -> tuple[Any, Any]:
         """-> the VAEModule and the data module of `train.py`, set up."""
