@@ -22,7 +22,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_factor_analysis():
     rows = 1.5 + rng.normal(size=(N, P)) @ weight + spread * rng.normal(size=(N, K))
     truth = FactorAnalysis(P, tol=1e-8, max_iter=10_000, svd_method="lapack").fit(rows).score(rows)
     t = torch.from_numpy(rows).float()
-    posterior, likelihood = FullGaussian((P,)), SharedDiagonalGaussian((K,))
+    posterior, likelihood = FullGaussian((P,), init_std=1.0), SharedDiagonalGaussian((K,), init_std=1.0)
     vae = VAE.build((K,), posterior, likelihood, StandardNormal((P,)), partial(MLP, hidden=[]))
     optimizer = torch.optim.Adam(vae.parameters(), lr=0.03)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)

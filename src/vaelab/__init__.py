@@ -5,14 +5,16 @@ from importlib.metadata import version
 from typing import Any
 
 _HOMES = {
+    "RunFailed": "vaelab.app.from_python",
     "VAE": "vaelab.vae",
     "Conditional": "vaelab.conditional",
     "compose": "vaelab.app.compose",
     "load_run": "vaelab.runs.load",
+    "save_run": "vaelab.runs.save",
     "train": "vaelab.app.from_python",
 }
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "compose", "load_run", "train"]
+__all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "save_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -444,7 +444,7 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("evaluate", run, "--data", "support=binary"), "support is no key of the run's data"),
         (("evaluate", run, "--data", "seed=abc"), "data.seed must be a whole number of at least 0, but is 'abc'"),
         (("encode", images, tmp_path / "turned.npy", "-o", file), "rows of shape 7x5, but the model takes 1x5x7"),
-        (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "holds the data themselves"),
+        (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "must not name the data themselves"),
         (("encode", run, "test", "-o", file, "--device", "meta"), "device=meta cannot be used here"),
         (("sample", run, "-n", "10001", "-o", tmp_path / "s.png"), "-n must be at most 10000 for a picture"),
         (("traverse", run, "-o", tmp_path / "t.png", "--steps", "201"), "--steps must be at most 200 for a picture"),

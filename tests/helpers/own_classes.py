@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.experimental.callback import Callback as HydraCallback
 from lightning.pytorch import Callback
 
-from vaelab.data import Array
+from vaelab.data import Array, DataModule
 
 
 class Look(Callback):
@@ -33,3 +33,10 @@ class Rows(Array):
 
     def __init__(self, file, **kwargs):
         super().__init__(path=file, **kwargs)
+
+
+class Bare(DataModule):
+    """Data that can serve nothing beside x."""
+
+    def __init__(self):
+        super().__init__()

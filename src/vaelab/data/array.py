@@ -70,6 +70,7 @@ class Array(DataModule):
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
+        self.header, self.missing, self.background = header, missing, background
         self.reading = Reading(header, missing, background)
         self.support = check_choice("data.support", support, SUPPORTS)
         self.levels = 2 if support == "binary" else None

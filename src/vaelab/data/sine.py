@@ -58,18 +58,17 @@ class Sine(DataModule):
                 f"the model scores {support} data, but sin(x+y) is real-valued; use a Gaussian model such as "
                 "model=gaussian, or data=mnist"
             )
-        self.sizes = [
-            check_whole("data.train_size", train_size, 1),
-            check_whole("data.val_size", val_size, 1),
-            check_whole("data.test_size", test_size, 1),
-        ]
+        self.train_size = check_whole("data.train_size", train_size, 1)
+        self.val_size = check_whole("data.val_size", val_size, 1)
+        self.test_size = check_whole("data.test_size", test_size, 1)
+        self.sizes = [self.train_size, self.val_size, self.test_size]
         if not isinstance(domain, Sequence) or len(domain) != 2:
             raise ValueError(f"data.domain must be two numbers such as [-3.14,3.14], but is {domain}")
-        low, high = domain
+        self.domain = low, high = tuple(domain)
         self.low = check_number("the lower end of data.domain", low, -LARGEST, maximum=LARGEST)
         self.high = check_number("the upper end of data.domain", high, low, above=True, maximum=LARGEST)
         self.noise_std = check_number("data.noise_std", noise_std, 0)
-        self.surface_points = check_flag("data.surface", surface)
+        self.surface_points = self._surface = check_flag("data.surface", surface)  # `surface` is a method
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)

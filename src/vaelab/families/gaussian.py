@@ -25,6 +25,8 @@ from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
 from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
 
+MIN_STD, INIT_STD = 0.01, 0.2  # what suits a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
+
 
 class DiagonalNormal(Independent):
     """N(t; μ, diag σ²) over a whole event: torch's independent normals with half of the passes over memory.
@@ -106,6 +108,10 @@ class IdentityGaussian(Family):
 
     The tutorial's §3.3, eq. 20.
 
+    >>> p = IdentityGaussian((3, 5), std=0.3)(torch.zeros(7, 15))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.3)
+
     Raises:
         ValueError: `std` is not a positive number.
     """
@@ -138,7 +144,7 @@ class LearnedScale(Family):
 
     support: ClassVar[Support] = "real"
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape)
         self.min_std = check_number("min_std", min_std, 0)
         self.init_std = check_number("init_std", init_std, 0, above=True)
@@ -152,11 +158,15 @@ class IsotropicGaussian(LearnedScale):
     """N(t; μ, σ²·I) with one learned σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
 
     With a linear mean this is probabilistic PCA (Tipping & Bishop 1999).
+
+    >>> p = IsotropicGaussian((3, 5), init_std=0.2)(torch.zeros(7, 15))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.h = nn.Parameter(torch.zeros(()))
         self.num_parameters = self.event_size
@@ -171,11 +181,15 @@ class SharedDiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with one learned variance per dimension, the same for all examples.
 
     With a linear mean this is factor analysis (Rubin & Thayer 1982).
+
+    >>> p = SharedDiagonalGaussian((3, 5), init_std=0.2)(torch.zeros(7, 15))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.h = nn.Parameter(torch.zeros(self.event_shape))
         self.num_parameters = self.event_size
@@ -190,11 +204,15 @@ class DiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with a variance per dimension and example; the encoder's q(z|x) and a decoder's p(t|z).
 
     Kingma & Welling 2014, arxiv.org/abs/1312.6114, appendix C.2; the tutorial's §3.4, eqs. 21-22 and 29-32.
+
+    >>> p = DiagonalGaussian((3, 5), init_std=0.2)(torch.zeros(7, 30))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.num_parameters = 2 * self.event_size
 
@@ -210,11 +228,15 @@ class FullGaussian(LearnedScale):
     C is lower triangular with a floored σ on its diagonal. The entries below it are init_std·c/√k, which keeps C well
     conditioned at any k when training starts; with c = 0 this is `DiagonalGaussian`. log|Σ| = 2 Σ log C_mm, and the
     quadratic form ‖C⁻¹(t−μ)‖² is a triangular solve. The tutorial's §5.2.2.
+
+    >>> p = FullGaussian((3, 5), init_std=0.2)(torch.zeros(7, 30 + 105))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 1.0) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         k = self.event_size
         self.sizes = (k, k, k * (k - 1) // 2)

@@ -8,7 +8,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 
 from vaelab.families.family import Support
-from vaelab.families.gaussian import LearnedScale
+from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
 from vaelab.precision import floating
 
 
@@ -44,7 +44,7 @@ class Laplace(LearnedScale):
     pure = True
     support: ClassVar[Support] = "real"
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = 0.01, init_std: float = 0.2) -> None:
+    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.num_parameters = 2 * self.event_size
 

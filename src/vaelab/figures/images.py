@@ -20,7 +20,7 @@ LONGEST_ROW = 15  # letters of a name of a row
 
 
 def limits(images: Array) -> tuple[float, float]:
-    """What is drawn black and white: 0 and 1 where the images keep to that range, more or less; else their own ends."""
+    """The values drawn black and white: 0 and 1 if the images roughly keep to them, or else their own extremes."""
     low, high = float(images.min()), float(images.max())
     return (0.0, 1.0) if low > -0.3 and 0.3 < high < 1.3 else (low, max(high, low + 1e-9))
 
@@ -64,11 +64,11 @@ def sheet_panel(sheet: Array, left: float = 0.1, bottom: float = 0.1) -> tuple["
 
 @dataclass(frozen=True, eq=False)
 class ImageReconstructions(Picture):
-    """Inputs above the mean of p(t|z), a draw from it and, where it is learned, its standard deviation.
+    """Inputs above the mean of p(t|z), a draw from it and, if it is learned, its standard deviation.
 
     Args:
         target, mean, sample: (n, h, w[, 3]).
-        std: (n, h, w[, 3]), or None where it says no more than the mean does.
+        std: (n, h, w[, 3]), or None if the mean already tells it.
     """
 
     target: Array

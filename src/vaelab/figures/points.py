@@ -1,4 +1,4 @@
-"""Pictures of data that are no images: every example is a vector of d numbers."""
+"""Pictures of data that are not images: every example is a vector of d numbers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ LINES = ("-", "--", ":", "-.")  # so that curves differ by more than their colou
 
 @dataclass(frozen=True, eq=False)
 class PointReconstructions(Picture):
-    """Reconstructions against targets, a panel per target dimension; what lies on the line is perfect.
+    """Reconstructions over targets, a panel for each target dimension; points on the line are perfect.
 
     Args:
         target, mean, std, sample: (n, d): the targets, and of p(t|z) at the posterior mean the mean, the standard
@@ -72,7 +72,7 @@ class PointReconstructions(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointDraws(Picture):
-    """Draws beside data: histograms of one dimension; two as axes, and the third as colour.
+    """Draws beside data: histograms of one dimension, or two dimensions as axes and the third as colour.
 
     Args:
         draws: (n, d).
@@ -135,7 +135,7 @@ class PointDraws(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointManifold(Picture):
-    """The decoder's mean over two latent dimensions, a map per target dimension.
+    """The decoder's mean over two latent dimensions, a map for each target dimension.
 
     Args:
         means: (rows, columns, d), row r at z₂ = `z2[r]`, column c at z₁ = `z1[c]`.
@@ -168,7 +168,7 @@ class PointManifold(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointTraversals(Picture):
-    """The decoder's mean ± standard deviation as one latent at a time moves, a panel per latent.
+    """The decoder's mean ± standard deviation as one latent at a time moves, a panel for each latent.
 
     Args:
         means, stds: (dimensions, values, d).

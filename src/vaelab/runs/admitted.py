@@ -47,7 +47,7 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
             "you trust it, allow its package"
         )
     if not issubclass(found, kind):
-        raise ValueError(f"the run's config names {target} where a {kind.__name__} belongs, so it is not called")
+        raise ValueError(f"the run's config must name a {kind.__name__} here, but names {target}, so it is not called")
     return found
 
 

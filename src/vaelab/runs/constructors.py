@@ -176,7 +176,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
     **keys("kl", KL),
-    **keys("condition", NAME),
+    **keys("condition", choice("label")),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are shown and compared, and nothing fills them in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),

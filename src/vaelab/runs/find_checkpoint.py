@@ -55,7 +55,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]]:
     path, previous = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
     if not path.is_file() and not previous.is_file():
         raise FileNotFoundError(
-            f"{folder} has no checkpoints/last.ckpt to resume from; name a run's folder, or start the run again"
+            f"{folder} has no checkpoints/last.ckpt, so it cannot be resumed; name a run's folder, or train a new run"
         )
     try:
         content = read_run_checkpoint(path)

@@ -42,7 +42,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     config = content["hyper_parameters"]
     try:
         check_model(config, folder, packages)
-        vae = _with_weights(checkpoint, config, content["state_dict"], packages)
+        vae = vae_with_weights(checkpoint, config, content["state_dict"], packages)
     except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ValueError(f"{checkpoint} carries a config that no model can be built from ({reason})") from error
@@ -91,8 +91,12 @@ def _names(
     return tuple(names)
 
 
-def _with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, packages: tuple[str, ...]) -> VAE:
-    """The VAE of a config with the weights of a checkpoint, if they are those of such a VAE."""
+def vae_with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, packages: tuple[str, ...]) -> VAE:
+    """The VAE of a config with the weights of a checkpoint.
+
+    Raises:
+        ValueError: they are not the weights of such a VAE.
+    """
     weights = {str(name).removeprefix("vae."): value for name, value in state.items()}
     modules = admitted(packages, nn.Module)
     try:

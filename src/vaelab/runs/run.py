@@ -75,7 +75,7 @@ class Run:
             module.setup()
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"the data of {self.folder} are not found ({error}); if they have moved, give their place with "
+                f"the data of {self.folder} are not found ({error}); if they have moved, say where with "
                 "--data root=FOLDER (IDX images) or --data path=FILE (rows)"
             ) from error
         return module

@@ -16,8 +16,8 @@ def check_same_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> No
     trained = content["hyper_parameters"]
     if trained.get("fingerprint") != config["fingerprint"]:
         raise ValueError(
-            "the data are not those that the run was trained on, so a resumed run would not continue it; put the old "
-            "ones back, give their place with data.root or data.path, or train a new run"
+            "the data must be those that the run was trained on, but they have changed; put the old ones back, say "
+            "where they are with data.root or data.path, or train a new run"
         )
     before, now = trained.get("x_names"), config["x_names"]
     if before is not None and before != now:
