@@ -175,7 +175,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
-    **keys("kl", KL),
+    "kl": KL,
     **keys("condition", choice("label")),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are shown and compared, and nothing fills them in.
