@@ -1,1 +1,1 @@
-"""How fast vaelab is beside other loops over the same mathematics: python -m benchmarks --help."""
+"""How fast vaelab is, compared with other loops over the same mathematics: python -m benchmarks --help."""

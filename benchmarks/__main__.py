@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def speed(asked: argparse.Namespace) -> dict[str, Any]:
-    """Every contender on each case, side by side."""
+    """Races every contender on each case."""
     names = ("bare", *(name for name in asked.only or available() if name != "bare"))
     found: dict[str, Any] = {}
     for name, case in cases(asked.data_root).items():
@@ -42,7 +42,7 @@ def speed(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def row(taken: dict[str, list[dict[str, Any]]], name: str, flops: float, rate: float) -> dict[str, Any]:
-    """Prints and returns what one contender took."""
+    """Prints and returns one contender's times."""
     seconds = statistics.median(per_step(taken[name], "train"))
     peak = max(turn["peak_bytes"] for turn in taken[name])
     train, whole = (ratio(taken, name, "bare", key) for key in ("train", "whole"))
@@ -62,7 +62,7 @@ def row(taken: dict[str, list[dict[str, Any]]], name: str, flops: float, rate: f
 
 
 def grow(asked: argparse.Namespace) -> dict[str, Any]:
-    """Cost of a step against batch size, width, latents and data, as numbers and as a plot."""
+    """The cost of a step against batch size, width, latents and data, as numbers and as a plot."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for key, sizes in growth(Path(folder)).items():
@@ -98,9 +98,11 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
 
 def process(asked: argparse.Namespace) -> dict[str, Any]:
-    """Whole processes, from start to the printed table: `train.py` beside the bare loop, 10 epochs of MNIST."""
+    """Whole processes, from start to the printed table: `train.py` and the bare loop on 10 epochs of MNIST."""
     if asked.data_root is None:
-        sys.exit("error: process needs --data-root, because the bare loop downloads nothing; give the folder of MNIST")
+        sys.exit(
+            "error: process needs --data-root, because the bare loop downloads nothing; name the folder with MNIST"
+        )
     ratios = []
     for repeat in range(asked.repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +117,7 @@ def process(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def timed(*command: str) -> float:
-    """Seconds that a Python process takes."""
+    """The seconds that a Python process takes."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
@@ -124,7 +126,7 @@ def timed(*command: str) -> float:
 
 
 def memory(asked: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of `train.py` over 200 epochs."""
+    """The peak memory of `train.py` over 200 epochs."""
     taken = race(SINE, ("train.py",), 200 // SINE.epochs, asked.out, warm_up=0)["train.py"]
     peaks = [turn["peak_bytes"] / 1e6 for turn in taken]
     print(f"peak MB, every {SINE.epochs} epochs up to 200: {', '.join(f'{peak:.1f}' for peak in peaks)}")
@@ -132,7 +134,7 @@ def memory(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluation(asked: argparse.Namespace) -> dict[str, Any]:
-    """log p by importance sampling on Burda et al.'s network: how near its decoding comes to the rate of products."""
+    """Compares the decoder's rate, in log p by importance sampling on Burda et al.'s network, with matrix products."""
     case = cases(asked.data_root)["burda"]
     module, data = case.build()
     vae, x, samples = module.vae.eval(), data.test[:40], 5_000
@@ -142,7 +144,7 @@ def evaluation(asked: argparse.Namespace) -> dict[str, Any]:
         rate, start = matmul_rate(), time.perf_counter()
         log_marginal_likelihood(vae, x, samples=samples)
         seconds = time.perf_counter() - start
-        if turn:  # the first one warms up
+        if turn:  # the first one is a warm-up
             rates.append(rate)
             shares.append(per_decode * len(x) * samples / seconds / ((rate + matmul_rate()) / 2))
     share = Quartiles.of(shares)
@@ -151,7 +153,7 @@ def evaluation(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def compiling(asked: argparse.Namespace) -> dict[str, Any]:
-    """What compile=true costs, with an empty cache and with a full one, and after how many steps it has paid."""
+    """What compile=true costs, with an empty and with a full cache, and after how many steps it pays."""
     found: dict[str, Any] = {}
     for name, case in cases(asked.data_root).items():
         with tempfile.TemporaryDirectory() as cache:
@@ -162,7 +164,7 @@ def compiling(asked: argparse.Namespace) -> dict[str, Any]:
                 if done.returncode:
                     sys.exit(f"error: compiling {name} failed: {done.stderr.strip().splitlines()[-1]}")
                 took = json.loads(done.stdout)
-                saved = took["recorded"] - took["compiled"]
+                saved = took["traced"] - took["compiled"]
                 steps = f"{took['seconds'] / saved:,.0f} steps" if saved > 0 else "never"
                 gradient = f"gradient {took['recorded'] * 1e3:.2f} -> {took['compiled'] * 1e3:.2f} ms"
                 line = f"{name:6} cache {state:6} compiling {took['seconds']:5.1f} s, {gradient}, pays after {steps}"
@@ -191,12 +193,14 @@ MEASURES = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", choices=list(MEASURES))
-    parser.add_argument("--data-root", help="folder of the MNIST files; downloads them unless given")
-    parser.add_argument("--cases", nargs="+", choices=list(cases(None)), help="all unless given")
-    parser.add_argument("--only", nargs="+", choices=available(), help="loops beside bare; all unless given")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where speed trains (default cpu)")
+    parser.add_argument("--data-root", help="folder of the MNIST files; they are downloaded if you leave it out")
+    parser.add_argument("--cases", nargs="+", choices=list(cases(None)), help="cases to race (default all)")
+    parser.add_argument("--only", nargs="+", choices=available(), help="loops to race with bare (default all)")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="device that speed trains on (default cpu)"
+    )
     parser.add_argument("--turns", type=positive, default=11, help="turns of each contender (default 11)")
-    parser.add_argument("--repeats", type=positive, default=3, help="how often all is started anew (default 3)")
+    parser.add_argument("--repeats", type=positive, default=3, help="how often everything is started again (default 3)")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for JSON, plot and logs")
     asked = parser.parse_args()
     asked.out = asked.out.absolute()

@@ -1,4 +1,4 @@
-"""The bare loop as a whole process: imports, reads the IDX files, trains, validates, prints.
+"""The bare loop as a whole process: it imports, reads the IDX files, trains, validates and prints.
 
 python -m benchmarks.bare_process FOLDER EPOCHS
 """

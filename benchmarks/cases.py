@@ -1,4 +1,4 @@
-"""What is trained: the overrides that `python train.py` gets, and the sizes that the other loops need."""
+"""The models and data to train: overrides for `python train.py`, and sizes for the other loops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 
 from train import CONF, build
 
-ROWS = 8_192  # that the cost of a step is measured on where something grows
+ROWS = 8_192  # of the data on which `growth` measures a step
 MNIST = ("model=bernoulli", "data=mnist")
 
 
@@ -22,9 +22,9 @@ class Case:
     """One network, data set and batch size.
 
     Attributes:
-        name: what the tables call it.
-        overrides: of `train.py`, beside the place of the data.
-        epochs: how many make one turn, long enough to time.
+        name: its name in the tables.
+        overrides: for `train.py`, without the folder of the data.
+        epochs: how many make one turn, which must be long enough to time.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Case:
 
     @cached_property
     def config(self) -> Any:
-        """What Hydra makes of the overrides."""
+        """The composed config."""
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             return hydra.compose("train", list(self.overrides))
 
     def build(self) -> tuple[Any, Any]:
-        """-> the VAEModule and the data module that `train.py` would train, set up."""
+        """-> the VAEModule and the data module of `train.py`, set up."""
         return build(self.config)
 
     def layers(self, x_size: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -48,9 +48,9 @@ class Case:
         return list(pairwise((x_size, *hidden, 2 * latent_dim))), list(pairwise((latent_dim, *hidden, outputs)))
 
     def multiply_adds(self, x_size: int) -> int:
-        """Of one step's matrix products.
+        """Multiply-adds of the matrix products in one step.
 
-        Each weight takes one forward and two backward, but for the first layer of the encoder, whose input needs no
+        Each weight takes one forward and two backward, except in the encoder's first layer, whose input needs no
         gradient.
         """
         encoder, decoder = self.layers(x_size)
@@ -59,7 +59,7 @@ class Case:
 
 
 def is_binary(config: Any) -> bool:
-    """Whether the likelihood is a Bernoulli; the other one that is measured is a Gaussian."""
+    """True for a Bernoulli likelihood; the other one measured is a Gaussian."""
     return config.model._target_.endswith("Bernoulli")
 
 
@@ -77,7 +77,7 @@ def cases(root: str | None) -> dict[str, Case]:
 
 
 def growth(folder: Path) -> dict[str, Sequence[tuple[int, Case]]]:
-    """What grows -> (its size, the case) for each size; writes the rows that all but the last are trained on."""
+    """-> (size, case) pairs for each key that grows; writes the rows of data for all keys but the last."""
     rows = np.random.default_rng(0).integers(2, size=(ROWS + 200, 784), dtype=np.uint8)
     np.save(folder / "rows.npy", rows)
     data = ("model=bernoulli", "data=array", f"data.path={folder / 'rows.npy'}", "data.val_size=100")

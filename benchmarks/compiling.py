@@ -1,4 +1,4 @@
-"""What compiling one gradient takes and saves, as JSON: python -m benchmarks.compiling OVERRIDE…"""
+"""Prints what compiling one gradient costs and saves, as JSON: python -m benchmarks.compiling OVERRIDE…"""
 
 import json
 import sys
@@ -18,20 +18,20 @@ TURNS, CALLS = 21, 20
 def main() -> None:
     module, data = Case("compiling", tuple(sys.argv[1:])).build()
     torch.set_num_threads(worthwhile_threads(module, data.batch_size))
-    x, target = next(iter(data.train_dataloader()))
-    TracedGradient(module.vae, module.objective, (x, target))  # imports the tracer
+    batch = next(iter(data.train_dataloader()))
+    TracedGradient(module.vae, module.objective, batch)  # imports the tracer
     start = time.perf_counter()
-    recorded = TracedGradient(module.vae, module.objective, (x, target))
+    traced = TracedGradient(module.vae, module.objective, batch)
     middle = time.perf_counter()
-    compiled = TracedGradient(module.vae, module.objective, (x, target), compiled=True)
+    compiled = TracedGradient(module.vae, module.objective, batch, compiled=True)
     seconds = time.perf_counter() - middle - (middle - start)
-    turns = [(per_call(recorded, x, target), per_call(compiled, x, target)) for _ in range(TURNS)]
+    turns = [(per_call(traced, *batch), per_call(compiled, *batch)) for _ in range(TURNS)]
     taken = [median(column) for column in zip(*turns, strict=True)]
-    print(json.dumps({"seconds": seconds, "recorded": taken[0], "compiled": taken[1]}))
+    print(json.dumps({"seconds": seconds, "traced": taken[0], "compiled": taken[1]}))
 
 
 def per_call(take: Callable[..., object], *batch: torch.Tensor) -> float:
-    """Seconds."""
+    """The seconds that a call takes."""
     start = time.perf_counter()
     for _ in range(CALLS):
         take(*batch)

@@ -1,8 +1,8 @@
-"""The loops that vaelab is measured beside, each training the same VAE on the same data: python -m benchmarks.loops.
+"""The loops that vaelab is compared with; each trains the same VAE on the same data: python -m benchmarks.loops.
 
-bare        PyTorch written for speed: fused Adam, data in memory, nothing but the mathematics
-plain       PyTorch as people write it: a DataLoader over items, plain Adam, a number printed from every step
-lightning   vaelab's model in a LightningModule as people write it: `training_step` and `self.log` for each minibatch
+bare        PyTorch written for speed: fused Adam, data in memory, only the mathematics
+plain       PyTorch as most people write it: a DataLoader over items, plain Adam, `loss.item()` at every step
+lightning   vaelab's model in an ordinary LightningModule: `training_step` and `self.log` for each minibatch
 pythae      Pythae's trainer
 """
 
@@ -22,10 +22,10 @@ from vaelab.data import DataModule
 
 
 def bare(case: Case, device: str) -> Iterator[tuple[int, float]]:
-    """An epoch at a time; -> (steps, seconds of training), validation coming after that."""
+    """Trains and validates one epoch after another; -> (steps, seconds of training) for each."""
     data, train, val = load(case)
     train, val = train.to(device), val.to(device)
-    redraw = data.redraw or (lambda x: x)  # fresh binary pixels, by the fastest way that is known
+    redraw = data.redraw or (lambda x: x)  # fresh binary pixels, in the fastest known way
     optimizer = case.config.optimizer
     vae = hand_written(case, train).to(device)
     for steps, seconds, line in bare_epochs(vae, train, val, redraw, data.batch_size, optimizer.lr):
@@ -68,7 +68,7 @@ def hand_written(case: Case, x: Tensor) -> HandWritten:
 
 
 def lightning(case: Case, turns: Turns, folder: str, device: str) -> None:
-    """Runs until nobody asks for another turn."""
+    """Trains until no more turns are asked for."""
     from lightning.pytorch import LightningModule, Trainer
     from lightning.pytorch.callbacks import ModelCheckpoint
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -106,7 +106,7 @@ def lightning(case: Case, turns: Turns, folder: str, device: str) -> None:
 
 
 def pythae(case: Case, turn: Turn, folder: str, device: str) -> None:
-    """Runs until nobody asks for another turn; Pythae has neither fresh pixels nor a learned variance of p(x|z)."""
+    """Trains until no more turns are asked for; Pythae has neither fresh pixels nor a learned variance of p(x|z)."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
@@ -160,7 +160,7 @@ def pythae(case: Case, turn: Turn, folder: str, device: str) -> None:
 
 
 def take_turns(loop: Iterator[tuple[int, float]], epochs: int, turn: Turn) -> None:
-    """Runs a loop, some epochs a turn, until the other end asks for no more."""
+    """Runs a loop, some epochs a turn, until no more turns are asked for."""
     while True:
         turn.wait()
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Contenders take turns on one case, and each turn is held against the bare loop's turn beside it."""
+"""Contenders take turns on one case, and each turn is compared with the bare loop's turn next to it."""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ from benchmarks.turns import Contender
 
 LOOPS = ("bare", "plain", "lightning", "pythae")
 SAVE_EVERY = 500  # steps between two checkpoints
-WARM_UP = 1200  # steps that are not counted: vaelab records its gradient after 500
+WARM_UP = 1200  # steps that are not counted: vaelab traces its gradient after 500
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def race(
                 steps += contenders[name].take_turn()["steps"]
         for turn in range(turns):
             taken["matmul"].append({"flops": matmul_rate(device)})
-            for place in range(len(names)):  # each turn another one goes first
+            for place in range(len(names)):  # in each turn another one goes first
                 name = names[(turn + place) % len(names)]
-                time.sleep(0.02)  # the threads of the one before spin on for a while
+                time.sleep(0.02)  # the previous contender's threads keep spinning for a while
                 taken[name].append(contenders[name].take_turn())
     return taken
 
@@ -78,7 +78,7 @@ def _command(name: str, case: Case, folder: str, device: str) -> list[str]:
         *case.overrides,
         *turns,
         f"compile={name == 'compiled'}",
-        "callbacks.last.seconds=null",  # the clock goes on while a contender waits for its turn
+        "callbacks.last.seconds=null",  # the clock keeps running while a contender waits for its turn
         f"callbacks.last.every_n_steps={SAVE_EVERY}",
         f"trainer.accelerator={device}",
         "trainer.max_epochs=-1",
@@ -87,13 +87,13 @@ def _command(name: str, case: Case, folder: str, device: str) -> list[str]:
 
 
 def matmul_rate(device: str = "cpu", repeats: int = 3) -> float:
-    """Floating-point operations per second of float32 square matrix products, the best of some."""
+    """Floating-point operations per second of float32 square matrix products, the best of a few."""
     size = 1536 if device == "cpu" else 8192
     a, b = torch.randn(2, size, size, device=device)
     best = np.inf
     for _ in range(repeats):
         start = time.perf_counter()
-        (a @ b)[0, 0].item()  # a GPU is waited for
+        (a @ b)[0, 0].item()  # waits for a GPU
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 
@@ -104,7 +104,7 @@ def per_step(turns: Sequence[dict[str, Any]], key: str) -> list[float]:
 
 
 def ratio(taken: dict[str, list[dict[str, Any]]], name: str, other: str, key: str) -> Quartiles | None:
-    """How many times as long a step of one contender takes as one of the other in the same turn; None if not timed."""
+    """The ratio of two contenders' times per step in the same turns; None if one was not timed."""
     pairs = zip(per_step(taken[name], key), per_step(taken[other], key), strict=False)
     ratios = [own / others for own, others in pairs]
     return Quartiles.of(ratios) if ratios else None

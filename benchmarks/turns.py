@@ -1,4 +1,4 @@
-"""Taking turns: of several processes one works at a time, so that all meet the same machine."""
+"""Taking turns: only one of several processes works at a time, so the machine is the same for all of them."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PIPES = "VAELAB_BENCHMARK_PIPES"
 
 
 class Turn:
-    """The end of a process that is timed: waits for its turn, and says what it took."""
+    """The side of the timed process: it waits for its turn, and reports its times."""
 
     def __init__(self) -> None:
         read, write = map(int, os.environ[PIPES].split(","))
@@ -24,7 +24,7 @@ class Turn:
         self.answer = os.fdopen(write, "w")
 
     def wait(self) -> None:
-        """Sleeps until this process may work; ends it where nobody asks any more."""
+        """Waits until this process may work; ends the process if no more turns are asked for."""
         if not self.start.readline():
             os._exit(0)
 
@@ -35,7 +35,7 @@ class Turn:
 
 
 class Turns(Callback):
-    """Makes a Lightning run take turns of some epochs; it has no hook for a minibatch.
+    """Makes a Lightning run take turns of some epochs, without a hook for each minibatch.
 
     A turn's `train` is the seconds from the start of an epoch to its validation, with the `last.ckpt` and the points of
     the curves that fall into it; `whole` is all of its seconds, with validation and `best.ckpt`.
@@ -61,12 +61,12 @@ class Turns(Callback):
         self.epoch_started = time.perf_counter()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The minibatches of an epoch are done."""
+        """Adds the time of an epoch's minibatches."""
         self.train += time.perf_counter() - self.epoch_started
 
 
 class Contender:
-    """A process that takes turns, seen from outside.
+    """Starts a process that takes turns.
 
     Args:
         command: after `python`.
@@ -93,7 +93,7 @@ class Contender:
         os.close(write)
 
     def take_turn(self) -> dict[str, Any]:
-        """Lets it work for a turn; -> what it says."""
+        """Gives the process a turn; -> its report."""
         print(file=self.go, flush=True)
         answer = self.answers.readline()
         if not answer:
@@ -101,7 +101,7 @@ class Contender:
         return json.loads(answer)
 
     def end(self) -> None:
-        """Ends it where it stands."""
+        """Ends the process at once."""
         self.process.kill()
         self.process.wait()
         self.go.close()

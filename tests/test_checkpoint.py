@@ -1,4 +1,4 @@
-"""Files that are whole or as they were, whatever the disk does; and checkpoints that know when they are broken."""
+"""Files are written whole or not at all, even if the disk fails, and a broken checkpoint is recognised."""
 
 import errno
 import os
@@ -56,7 +56,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     assert found == {key: value for key, value in CONTENT.items() if key != "weights"}
 
 
-def test_the_paths_of_a_run_that_has_moved_are_those_of_now(tmp_path):
+def test_the_paths_of_a_run_that_has_moved_are_updated(tmp_path):
     content = {**CONTENT, "callbacks": {"best": {"/somewhere/run/a.ckpt": 1, "path": "/somewhere/runs"}}}
     write_checkpoint(tmp_path / "checkpoints" / "a.ckpt", content)
     found = read_checkpoint(tmp_path / "checkpoints" / "a.ckpt")
@@ -82,14 +82,14 @@ def test_damage_is_found(tmp_path):
             assert str(error).startswith(f"{path} cannot be read as a checkpoint (")  # noqa: PT017
             refused += 1
             continue
-        reads += 1  # the damage is where no content is: padding, dates
+        reads += 1  # the damage is in padding or dates
         assert torch.equal(found["weights"], CONTENT["weights"])
         assert found["steps"] == 7
     assert refused > 200
     assert reads + refused == 300
 
 
-def test_what_is_no_checkpoint_is_said(tmp_path):
+def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_checkpoint(tmp_path / "none.ckpt")
     torch.save([1, 2], tmp_path / "list.ckpt")
@@ -122,7 +122,7 @@ def evil(command):
     ("names", "reason"),
     [
         (["archive/DATA.PKL"], "must have one pickle, called data.pkl"),
-        (["archive/data.pkl", "archive/DATA.PKL"], "two parts of one name"),
+        (["archive/data.pkl", "archive/DATA.PKL"], "two parts with the same name"),
         (["archive/data.pkl", "archive/constants.pkl"], "must have one pickle, called data.pkl"),
         (["archive/data.pkl", "archive/code/a.py"], "holds a program"),
         (["archive/data.pkl", "other/Data.Pkl"], "must have one pickle, called data.pkl"),

@@ -23,7 +23,7 @@ from vaelab.app.cli import main
 from vaelab.app.resume import resume
 from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
-from vaelab.commands import latents
+from vaelab.commands.columns import column_names
 from vaelab.data import condition, open_file, wording
 from vaelab.data.columns import order_columns
 from vaelab.data.wording import listed
@@ -169,7 +169,7 @@ def test_tables_of_results_have_the_names(run, tmp_path):
 
 
 def test_pictures_show_the_names(run, tmp_path):
-    assert latents._names(vaelab.load_run(run)) == NAMES
+    assert column_names(vaelab.load_run(run), run / "rows.csv") == NAMES
     assert names_of(NAMES, 3) == ("age", "height", "weight $kg$")
     labels = PointDraws(np.ones((4, 3)), None, NAMES, "").draw().findobj(Text)
     assert any(label.get_text() == NAMES[2] and not label.get_parse_math() for label in labels)

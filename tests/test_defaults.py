@@ -23,6 +23,7 @@ STATED = {  # a page that states another value than its constructor's default, a
     ("prior=learned_diagonal", "prior.family.init_std"): "it starts as N(0, I)",
     ("prior=learned_full", "prior.family.init_std"): "it starts as N(0, I)",
 }
+BUILDERS = {"posterior.kl", "prior.kl"}  # read by vaelab.build and not handed on
 OPTIONS = sorted(
     f"{file.parent.name}={file.stem}"
     for file in (ROOT / "conf").glob("*/*.yaml")
@@ -46,16 +47,15 @@ def nodes(config, path):
 
 
 def written(option):
-    """(option, path, key) of every value that a page writes down itself and a constructor of vaelab takes.
-
-    The builder reads the `kl` of posteriors and priors.
-    """
+    """(option, path, key) of every value that a page writes down itself and a constructor of vaelab takes."""
     group = option.split("=")[0]
     for path, node in nodes(composed(option), group):
-        for key in sorted(
-            set(node) - {"_target_", "_partial_"} - ({"kl"} if group in ("posterior", "prior") else set())
-        ):
-            if not OmegaConf.is_interpolation(node, key) and not isinstance(node._get_node(key), DictConfig):
+        for key in sorted(set(node) - {"_target_", "_partial_"}):
+            if (
+                f"{path}.{key}" not in BUILDERS
+                and not OmegaConf.is_interpolation(node, key)
+                and not isinstance(node._get_node(key), DictConfig)
+            ):
                 yield option, path, key
 
 

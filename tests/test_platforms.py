@@ -157,17 +157,39 @@ def wait_for_long():
         threading.Event().wait(0.05)
 
 
-@pytest.mark.parametrize("name", ["posix", "nt"])
-def test_the_main_thread_is_interrupted_from_another(name, monkeypatch):
-    monkeypatch.setattr(platforms.os, "name", name)
+@pytest.mark.parametrize("has_signals", [True, False])
+def test_the_main_thread_is_interrupted_from_another(has_signals, monkeypatch):
+    monkeypatch.setattr(platforms, "HAS_SIGNALS", has_signals)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         threading.Timer(0.1, platforms.interrupt_main_thread).start()
         with pytest.raises(KeyboardInterrupt):
             wait_for_long()
     finally:
-        monkeypatch.undo()
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("has_signals", "code"), [(True, -signal.SIGINT), (False, -signal.SIGTERM)])
+def test_a_process_is_interrupted_or_ended(has_signals, code, monkeypatch):
+    monkeypatch.setattr(platforms, "HAS_SIGNALS", has_signals)
+    script = "import signal, time; signal.signal(2, signal.SIG_DFL); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        platforms.interrupt_process(process)
+        assert process.wait(30) == code
+
+
+@pytest.mark.parametrize("has_signals", [True, False])
+def test_a_process_becomes_another_program(has_signals):
+    script = (
+        f"import os, sys; from vaelab import platforms; platforms.HAS_SIGNALS = {has_signals}\n"
+        "print(os.getpid(), flush=True)\n"
+        "platforms.become_program([sys.executable, '-c', 'import os, sys; print(os.getpid()); sys.exit(7)'])"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    before, after = process.stdout.split()
+    assert process.returncode == 7
+    assert (before == after) == has_signals
 
 
 OF_SOME_SYSTEMS = (

@@ -1,5 +1,6 @@
 """Tables: what is written is read back, a failure leaves what was there, and little memory is held."""
 
+import doctest
 import os
 import re
 import signal
@@ -120,7 +121,7 @@ def test_a_table_without_rows_is_refused(tmp_path, suffix, nothing):
 
 
 def test_columns_of_one_name_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="two columns would be called a_0"):
+    with pytest.raises(ValueError, match="but two would be called a_0"):
         write_table(tmp_path / "a.csv", [{"a": np.zeros((4, 2)), "a_0": np.zeros(4)}])
 
 
@@ -222,6 +223,11 @@ def test_what_another_process_is_writing_stays(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
     names = sorted(file.name for file in tmp_path.iterdir())
     assert names == [".x.part", "a.npz", "b.csv", "mine"]
+
+
+def test_the_examples_in_docstrings_run():
+    found = doctest.testmod(vaelab.tables)
+    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_a_long_name_leaves_room_for_an_unfinished_one(tmp_path):

@@ -8,8 +8,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from vaelab.app.multirun.grid import Grid
-    from vaelab.app.multirun.search import OptunaSearch
+    from vaelab.app.hydra_sweeps.grid import Grid
+    from vaelab.app.hydra_sweeps.search import OptunaSearch
 
 
 class GridSweeper(Sweeper):
@@ -26,8 +26,8 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra gives every sweeper."""
-        from vaelab.app.multirun.grid import Grid
-        from vaelab.app.multirun.sweep import set_up
+        from vaelab.app.hydra_sweeps.grid import Grid
+        from vaelab.app.hydra_sweeps.sweep import set_up
 
         self.grid = Grid(set_up(hydra_context, task_function, config), self.max_batch_size, self.params)
 
@@ -37,7 +37,11 @@ class GridSweeper(Sweeper):
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for the next cells: hydra/sweeper=optuna, and `vaelab.app.multirun.search.OptunaSearch` says how."""
+    """Asks Optuna for the next cells: hydra/sweeper=optuna.
+
+    Args:
+        options: those of `vaelab.app.hydra_sweeps.search.OptunaSearch`.
+    """
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -45,8 +49,8 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes what Hydra gives every sweeper."""
-        from vaelab.app.multirun.search import OptunaSearch
-        from vaelab.app.multirun.sweep import set_up
+        from vaelab.app.hydra_sweeps.search import OptunaSearch
+        from vaelab.app.hydra_sweeps.sweep import set_up
 
         self.search = OptunaSearch(set_up(hydra_context, task_function, config), **self.options)
 

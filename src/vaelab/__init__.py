@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 _HOMES = {
+    "RunFailed": "vaelab.app.from_python",
     "VAE": "vaelab.vae",
     "Conditional": "vaelab.conditional",
     "compose": "vaelab.app.compose",
@@ -13,7 +14,7 @@ _HOMES = {
     "train": "vaelab.app.from_python",
 }
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "compose", "load_run", "save_run", "train"]
+__all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "save_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

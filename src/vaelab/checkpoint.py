@@ -16,7 +16,7 @@ from vaelab.files import open_regular
 from vaelab.whole_files import write_whole
 
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool")
-NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer, and `bytearray(10**12)` is on it
+NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer and includes `bytearray(10**12)`
     "collections OrderedDict",
     "torch._utils _rebuild_parameter",
     "torch._utils _rebuild_tensor_v2",
@@ -24,19 +24,19 @@ NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer
 }
 PLAIN = (str, int, float, bool, type(None))
 CONTAINERS = (dict, OrderedDict, list, tuple)
-HIDES = {"EXT1", "EXT2", "EXT4", "INST", "OBJ", "STACK_GLOBAL"}  # instructions that name what cannot be seen ahead
+HIDES = {"EXT1", "EXT2", "EXT4", "INST", "OBJ", "STACK_GLOBAL"}  # instructions whose names cannot be read in advance
 DIRECTORY = 1 << 22  # bytes of the archive's list of its parts
-PICKLE = 1 << 23  # bytes of what says how the tensors belong together
-STEPS = 200_000  # instructions of the pickle, and values that it makes, counted as often as they are met
-DEPTH = 60  # containers inside each other
-ZIP = b"PK\3\4"  # how an archive begins
-SPARSE = 1 << 28  # bytes from which a file must be on the disk and not a hole in it
+PICKLE = 1 << 23  # bytes of the pickle, which says how the tensors belong together
+STEPS = 200_000  # instructions of the pickle, and values in it; a shared value counts once for each use
+DEPTH = 60  # levels of nested containers
+ZIP = b"PK\3\4"  # the first bytes of an archive
+SPARSE = 1 << 28  # bytes; a larger file must really take this space on the disk
 LARGEST = 2**64
-SHARED = 2  # times that the numbers in a file may be named: tied weights have two names
+SHARED = 2  # how often the numbers in a file may be used: tied weights have two names
 
 
 def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = None) -> None:
-    """Writes a checkpoint that is either whole or as it was; `within` as in `vaelab.whole_files.write_whole`.
+    """Writes a checkpoint whole or not at all; `within` as in `vaelab.whole_files.write_whole`.
 
     Raises:
         OSError: it cannot be written.
@@ -49,10 +49,10 @@ def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint's content: tensors and plain containers, nothing that runs (`weights_only=True`).
 
-    If its run's folder has been moved, the paths inside it are those of now.
+    If the run's folder has been moved, the paths inside are updated.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a checksum in it is wrong, or it is no checkpoint.
     """
     try:
@@ -65,7 +65,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         _check_plain(content, size)
     except FileNotFoundError:
         raise
-    except Exception as error:  # zipfile and torch raise what the broken part of the file leads to
+    except Exception as error:  # zipfile and torch raise many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it ends early"
         raise ValueError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}: {reason}); use another of the run's "
@@ -80,22 +80,22 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def _check_archive(file: BinaryIO) -> None:
-    """Raises if an archive is broken, or if reading it would cost more than its size on the disk."""
+    """Raises an error if an archive is broken, or if reading it would take more memory than its size on the disk."""
     found = os.fstat(file.fileno())
     if found.st_size > SPARSE and found.st_blocks * 512 < found.st_size // 2:
-        raise ValueError("most of it is a hole in the disk, and no run leaves one")
+        raise ValueError("most of it is an empty hole on the disk, which no run leaves")
     if file.read(len(ZIP)) != ZIP:
-        raise ValueError("it does not begin as an archive")  # torch would read it as a bare pickle
-    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # the list is read as a whole when it is opened
+        raise ValueError("it does not begin as an archive")  # torch would read it as a plain pickle
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # opening the archive reads the whole list
     if end and end[5] > DIRECTORY:
-        raise ValueError("it has more parts than any checkpoint")
+        raise ValueError("it has more parts than any checkpoint has")
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         if any(record.file_size > record.compress_size for record in records):
             raise ValueError("it holds more than its size, and no checkpoint is compressed")
         if sum(record.file_size for record in records) > found.st_size:
             raise ValueError("its parts hold more than its size, so they overlap")
-        if broken := archive.testzip():  # torch.load looks at no checksum
+        if broken := archive.testzip():  # torch.load checks no checksum
             raise ValueError(f"the checksum of {broken} is wrong")
         if end and archive.start_dir != end[6]:
             raise ValueError("its list of parts is in the wrong place")
@@ -105,20 +105,20 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def _pickle_in(records: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    """The one pickle of an archive; torch finds parts without regard to case, so names must differ without it too."""
+    """The one pickle of an archive; torch ignores the case of names, so names that differ only in case are refused."""
     names = [record.filename.lower() for record in records]
     if len(set(names)) < len(names):
-        raise ValueError("it has two parts of one name")
+        raise ValueError("it has two parts with the same name")
     if any("/code/" in f"/{name}" for name in names):
-        raise ValueError("it holds a program, and no checkpoint of a run does")
+        raise ValueError("it holds a program, which no checkpoint of a run does")
     pickles = [record for record, name in zip(records, names, strict=True) if name.endswith(".pkl")]
     if len(pickles) != 1 or not pickles[0].filename.endswith("/data.pkl"):
-        raise ValueError(f"it must have one pickle, called data.pkl, but has {len(pickles)}, or another name for it")
+        raise ValueError(f"it must have one pickle, called data.pkl, but has {len(pickles)}, or one with another name")
     return pickles[0]
 
 
 def _check_pickle(contents: bytes) -> None:
-    """Raises if a pickle is too long, or names anything that no run writes."""
+    """Raises an error if a pickle is too long, or names something that no run writes."""
     if not contents:
         raise ValueError(f"its pickle must hold 1 to {PICKLE} bytes")
     for step, (instruction, argument, _) in enumerate(pickletools.genops(contents)):
@@ -129,16 +129,16 @@ def _check_pickle(contents: bytes) -> None:
 
 
 def _check_plain(content: Any, size: int) -> None:
-    """Raises if a checkpoint holds anything but plain values and dense tensors, or more than its file of `size` bytes.
+    """Raises an error for anything but plain values and dense tensors, or for more than fits in a file of `size` bytes.
 
-    Whatever is shared counts as often as it is met, because whoever copies the content has it as often.
+    A shared value counts once for each use, because a copy of the content would hold it that often.
     """
     waiting, seen, characters, numbers = [(content, 0)], 0, 0, 0
     while waiting:
         value, depth = waiting.pop()
         seen += 1
         if seen > STEPS or depth > DEPTH:
-            raise ValueError("its containers are nested or shared beyond what any run writes")
+            raise ValueError("its containers are nested or shared more than in any run")
         if isinstance(value, Tensor):
             _check_tensor(value)
             numbers += value.numel() * value.element_size()
@@ -168,7 +168,7 @@ def _check_tensor(tensor: Tensor) -> None:
 
 
 def _moved(value: Any, before: set[str], now: str) -> Any:
-    """Plain containers with one folder's path in place of another's, in keys too."""
+    """Plain containers with the path of one folder replaced by another, in keys too."""
     if isinstance(value, dict):
         return {_moved(key, before, now): _moved(inner, before, now) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Text from a run's files, made safe for where it is shown.
+"""Makes text from a run's files safe to show.
 
 A run folder may come from anyone. Its text must not move a terminal's cursor, start a formula in a spreadsheet, or
 add markup to a page.
@@ -15,7 +15,7 @@ MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
 def for_terminal(text: object) -> str:
-    r"""Text on one line in which control and format characters are written out.
+    r"""Text on one line, with control and format characters written out.
 
     >>> for_terminal("done\x1b[2J")
     'done\\x1b[2J'
@@ -29,7 +29,7 @@ def lines_for_terminal(text: object) -> str:
 
 
 def for_csv(cell: object) -> str:
-    """A cell that no spreadsheet runs as a formula: numbers stay numbers, and other text gets an apostrophe in front.
+    """A cell that no spreadsheet runs as a formula: text that could be one gets an apostrophe in front.
 
     >>> for_csv("=cmd()"), for_csv("-0.5")
     ("'=cmd()", '-0.5')
@@ -39,7 +39,7 @@ def for_csv(cell: object) -> str:
 
 
 def for_markdown(cell: object) -> str:
-    r"""A table cell or a line of Markdown: neither its marks nor HTML have an effect.
+    r"""A table cell or a line of Markdown, in which neither Markdown nor HTML has an effect.
 
     >>> for_markdown("a|b <script>")
     'a\\|b &lt;script&gt;'
@@ -48,7 +48,7 @@ def for_markdown(cell: object) -> str:
 
 
 def short(text: str, longest: int = 60) -> str:
-    """A text, cut off if it has more letters than there is room for.
+    """A text, cut off if it has more letters than `longest`.
 
     >>> short("a long name", 7)
     'a long…'

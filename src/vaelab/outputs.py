@@ -1,4 +1,4 @@
-"""Which folders vaelab itself wrote: its runs and sweeps may lie inside a folder of data."""
+"""Recognises folders that vaelab itself wrote: its runs and sweeps may lie inside a folder of data."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ OWN = (b"hydra_plugins.vaelab_sweep", b"vaelab.app.lock_folder")  # in the Hydra
 def is_output(folder: Path) -> bool:
     """Whether a folder is a run or a sweep of vaelab.
 
-    What its files hold decides, not their names: data sets of Hugging Face have a state.json too.
+    This depends on what its files hold, not on their names: data sets of Hugging Face have a state.json too.
     """
     try:
         found = read_json(folder / "state.json")

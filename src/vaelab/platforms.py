@@ -10,7 +10,8 @@ unfinished files are removed      `flock` (POSIX)                     files that
 a checkpoint gets a second name   hard links (most file systems)      it is copied
 a file survives a power failure   `fsync` of folders (POSIX)          only its contents are put on the disk
 SIGHUP ends a command cleanly     POSIX                               there is no such signal
-Ctrl-C saves a checkpoint         POSIX                               the cells of a sweep end at once
+Ctrl-C saves a checkpoint         signals (POSIX)                     so it does in a run; cells of a sweep are ended
+`vaelab train` is one process     `execv` (POSIX)                     it waits for a second process
 threads suit the cores granted    `sched_getaffinity` (Linux)         all cores of the machine count
 memory is kept between steps      glibc                               the system may take it back
 data are checked to fit memory    `sysconf` (POSIX)                   too large data end with a MemoryError
@@ -22,9 +23,11 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 try:
     import fcntl
@@ -33,6 +36,7 @@ except ImportError:
 
 PYTHON = sys.version_info
 IS_LINUX = sys.platform == "linux"
+HAS_SIGNALS = os.name == "posix"  # that processes send to each other; pipes that can be asked; and `execv`
 # Flags of `os.open`; 0 where the system lacks them. O_BINARY is Windows's, which would change line ends without it.
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
@@ -85,10 +89,25 @@ def leave_terminal() -> None:
 
 def interrupt_main_thread() -> None:
     """Does what Ctrl-C does. Windows's `os.kill` would end the process instead."""
-    if os.name == "posix":
+    if HAS_SIGNALS:
         os.kill(os.getpid(), signal.SIGINT)  # this also ends a system call that waits
     else:
         _thread.interrupt_main()
+
+
+def interrupt_process(process: "subprocess.Popen[Any]") -> None:
+    """Sends Ctrl-C to a process, or ends it on systems without signals."""
+    if HAS_SIGNALS:
+        process.send_signal(signal.SIGINT)
+    else:
+        process.terminate()
+
+
+def become_program(command: Sequence[str]) -> NoReturn:
+    """Replaces this process by another program; on Windows, runs it and ends with its exit code."""
+    if HAS_SIGNALS:
+        os.execv(command[0], list(command))
+    sys.exit(subprocess.call(command))
 
 
 def lock_file(descriptor: int, wait: bool) -> None:
@@ -114,7 +133,7 @@ def memory() -> float:
 
 def has_input(stream: IO[Any]) -> bool:
     """Whether reading from a pipe would not wait; True on systems that cannot tell."""
-    return os.name != "posix" or bool(select.select([stream], [], [], 0)[0])
+    return not HAS_SIGNALS or bool(select.select([stream], [], [], 0)[0])
 
 
 def remove_folder(folder: str, inside: int | None) -> None:

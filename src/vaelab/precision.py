@@ -16,13 +16,13 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def sum_device(device: torch.device) -> torch.device:
-    """The device for sums over a device's numbers: the same, or the CPU if it has no float64, like Apple's GPUs."""
+    """The device on which numbers are added up: their own, or the CPU if it has no float64, as on Apple's GPUs."""
     return device if device.type in ("cpu", "cuda") or has_float64(device.type) else torch.device("cpu")
 
 
 @cache
 def has_float64(device: str) -> bool:
-    """Whether a type of device can hold numbers in float64."""
+    """True if a type of device has float64."""
     try:
         return torch.zeros(1, dtype=torch.float64, device=device).dtype == torch.float64
     except (RuntimeError, TypeError):
@@ -43,7 +43,7 @@ def floating(values: Tensor, like: Tensor) -> Tensor:
     """Real numbers of any dtype in the wider of their dtype and that of `like`, which is a floating-point one.
 
     Raises:
-        TypeError: the values are no tensor of real numbers.
+        TypeError: the values are not a tensor of real numbers.
     """
     if isinstance(values, Tensor) and values.dtype == like.dtype:
         return values
@@ -54,13 +54,13 @@ def floating(values: Tensor, like: Tensor) -> Tensor:
 
 
 def least_single(values: Tensor) -> Tensor:
-    """The values in float32 if they are in half precision, or else as they are."""
+    """The values in float32 if they are in half precision, or else unchanged."""
     return values.float() if values.dtype in HALF else values
 
 
 @contextmanager
 def full_precision(module: Module) -> Iterator[Module]:
-    """The module with numbers of at least float32: a copy if its weights are in half precision; without autocast."""
+    """The module in float32 or better, as a copy if its weights are in half precision; autocast is off inside."""
     device = device_of(module)
     half = any(tensor.dtype in HALF for tensor in chain(module.parameters(), module.buffers()))
     with torch.autocast(device.type, enabled=False):
@@ -68,12 +68,12 @@ def full_precision(module: Module) -> Iterator[Module]:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where a module's numbers lie: the CPU if it has none."""
+    """The device of a module's numbers, or the CPU if it has none."""
     return next((tensor.device for tensor in chain(module.parameters(), module.buffers())), torch.device("cpu"))
 
 
 def in_full(number: Tensor) -> str:
-    """A number () in text, with as many digits as tell it from every other number of its type.
+    """A number () as text, with enough digits to tell it from every other number of its type.
 
     >>> in_full(torch.tensor(0.1)), in_full(torch.tensor(1 - 1e-7)), in_full(torch.tensor(3.0))
     ('0.1', '0.9999999', '3')

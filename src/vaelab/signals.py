@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: at once, or, while weights are changing, between two minibatches."""
+"""Ctrl-C and SIGTERM end a run: between two minibatches while weights change, and at once otherwise."""
 
 import signal
 import threading
@@ -12,10 +12,10 @@ PATIENCE = 3.0  # seconds that a minibatch gets to end
 
 
 class Stopped(BaseException):
-    """A signal ended the run; no `except Exception` takes it for an error.
+    """A signal ended the run. It is no `Exception`, so that `except Exception` does not catch it.
 
     Attributes:
-        signal: which.
+        signal: the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -24,10 +24,10 @@ class Stopped(BaseException):
 
 
 class Stopping:
-    """What a process does when a signal asks it to end: `Stopped` is raised, and outside `patient` at once.
+    """What a process does when a signal asks it to end: it raises `Stopped`, at once unless it is inside `patient`.
 
     Attributes:
-        asked: the signal that came, for whoever is patient to look at; None while there was none.
+        asked: the signal that came; None if none has.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,10 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes the signals; afterwards they are whose they were."""
+        """Handles the signals inside the block, and gives them back to the earlier handlers after it."""
         before = {number: signal.getsignal(number) for number in platforms.STOP_SIGNALS}
         self.asked, self.is_patient = None, False
-        self.is_listening = threading.current_thread() is threading.main_thread()  # others get no signals
+        self.is_listening = threading.current_thread() is threading.main_thread()  # other threads get no signals
         self.listen()
         try:
             yield
@@ -52,14 +52,14 @@ class Stopping:
                     signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Takes the signals back from whoever took them since."""
+        """Takes the signals back from code that has set handlers of its own since, such as Lightning's."""
         if self.is_listening:
             for number in platforms.STOP_SIGNALS:
                 signal.signal(number, self._handle)
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """What happens inside looks at `asked` itself, and calls `stop`; it gets a few seconds for that."""
+        """Code inside the block looks at `asked` itself and calls `stop`, for which it has `PATIENCE` seconds."""
         self.is_patient = True
         try:
             yield
@@ -67,15 +67,15 @@ class Stopping:
             self.is_patient = False
 
     def wait(self) -> None:
-        """Gives whoever is patient all the time in the world, as to write a checkpoint."""
+        """Lifts that limit of time, for instance to write a checkpoint."""
         if self.reminder is not None:
             self.reminder.cancel()
 
     def stop(self) -> None:
-        """Ends the run where a signal has asked for it.
+        """Ends the run if a signal has asked for it.
 
         Raises:
-            Stopped: one has.
+            Stopped: a signal has.
         """
         if self.asked is not None:
             self.wait()
@@ -90,4 +90,4 @@ class Stopping:
         self.reminder.start()
 
 
-stopping = Stopping()  # signals are the process's, and so is this
+stopping = Stopping()  # one for the process, like the signals

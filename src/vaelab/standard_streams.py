@@ -1,4 +1,4 @@
-"""Standard input, output and error, made safe to use whatever they are connected to."""
+"""Makes standard input, output and error safe to use, whatever they are connected to."""
 
 import io
 import os
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Forgiving(io.FileIO):
-    """A descriptor that accepts everything, and drops what can no longer be written."""
+    """A file that accepts everything, and drops what can no longer be written."""
 
     def write(self, data: Any) -> int:
         """Returns the number of bytes in `data`, even if they could not be written."""
@@ -19,9 +19,10 @@ class _Forgiving(io.FileIO):
 
 
 def complete_streams() -> None:
-    """Opens the streams that were closed, and replaces the characters that an encoding lacks.
+    """Opens the streams that are closed, and replaces characters that an encoding lacks.
 
-    The next file that a process opens gets the number of a closed stream. What is printed would end up in that file.
+    Otherwise the next file that the process opens would take the number of a closed stream, and printed text would end
+    up in that file.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:

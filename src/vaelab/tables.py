@@ -1,4 +1,4 @@
-"""Tables of results, written a chunk at a time: .npz, .csv and .parquet."""
+"""Writes tables of results a chunk at a time: .npz, .csv and .parquet."""
 
 import math
 import shutil
@@ -22,13 +22,13 @@ def check_table_path(path: str | Path, *others: str) -> Path:
     """The path of a table that can be written, or of a file that ends in one of `others`, such as `.png`.
 
     Raises:
-        ValueError: it ends in none of the known extensions.
+        ValueError: its extension is not known.
         FileNotFoundError: its folder does not exist.
         IsADirectoryError: it is a folder itself.
     """
     path = Path(path).expanduser()
     if path.suffix.lower() not in (known := [*WRITERS, *others]):
-        raise ValueError(f"{path} is of no kind that can be written; let its name end in one of {', '.join(known)}")
+        raise ValueError(f"{path} must end in one of {', '.join(known)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{path} cannot be written, because the folder {path.parent} does not exist; make it first"
@@ -39,22 +39,26 @@ def check_table_path(path: str | Path, *others: str) -> Path:
 
 
 def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
-    """Writes chunks of rows as one table; -> the number of rows.
+    """Writes chunks of rows as one table; returns the number of rows.
 
-    .npz              each name one array, all chunks in a row
-    .csv, .parquet    each name one column where it has a number per row; otherwise columns name_0, name_1, … of its
+    .npz              an array for each name, with the rows of all chunks
+    .csv, .parquet    a column for each name with one number per row; for other names columns name_0, name_1, … of the
                       flattened dimensions. A .csv holds bools as 0 and 1.
 
-    The table appears under its name when it is whole: a failure leaves what was there as it was, and nothing beside it.
+    The table appears under its name when it is whole. If writing fails, an older file of that name stays as it was.
 
     Args:
         path: the file, which may exist.
-        chunks: names to arrays (m, *shape); each chunk has the names, types and shapes of the first, m is its own. They
-            are written as they come.
+        chunks: names -> arrays (m, *shape). All chunks have the names, types and shapes of the first one, but m may
+            differ. They are written as they come.
 
     Raises:
         ValueError: an unknown extension, no rows, or chunks that do not fit each other.
         OSError: the folder does not exist, or the file cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(f"{folder}/scores.csv", [{"kl": np.array([0.5, 2.0])}, {"kl": np.array([1.5])}])
+    3
     """
     path = check_table_path(path)
     with replacing(path) as file:
@@ -65,7 +69,7 @@ def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
 
 
 def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
-    """The chunks, each as the first: names, types and shapes, and one number of rows in all its arrays."""
+    """The chunks, each checked: it has the names, types and shapes of the first, and arrays of equal length."""
     first: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
     for chunk in chunks:
         arrays = {name: np.asarray(array) for name, array in chunk.items()}
@@ -73,17 +77,17 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
             raise ValueError(f"a chunk of {list(arrays)} has no rows; give arrays with one entry per row")
         if len({len(array) for array in arrays.values()}) > 1:
             sizes = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
-            raise ValueError(f"a chunk has columns of unequal length ({sizes}); give each as many rows")
+            raise ValueError(f"the arrays of a chunk must have equally many rows, but have {sizes}")
         kinds = {name: (array.dtype, array.shape[1:]) for name, array in arrays.items()}
         first = first or kinds
         if kinds != first:
-            raise ValueError(f"a chunk of {kinds} follows one of {first}; give all the same names, types and shapes")
+            raise ValueError(f"all chunks must have the same names, types and shapes, but {kinds} follows {first}")
         if len(next(iter(arrays.values()))):
             yield arrays
 
 
 def _write_npz(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
-    """Each array goes to a raw file of its own first, because its header must say how many rows there are.
+    """Writes each array to a raw file first, because its header must say how many rows there are.
 
     The raw files have no name, so they disappear with the process.
     """
@@ -146,7 +150,7 @@ def _write_arrow(chunks: Iterator[dict[str, np.ndarray]], open_writer: Callable[
 
 
 def _gathered(chunks: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-    """Small chunks put together: a .parquet file of many small groups of rows is slow to read."""
+    """Small chunks put together, because a .parquet file of many small groups of rows is slow to read."""
     held: list[dict[str, np.ndarray]] = []
     size = 0
     for chunk in chunks:
@@ -170,7 +174,9 @@ def _columns(chunk: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         flat = array.reshape(len(array), math.prod(array.shape[1:]))
         names = [name] if array.ndim == 1 else [f"{name}_{index}" for index in range(flat.shape[1])]
         if clash := columns.keys() & set(names):
-            raise ValueError(f"two columns would be called {min(clash)}; rename one of the arrays")
+            raise ValueError(
+                f"columns must have different names, but two would be called {min(clash)}; rename an array"
+            )
         columns |= {column: np.ascontiguousarray(flat[:, index]) for index, column in enumerate(names)}
     return columns
 

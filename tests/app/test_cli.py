@@ -348,16 +348,16 @@ def test_inputs_without_targets_are_encoded_and_reconstructed(runs, tmp_path, ca
 
 def test_a_long_file_streams(runs, tmp_path, monkeypatch):
     """Rows pass in batches, so memory does not grow with the file."""
-    from vaelab.commands import latents
+    from vaelab.commands import rows
 
     np.save(tmp_path / "long.npy", np.random.default_rng(0).normal(size=(2345, 3)))
     seen = []
     encode = vaelab.VAE.encode
-    monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x: seen.append(len(x)) or encode(self, x))
+    monkeypatch.setattr(vaelab.VAE, "encode", lambda self, x, c=None: seen.append(len(x)) or encode(self, x, c))
     main(["encode", str(runs["gaussian"]), str(tmp_path / "long.npy"), "-o", str(tmp_path / "z.npz")])
     seen = [count for count in seen if count > 1]  # single ones measure the memory of a decode
     assert sum(seen) == len(np.load(tmp_path / "z.npz")["mean"]) == 2345
-    assert max(seen) == latents.ROWS
+    assert max(seen) == rows.ROWS
 
 
 # sample
@@ -444,7 +444,7 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("evaluate", run, "--data", "support=binary"), "support is no key of the run's data"),
         (("evaluate", run, "--data", "seed=abc"), "data.seed must be a whole number of at least 0, but is 'abc'"),
         (("encode", images, tmp_path / "turned.npy", "-o", file), "rows of shape 7x5, but the model takes 1x5x7"),
-        (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "holds the data themselves"),
+        (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "must not name the data themselves"),
         (("encode", run, "test", "-o", file, "--device", "meta"), "device=meta cannot be used here"),
         (("sample", run, "-n", "10001", "-o", tmp_path / "s.png"), "-n must be at most 10000 for a picture"),
         (("traverse", run, "-o", tmp_path / "t.png", "--steps", "201"), "--steps must be at most 200 for a picture"),

@@ -116,7 +116,11 @@ def test_a_callback_may_log_whatever_it_likes(tmp_path, capsys):
         ("trainer.max_steps=0", "nothing was trained: trainer.max_steps=0", ()),
         ("trainer.limit_train_batches=0", "nothing was trained: trainer.limit_train_batches=0", ()),
         ("trainer.limit_train_batches=0.0", "nothing was trained: trainer.limit_train_batches=0", ()),
-        ("trainer.max_time=00:00:00:00", "nothing was trained: the run ended before its first step", ()),
+        (
+            "trainer.max_time=00:00:00:00",
+            "nothing was trained: trainer.max_time or a callback ended the run",
+            (),
+        ),
         ("trainer.limit_val_batches=0", "not validated: trainer.limit_val_batches=0", ("test",)),
         ("trainer.check_val_every_n_epoch=5", "not validated: the run ended after 4 step", ("test",)),
         (f"data._target_={HERE}.WithoutVal", "not validated: the data have no validation split", ("test",)),

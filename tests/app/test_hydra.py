@@ -16,11 +16,12 @@ from omegaconf import OmegaConf, open_dict
 from helpers.runner import ROOT, SHORT, TINY, run_train
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.errors import one_sentence
+from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES, passed_on
+from vaelab.app.hydra_sweeps.installed import check_installed
+from vaelab.app.hydra_sweeps.parallel import side_by_side
+from vaelab.app.hydra_sweeps.search import OptunaSearch
+from vaelab.app.hydra_sweeps.search_space import distribution
 from vaelab.app.lock_folder import LockFolder
-from vaelab.app.multirun.cell import NO_CONFIG_FILES, passed_on
-from vaelab.app.multirun.installed import check_installed
-from vaelab.app.multirun.parallel import side_by_side
-from vaelab.app.multirun.search import OptunaSearch, distribution
 from vaelab.platforms import processors
 from vaelab.runs.folder import check_length
 from vaelab.runs.run_state import read_state
@@ -154,6 +155,13 @@ def test_a_cell_runs_under_the_settings_of_its_sweep(sweeps, alone, place):
         (("--help", "--config-dir", "own", "data=rows"), 0, "file: rows/a/x.npy"),
         (("--experimental-rerun", "job.pickle"), 1, "error: --experimental-rerun reads a pickle, which can run code"),
         (("--config-dir", "nowhere"), 1, "error: --config-dir must name a folder of config files, but "),
+        (("--config-path=nowhere",), 1, "error: --config-path must name a folder of config files, but "),
+        (
+            ("--nonsense",),
+            1,
+            "error: unrecognized arguments: --nonsense; `python train.py --hydra-help` lists the flags",
+        ),
+        (("nonsense",), 1, "error: nonsense must be a key and its value, such as latent_dim=5, or an option"),
         (("--config-name", "nowhere"), 1, "error: --config-name=nowhere is in no folder of config files"),
         (("hydra.verbose=3",), 1, "error: hydra.verbose must be true, false, or names of loggers; use hydra"),
         (("latent_dim=1,2", "-m", "hydra.sweep.dir="), 1, "error: hydra.sweep.dir must name a folder, but is empty"),

@@ -350,14 +350,14 @@ def test_the_same_command_gives_the_same_bits(references, tmp_path):
 
 
 def test_a_folder_that_is_removed_is_missed(tmp_path, monkeypatch):
-    step, calls = VAEModule._step, iter(range(1, 1000))
+    step, calls = VAEModule._check_finite, iter(range(1, 1000))  # once a step
 
     def remove(module, *arguments):
         if next(calls) == 17:
             shutil.rmtree(tmp_path / "run" / "checkpoints")
         return step(module, *arguments)
 
-    monkeypatch.setattr(VAEModule, "_step", remove)
+    monkeypatch.setattr(VAEModule, "_check_finite", remove)
     with pytest.raises(FileNotFoundError, match="checkpoints was removed, so the run cannot be saved there"):
         train(compose_config(tmp_path / "run", *RUN))
 

@@ -2,7 +2,7 @@
 
 import math
 
-from vaelab.commands.evaluate import comparability, format_reports
+from vaelab.commands.report_text import comparability, format_reports
 
 REPORT = {
     "split": "test",

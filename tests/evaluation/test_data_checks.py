@@ -36,7 +36,6 @@ ENTRANCES = {
     "score": lambda vae, x, t: score(vae, [(x, t)], 3)["nll"],
     "exact_log_marginal": lambda vae, x, t: exact_log_marginal(vae, t),
     "reconstructions": lambda vae, x, t: torch.as_tensor(views.reconstructions(vae, x, t).target),
-    "latents": lambda vae, x, t: torch.as_tensor(views.latents(vae, x).z),
 }
 
 

@@ -300,16 +300,16 @@ def test_one_draw_costs_every_tensor_made_from_it():
 @pytest.mark.parametrize("samples", [0, -1, 2.0, True, None])
 def test_samples_must_be_a_positive_whole_number(samples):
     vae, t, _ = wide_proposal()
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples must be"):
         log_marginal_likelihood(vae, numbers(), t, samples)
-    with pytest.raises(ValueError, match="samples="):
+    with pytest.raises(ValueError, match="samples must be"):
         log_weights(vae, numbers(), t, samples)
 
 
 @pytest.mark.parametrize("memory", [0, -1, 2.5, "1G"])
 def test_memory_must_be_a_positive_whole_number(memory):
     vae, t, _ = wide_proposal()
-    with pytest.raises(ValueError, match="memory="):
+    with pytest.raises(ValueError, match="memory must be"):
         log_marginal_likelihood(vae, numbers(), t, 2, memory)
 
 

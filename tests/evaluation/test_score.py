@@ -206,7 +206,7 @@ def test_the_exact_nll_is_there_for_a_linear_gaussian_model_and_near_the_estimat
 def test_the_exact_nll_is_computed_once_per_batch(monkeypatch):
     calls = []
     module = sys.modules[score.__module__]
-    monkeypatch.setattr(module, "exact_log_marginal", lambda vae, target: calls.append(len(target)))
+    monkeypatch.setattr(module, "exact_log_marginal", lambda vae, target, condition: calls.append(len(target)))
     score(linear(), batches(torch.randn(N, 5, dtype=torch.float64)), 3, memory=1)
     assert calls == SIZES
 
@@ -260,7 +260,7 @@ def test_samples_must_be_a_positive_whole_number(samples):
 
 
 def test_nothing_to_score_is_an_error():
-    with pytest.raises(ValueError, match="the data hold no example"):
+    with pytest.raises(ValueError, match="must hold at least one example to score"):
         score(bernoulli_vae(1)[0], [], 3)
 
 

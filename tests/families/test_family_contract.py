@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from helpers.choices import FAMILIES, GAUSSIANS, LIKELIHOODS, POSTERIORS, named
-from vaelab.families import Support, rsample_and_log_prob, with_moments
+from vaelab.families import IdentityGaussian, Support, rsample_and_log_prob, with_moments
 from vaelab.families.gaussian import LearnedScale
 
 L, B = 2, 4
@@ -60,11 +60,15 @@ def test_density_mean_variance_and_entropy_are_those_of_scipy(row):
 
 
 def total_probability(support, p, n):
-    """∫ p over 1 or 2 dimensions by the trapezoidal rule, or the sum over all binary values."""
+    """∫ p in 1 or 2 dimensions, by the trapezoidal rule, or the sum over all binary values."""
     (k,) = p.event_shape
     if support == "binary":
         return p.log_prob(torch.tensor([*itertools.product([0.0, 1.0], repeat=k)])).exp().sum().item()
-    lines = [mean + std * torch.linspace(-20, 20, n).double() for mean, std in zip(p.mean, p.stddev, strict=True)]
+    if support == "unit_interval":
+        lines = [torch.linspace(0, 1, n).double()] * k
+    else:
+        spread = torch.linspace(-4.4, 4.4, n).double().sinh()  # 40 σ to either side, densely near the mean
+        lines = [mean + std * spread for mean, std in zip(p.mean, p.stddev, strict=True)]
     density = p.log_prob(torch.cartesian_prod(*lines).view(-1, k)).exp().view([n] * k)
     for line in reversed(lines):
         density = torch.trapezoid(density, line)
@@ -215,3 +219,9 @@ def test_a_draw_without_dimensions_is_refused(row):
 def test_a_scale_that_is_no_scale_is_named_in_the_error(row, name, value):
     with pytest.raises(ValueError, match=f"{name}.*{re.escape(repr(value))}"):
         type(row.make((5,)))((5,), **{name: value})
+
+
+@pytest.mark.parametrize("std", [0, -0.3, math.nan, math.inf, "1", None])
+def test_a_fixed_standard_deviation_must_be_positive(std):
+    with pytest.raises(ValueError, match=f"std.*{re.escape(repr(std))}"):
+        IdentityGaussian((5,), std=std)

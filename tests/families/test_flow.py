@@ -7,7 +7,6 @@ import sys
 import pytest
 import torch
 from scipy import stats
-from torch.distributions import Distribution
 from torch.testing import assert_close
 
 from helpers.choices import FLOW, POSTERIORS, named
@@ -21,7 +20,7 @@ FLOWS = [row for row in POSTERIORS if isinstance(row.make((1,)), Flow)]
 @pytest.mark.parametrize("p", [1, 2, 5])
 @pytest.mark.parametrize("kind", ["spline", "affine"])
 def test_it_starts_as_the_gaussian_of_its_first_numbers(kind, p):
-    family = Flow((p,), kind=kind, min_std=0.1, **FLOW).double()
+    family = Flow((p,), kind=kind, min_std=0.1, **{**FLOW, "transforms": 3}).double()
     numbers = torch.randn(B, family.num_parameters).double()
     loc, std = numbers[:, :p].numpy(), (0.1 + numbers[:, p : 2 * p].exp()).numpy()
     z = torch.randn(B, p).double()
@@ -35,11 +34,12 @@ def test_it_starts_as_the_gaussian_of_its_first_numbers(kind, p):
     )
 
 
-@pytest.mark.parametrize("row", **named(FLOWS))
-def test_the_density_is_that_of_the_noise_over_the_jacobian(row):
-    family = row.build((5,))
-    numbers = row.numbers(family)
-    q = family(numbers)
+@pytest.mark.parametrize("kind", ["spline", "affine"])
+def test_the_density_is_that_of_the_noise_over_the_jacobian(kind):
+    family = Flow((5,), kind=kind, **{**FLOW, "transforms": 3}).double()
+    for parameter in family.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    q = family(torch.randn(family.num_parameters).double())
     noise = torch.randn(5).double()
 
     def z_of(noise):
@@ -75,7 +75,6 @@ for checks in (True, False):
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert Distribution._validate_args is True
 
 
 def test_without_zuko_the_error_says_what_to_install(monkeypatch):

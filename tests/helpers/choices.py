@@ -91,7 +91,7 @@ LIKELIHOODS = [
     FamilyRow("bernoulli", families.Bernoulli, lambda family, n: stats.bernoulli(special.expit(n))),
 ]
 
-FLOW = {"context": 4, "transforms": 2, "hidden": [6], "bins": 4}
+FLOW = {"context": 4, "transforms": 1, "hidden": [6], "bins": 4}
 POSTERIORS = [
     diagonal,
     full,
@@ -108,35 +108,36 @@ class PriorRow:
     Attributes:
         name: shown in the tests.
         make: shape of x and shape of z -> the prior.
-        parts: the model -> the distributions, in torch's own words, of which the prior is an equal mixture.
+        parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution.
     """
 
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
-    parts: Callable[[VAE], list[Any]]
+    parts: Callable[[VAE], list[tuple[float, Any]]]
 
 
 PRIORS = [
     PriorRow(
         "standard",
         lambda x, z: priors.StandardNormal(z),
-        lambda vae: [stats.multivariate_normal(np.zeros(P), np.eye(P))],
+        lambda vae: [(1, stats.multivariate_normal(np.zeros(P), np.eye(P)))],
     ),
     PriorRow(
         "learned_diagonal",
         lambda x, z: priors.LearnedPrior(families.DiagonalGaussian(z, **SCALES)),
-        lambda vae: [diagonal.truth(vae.prior.family, vae.prior.numbers.detach().numpy())],
+        lambda vae: [(1, diagonal.truth(vae.prior.family, vae.prior.numbers.detach().numpy()))],
     ),
     PriorRow(
         "learned_full",
         lambda x, z: priors.LearnedPrior(families.FullGaussian(z, **SCALES)),
-        lambda vae: [full.truth(vae.prior.family, vae.prior.numbers.detach().numpy())],
+        lambda vae: [(1, full.truth(vae.prior.family, vae.prior.numbers.detach().numpy()))],
     ),
     PriorRow(
         "vamp",
         lambda x, z: priors.VampPrior(x, components=4),
         lambda vae: [
-            diagonal.truth(None, numbers) for numbers in vae.encoder.network(vae.prior.pseudo_inputs).detach().numpy()
+            (1 / 4, diagonal.truth(None, numbers))
+            for numbers in vae.encoder.network(vae.prior.pseudo_inputs).detach().numpy()
         ],
     ),
 ]
@@ -217,7 +218,10 @@ def build(
 
 
 def pairwise() -> list[Any]:
-    """Combinations in which each two of likelihood, posterior, prior and objective meet that fit together."""
+    """Combinations of a likelihood, a posterior, a prior and an objective.
+
+    Each two of posterior, prior and objective that fit together meet, and so do each likelihood and objective.
+    """
     lists = LIKELIHOODS, POSTERIORS, PRIORS, OBJECTIVES
     fitting = [row for row in itertools.product(*lists) if not row[3].closed_form or has_closed_form(*row[1:3])]
     left = {pair for row in fitting for pair in _pairs(row)}
@@ -230,7 +234,9 @@ def pairwise() -> list[Any]:
 
 
 def _pairs(row: Sequence[Any]) -> set[Any]:
-    return set(itertools.combinations([(place, each.name) for place, each in enumerate(row)], 2))
+    likelihood, posterior, prior, objective = row
+    meet = (likelihood, objective), (posterior, prior), (posterior, objective), (prior, objective)
+    return {(place, one.name, other.name) for place, (one, other) in enumerate(meet)}
 
 
 def named(rows: Sequence[Any]) -> dict[str, Any]:

@@ -332,9 +332,9 @@ def test_the_monte_carlo_bound_agrees_on_the_best_prior(family, full_posterior):
     + [("beta", value) for value in [-0.1, float("nan"), float("inf"), "1", None]]
     + [("gradient", value) for value in ["pathwize", "", None]],
 )
-def test_an_argument_that_does_not_fit_is_named_in_the_error(bound, name, value):
+def test_a_wrong_argument_is_named_in_the_error(bound, name, value):
     shown = value if name == "gradient" else repr(value)
-    with pytest.raises(ValueError, match=rf"objective\.{name} must be .*, but is {re.escape(str(shown))}"):
+    with pytest.raises(ValueError, match=rf"^objective.{name} must be .*, but is {re.escape(str(shown))}$"):
         bound(**{name: value})
 
 

@@ -28,14 +28,15 @@ def test_the_density_and_the_moments_are_those_of_scipys_mixture(row):
     vae = build(LIKELIHOODS[0], prior=row)
     p, parts, z = vae.prior(), row.parts(vae), torch.randn(L, B, P).double()
     assert (p.batch_shape, p.event_shape) == ((), (P,))
-    each = [score(part, z.view(-1, P).numpy()) for part in parts]
-    expected = logsumexp(each, axis=0) - np.log(len(parts))
+    weights = np.array([weight for weight, _ in parts])
+    each = [score(part, z.view(-1, P).numpy()) for _, part in parts]
+    expected = logsumexp(each, axis=0, b=weights[:, None])
     assert_close(p.log_prob(z).detach().numpy(), expected.reshape(L, B), rtol=1e-10, atol=1e-10)
-    means = np.stack([part.mean if hasattr(part, "cov") else part.mean() for part in parts])
-    variances = np.stack([np.diag(part.cov) if hasattr(part, "cov") else part.var() for part in parts])
-    mean = means.mean(0)
+    means = np.stack([part.mean if hasattr(part, "cov") else part.mean() for _, part in parts])
+    variances = np.stack([np.diag(part.cov) if hasattr(part, "cov") else part.var() for _, part in parts])
+    mean = weights @ means
     assert_close(p.mean.detach().numpy(), mean, rtol=1e-10, atol=1e-10)
-    variance = variances.mean(0) + (means**2).mean(0) - mean**2
+    variance = weights @ (variances + means**2) - mean**2
     assert_close(p.stddev.detach().numpy(), np.sqrt(variance), rtol=1e-10, atol=1e-10)
 
 

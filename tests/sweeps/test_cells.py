@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from helpers.forked import PRELOAD
-from vaelab.app.multirun.grid import check_values
-from vaelab.app.multirun.sweep import Sweep
+from vaelab.app.hydra_sweeps.grid import check_values
+from vaelab.app.hydra_sweeps.sweep import Sweep
 from vaelab.runs.run_state import State, read_state, recorded, write_state
 from vaelab.signals import Stopped
 from vaelab.sweeps.cell_names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
@@ -85,9 +85,11 @@ def test_no_folder_has_the_name_of_another_combination(tmp_path):
 def test_a_combination_that_is_another_ones_cell_is_named():
     first = ("model=gaussian", "data.path=a.npy")
     assert merged(("model=gaussian", "data.path=copy.npy"), first) == (
-        "data.path=copy.npy is the cell data.path=a.npy: the same data"
+        "data.path=copy.npy is the same cell as data.path=a.npy, because the data are the same"
     )
-    assert merged((*first, "seed=0x1"), (*first, "seed=1")) == "seed=0x1 is the cell seed=1: the same settings"
+    assert merged((*first, "seed=0x1"), (*first, "seed=1")) == (
+        "seed=0x1 is the same cell as seed=1, because the settings are the same"
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_a_key_without_a_value_is_refused(given, answer):
 
 
 def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("vaelab.app.multirun.sweep.identity", lambda cfg, whole: whole.content)
+    monkeypatch.setattr("vaelab.app.hydra_sweeps.sweep.identity", lambda cfg, whole: whole.content)
     content = {"p/x.npy": "a", "q/x.npy": "b", "p_x.npy": "b"}
 
     def compose(overrides, number):
@@ -124,7 +126,7 @@ def test_combinations_of_equal_data_are_one_cell_that_is_told_once(tmp_path, mon
     assert cells[1].folder == cells[2].folder
     assert cells[1].folder.name == "data.path=q_x.npy"
     assert cells[0].folder.name.startswith("data.path=p_x.npy…")
-    assert caplog.messages == ["data.path=p_x.npy is the cell data.path=q/x.npy: the same data"]
+    assert caplog.messages == [merged(batch[2], batch[1])]
     assert sweep.cells(batch[:1] * 2, ["data.path"], range(2)) == [cells[0]] * 2
     assert len(caplog.messages) == 1
 

@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from helpers.runner import SHORT, TINY, run_train, start_train
-from vaelab.app.multirun.search import OptunaSearch, check_searchable, distribution
+from vaelab.app.hydra_sweeps.search import OptunaSearch
+from vaelab.app.hydra_sweeps.search_space import check_searchable, distribution
 from vaelab.figures.search import Search
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cells import Cell, claim
@@ -67,9 +68,9 @@ def test_what_is_drawn_is_what_the_override_says(given, drawn):
         ("a=interval(0.1,0.001)", "low=0.1, high=0.001"),
         ("a=tag(log,interval(0,0.1))", "above 0 if it is tag"),
         ("a=tag(log,range(0,8))", "above 0 if it is tag"),
-        ("a=tag(log,range(2,65,8))", "alone have a logarithmic scale"),
-        ("a=tag(log,range(0.5,2.5))", "alone have a logarithmic scale"),
-        ("a=tag(log,choice(1,2))", "alone have a logarithmic scale"),
+        ("a=tag(log,range(2,65,8))", "has a logarithmic scale"),
+        ("a=tag(log,range(0.5,2.5))", "has a logarithmic scale"),
+        ("a=tag(log,choice(1,2))", "has a logarithmic scale"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(given, answer):
@@ -184,7 +185,7 @@ def test_a_search_ranks_only_what_compares(tmp_path):
         check_comparable(study, bernoulli, "val/elbo")
     with pytest.raises(ValueError, match=r"has measure: none, and the first"):
         check_comparable(study, finished(tmp_path, "own"), "val/elbo")
-    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first trial that ended has none"):
+    with pytest.raises(ValueError, match=r"has noise: 0.2, and the first finished trial has none"):
         check_comparable(study, finished(tmp_path, "noisy", measure="log-density", noise="0.2"), "val/elbo")
 
 
@@ -355,7 +356,7 @@ def test_a_search_that_is_killed_goes_on(tmp_path):
     assert [(t.number, t.params, t.value) for t in after[: len(before)]] == [
         (t.number, t.params, t.value) for t in before
     ]
-    assert "best of 7 trials: val/elbo" in process.stdout
+    assert "best of 7 trials: val/bound" in process.stdout
     rows = list(csv.DictReader((tmp_path / "sweep" / "summary.csv").open()))
     assert {row["state"] for row in rows} == {"done"}
     scores = {(row["latent_dim"], row["optimizer.lr"]): float(row["val/elbo"]) for row in rows}
@@ -383,7 +384,7 @@ def test_a_search_over_nothing_is_refused(tmp_path):
     process = run_train(tmp_path, "-m", "hydra/sweeper=optuna", "latent_dim=2", "hydra.sweep.dir=sweep")
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("error: nothing is searched over, because every key has one value")
+    assert line.startswith("error: a search needs a key with several values, but every key has one")
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,30 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
 
+from helpers.labelled_rows import LabelledRows, conditional_model, flow_model
 from helpers.runner import ROOT, compose_config, run_train
 from vaelab.app.start import train
 from vaelab.data.batches import Batches
+from vaelab.families import Flow
 from vaelab.objectives import Terms
 from vaelab.runs.run_state import read_state
 from vaelab.signals import stopping
+from vaelab.training import VAEModule
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.processes import agree
 from vaelab.training.running_means import RunningMeans
 
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 ODD = (  # the last of 5 minibatches has one row: the other processes have none
     *("data.train_size=101", "data.val_size=23", "data.test_size=17", "data.batch_size=25", "network.hidden=[16]"),
     *("trainer.accelerator=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=3", "callbacks.pictures=null"),
@@ -31,11 +38,14 @@ ODD = (  # the last of 5 minibatches has one row: the other processes have none
 
 @pytest.mark.parametrize("examples", [1, 2, 5, 7])
 @pytest.mark.parametrize("make", ["rsample", "sample"])
-@pytest.mark.parametrize("family", ["diagonal", "full"])
+@pytest.mark.parametrize("family", ["diagonal", "full", "flow"])
 def test_draws_are_the_rows_that_one_process_would_draw(family, make, examples):
-    loc, scale = torch.randn(examples, 3), torch.rand(examples, 3) + 0.1
+    loc, scale, numbers = torch.randn(examples, 3), torch.rand(examples, 3) + 0.1, torch.randn(examples, 2 * 3 + 4)
+    flow = Flow((3,), context=4, transforms=2, hidden=[7], bins=3)
 
     def posterior(rows):
+        if family == "flow":
+            return flow(numbers[rows])
         if family == "full":
             return MultivariateNormal(loc[rows], scale_tril=torch.diag_embed(scale[rows]))
         return Independent(Normal(loc[rows], scale[rows]), 1)
@@ -54,7 +64,7 @@ def test_draws_are_the_rows_that_one_process_would_draw(family, make, examples):
         assert torch.equal(torch.rand(1), following)
 
 
-def test_other_draws_are_left_alone():
+def test_other_draws_are_valid_and_unchanged():
     torch.manual_seed(1)
     before = Gamma(torch.ones(2, 3), 1.0).sample((4,)), torch.randn(4, 6), torch.randn(5)
     torch.manual_seed(1)
@@ -104,13 +114,41 @@ def test_a_signal_that_comes_while_processes_agree_is_for_the_next_time(monkeypa
     assert agree(stopping.asked, [False], torch.device("cpu")) == (signal.SIGTERM, [False])
 
 
-def test_means_without_examples_are_added_up_where_the_others_are(monkeypatch):
+def test_means_without_examples_are_added_up_on_the_same_device(monkeypatch):
     seen = []
     monkeypatch.setattr(
         "vaelab.training.running_means.sum_over_processes", lambda numbers: seen.append(numbers) or torch.zeros(2)
     )
     RunningMeans().gather(torch.device("meta"))
     assert [numbers.device.type for numbers in seen] == ["meta"]
+
+
+@pytest.fixture
+def one_thread():
+    """One thread, because the processes that the test forks cannot use the threads of this one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with patch.dict(os.environ):  # Lightning writes MASTER_PORT and the like
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("model", [flow_model, conditional_model])
+def test_flows_and_conditions_get_the_weights_of_one_process(model, one_thread):
+    found = []
+    for options in ({"devices": 1}, {"devices": 2, "strategy": "ddp_fork"}):
+        torch.manual_seed(3)
+        module = VAEModule(*model(), partial(torch.optim.Adam, lr=1e-2))
+        torch.manual_seed(4)
+        trainer = Trainer(accelerator="cpu", max_epochs=1, num_sanity_val_steps=0, **QUIET, **options)
+        trainer.fit(module, LabelledRows(conditional=model is conditional_model))
+        found.append((list(module.parameters()), trainer.callback_metrics))
+    (one, metrics), (two, shared) = found
+    torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-6)
+    assert shared.keys() == metrics.keys() >= {"train/bound", "val/bound"}
+    assert {tag: value.item() for tag, value in shared.items()} == pytest.approx(
+        {tag: value.item() for tag, value in metrics.items()}, rel=1e-4
+    )
 
 
 def run(cwd, name, *arguments):
@@ -188,7 +226,7 @@ def start(cwd, name, *arguments):
 
 
 def companions(folder):
-    """Who else trains in a folder."""
+    """The other processes that train in a folder."""
     named = f'hydra.run.dir="{folder}"'.encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -200,8 +238,8 @@ def companions(folder):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
-def test_a_run_that_is_killed_goes_on_with_the_same_numbers(tmp_path):
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the test looks for processes in /proc")
+def test_a_killed_run_resumes_with_the_same_numbers(tmp_path):
     undisturbed = run(tmp_path, "undisturbed", *LONG)
     process = start(tmp_path, "killed")
     assert len(companions("killed")) == 1
@@ -231,7 +269,7 @@ def test_a_signal_to_one_process_stops_all_of_them(tmp_path):
     assert said == f"stopped by SIGTERM; python train.py resume={tmp_path / 'run'} resumes it\n"
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the test looks for processes in /proc")
 def test_a_process_that_dies_ends_the_run(tmp_path):
     process = start(tmp_path, "run")
     for companion in companions("run"):
@@ -245,7 +283,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
     assert read_state(tmp_path / "run").state == "failed"
 
 
-def test_a_run_that_diverges_says_so_once(tmp_path):
+def test_a_run_that_diverges_prints_one_line(tmp_path):
     process = run_train(tmp_path, *ODD, "trainer=ddp", "optimizer=sgd", "optimizer.lr=1e15", "hydra.run.dir=run")
     assert process.returncode == 1
     assert len(process.stderr.splitlines()) == 1
@@ -253,7 +291,7 @@ def test_a_run_that_diverges_says_so_once(tmp_path):
     assert read_state(tmp_path / "run").state == "failed"
 
 
-def test_a_cell_of_a_sweep_may_be_one(tmp_path):
+def test_a_cell_of_a_sweep_may_use_several_processes(tmp_path):
     alone = tmp_path / "alone"
     train(compose_config(alone, *ODD, "latent_dim=1"))
     process = run_train(
@@ -285,7 +323,7 @@ def test_a_cell_of_a_sweep_may_be_one(tmp_path):
         (("trainer=ddp",), {"MASTER_PORT": "29777"}, "MASTER_PORT=29777 is in the environment"),
     ],
 )
-def test_what_does_not_fit_is_refused(typed, environment, answer, tmp_path, monkeypatch):
+def test_settings_that_cannot_work_are_refused(typed, environment, answer, tmp_path, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=answer):

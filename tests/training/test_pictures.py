@@ -16,18 +16,20 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from torch.testing import assert_close
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.runner import ROOT, TINY, compose_config
 from vaelab import VAE
 from vaelab.app.start import train
-from vaelab.families import Bernoulli, DiagonalGaussian
+from vaelab.families import Bernoulli, DiagonalGaussian, Flow
 from vaelab.figures import DrawingProcess
 from vaelab.networks import MLP
-from vaelab.objectives import ELBO
-from vaelab.priors import StandardNormal
+from vaelab.objectives import ELBO, IWAE, ELBOMonteCarlo
+from vaelab.priors import StandardNormal, VampPrior
 from vaelab.training import Pictures, VAEModule
-from vaelab.training.pictures import gather
+from vaelab.training.examples_shown import Examples, gather
+from vaelab.training.pictures_of import pictures_of, posterior
 
 ALWAYS = {"reconstructions", "latents", "kl_per_dimension", "prior_samples"}
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
@@ -55,19 +57,28 @@ class Images(LightningDataModule):
         return ("digit", torch.arange(11) % 3) if self.loads_labels and split == "val" else None
 
 
-def module(latent_dim=2):
-    vae = VAE.build(
-        (1, 4, 6), DiagonalGaussian((latent_dim,)), Bernoulli((1, 4, 6)), StandardNormal((latent_dim,)), MLP
-    )
-    return VAEModule(vae, ELBO(), partial(torch.optim.Adam, lr=1e-3))
+class Conditions(Images):
+    """The same with the class of each image as a condition."""
+
+    condition_names = ("cat", "dog", "owl")
+
+    def loader(self, x):
+        condition = torch.eye(3)[torch.arange(len(x)) % 3]
+        return DataLoader(TensorDataset(x, x, condition), batch_size=5)
 
 
-def fit(folder, pictures, data=None, latent_dim=2, logger=None, callbacks=(), **options):
+def module(latent_dim=2, posterior=DiagonalGaussian, prior=None, objective=None, **options):
+    prior = prior or StandardNormal((latent_dim,))
+    vae = VAE.build((1, 4, 6), posterior((latent_dim,)), Bernoulli((1, 4, 6)), prior, MLP, **options)
+    return VAEModule(vae, objective or ELBO(), partial(torch.optim.Adam, lr=1e-3))
+
+
+def fit(folder, pictures, data=None, latent_dim=2, logger=None, callbacks=(), model=None, **options):
     """Trains on the images for some epochs of 3 steps."""
     logger = TensorBoardLogger(folder, name="", version="") if logger is None else logger
     options = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1, **QUIET, **options}
     trainer = Trainer(logger=logger, callbacks=[pictures, *callbacks], default_root_dir=folder, **options)
-    trainer.fit(module(latent_dim), data or Images())
+    trainer.fit(model or module(latent_dim), data or Images())
     return trainer
 
 
@@ -173,6 +184,57 @@ def test_the_first_validation_examples_are_shown(tmp_path):
     assert torch.equal(examples.x, data.x[12:20])
     assert torch.equal(examples.labels[1], torch.arange(8) % 3)
     assert (examples.names, examples.surface) == (None, None)
+
+
+MODELS = {
+    "conditional": lambda: module(3, condition_size=3),
+    "flow": lambda: module(3, partial(Flow, context=2, transforms=1, hidden=[5]), objective=ELBOMonteCarlo()),
+    "vamp": lambda: module(2, prior=VampPrior((1, 4, 6), 3), objective=IWAE(3)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_of_model_is_drawn_without_a_warning(name, tmp_path, caplog):
+    data = Conditions() if name == "conditional" else Images()
+    with caplog.at_level(logging.WARNING, "vaelab"):
+        fit(tmp_path, Pictures(every_n_epochs=1), data, model=MODELS[name]())
+    assert not [record.getMessage() for record in caplog.records if record.name.startswith("vaelab")]
+    latents = "manifold" if name == "vamp" else "traversals"
+    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}}
+    assert events(tmp_path).Tags()["graph"]
+    (tensors,) = tmp_path.glob("*/latents/tensors.tsv")
+    assert len(np.loadtxt(tensors)) == 11
+
+
+@torch.no_grad()
+def test_a_conditional_model_shows_each_example_with_its_own_class_and_each_class_in_a_row(tmp_path):
+    model = MODELS["conditional"]()
+    trainer = fit(tmp_path, Callback(), Conditions(), logger=False, model=model)
+    examples = gather(trainer, 8)
+    assert examples.classes == ("cat", "dog", "owl")
+    assert examples.condition.argmax(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    q, _ = posterior(model.vae, examples)
+    drawn = {name: make() for name, make in pictures_of(model.vae, q, examples).items()}
+    z = q.mean
+    assert_close(torch.from_numpy(drawn["reconstructions"].mean), model.vae.decode(z, examples.condition).mean[:, 0])
+    assert drawn["prior_samples"].row_names == examples.classes
+    assert "c = cat" in drawn["traversals"].title
+    middle = model.vae.decode(torch.zeros(3), torch.eye(3)[0]).mean[0]
+    assert_close(torch.from_numpy(drawn["traversals"].images[0, 5]), middle)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = model.vae.prior().sample((64,))
+    assert_close(
+        torch.from_numpy(drawn["prior_samples"].images[4]), model.vae.decode(first[4], torch.eye(3)[1]).mean[0]
+    )
+
+
+def test_examples_with_estimated_moments_are_fewer():
+    examples = Examples(*(torch.zeros(301, 1, 4, 6),) * 2, None, ("digit", torch.arange(301)), None)
+    for name, count in (("flow", 200), ("vamp", 301)):
+        q, shown = posterior(MODELS[name]().vae, examples)
+        assert q.batch_shape == (count,)
+        assert len(shown.x) == len(shown.target) == len(shown.labels[1]) == count
 
 
 class Meddle(Callback):

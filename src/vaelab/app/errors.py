@@ -17,7 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from vaelab import errors
 from vaelab.app.hydra_private import is_missing_variable, is_wrong_verbosity
-from vaelab.app.multirun.installed import install_command
+from vaelab.app.hydra_sweeps.installed import install_command
 from vaelab.typed_command import typed_command
 
 LAUNCHERS = {"joblib": "hydra-joblib-launcher", "submitit_": "hydra-submitit-launcher"}
@@ -52,6 +52,8 @@ def _sentence(error: BaseException, text: str) -> str | None:
         error, text = error.__cause__, str(error.__cause__)[: errors.LONGEST]
     if isinstance(error, MissingConfigException):
         return _unknown_option(error, text)
+    if isinstance(error, OverrideParseException) and not set(error.override) & set("=~"):
+        return f"{error.override} must be a key and its value, such as latent_dim=5, or an option, such as data=mnist"
     if isinstance(error, OverrideParseException) or type(error).__name__ == "LexerNoViableAltException":  # of antlr4
         return (
             f"the command line cannot be read ({text.splitlines()[0]}); put a value with spaces, commas, brackets, ~ "
@@ -82,7 +84,9 @@ def _keys() -> str:
 def _unknown_option(error: MissingConfigException, text: str) -> str | None:
     """An option of a group, or a primary config, that does not exist."""
     if error.missing_cfg_file is None:
-        return text.splitlines()[0] + "; give --config-path the folder of your config files"
+        folder = re.search(r"config directory '(.+?)'|config module '(.+?)'", text)
+        named = f" {folder[1] or folder[2]}" if folder else ""
+        return f"--config-path must name a folder of config files, but{named or ' it'} does not exist; name another"
     group, _, option = error.missing_cfg_file.rpartition("/")
     options = list(error.options or ())
     if not options:

@@ -5,19 +5,22 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
-from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig, OmegaConf
 
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.rank import STARTED_BY, rank
+from vaelab.app.score import score_of
 from vaelab.app.traceback_wanted import traceback_wanted
+from vaelab.app.trainer import Resumed, check_parallel, make_trainer
 from vaelab.build import (
     build_objective,
     build_optimizer,
@@ -30,14 +33,13 @@ from vaelab.build import (
     start_at_data,
 )
 from vaelab.data.trainer_limits import check_limits, what_is_scored
-from vaelab.instantiate import Allow, anything, instantiate
+from vaelab.instantiate import Allow, anything
 from vaelab.objectives import Terms
 from vaelab.runs.environment import write_environment
 from vaelab.runs.folder import write_json, write_metrics
 from vaelab.runs.same_data import check_same_data
 from vaelab.signals import stopping
 from vaelab.training import (
-    CheckpointIO,
     VAEModule,
     cut_event_files,
     ddp_processes,
@@ -48,18 +50,6 @@ from vaelab.training import (
     worthwhile_threads,
 )
 from vaelab.training import fit as fit_module
-
-
-class Resumed(NamedTuple):
-    """A checkpoint that a run resumes from, and what it holds."""
-
-    checkpoint: Path
-    content: dict[str, Any]
-
-    @property
-    def has_trained(self) -> bool:
-        """Whether there is a step to resume from; if not, the same seed gives the same run from the start."""
-        return bool(self.content["global_step"])
 
 
 class Trained(NamedTuple):
@@ -123,7 +113,8 @@ def fit(
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
                 _take_back(folder, resumed)
-        metrics, notes = _train_and_score(trainer, module, data, resumed)
+        with score_is_logged(score_of(cfg), trainer):
+            metrics, notes = _train_and_score(trainer, module, data, resumed)
         if not rank():
             check_finite(metrics)
             write_metrics(folder, metrics)
@@ -138,45 +129,6 @@ def _prepare_process() -> None:
     if rank():
         for name in ("vaelab.build", "vaelab.data"):  # the first process says what was read, and how the KL is computed
             logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def make_trainer(cfg: DictConfig, folder: Path, resumed: Resumed | None, allow: Allow = anything) -> Trainer:
-    """Lightning's Trainer, with the callbacks and loggers of a config and no others."""
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    callbacks = _callbacks(config, allow)
-    checkpoint, content = resumed or (None, None)
-    plugins = instantiate(config["trainer"].get("plugins") or [], allow, "trainer.plugins")
-    trainer: Trainer = instantiate(
-        config["trainer"],
-        allow,
-        "trainer",
-        logger=instantiate(config.get("logger"), allow, "logger") or False,
-        callbacks=callbacks,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),  # else Lightning
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),  # adds its own
-        default_root_dir=str(folder),
-        plugins=[CheckpointIO(folder, checkpoint, content), *plugins],
-    )
-    return trainer
-
-
-def _callbacks(config: dict[str, Any], allow: Allow) -> list[Callback]:
-    made = instantiate(config.get("callbacks"), allow, "callbacks") or {}
-    given = [callback for callback in made.values() if callback is not None]
-    wants_bar = config["trainer"].get("enable_progress_bar", True)
-    return [callback for callback in given if wants_bar or not isinstance(callback, ProgressBar)]
-
-
-def check_parallel(cfg: DictConfig, trainer: Trainer) -> None:
-    """Raises a ValueError for processes that could not share a run."""
-    if trainer.world_size == 1:
-        return
-    if not isinstance(trainer.strategy, DDPStrategy) or trainer.strategy._start_method != "popen":
-        raise ValueError(
-            f"trainer.strategy={cfg.trainer.strategy} cannot split a run between processes; use trainer=ddp"
-        )
-    if cfg.get("compile"):
-        raise ValueError("compile=true does not work with several processes; use compile=false")
 
 
 def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer) -> int:
@@ -223,6 +175,23 @@ def _train_and_score(
         metrics, notes = score_best(trainer, module, data)
         stopping.stop()
     return metrics, notes
+
+
+@contextmanager
+def score_is_logged(score: str, trainer: Trainer) -> Iterator[None]:
+    """Says which scores there are, if Lightning finds that nothing logs the score of a run.
+
+    Raises:
+        ValueError: nothing logs the score.
+    """
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError) as error:
+        logged = sorted(tag for tag in trainer.callback_metrics if tag.startswith("val/"))
+        if score in logged or score not in str(error):
+            raise
+        choices = ", ".join(logged)
+        raise ValueError(f"score must be a number that the run logs, but is {score}; use one of {choices}") from error
 
 
 def check_finite(metrics: dict[str, float]) -> None:

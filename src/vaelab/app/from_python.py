@@ -2,7 +2,6 @@
 
 import codecs
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from vaelab.app.compose import compose, compose_with_hydra
+from vaelab.platforms import interrupt_process
 
 if TYPE_CHECKING:
     from vaelab.runs.run import Run
@@ -40,7 +40,7 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
 
     Raises:
         ValueError: the overrides make no config.
-        RunFailed: the run failed.
+        RunFailed: the run failed, or one of a sweep did; the other runs of the sweep are in its folder.
 
     Example:
         >>> run = train(["latent_dim=5", "trainer.max_epochs=1"])  # doctest: +SKIP
@@ -50,10 +50,10 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
     from vaelab.runs.load import load_run
     from vaelab.sweeps.cells import packages, quoted
 
-    if resumed := [each for each in overrides if each.startswith("resume=")]:
-        _run(list(overrides))
-        allow = [each.removeprefix("allow=") for each in overrides if each.startswith("allow=")]
-        return load_run(Path(resumed[-1].removeprefix("resume=")).expanduser(), allow=",".join(allow).split(","))
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides must be a list, but is {overrides!r}; write [{overrides!r}]")
+    if any(each.startswith("resume=") for each in overrides):
+        return _resume(overrides)
     given = [each for each in overrides if each not in MULTIRUN]
     multirun = len(given) < len(overrides)
     options = [] if config_dir is None else [f"--config-dir={Path(config_dir).expanduser().absolute()}"]
@@ -64,6 +64,16 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
         return _runs_of_a_sweep(folder, given, config_dir)
     _run([*options, *given, f"hydra.run.dir={quoted(folder)}"])
     return load_run(folder, allow=packages(OmegaConf.to_container(compose(given, config_dir))))
+
+
+def _resume(arguments: Sequence[str]) -> "Run":
+    """Resumes a run as `vaelab train resume=FOLDER` does."""
+    from vaelab.app.resume import allowed_packages
+    from vaelab.runs.load import load_run
+
+    _run(arguments)
+    given = dict(argument.split("=", 1) for argument in arguments)
+    return load_run(Path(given["resume"]).expanduser(), allow=allowed_packages(given.get("allow", "")))
 
 
 def _runs_of_a_sweep(folder: Path, given: Sequence[str], config_dir: str | Path | None) -> "list[Run]":
@@ -120,7 +130,7 @@ def _show(output: IO[bytes]) -> str:
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:
     """Asks a run to save its weights and end; ends it if it does not, or if the user interrupts again."""
-    process.send_signal(signal.SIGINT) if os.name == "posix" else process.terminate()
+    interrupt_process(process)
     until = time.monotonic() + PATIENCE
     try:
         assert process.stdout is not None

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vaelab.app.compose import CONFIG, conf_folder
-from vaelab.app.hydra_private import VERSION_BASE
+from vaelab.app.hydra_private import VERSION_BASE, check_flags
 from vaelab.app.traceback_wanted import traceback_wanted
 from vaelab.signals import Stopped
 
@@ -20,6 +20,7 @@ from vaelab.signals import Stopped
 def run_with_hydra(arguments: Sequence[str]) -> None:
     """Has Hydra compose the config, and run it once or as a sweep."""
     sys.argv[1:] = with_absolute_config_path(multirun_first(arguments))
+    check_flags(sys.argv[1:])
     hydra.main(version_base=VERSION_BASE, config_path=str(conf_folder()), config_name=CONFIG)(task)()
 
 
@@ -69,7 +70,7 @@ def run_alone(cfg: DictConfig) -> float:
 
 def run_cell(cfg: DictConfig) -> float:
     """One run of a sweep, in a process of its own; returns its score, NaN if it failed."""
-    from vaelab.app.multirun.cell import job_of
+    from vaelab.app.hydra_sweeps.cell import job_of
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: only the sweep is told
         signal.signal(signal.SIGINT, signal.SIG_IGN)

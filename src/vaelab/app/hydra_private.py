@@ -7,14 +7,17 @@ the options of its own groups, which takes a second.
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from vaelab.typed_command import typed_command
 
 VERSION_BASE = "1.3"  # of the behaviour that vaelab expects from Hydra
 
@@ -42,6 +45,17 @@ def load_config(
         search_path.prepend("command-line", f"file://{config_dir}", SearchPathQuery(provider="schema"))
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
     return ConfigLoaderImpl(search_path).load_configuration(name, list(overrides), mode)
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raises a ValueError if Hydra does not know a flag; its own message would be a page long."""
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parser.parse_args(arguments)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ValueError(f"{message}; `{typed_command()} --hydra-help` lists the flags")
 
 
 def is_missing_variable(error: BaseException) -> bool:

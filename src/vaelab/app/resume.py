@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vaelab.app.check import NEEDED, OPTIONAL, check
 from vaelab.app.conclude import conclude
 from vaelab.app.errors import explained
-from vaelab.app.fit import Resumed, fit
+from vaelab.app.fit import fit
 from vaelab.app.rank import rank
 from vaelab.app.restart import without_checkpoint
+from vaelab.app.trainer import Resumed
 from vaelab.escapes import for_terminal, lines_for_terminal
 from vaelab.files import open_log
 from vaelab.runs.admitted import admitted_to_resume
@@ -42,7 +43,7 @@ def resume(arguments: Mapping[str, str]) -> None:
     """
     changes = dict(arguments)
     folder = check_folder(changes.pop("resume"))
-    allow = tuple(filter(None, changes.pop("allow", "").strip("[]").replace(" ", "").split(",")))
+    allow = allowed_packages(changes.pop("allow", ""))
     if unknown := [key for key in changes if key not in MAY_CHANGE]:
         raise ValueError(
             f"{unknown[0]} cannot change when a run resumes; only {', '.join(MAY_CHANGE)} may change, so "
@@ -64,6 +65,11 @@ def resume(arguments: Mapping[str, str]) -> None:
             trained = fit(cfg, folder, choices, resumed, admitted_to_resume(allow))
         if not rank():
             conclude(folder, trained)
+
+
+def allowed_packages(typed: str) -> tuple[str, ...]:
+    """The packages that `allow=a,b` or `allow=[a,b]` names."""
+    return tuple(filter(None, typed.strip("[]").replace(" ", "").split(",")))
 
 
 def check_folder(named: str) -> Path:

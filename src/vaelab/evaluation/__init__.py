@@ -1,6 +1,6 @@
 """Numbers and figures about a trained VAE."""
 
-from vaelab.evaluation.importance import log_marginal_likelihood, log_weights
+from vaelab.evaluation.importance import MEMORY, SAMPLES, log_marginal_likelihood, log_weights
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.evaluation.report import evaluate, incomparable, warnings
@@ -8,6 +8,8 @@ from vaelab.evaluation.score import score
 from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, pareto_k
 
 __all__ = [
+    "MEMORY",
+    "SAMPLES",
     "active_units",
     "aggregate_posterior",
     "effective_sample_size",

@@ -10,7 +10,7 @@ PIXELS = 1 << 25  # of a picture, or numbers of its points; drawing takes about 
 
 
 def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
-    """Checks data before anything is computed; the formulas themselves check nothing.
+    """Checks data before a model sees them; the formulas themselves check nothing.
 
     Args:
         vae: the model; its likelihood's `support` says which targets it scores.
@@ -26,7 +26,7 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
         return
     if target is not x:
         _check_finite("the target", target)
-    support = getattr(getattr(vae.decoder, "family", None), "support", "real")
+    support = support_of(vae)
     if support == "binary" and not bool(((target == 0) | (target == 1)).all()):
         found = target[(target != 0) & (target != 1)][0]
         name = type(vae.decoder.family).__name__
@@ -37,6 +37,11 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
     if support == "unit_interval" and not bool(((target >= 0) & (target <= 1)).all()):
         found = target[(target < 0) | (target > 1)][0]
         raise ValueError(f"the target must lie from 0 to 1 everywhere, but it holds {in_full(found)}; rescale it")
+
+
+def support_of(vae: VAE) -> str:
+    """Which targets the likelihood of a VAE scores: `binary`, `unit_interval` or `real`; `real` if it does not say."""
+    return str(getattr(getattr(vae.decoder, "family", None), "support", "real"))
 
 
 def _check_finite(name: str, values: Tensor) -> None:
@@ -52,11 +57,17 @@ def _check_finite(name: str, values: Tensor) -> None:
         )
 
 
-def check_room(vae: VAE, images: int) -> None:
-    """Raises a ValueError if a picture of so many draws of a VAE would fill the memory."""
-    mean = vae.prior().mean
-    with torch.no_grad(), torch.random.fork_rng([mean.device] if mean.is_cuda else []):
-        size = vae.decode(mean).event_shape.numel()
+def check_room(vae: VAE, images: int, condition: Tensor | None = None) -> None:
+    """Raises a ValueError if a picture of so many draws of a VAE would fill the memory.
+
+    Args:
+        vae: the model.
+        images: how many draws.
+        condition: (c,) or (n, c), for a conditional model.
+    """
+    prior, one = vae.prior(), condition if condition is None or condition.dim() == 1 else condition[0]
+    with torch.no_grad(), torch.random.fork_rng([prior.mean.device] if prior.mean.is_cuda else []):
+        size = vae.decode(prior.mean, one).event_shape.numel()
     if images * size > PIXELS:
         raise ValueError(
             f"a picture must hold at most {PIXELS:,} numbers, but {images:,} times {size:,} are more; draw at most "

@@ -1,6 +1,6 @@
 """Draws from q(z|x), and their importance weights."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,10 +25,11 @@ class Draws(NamedTuple):
 @torch.no_grad()
 def draw(q: Distribution, samples: int) -> Draws:
     """Draws by rsample if q has it, because that takes half the time of torch's sample."""
-    if hasattr(q, "rsample_and_log_prob"):
-        return Draws(*q.rsample_and_log_prob((samples,)))
     shape = torch.Size((samples,))
-    return Draws(q.rsample(shape) if q.has_rsample else q.sample(shape), None)
+    if not q.has_rsample:  # such as a mixture, or a discrete q
+        return Draws(q.sample(shape), None)
+    both: Any = getattr(q, "rsample_and_log_prob", None)
+    return Draws(q.rsample(shape), None) if both is None else Draws(*both(shape))
 
 
 @torch.no_grad()

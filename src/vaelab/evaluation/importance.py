@@ -17,6 +17,7 @@ from vaelab.objectives import LogWeights
 from vaelab.precision import full_precision
 from vaelab.vae import VAE
 
+SAMPLES = 5_000  # importance samples per example, as Burda et al. use
 MEMORY = 20 * 2**20  # bytes of one chunk of decoded draws; larger ones leave the processor's cache and are no faster
 
 
@@ -99,7 +100,7 @@ def _join(parts: Iterable[LogWeights]) -> LogWeights:
 
 
 def _may_share(vae: VAE, device: torch.device) -> bool:
-    """Whether threads may decode side by side: on a CPU, outside autocast, where decoding draws and changes nothing."""
+    """Whether threads may decode side by side: on a CPU, outside autocast, if decoding draws and changes nothing."""
     pure = not any(module.training for module in vae.modules())
     return device.type == "cpu" and torch.get_num_threads() > 1 and pure and not torch.is_autocast_enabled("cpu")
 
@@ -125,7 +126,7 @@ def log_marginal_likelihood(
     vae: VAE,
     x: Tensor,
     target: Tensor | None = None,
-    samples: int = 5000,
+    samples: int = SAMPLES,
     memory: int = MEMORY,
     condition: Tensor | None = None,
 ) -> Tensor:

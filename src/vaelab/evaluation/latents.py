@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Distribution, Normal, kl_divergence
 
+from vaelab.evaluation.gaussian import is_diagonal, is_gaussian
+from vaelab.evaluation.memory_needed import bytes_made
 from vaelab.families import closed_form_kl
 from vaelab.precision import double
 
@@ -15,12 +17,17 @@ ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z_j]), for a prior of var
 
 
 def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
-    """KL(q(z_j|x) ‖ p(z_j)) of the Gaussian marginals: q with batch_shape (B,) -> (B, p), nats.
+    """KL(q(z_j|x) ‖ p(z_j)) of the marginals as Gaussians: q with batch_shape (B,) -> (B, p), nats.
 
     With diagonal q and p its sum over j is KL(q ‖ p). A marginal that is not Gaussian, such as a flow's or a mixture's,
-    counts as the Gaussian of its mean and variance.
+    counts as the Gaussian with its mean and variance (`kl_per_dimension_by`).
     """
     return kl_divergence(Normal(q.mean, q.stddev), Normal(prior.mean, prior.stddev))
+
+
+def kl_per_dimension_by(q: Distribution, prior: Distribution) -> str:
+    """What `kl_per_dimension` is: the `closed form` if all marginals are Gaussian; else by their `moments` alone."""
+    return "closed form" if is_gaussian(q) and is_gaussian(prior) else "moments"
 
 
 def active_units(means: Tensor, threshold: float = ACTIVE, prior_variance: Tensor | float = 1.0) -> Tensor:
@@ -89,8 +96,7 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
 def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tensor, Tensor]:
     """log q(z_i|x_i), and values whose means are I_low and I_high and whose s/√n is the jackknife's; each (n,)."""
     n = len(z)
-    terms = 1 if _is_diagonal(q) else z.shape[-1]  # kept of each pair
-    chunk = max(1, memory // (64 * n * terms))  # about 8 numbers of 8 bytes for each
+    chunk = max(1, memory // _bytes_of_all_pairs(q, z[:1]))
     own, log_sums, changes = (double(z.new_zeros(size)) for size in ((n,), (2, n), (2, n)))
     for rows in torch.arange(n, device=own.device).split(chunk):
         log_q = _log_prob_of_all(q, z[rows.to(z.device)])  # (m, n)
@@ -101,6 +107,14 @@ def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tens
             changes[index] += change.scatter(-1, itself, 0.0).sum(0)
     low, high = own - log_sums[0] + math.log(n), own - log_sums[1] + math.log(max(n - 1, 1))
     return own, _jackknife(low, changes[0]), _jackknife(high, changes[1])
+
+
+def _bytes_of_all_pairs(q: Distribution, z: Tensor) -> int:
+    """About how many bytes the densities of one z (1, p) under all of q take."""
+    if not is_gaussian(q):
+        return bytes_made(lambda: q.log_prob(z.unsqueeze(1)))
+    terms = 1 if is_diagonal(q) else z.shape[-1]  # kept of each pair
+    return 64 * q.batch_shape.numel() * terms  # about 8 numbers of 8 bytes for each
 
 
 def _without_each(log_terms: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,19 +164,10 @@ def _stderr(values: Tensor) -> Tensor:
 def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
     """log q(z_i|x_j): z (m, p), q with batch_shape (n,) -> (m, n), nats in float64.
 
-    For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products in place of m·n·p terms.
+    For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products instead of m·n·p terms.
     """
-    if not _is_diagonal(q):
+    if not is_diagonal(q):
         return double(q.log_prob(z.unsqueeze(1)))
     z, mean, variance = double(z), double(q.mean), double(q.variance)
     squares = z.square() @ (1 / variance).mT - 2 * z @ (mean / variance).mT + (mean.square() / variance).sum(-1)
     return -0.5 * (squares + (2 * math.pi * variance).log().sum(-1))
-
-
-def _is_diagonal(q: Distribution) -> bool:
-    return isinstance(q, Independent) and isinstance(q.base_dist, Normal)
-
-
-def is_gaussian(q: Distribution) -> bool:
-    """Whether a density costs a few operations, so that all pairs of many examples can be computed."""
-    return _is_diagonal(q) or isinstance(q, MultivariateNormal)

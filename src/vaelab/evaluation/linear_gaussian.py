@@ -1,11 +1,12 @@
-"""log p(t) in closed form, where the decoder is linear."""
+"""log p(t) in closed form if the decoder is linear."""
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import MultivariateNormal
 
 from vaelab.conditional import Conditional
 from vaelab.evaluation.data_checks import check_data
+from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.families import IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.precision import double
@@ -15,11 +16,17 @@ CONSTANT_NOISE = (IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian)  
 
 
 @torch.no_grad()
-def exact_log_marginal(vae: VAE, target: Tensor) -> Tensor | None:
+def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None) -> Tensor | None:
     """log p(t) = log N(t; Wm₀ + b, W S₀ Wᵀ + R), (B, *t) -> (B,), nats in float64; None for another model.
 
     Linear-Gaussian is p(z) = N(m₀, S₀), p(t|z) = N(Wz + b, R): a network without hidden layers (`network.hidden=[]`), a
-    noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006, eq. 2.115).
+    noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006, eq. 2.115). Given a
+    condition c, the mean is Wz + Vc + b.
+
+    Args:
+        vae: the model.
+        target: (B, *t).
+        condition: (B, c), for a conditional model.
 
     Raises:
         TypeError: the target is no tensor of real numbers.
@@ -30,16 +37,15 @@ def exact_log_marginal(vae: VAE, target: Tensor) -> Tensor | None:
         return None
     network, noise, prior = vae.decoder.network, vae.decoder.family, vae.prior()
     linear = isinstance(network, MLP) and len(network.layers) == 1
-    if not linear or not isinstance(noise, CONSTANT_NOISE) or not _is_gaussian(prior):
+    if not linear or not isinstance(noise, CONSTANT_NOISE) or not is_gaussian(prior):
         return None
-    variance = double(vae.decode(torch.zeros_like(prior.mean)).variance).flatten()  # (k,)
-    w, b = (double(parameter) for parameter in network.parameters())  # (k, p), (k,)
+    some = None if condition is None else condition[0]
+    variance = double(vae.decode(torch.zeros_like(prior.mean), some).variance).flatten()  # (k,)
+    wv, b = (double(parameter) for parameter in network.parameters())  # (k, p + c), (k,)
+    w, v = wv.tensor_split([prior.mean.shape[-1]], dim=-1)
     s0 = prior.covariance_matrix if isinstance(prior, MultivariateNormal) else prior.variance.diag()
     mean = w @ double(prior.mean) + b
+    if condition is not None:
+        mean = mean + double(condition) @ v.T  # (B, k)
     covariance = w @ double(s0) @ w.T + variance.diag()
     return MultivariateNormal(mean, covariance).log_prob(double(target).flatten(1))
-
-
-def _is_gaussian(prior: Distribution) -> bool:
-    diagonal = isinstance(prior, Independent) and isinstance(prior.base_dist, Normal)
-    return diagonal or isinstance(prior, MultivariateNormal)

@@ -1,5 +1,6 @@
 """How much memory one example takes on its way through a model."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,19 +15,31 @@ from vaelab.vae import VAE
 def decode_bytes(vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> int:
     """An upper bound on the memory that one draw of z takes: every tensor made on the way from it to log w."""
     q, prior = vae.encode(x, condition), vae.prior()
-    score_draws(vae, q, prior, draw(q, 1), target, condition)  # the first call may fill caches, which must not count
-    with _Meter() as meter:
-        score_draws(vae, q, prior, draw(q, 1), target, condition)
-    return max(1, meter.bytes)
+    return bytes_made(lambda: score_draws(vae, q, prior, draw(q, 1), target, condition))
 
 
 @torch.no_grad()
 def encode_bytes(vae: VAE, x: Tensor, condition: Tensor | None = None) -> int:
-    """An upper bound on the memory that q(z|x) and one draw from it take: a full covariance has p × p numbers a row."""
-    draw(vae.encode(x, condition), 1)  # as above
-    with _Meter() as meter:
+    """An upper bound on the memory that q(z|x) and one draw from it take: a full covariance has p × p numbers a row.
+
+    The draws that estimate a mean are not counted: there are at most so many at once, whatever the number of rows.
+    """
+
+    def encode() -> None:
         q = vae.encode(x, condition)
-        draw(q, 1), q.mean, q.stddev
+        draw(q, 1)
+        if not hasattr(q, "moments_by"):
+            _ = q.mean, q.stddev
+
+    return bytes_made(encode)
+
+
+@torch.no_grad()
+def bytes_made(compute: Callable[[], object]) -> int:
+    """The bytes of every tensor that a computation makes, at least 1; many of them do not live at the same time."""
+    compute()  # the first call may fill caches, which must not count
+    with _Meter() as meter:
+        compute()
     return max(1, meter.bytes)
 
 

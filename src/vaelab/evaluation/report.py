@@ -7,15 +7,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vaelab.evaluation.importance import MEMORY
-from vaelab.evaluation.latents import active_units, aggregate_posterior, is_gaussian, kl_per_dimension
+from vaelab.evaluation.gaussian import is_gaussian
+from vaelab.evaluation.importance import MEMORY, SAMPLES
+from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension, kl_per_dimension_by
 from vaelab.evaluation.score import score
 from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
-AGGREGATED = 10_000  # examples of which the aggregate posterior is made
-AGGREGATED_FLOWS = 1_000  # likewise if log q(z|x) of each pair of examples is computed by itself
+AGGREGATED = 10_000  # examples of which the aggregate posterior is made if they are Gaussian
+AGGREGATED_OTHERS = 1_000  # likewise if q(z|x) is not Gaussian, so that a density costs more
 UNCONVERGED = 0.1  # nats, with two standard errors
 FEW = 100  # samples
 UNRELIABLE = 0.7  # Pareto k̂
@@ -45,7 +46,7 @@ def evaluate(
     vae: VAE,
     data: Data,
     split: str = "test",
-    samples: int = 5000,
+    samples: int = SAMPLES,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Any]:
@@ -53,13 +54,14 @@ def evaluate(
 
     Beside the means of what `vaelab.evaluation.score` computes:
 
-    bits_per_dim            where the data are discrete
+    bits_per_dim            if the data are discrete
     precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
     regret                  nll − entropy, if the entropy of the data's generator is known
     regret_paired           mean of log p*(t) − log p̂(t) with p* the generator: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
     moments_by              how mean and standard deviation of q(z|x) were computed: "closed form", or "1000 draws"
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
+    kl_per_dimension_by     "closed form", or "moments": that of Gaussians with the marginals' means and variances
     active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j)
     mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
                             bounds on I(x; z) and KL(q(z) ‖ p(z)) by `aggregated_examples` examples
@@ -142,7 +144,7 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
         q = vae.encode(*given)
         means.append(double(q.mean))
         kls.append(double(kl_per_dimension(q, prior)))
-        most = AGGREGATED if is_gaussian(q) else AGGREGATED_FLOWS
+        most = AGGREGATED if is_gaussian(q) else AGGREGATED_OTHERS
         if seen < most:
             kept.append(tuple(tensor[: most - seen] for tensor in given))
             seen += len(kept[-1][0])
@@ -154,6 +156,7 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
         "latent_dim": means[0].shape[-1],
         "active_units": int(active_units(torch.cat(means), prior_variance=prior.variance).sum()),
         "kl_per_dimension": torch.cat(kls).mean(0).tolist(),
+        "kl_per_dimension_by": kl_per_dimension_by(q, prior),
         **{name: number.item() for name, number in aggregate if number.isfinite()},
         "aggregated_examples": seen,
     }
@@ -181,6 +184,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 
 MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
+ABSENT = {"condition": "none"}  # what a report means that lacks a key
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 
@@ -189,7 +193,8 @@ def incomparable(reports: Sequence[Mapping[str, Any]]) -> list[str]:
 
     `checksum` is that of the examples themselves. It counts if every report has one.
     """
-    values = {key: list(dict.fromkeys(str(report.get(key)) for report in reports)) for key in MUST_AGREE}
+    found = {key: [str(report.get(key, ABSENT.get(key))) for report in reports] for key in MUST_AGREE}
+    values = {key: list(dict.fromkeys(each)) for key, each in found.items()}
     if not all("checksum" in report for report in reports):
         del values["checksum"]
     return [f"{NAMED.get(key, key)}: {' | '.join(found)}" for key, found in values.items() if len(found) > 1]

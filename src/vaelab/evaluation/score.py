@@ -1,4 +1,4 @@
-"""Every number about a trained VAE, example by example, before anything is averaged."""
+"""The numbers of a trained VAE for each example, before they are averaged."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_whole
 from vaelab.evaluation.data_checks import check_data
-from vaelab.evaluation.importance import MEMORY, weigh
+from vaelab.evaluation.importance import MEMORY, SAMPLES, weigh
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, log_mean, pareto_k
 from vaelab.families import closed_form_kl
@@ -23,13 +23,13 @@ CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importan
 def score(
     vae: VAE,
     batches: Iterable[tuple[Tensor, ...]],
-    samples: int = 5000,
+    samples: int = SAMPLES,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Tensor]:
-    """Scores every example; -> named per-example terms, each (n,), float64, in nats if they are log-densities.
+    """The numbers of every example: named terms, each (n,), float64, in nats if they are log-densities.
 
-    The model computes in its own precision, and in float32 if that is a lower one.
+    The model computes in its own precision, or in float32 if that is lower.
 
     nll             −log p̂(t) with `samples` draws
     elbo            log_likelihood − kl
@@ -49,31 +49,22 @@ def score(
 
     Raises:
         TypeError: x or the target is no tensor of real numbers.
-        ValueError: `samples` is not a whole number of at least 1, there is no example, or `check_data` refuses the
-            data.
+        ValueError: `samples` is no whole number of at least 1, there is no example, or the data do not fit.
     """
     check_whole("samples", samples, 1)
-    device = device_of(vae)
-    scored = []
     with full_precision(vae) as vae:
-        for batch in batches:
-            check_data(vae, *batch[:2])
-            x, target, *condition = (tensor.to(device) for tensor in batch)
-            scored.append(_score_batch(vae, x, target, next(iter(condition), None), samples, memory, progress))
+        scored = [_score_batch(vae, batch, samples, memory, progress) for batch in batches]
     if not scored:
-        raise ValueError("there is nothing to score, because the data hold no example; give at least one")
+        raise ValueError("the data must hold at least one example to score, but hold none")
     return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
 
 
 def _score_batch(
-    vae: VAE,
-    x: Tensor,
-    target: Tensor,
-    condition: Tensor | None,
-    samples: int,
-    memory: int,
-    progress: Callable[[int], object],
+    vae: VAE, batch: tuple[Tensor, ...], samples: int, memory: int, progress: Callable[[int], object]
 ) -> dict[str, Tensor]:
+    check_data(vae, *batch[:2])
+    x, target, *rest = (tensor.to(device_of(vae)) for tensor in batch)
+    condition = rest[0] if rest else None
     terms: dict[str, Tensor] = {}
     done = 0
     for weights in weigh(vae, x, target, samples, memory, condition):
@@ -84,9 +75,7 @@ def _score_batch(
             terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[rows] = values
         progress(rows.stop - rows.start)
         done = rows.stop
-    if condition is not None:  # log p(t|c) of a linear model depends on c, which the formula does not know
-        return terms
-    exact = exact_log_marginal(vae, target)  # once per batch: its k³ would dwarf a row's draws
+    exact = exact_log_marginal(vae, target, condition)  # once per batch: its k³ would dwarf a row's draws
     return terms if exact is None else terms | {"exact_nll": -exact.cpu()}
 
 

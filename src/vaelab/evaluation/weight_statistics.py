@@ -1,4 +1,4 @@
-"""What importance weights say: bounds on log p, and how far they can be trusted."""
+"""Bounds on log p from importance weights, and how far you can trust them."""
 
 import math
 
@@ -36,11 +36,12 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
 def pareto_k(log_w: Tensor) -> Tensor:
     """k̂, the shape of the generalised Pareto distribution fitted to the largest weights: (L, B) -> (B,).
 
-    The weights have about 1/k̂ finite moments: below 0.7 the estimate can be trusted, above it rests on a few draws and
-    is likely too low, and above 1 the mean itself may not exist (Vehtari et al. 2024, arxiv.org/abs/1507.02646, §3).
-    The fit is that of Zhang & Stephens 2009, with the weak prior of Vehtari et al., appendix G. Infinite where fewer
-    than 5 weights are in the tail, as with 20 draws or fewer; 0 where all weights are equal to within 1 %, since what
-    tells them apart may be rounding.
+    The weights have about 1/k̂ finite moments. Below 0.7 you can trust the estimate. Above 0.7 it depends on few draws
+    and is likely too low. Above 1 the mean itself may not exist (Vehtari et al. 2024, arxiv.org/abs/1507.02646, §3).
+    The fit is that of Zhang & Stephens 2009, with the weak prior of Vehtari et al., appendix G.
+
+    k̂ is infinite if fewer than 5 weights are in the tail, as with 20 draws or fewer. It is 0 if all weights are equal
+    to within 1 %, since their differences may be rounding errors.
     """
     draws = len(log_w)
     tail = math.ceil(min(0.2 * draws, 3 * math.sqrt(draws)))
@@ -55,7 +56,7 @@ def pareto_k(log_w: Tensor) -> Tensor:
 
 
 def _tail_shape(excess: Tensor) -> Tensor:
-    """Ascending excesses of one example (n,) -> k̂, (); weights that tie with the threshold are not in the tail."""
+    """Ascending excesses of one example (n,) -> k̂, (); a weight that equals the threshold is not in the tail."""
     excess = excess[excess > torch.finfo(torch.float64).tiny]
     n = len(excess)
     return (n * _fit_pareto(excess) + 10 * 0.5) / (n + 10) if n >= 5 else excess.new_tensor(math.inf)

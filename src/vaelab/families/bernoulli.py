@@ -77,6 +77,10 @@ class Bernoulli(Family):
     refuses whole numbers other than these. It computes the formula for floating-point grey values too, since a check
     would cost time in every step. The data modules, `VAEModule` and `vaelab.evaluation` refuse grey values.
     Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
+
+    >>> p = Bernoulli((5,))(torch.zeros(7, 5))  # logits
+    >>> p.mean.unique(), p.log_prob(torch.ones(5)).shape
+    (tensor([0.5000]), torch.Size([7]))
     """
 
     pure = True

@@ -17,6 +17,19 @@ Support = Literal["binary", "unit_interval", "real"]
 class Family(nn.Module, ABC):
     """Maps numbers to a distribution; encoder and decoder use the same families.
 
+    >>> class Poisson(Family):
+    ...     pure, support = True, "real"
+    ...
+    ...     def __init__(self, event_shape):
+    ...         super().__init__(event_shape)
+    ...         self.num_parameters = self.event_size
+    ...
+    ...     def forward(self, parameters):
+    ...         rate = parameters.exp().unflatten(-1, self.event_shape)
+    ...         return torch.distributions.Independent(torch.distributions.Poisson(rate), len(self.event_shape))
+    >>> Poisson((3, 5))(torch.zeros(7, 15)).batch_shape
+    torch.Size([7])
+
     Attributes:
         event_shape: the shape of one draw: (p,) for a posterior, the target's for a likelihood.
         num_parameters: how many numbers describe one distribution.

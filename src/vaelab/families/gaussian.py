@@ -108,6 +108,10 @@ class IdentityGaussian(Family):
 
     The tutorial's §3.3, eq. 20.
 
+    >>> p = IdentityGaussian((3, 5), std=0.3)(torch.zeros(7, 15))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.3)
+
     Raises:
         ValueError: `std` is not a positive number.
     """
@@ -154,6 +158,10 @@ class IsotropicGaussian(LearnedScale):
     """N(t; μ, σ²·I) with one learned σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
 
     With a linear mean this is probabilistic PCA (Tipping & Bishop 1999).
+
+    >>> p = IsotropicGaussian((3, 5), init_std=0.2)(torch.zeros(7, 15))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
@@ -173,6 +181,10 @@ class SharedDiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with one learned variance per dimension, the same for all examples.
 
     With a linear mean this is factor analysis (Rubin & Thayer 1982).
+
+    >>> p = SharedDiagonalGaussian((3, 5), init_std=0.2)(torch.zeros(7, 15))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
@@ -192,6 +204,10 @@ class DiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with a variance per dimension and example; the encoder's q(z|x) and a decoder's p(t|z).
 
     Kingma & Welling 2014, arxiv.org/abs/1312.6114, appendix C.2; the tutorial's §3.4, eqs. 21-22 and 29-32.
+
+    >>> p = DiagonalGaussian((3, 5), init_std=0.2)(torch.zeros(7, 30))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True
@@ -212,6 +228,10 @@ class FullGaussian(LearnedScale):
     C is lower triangular with a floored σ on its diagonal. The entries below it are init_std·c/√k, which keeps C well
     conditioned at any k when training starts; with c = 0 this is `DiagonalGaussian`. log|Σ| = 2 Σ log C_mm, and the
     quadratic form ‖C⁻¹(t−μ)‖² is a triangular solve. The tutorial's §5.2.2.
+
+    >>> p = FullGaussian((3, 5), init_std=0.2)(torch.zeros(7, 30 + 105))
+    >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
+    (torch.Size([7]), torch.Size([3, 5]), 0.2)
     """
 
     pure = True

@@ -17,7 +17,14 @@ from vaelab.torch_private import kl_of_multivariate_normals
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p), the batch shape of q, nats; None if there is no closed form for the pair."""
+    """KL(q ‖ p), the batch shape of q, nats; None if there is no closed form for the pair.
+
+    >>> q, p = (Independent(Normal(torch.zeros(7, 3), std), 1) for std in (1.0, 2.0))
+    >>> closed_form_kl(q, p).shape
+    torch.Size([7])
+    >>> print(closed_form_kl(q, Independent(torch.distributions.StudentT(4.0, torch.zeros(7, 3)), 1)))
+    None
+    """
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 from vaelab.families.reshaped import Reshaped
 
 DRAWS = 1_000
-CHUNK = 2**22  # numbers that are drawn at once
+CHUNK = 2**16  # numbers that are drawn at once: a flow makes about 10 kB on the way to each
 
 
 def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,11 @@ def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]
 
 
 def with_moments(distribution: Distribution) -> Distribution:
-    """The distribution as it is if it has a mean and a variance in closed form; else `EstimatedMoments` of it."""
+    """The distribution as it is if it has a mean and a variance in closed form; else `EstimatedMoments` of it.
+
+    >>> type(with_moments(torch.distributions.Normal(torch.zeros(3), 1.0))).__name__
+    'Normal'
+    """
     known = isinstance(distribution, EstimatedMoments) or _has_moments(distribution)
     return distribution if known else EstimatedMoments(distribution)
 
@@ -54,6 +58,11 @@ class EstimatedMoments(Distribution):
     The estimates use 1,000 draws with a fixed seed, so they are the same each time, and off by about 3 % of a standard
     deviation (the mean) and 2 % (the standard deviation, if the tails are a Gaussian's). Draws and densities are the
     distribution's own.
+
+    >>> normal = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(7, 3), 1.0), 1)
+    >>> q = EstimatedMoments(normal)
+    >>> q.mean.shape, bool((q.mean.abs() < 0.15).all()), q.moments_by
+    (torch.Size([7, 3]), True, '1000 draws')
 
     Args:
         base: the distribution.

@@ -1,6 +1,6 @@
-"""Arrays -> matplotlib figures: numpy and matplotlib alone, so that a process that draws needs no torch.
+"""Draws arrays as matplotlib figures, with numpy and matplotlib alone, so that a drawing process needs no torch.
 
-Matplotlib itself is imported by the first picture that is drawn: what only describes pictures does not wait for it.
+Matplotlib is imported when the first picture is drawn, so code that only describes pictures does not wait for it.
 """
 
 from vaelab.figures.drawing_process import DrawingProcess, Drawn, spare

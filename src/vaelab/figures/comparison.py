@@ -1,4 +1,4 @@
-"""Pictures of many runs: a score over what varies, and the rate–distortion plane."""
+"""Pictures of many runs: a score over a key that varies, and the rate–distortion plane."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 MARKS = "osD^vP*X<>"
 LINES = ("-", "--", ":", "-.")
 LETTER = 0.075  # inches of a small letter
+SPREAD = 0.25  # of several lines at one name, to each side; names are 1 apart
 LABEL, TICK = 56, 28  # letters of a legend's entry and of a tick's name
 NAMED = 24  # names beside runs in the rate–distortion plane
 ENTRIES, TICKS = 30, 40  # at most this many, so that a picture can show thousands of configurations
@@ -27,7 +28,7 @@ class Line:
 
     Args:
         label: its name.
-        x: (n,): where each run lies along what varies.
+        x: (n,): the place of each run along the key that varies.
         y: (n,): its score, nats.
         rate, distortion: (n,): its KL and its −E log p(t|z), nats.
     """
@@ -49,14 +50,14 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class ScoreOver(Picture):
-    """A score over what varies, every run a dot; a line per configuration joins the means over seeds.
+    """A score over a key that varies. Every run is a dot, and a line for each configuration joins the means over seeds.
 
     The band is the mean ± one standard error, which contains the mean over infinitely many seeds in 50, 58, 63 and 66 %
     of cases at 2, 3, 5 and 10 seeds. A 95 % interval of two seeds would be 13 times as wide, and hide everything else.
 
     Args:
         panels: a panel for each kind of number; densities and probabilities share no axis.
-        name: of what varies.
+        name: of the key that varies.
         score: the name of the score.
         legend: what the lines differ in.
         ticks: names of the places 0, 1, … along what varies, if these are not numbers.
@@ -74,7 +75,9 @@ class ScoreOver(Picture):
         room = LETTER * max(map(len, names)) if tilted else 0.0
         figure, axes = _panels_with_legends(self.panels, entries=0, room=room)
         for axis, panel in zip(axes, self.panels, strict=True):
-            repeated = [self._draw_line(axis, line, style) for line, style in _styled(panel, self.panels)]
+            shifts = np.linspace(-1, 1, len(panel.lines) + 2)[1:-1] * (SPREAD if self.ticks else 0.0)
+            looks = zip(_styled(panel, self.panels), shifts, strict=True)
+            repeated = [self._draw_line(axis, line, style, shift) for (line, style), shift in looks]
             if self.ticks:
                 step = -(-len(names) // TICKS)
                 axis.set_xticks(range(0, len(names), step), names[::step], rotation=90 if tilted else 0)
@@ -87,20 +90,20 @@ class ScoreOver(Picture):
             _finish(axis, panel, self.legend, room, subtitle)
         return figure
 
-    def _draw_line(self, axis: Any, line: Line, style: dict[str, Any]) -> bool:
-        """Draws runs and their means; returns whether any place has several runs.
+    def _draw_line(self, axis: Any, line: Line, style: dict[str, Any], shift: float) -> bool:
+        """Draws runs and their means, and returns whether any place has several runs.
 
-        Names have no order, so nothing joins their means.
+        Names have no order, so nothing joins their means; `shift` keeps apart those of several lines.
         """
         places, groups = _by_place(line, line.y)
         means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
         if self.ticks:
-            axis.errorbar(places, means, errors if errors.any() else None, **style | {"ls": ""})
+            axis.errorbar(places + shift, means, errors if errors.any() else None, **style | {"ls": ""})
         else:
             if errors.any():
                 axis.fill_between(places, means - errors, means + errors, color=style["color"], alpha=0.2, lw=0)
             axis.plot(places, means, **style)
-        axis.plot(line.x, line.y, ".", color=style["color"], ms=4, alpha=0.6)
+        axis.plot(line.x + shift, line.y, ".", color=style["color"], ms=4, alpha=0.6)
         return max(map(len, groups)) > 1
 
 
@@ -163,8 +166,9 @@ def _styled(panel: Panel, shown: tuple[Panel, ...]) -> Iterator[tuple[Line, dict
     for number, line in enumerate(panel.lines):
         index = places[line.label]
         entry = shortened(line.label, LABEL) if number < ENTRIES else f"and {more} more" if number == ENTRIES else ""
-        look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[index % len(MARKS)], "ms": 5}
-        yield line, look | {"ls": LINES[index // len(PALETTE) % len(LINES)], "label": entry or "_nolegend_"}
+        more_colours = index // len(PALETTE)  # a colour that comes again has another mark and dash
+        look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[(index + more_colours) % len(MARKS)], "ms": 5}
+        yield line, look | {"ls": LINES[more_colours % len(LINES)], "label": entry or "_nolegend_"}
 
 
 def _in_the_middle(lines: Sequence[Line]) -> Iterator[tuple[float, float, float]]:

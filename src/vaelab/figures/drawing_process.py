@@ -1,10 +1,8 @@
-"""A process that draws, so that training does not wait: both ends of the pipe between them.
+"""A low-priority process draws the pictures, so that training does not wait. This file holds both ends of its pipe.
 
-It runs in the time that nobody else wants, until someone waits for it.
-
-Pickled (key, picture) pairs go in by its standard input, pickled (key, PNG bytes, error) triples come back by its
-standard output; nothing is pickled to or from a file. It ends when its input does, so a parent that is killed leaves
-none behind.
+Pickled (key, picture) pairs go to its standard input, and pickled (key, PNG bytes, error) triples come from its
+standard output. Nothing is pickled to or from a file. The process ends when its input ends, so it does not outlive a
+parent that is killed.
 """
 
 import os
@@ -36,12 +34,12 @@ serve()
 
 
 class Drawn(NamedTuple):
-    """What came of a picture.
+    """The result of drawing a picture.
 
     Attributes:
         key: what `DrawingProcess.draw` was given.
-        png: the contents of a PNG file; empty where drawing failed.
-        error: why it failed; empty where it did not.
+        png: the contents of a PNG file; empty if drawing failed.
+        error: why drawing failed; empty if it did not.
     """
 
     key: Any
@@ -50,12 +48,12 @@ class Drawn(NamedTuple):
 
 
 class DrawingProcess:
-    """Starts the process at once; `draw` and `collect` return at once, `finish` waits for at most its timeout."""
+    """Starts the process at once. `draw` and `collect` do not wait, and `finish` waits at most for its timeout."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, *sys.path],  # finds vaelab wherever this process found it
+            [sys.executable, "-c", START, *sys.path],  # it finds vaelab where this process found it
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -71,28 +69,28 @@ class DrawingProcess:
         self.reader.start()
 
     def draw(self, key: Hashable, picture: Picture) -> None:
-        """Asks for a picture."""
+        """Asks for a picture; `key` comes back with it."""
         self.waiting += 1
         self.asked.put((key, picture))
 
     @property
     def alive(self) -> bool:
-        """Whether it can draw."""
+        """Whether the process runs."""
         return self.process.poll() is None
 
     def collect(self) -> list[Drawn]:
-        """What has been drawn since the last call."""
+        """The pictures that were drawn since the last call."""
         done = [self.drawn.get() for _ in range(self.drawn.qsize())]
         self.waiting -= len(done)
         return done
 
     def hurry(self) -> None:
-        """Lets it compete for the processor from now on, since someone will wait for it."""
+        """Gives the process normal priority from now on, because someone will wait for it."""
         if self.alive:
             platforms.take_normal_time(self.process.pid)
 
     def finish(self, timeout: float) -> None:
-        """Waits for what was asked, for at most `timeout` seconds, and ends the process.
+        """Waits at most `timeout` seconds for the pictures that were asked for, and ends the process.
 
         After the next `collect`, `waiting` is the number of pictures that were not drawn.
         """
@@ -105,8 +103,8 @@ class DrawingProcess:
         self.kill()
 
     def kill(self) -> None:
-        """Ends the process now."""
-        self.hurry()  # to give back its memory takes time too, which a busy machine would not give it
+        """Ends the process at once."""
+        self.hurry()  # it needs time to give back its memory, too, which it would not get on a busy machine
         self.process.kill()
         self.process.wait()
         self.asked.put(None)
@@ -115,7 +113,7 @@ class DrawingProcess:
 
     def _write(self) -> None:
         assert self.process.stdin is not None
-        with suppress(OSError), self.process.stdin as pipe:  # OSError: it died, which the reader sees
+        with suppress(OSError), self.process.stdin as pipe:  # OSError: it died, and the reader notices that
             while (asked := self.asked.get()) is not None:
                 pickle.dump(asked, pipe, pickle.HIGHEST_PROTOCOL)
                 pipe.flush()
@@ -127,21 +125,21 @@ class DrawingProcess:
                 self.drawn.put(Drawn(*pickle.load(pipe)))
 
 
-spare: list[DrawingProcess] = []  # started ahead, so that their imports run beside those of Lightning
+spare: list[DrawingProcess] = []  # started early, so that they import while Lightning is imported
 
 
 def serve() -> None:
-    """The other end: draws what its standard input asks for, until that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
+    """The drawing process itself: draws what its standard input asks for, until that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that closes the pipe
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not end up between the answers
+    os.dup2(2, 1)  # text that libraries print must not end up between the answers
     _warm_up()
     _answer(sys.stdin.buffer, answers)
-    os._exit(0)  # someone waits for the end of this process, and tidying up takes longer than a picture
+    os._exit(0)  # someone waits for this process to end, and an ordinary exit takes longer than a picture
 
 
 def _warm_up() -> None:
-    """Imports and caches what drawing needs until someone waits; an error comes again with the first picture."""
+    """Imports and caches what drawing needs, until a picture is asked for. An error would come again with that one."""
     numbers = np.linspace(0, 1, 50, dtype=np.float32).reshape(2, 5, 5)
     with suppress(Exception):
         for picture in (

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaelab.escapes import for_terminal, short
 from vaelab.figures.picture import Picture, panels, subscript
 
 if TYPE_CHECKING:
@@ -15,10 +16,11 @@ Array = np.ndarray[Any, Any]
 GAP = 0.1  # between two images, as a share of an image
 WIDTH = 6.0  # inches
 LABELS = 1.4  # inches of it for the names of the rows
+LONGEST_ROW = 15  # letters of a name of a row
 
 
 def limits(images: Array) -> tuple[float, float]:
-    """What is drawn black and white: 0 and 1 where the images keep to that range, more or less; else their own ends."""
+    """The values drawn black and white: 0 and 1 if the images roughly keep to them, or else their own extremes."""
     low, high = float(images.min()), float(images.max())
     return (0.0, 1.0) if low > -0.3 and 0.3 < high < 1.3 else (low, max(high, low + 1e-9))
 
@@ -62,11 +64,11 @@ def sheet_panel(sheet: Array, left: float = 0.1, bottom: float = 0.1) -> tuple["
 
 @dataclass(frozen=True, eq=False)
 class ImageReconstructions(Picture):
-    """Inputs above the mean of p(t|z), a draw from it and, where it is learned, its standard deviation.
+    """Inputs above the mean of p(t|z), a draw from it and, if it is learned, its standard deviation.
 
     Args:
         target, mean, sample: (n, h, w[, 3]).
-        std: (n, h, w[, 3]), or None where it says no more than the mean does.
+        std: (n, h, w[, 3]), or None if the mean already tells it.
     """
 
     target: Array
@@ -90,23 +92,31 @@ class ImageReconstructions(Picture):
 
 @dataclass(frozen=True, eq=False)
 class ImageGrid(Picture):
-    """Images side by side in as square a sheet as fits.
+    """Images side by side: in as square a sheet as fits, or in a row for each name.
 
     Args:
         images: (n, h, w[, 3]).
         title: what they are.
+        row_names: names of the rows, or None. Image i stands in row i modulo their number.
     """
 
     images: Array
     title: str
+    row_names: tuple[str, ...] | None = None
 
     def _draw(self) -> "Figure":
-        columns = int(np.ceil(np.sqrt(len(self.images))))
-        rows = -(-len(self.images) // columns)
+        names = self.row_names and tuple(short(for_terminal(name), LONGEST_ROW) for name in self.row_names)
+        rows = len(names) if names else -(-len(self.images) // int(np.ceil(np.sqrt(len(self.images)))))
+        columns = -(-len(self.images) // rows)
         low, high = limits(self.images)
         padded = np.full((rows * columns, *self.images.shape[1:]), high, np.float32)
         padded[: len(self.images)] = self.images
-        figure, axes = sheet_panel(tile(padded.reshape(rows, columns, *self.images.shape[1:]), low, high))
+        shape = (columns, rows) if names else (rows, columns)
+        sheet = padded.reshape(*shape, *self.images.shape[1:])
+        sheet = sheet.swapaxes(0, 1) if names else sheet
+        figure, axes = sheet_panel(tile(sheet, low, high), left=0.2 + 0.1 * max(map(len, names)) if names else 0.1)
+        if names:
+            axes.set_yticks(centres(rows, *self.images.shape[1:3]), names)
         axes.set_title(self.title)
         return figure
 
@@ -119,11 +129,13 @@ class ImageManifold(Picture):
         images: (rows, columns, h, w[, 3]), row r at z₂ = `z2[r]`, column c at z₁ = `z1[c]`.
         z1: (columns,), ascending.
         z2: (rows,), ascending.
+        title: what is drawn.
     """
 
     images: Array
     z1: Array
     z2: Array
+    title: str = "Mean of p(t|z)"
 
     def _draw(self) -> "Figure":
         sheet = tile(self.images[::-1], *limits(self.images))  # z₂ grows upwards
@@ -133,7 +145,7 @@ class ImageManifold(Picture):
         axes.set_xticks(centres(len(self.z1), w, h)[some], [f"{value:.2g}" for value in self.z1[some]])
         some = np.unique(np.linspace(0, len(self.z2) - 1, 7).round().astype(int))
         axes.set_yticks(centres(len(self.z2), h, w)[::-1][some], [f"{value:.2g}" for value in self.z2[some]])
-        axes.set(xlabel="z₁, at quantiles of p(z)", ylabel="z₂, at quantiles of p(z)", title="Mean of p(t|z)")
+        axes.set(xlabel="z₁, at quantiles of p(z)", ylabel="z₂, at quantiles of p(z)", title=self.title)
         return figure
 
 
@@ -145,11 +157,13 @@ class ImageTraversals(Picture):
         images: (dimensions, values, h, w[, 3]).
         values: (values,), in standard deviations of p(z) from its mean.
         dimensions: (dimensions,) indices of the latents, from 0.
+        title: what is drawn.
     """
 
     images: Array
     values: Array
     dimensions: Array
+    title: str = "Mean of p(t|z), one latent moved"
 
     def _draw(self) -> "Figure":
         figure, axes = sheet_panel(tile(self.images, *limits(self.images)), left=0.7, bottom=0.55)
@@ -157,5 +171,5 @@ class ImageTraversals(Picture):
         axes.set_xticks(centres(columns, w, h), [f"{value:.2g}" for value in self.values.round(6) + 0.0])
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
         axes.set(xlabel="distance from the mean of p(z) (prior standard deviations)", ylabel="latent dimension")
-        axes.set_title("Mean of p(t|z), one latent moved")
+        axes.set_title(self.title)
         return figure

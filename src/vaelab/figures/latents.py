@@ -1,4 +1,4 @@
-"""Pictures of what the encoder does: where examples lie in latent space, and what each dimension costs."""
+"""Pictures of the encoder: where examples lie in latent space, and how much KL each dimension costs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -57,14 +57,14 @@ class LatentScatter(Picture):
         return figure
 
     def _kinds(self) -> Array | None:
-        """The classes, or None where the labels are a quantity."""
+        """The classes, or None if the labels are a quantity."""
         if self.labels is None or not np.issubdtype(self.labels.dtype, np.integer):
             return None
         kinds = np.unique(self.labels)
         return kinds if len(kinds) <= len(PALETTE) else None
 
     def _classes(self, panel: "Axes", kinds: Array) -> None:
-        """A colour and a mark per class, its name in the middle: colours alone would not do for ten classes."""
+        """Draws a colour and a mark for each class, and its name in the middle: ten colours are hard to tell apart."""
         for colour, mark, kind in zip(PALETTE, MARKS, kinds, strict=False):
             mine = self.labels == kind
             down = self.z[mine, 1] if self.z.shape[1] > 1 else np.full(mine.sum(), float(kind))
@@ -73,7 +73,7 @@ class LatentScatter(Picture):
         panel.legend(title=self.label, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6, handletextpad=0.1)
 
     def _quantity(self, figure: "Figure", panel: "Axes") -> None:
-        """A perceptually even colour map; with one latent dimension the quantity is the other axis."""
+        """Draws the quantity as colour, or, with one latent dimension, as the other axis."""
         if self.labels is None:
             panel.scatter(self.z[:, 0], self.z[:, 1], s=10, lw=0, color=BLUE)
         elif self.z.shape[1] == 1:
@@ -91,13 +91,15 @@ def _write(panel: "Axes", x: float, y: float, text: str, colour: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class KLBars(Picture):
-    """KL of each latent dimension: which ones carry information.
+    """KL of each latent dimension, which shows the dimensions that carry information.
 
     Args:
         kl: (p,), nats, mean over examples.
+        by_moments: whether it is that of Gaussians with the same means and variances, which need not add up to the KL.
     """
 
     kl: Array
+    by_moments: bool = False
 
     def _draw(self) -> "Figure":
         p = len(self.kl)
@@ -110,5 +112,9 @@ class KLBars(Picture):
             panel.bar(np.arange(1, p + 1), self.kl, color=BLUE, width=0.8 if p > 3 else 0.5)
             panel.set(xlabel="latent dimension", ylabel="KL (nats)", xlim=(0.4, p + 0.6) if p > 3 else (0, p + 1))
             panel.set_xticks(np.arange(1, p + 1)[:: -(-p // 16)])
-        panel.set_title(f"KL per dimension, {self.kl.sum():.3g} nats in all")
+        panel.set_title(
+            "KL per dimension, as if q and p were Gaussian"
+            if self.by_moments
+            else f"KL per dimension, {self.kl.sum():.3g} nats in all"
+        )
         return figure

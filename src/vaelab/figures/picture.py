@@ -1,4 +1,4 @@
-"""What every picture is: arrays that can draw themselves."""
+"""The base of all pictures: arrays with names, which can draw themselves."""
 
 import io
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DPI = 100
 LONGEST_NAME = 30  # letters
-TICKS = 5  # at most so many spaces between them: ticks take longer than what is drawn
+TICKS = 5  # at most this many spaces between ticks, because drawing ticks takes longer than all the rest
 BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
 STYLE: Any = {
     "font.size": 10.5,
@@ -35,7 +35,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,  # a $ in the name of a column or a key is no formula
-    "text.usetex": False,  # whatever the user's matplotlibrc says: LaTeX would take seconds a picture
+    "text.usetex": False,  # whatever the user's matplotlibrc says: LaTeX would take seconds for each picture
 }
 # Petroff's ten colours (arxiv.org/abs/2107.02270), chosen to differ for people who see colours differently.
 PALETTE = (
@@ -47,7 +47,7 @@ DIVERGING = "PuOr_r"
 
 
 def import_matplotlib() -> Any:
-    """Imports matplotlib whatever MPLBACKEND is: a notebook's backend may be missing, and none is needed here."""
+    """Imports matplotlib whatever MPLBACKEND is: a notebook's backend may be missing, and this needs none."""
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]
     named = os.environ.pop("MPLBACKEND", None)
@@ -65,13 +65,13 @@ def import_matplotlib() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Picture(ABC):
-    """Arrays and names, ready to be drawn; it can be pickled, so that another process can draw it."""
+    """Arrays and names, ready to be drawn. A picture can be pickled, so another process can draw it."""
 
     @abstractmethod
     def _draw(self) -> "Figure": ...
 
     def draw(self) -> "Figure":
-        """A matplotlib figure of its own, known to no pyplot."""
+        """A new matplotlib figure, which pyplot does not know."""
         matplotlib = import_matplotlib()
         with matplotlib.rc_context(STYLE):
             return self._draw()
@@ -91,12 +91,12 @@ class Picture(ABC):
         return buffer.getvalue()
 
     def save(self, path: str | Path, dpi: float = DPI) -> None:
-        """Writes an image file, its format by its ending (.png .pdf .svg); all of it or nothing."""
+        """Writes an image file, whole or not at all; its ending names the format (.png .pdf .svg)."""
         path = Path(path)
         write_whole(path, self.render(dpi, path.suffix.lstrip(".").lower() or "png"))
 
     def is_finite(self) -> bool:
-        """Whether every array holds finite numbers alone, as those of a run that diverged do not."""
+        """Whether all arrays hold only finite numbers. Those of a run that diverged do not."""
         arrays = (getattr(self, field.name) for field in fields(self))
         return all(np.isfinite(array).all() for array in arrays if isinstance(array, np.ndarray))
 
@@ -115,9 +115,10 @@ def panels(
     down: float = 0.7,
     **options: Any,
 ) -> tuple["Figure", "np.ndarray[Any, Any]"]:
-    """A figure and its axes (rows, columns), each `width` x `height` inches; the rest is inches around and between.
+    """A figure and its axes (rows, columns), each `width` x `height` inches.
 
-    Matplotlib's own layouts measure every label and take as long as all the drawing: too long for the end of a run.
+    The other lengths are inches around and between the axes. Matplotlib's own layouts measure every label, which takes
+    as long as the drawing itself: too long for the end of a run.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Pictures of data that are no images: every example is a vector of d numbers."""
+"""Pictures of data that are not images: every example is a vector of d numbers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ LINES = ("-", "--", ":", "-.")  # so that curves differ by more than their colou
 
 @dataclass(frozen=True, eq=False)
 class PointReconstructions(Picture):
-    """Reconstructions against targets, a panel per target dimension; what lies on the line is perfect.
+    """Reconstructions over targets, a panel for each target dimension; points on the line are perfect.
 
     Args:
         target, mean, std, sample: (n, d): the targets, and of p(t|z) at the posterior mean the mean, the standard
@@ -72,7 +72,7 @@ class PointReconstructions(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointDraws(Picture):
-    """Draws beside data: histograms of one dimension; two as axes, and the third as colour.
+    """Draws beside data: histograms of one dimension, or two dimensions as axes and the third as colour.
 
     Args:
         draws: (n, d).
@@ -135,19 +135,21 @@ class PointDraws(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointManifold(Picture):
-    """The decoder's mean over two latent dimensions, a map per target dimension.
+    """The decoder's mean over two latent dimensions, a map for each target dimension.
 
     Args:
         means: (rows, columns, d), row r at z₂ = `z2[r]`, column c at z₁ = `z1[c]`.
         z1: (columns,), ascending.
         z2: (rows,), ascending.
         names: of the d target dimensions.
+        title: what is drawn.
     """
 
     means: Array
     z1: Array
     z2: Array
     names: tuple[str, ...] | None = None
+    title: str = "Mean of p(t|z)"
 
     def _draw(self) -> "Figure":
         d = self.means.shape[2]
@@ -160,19 +162,20 @@ class PointManifold(Picture):
             add_bar(figure, panel, mesh, f"mean of p({names[index]} | z)")
             panel.set(xlabel="z₁", ylabel="z₂")
         hide_rest(axes, shown)
-        figure.suptitle(f"Mean of p(t|z){first_of(shown, d)}", fontsize=10.5)
+        figure.suptitle(f"{self.title}{first_of(shown, d)}", fontsize=10.5)
         return figure
 
 
 @dataclass(frozen=True, eq=False)
 class PointTraversals(Picture):
-    """The decoder's mean ± standard deviation as one latent at a time moves, a panel per latent.
+    """The decoder's mean ± standard deviation as one latent at a time moves, a panel for each latent.
 
     Args:
         means, stds: (dimensions, values, d).
         values: (values,), in standard deviations of p(z) from its mean.
         dimensions: (dimensions,) indices of the latents, from 0.
         names: of the d target dimensions.
+        title: what is drawn.
     """
 
     means: Array
@@ -180,6 +183,7 @@ class PointTraversals(Picture):
     values: Array
     dimensions: Array
     names: tuple[str, ...] | None = None
+    title: str = "One latent moved"
 
     def _draw(self) -> "Figure":
         d, count = self.means.shape[2], len(self.dimensions)
@@ -203,7 +207,7 @@ class PointTraversals(Picture):
             *axes[0, 0].get_legend_handles_labels(),
             loc="upper center",
             ncols=shown,
-            title=f"One latent moved{first_of(shown, d)}",
+            title=f"{self.title}{first_of(shown, d)}",
         )
         return figure
 

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Search(Picture):
-    """The score of every trial with the best so far, and how much each key matters.
+    """The score of every trial, the best so far, and how much each key matters.
 
     Args:
         trials, scores, best: (n,): number, finite score and the best score so far.

@@ -1,4 +1,4 @@
-"""sin(x+y) as a surface: what is true, what the model makes of it, and by how much they differ."""
+"""sin(x+y) as a surface: the true one, the modelled one, and their difference."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

@@ -93,7 +93,11 @@ class ELBO:
 
 @dataclass(frozen=True)
 class ELBOMonteCarlo(ELBO):
-    """`ELBO` with its KL by Monte Carlo."""
+    """`ELBO` with its KL by Monte Carlo: E_q[log p(t|z) + log p(z) − log q(z|x)] (the tutorial's eq. 8).
+
+    >>> ELBOMonteCarlo(samples=3) == ELBOMonteCarlo(samples=3).with_kl_by_monte_carlo()
+    True
+    """
 
     pure = True
 

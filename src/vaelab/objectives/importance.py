@@ -18,6 +18,10 @@ from vaelab.vae import VAE
 class LogWeights(NamedTuple):
     """The two parts of log w, each (L, B), in nats.
 
+    >>> import torch
+    >>> LogWeights(log_likelihood=torch.tensor([[-3.0]]), log_ratio=torch.tensor([[2.0]])).log_w
+    tensor([[-5.]])
+
     Attributes:
         log_likelihood: log p(t|z).
         log_ratio: log q(z|x) − log p(z).
@@ -37,6 +41,16 @@ def weigh(
 ) -> LogWeights:
     """The importance weights of draws.
 
+    >>> import torch
+    >>> from vaelab import VAE, families, networks, priors
+    >>> from vaelab.families import rsample_and_log_prob
+    >>> vae = VAE.build(
+    ...     (5,), families.DiagonalGaussian((3,)), families.Bernoulli((5,)), priors.StandardNormal((3,)), networks.MLP
+    ... )
+    >>> x = torch.ones(7, 5)
+    >>> weigh(vae, vae.prior(), *rsample_and_log_prob(vae.encode(x), samples=9), x).log_w.shape
+    torch.Size([9, 7])
+
     Args:
         vae: the model, which decodes the draws.
         prior: p(z), computed once for many calls.
@@ -50,5 +64,10 @@ def weigh(
 
 
 def log_mean(log_w: Tensor) -> Tensor:
-    """log (1/L) Σ_l w_l: (L, …) -> (…), an estimate of log p whose expectation is IW_L, nats."""
+    """log (1/L) Σ_l w_l: (L, …) -> (…), an estimate of log p whose expectation is IW_L, nats.
+
+    >>> import torch
+    >>> log_mean(torch.tensor([[1.0], [3.0]]).log()).exp()
+    tensor([2.])
+    """
     return log_w.logsumexp(0) - math.log(len(log_w))

@@ -18,6 +18,16 @@ class IWAE:
     It is the ELBO for K = 1, and approaches log p(t) as K grows. The gradient is pathwise. `bound` is IW_K, `elbo`,
     `log_likelihood` and `kl` are means over the same K draws.
 
+    >>> import torch
+    >>> from vaelab import VAE, families, networks, priors
+    >>> vae = VAE.build(
+    ...     (5,), families.DiagonalGaussian((3,)), families.Bernoulli((5,)), priors.StandardNormal((3,)), networks.MLP
+    ... )
+    >>> x = torch.ones(7, 5)
+    >>> terms = IWAE(samples=9)(vae, x, x)
+    >>> terms.bound.shape, bool((terms.bound >= terms.elbo).all())
+    (torch.Size([7]), True)
+
     Args:
         samples: K, the number of z drawn per example.
 

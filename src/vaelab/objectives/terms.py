@@ -14,6 +14,12 @@ class Terms(NamedTuple):
         kl: KL(q(z|x) ‖ p(z)) or its estimate, the rate.
         bound: the objective's lower bound on log p(t), without weights and penalties: IW_K for `IWAE`, else the ELBO.
         loss: what the optimiser minimises, such as β·kl − log_likelihood.
+
+    >>> import torch
+    >>> log_likelihood, kl = torch.tensor([-3.0, -1.0]), torch.tensor([2.0, 1.0])
+    >>> elbo = log_likelihood - kl
+    >>> Terms(elbo, log_likelihood, kl, bound=elbo, loss=0.5 * kl - log_likelihood).loss
+    tensor([4.0000, 1.5000])
     """
 
     elbo: Tensor

@@ -11,6 +11,9 @@ from vaelab.families.gaussian import DiagonalNormal
 class StandardNormal(nn.Module):
     """p(z) = N(0, I) (the tutorial's eqs. 16-18).
 
+    >>> StandardNormal((3,))().sample((7,)).shape
+    torch.Size([7, 3])
+
     Args:
         event_shape: (p,), the shape of z.
     """
@@ -33,6 +36,11 @@ class LearnedPrior(nn.Module):
     """p(z) = N(μ₃, Σ₃), learned with the model (the tutorial's eq. 12): a family with its numbers as parameters.
 
     All numbers start at 0: with the family's init_std = 1 that is N(0, I) up to its floor.
+
+    >>> from vaelab.families import FullGaussian
+    >>> prior = LearnedPrior(FullGaussian((3,), init_std=1.0))
+    >>> prior().mean, prior.numbers.shape
+    (tensor([0., 0., 0.], grad_fn=<ExpandBackward0>), torch.Size([9]))
 
     Args:
         family: over (p,): `DiagonalGaussian` or `FullGaussian`.

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from vaelab.steps.gradient import Objective
 from vaelab.torch_private import has_hooks, version
 from vaelab.vae import VAE
@@ -46,6 +48,9 @@ def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
 
 
 def _settings(part: object) -> Iterator[object]:
-    """What a formula reads beside its tensors, such as `training` or the floor of a σ."""
-    values = vars(part).values() if hasattr(part, "__dict__") else ()
-    return (value for value in values if isinstance(value, bool | int | float | str | tuple))
+    """What a formula reads beside parameters and buffers, such as `training`, the floor of a σ, or a plain tensor."""
+    for value in vars(part).values() if hasattr(part, "__dict__") else ():
+        if isinstance(value, Tensor):
+            yield id(value), value._version
+        elif isinstance(value, bool | int | float | str | tuple):
+            yield value

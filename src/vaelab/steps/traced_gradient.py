@@ -58,7 +58,7 @@ class TracedGradient:
             those of `gradient` up to rounding; the draws of z are the same.
 
     Raises:
-        ValueError: the compiler does not work here.
+        ValueError: a part that declares itself pure looks at numbers, or the compiler does not work here.
     """
 
     def __init__(self, vae: VAE, objective: Objective, batch: Batch, compiled: bool = False) -> None:
@@ -75,7 +75,15 @@ class TracedGradient:
         inputs = [parameter.detach().requires_grad_(parameter.requires_grad) for parameter in self.parameters]
         device = batch[0].device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):  # the tracer's draws must not count
-            self.replay = _tidy(trace(traced, inputs, *distinct(batch))).forward
+            try:
+                self.replay = _tidy(trace(traced, inputs, *distinct(batch))).forward
+            except RuntimeError as error:
+                if "tracing tensor" not in str(error):
+                    raise
+                raise ValueError(
+                    "a class with `pure = True` must compute with tensors alone, but one looks at their numbers (if, "
+                    "item(), a distribution that checks its arguments); leave `pure` out, or use validate_args=False"
+                ) from error
             if compiled:
                 self._compile(batch)
 

@@ -1,4 +1,4 @@
-"""What a cell's folder is called: by the values that vary."""
+"""Names the folders of cells after the values that vary."""
 
 import hashlib
 import os
@@ -21,14 +21,14 @@ def unquoted(value: str) -> str:
 
 
 def varying(cells: Iterable[Sequence[str]]) -> list[str]:
-    """The keys whose values are not the same in all cells, in the order of the command line."""
+    """The keys whose values differ between cells, in the order of the command line."""
     tables = [dict(map(key_and_value, overrides)) for overrides in cells]
     keys = dict.fromkeys(key for table in tables for key in table)
     return [key for key in keys if len({table.get(key) for table in tables}) > 1]
 
 
 def shared_folders(cells: Iterable[Sequence[str]], keys: Sequence[str]) -> dict[str, str]:
-    """Returns key -> the folders that the paths given to it have in common: `/home/me/data/`."""
+    """Key -> the folders that all its paths share, such as `/home/me/data/`."""
     shared = {}
     for key in keys:
         values = {unquoted(value) for cell in cells for name, value in map(key_and_value, cell) if name == key}
@@ -39,7 +39,7 @@ def shared_folders(cells: Iterable[Sequence[str]], keys: Sequence[str]) -> dict[
 
 
 def naming(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """The overrides that name a cell: those of some keys, or all if there are none."""
+    """The overrides that name a cell: those of these keys, or all of them if there are none of these keys."""
     return [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
 
 
@@ -48,8 +48,8 @@ def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str
 
     Args:
         overrides: the cell's.
-        keys: those that name it.
-        shared: what to leave out at the beginning of a key's value.
+        keys: the keys that name it.
+        shared: key -> the beginning of its value that is left out.
     """
     chosen = []
     for override in naming(overrides, keys):
@@ -61,13 +61,13 @@ def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str
 
 
 def with_digest(name: str, text: str) -> str:
-    """A name that ends in a digest of a text, so that it differs from others that begin like it."""
+    """A name that ends in a digest of a text, so that it differs from other names that begin alike."""
     shortened = name.encode()[:LONGEST].decode(errors="ignore")
     return f"{shortened}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def alike(batch: Iterable[Sequence[str]], keys: Sequence[str], shared: Mapping[str, str]) -> set[str]:
-    """The names that several combinations would have: a/b.npy and a_b.npy are both a_b.npy."""
+    """The names that several combinations would share: a/b.npy and a_b.npy would both be a_b.npy."""
     named: dict[str, set[str]] = {}
     for overrides in batch:
         named.setdefault(cell_name(overrides, keys, shared), set()).add(",".join(naming(overrides, keys)))
@@ -75,7 +75,7 @@ def alike(batch: Iterable[Sequence[str]], keys: Sequence[str], shared: Mapping[s
 
 
 def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[str], taken: Iterable[str] = ()) -> str:
-    """`name`, with a digest if other values are spelled alike, in this folder or among the names that are `taken`."""
+    """`name`, with a digest if other values have that name, in this folder or among those that are `taken`."""
     state, own = read_state(folder / name), naming(overrides, keys)
     if name not in taken and (state is None or naming(state.overrides, keys) == own):
         return name
@@ -83,8 +83,8 @@ def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[
 
 
 def merged(overrides: Sequence[str], first: Sequence[str]) -> str:
-    """A sentence on a combination that is the cell of an earlier one."""
+    """A sentence about a combination that is the same cell as an earlier one."""
     own, other = ([each for each in one if each not in two] for one, two in ((overrides, first), (first, overrides)))
     of_data = all(key_and_value(each)[0].startswith("data") for each in (*own, *other))
     same = "data" if of_data else "settings"
-    return f"{' '.join(own)} is the cell {' '.join(other)}: the same {same}"
+    return f"{' '.join(own)} is the same cell as {' '.join(other)}, because the {same} are the same"

@@ -1,4 +1,4 @@
-"""The cells of a sweep: a folder each, named by what varies, and a state on disk."""
+"""The cells of a sweep. Each has a folder, named by what varies, and a state on disk."""
 
 import math
 import os
@@ -14,13 +14,14 @@ from vaelab.open_folder import open_folder
 from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
-from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
+from vaelab.sweeps.cell_process import Setting, run_python
 from vaelab.sweeps.config_hash import flat
+from vaelab.sweeps.preloaded_process import PATIENCE, POLL
 from vaelab.sweeps.scores import ELBO, score_of
 
-STOP = ".stop"  # in a sweep's folder while it is being stopped: holds the number of the signal
+STOP = ".stop"  # a file in a sweep's folder while it stops: holds the number of the signal
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
-MARKS = ("state.json", "metrics.json", "checkpoints")  # of a run's folder
+MARKS = ("state.json", "metrics.json", "checkpoints")  # a folder with one of these belongs to a run
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Cell:
     """One combination of a sweep.
 
     Attributes:
-        folder: where its run lies.
-        overrides: of the command line, all of them.
+        folder: of its run.
+        overrides: all those of its command line.
         config: a hash of its config.
     """
 
@@ -51,18 +52,18 @@ def key_and_value(override: str) -> tuple[str, str]:
 
 
 def quoted(text: object) -> str:
-    """A text in quotes for Hydra's overrides, where a backslash escapes only before a quote and at the end."""
+    """A text in quotes for Hydra's overrides, in which a backslash escapes only before a quote and at the end."""
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text)) + "'"
 
 
 def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revision: str | None) -> Cell:
-    """The cell of a config in a sweep's folder: the one that is there, or a new one, pending.
+    """The cell of a config in a sweep's folder: the existing one, or else a new one, which is pending.
 
     Raises:
-        ValueError: another config has that name there, the folder holds a run that is not a cell, or it is a link.
+        ValueError: the name belongs to another config, the folder holds a run that is not a cell, or it is a link.
     """
     place, overrides = folder / name, tuple(overrides)
-    if place.resolve() != folder.resolve() / name:  # what a cell left is removed, so it must not lie elsewhere
+    if place.resolve() != folder.resolve() / name:  # files of a cell may be removed, so they must not lie elsewhere
         raise ValueError(f"{place} must be a folder, but is a link to one; remove it, or use another hydra.sweep.dir")
     state = read_state(place)
     if state is None and any(place.glob("checkpoints/*.ckpt")):
@@ -77,12 +78,12 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
 
 
 def is_taken(place: Path) -> bool:
-    """Whether a folder belongs to a cell, or holds another run."""
+    """Whether a folder holds a cell or another run."""
     return any((place / mark).exists() for mark in MARKS)
 
 
 def cells_in(folder: Path) -> dict[str, str]:
-    """Returns the hash of a config -> its cell's folder, of the cells in a sweep's folder and in folders below it."""
+    """Hash of a config -> folder of its cell, for all cells in a sweep's folder or below it."""
     found: dict[str, str] = {}
     for at, folders, names in os.walk(folder):
         folders.sort()
@@ -94,7 +95,7 @@ def cells_in(folder: Path) -> dict[str, str]:
 
 
 def stop_asked(sweep: Path) -> int | None:
-    """The signal that stops the sweep in a folder; None if there was none."""
+    """The signal that stops the sweep in a folder; None if none has come."""
     try:
         return int((sweep / STOP).read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What makes two runs the same: the settings that affect results, and the content of their data."""
+"""Hash of the settings that affect results and of the content of the data: runs with the same hash are the same."""
 
 import glob
 import hashlib
@@ -12,9 +12,9 @@ from typing import Any
 
 from vaelab.outputs import is_output
 
-WITHOUT_EFFECT = ("threads", "trainer.enable_progress_bar")  # settings that change no result
-PRUNING = "callbacks.prune"  # may end a run, and changes none of its numbers
-LARGEST = 2**31  # bytes of data that are read to tell them apart; larger data count by names, sizes and dates
+WITHOUT_EFFECT = ("threads", "trainer.enable_progress_bar")  # settings that do not affect results
+PRUNING = "callbacks.prune"  # it may end a run early, but changes none of its numbers
+LARGEST = 2**31  # bytes of data that are read; larger data are compared by names, sizes and dates
 BLOCK = 2**20
 READ = re.compile(r"(path|root|file|folder|dir)s?$")  # how keys end that name data
 
@@ -22,13 +22,13 @@ READ = re.compile(r"(path|root|file|folder|dir)s?$")  # how keys end that name d
 def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
     """Hash of a config's settings and of the content of its data.
 
-    Every path below `data` stands for the content of its file or folder, so that data are known again under another
-    name, and other data under the same name are other data. A word such as `drop` counts itself too, because a file or
-    a folder may be called so by chance.
+    Every path below `data` stands for the content of its file or folder. So the same data under another path give the
+    same hash, and other data under the same path give another one. A word such as `drop` also counts as itself,
+    because a file or folder may have that name by chance.
 
     Args:
-        config: plain containers, every value filled in.
-        here: the folder that relative paths start from.
+        config: plain containers with every value filled in.
+        here: the folder in which relative paths start.
     """
     settings = {
         key: _of_data(key, value, Path(here)) if key.startswith("data.") and not key.endswith("_target_") else value
@@ -59,12 +59,12 @@ def _of_data(key: str, value: Any, here: Path) -> Any:
 
 
 def may_be_path(key: str, value: str) -> bool:
-    """False for a word such as `drop`, though a folder may be called so."""
+    """Whether a value looks like a path. A word such as `drop` does not, even if a folder has that name."""
     return bool(READ.search(key)) or "/" in value or "." in value
 
 
 def content_of(value: Any, here: Path) -> Any:
-    """What a value stands for: the content of the files or the folder that it names, or else the value itself."""
+    """The content of the files or the folder that a value names, or else the value itself."""
     if not isinstance(value, str):
         return value
     if (path := existing(value.removeprefix("file://"), here)) is None:
@@ -72,21 +72,21 @@ def content_of(value: Any, here: Path) -> Any:
     try:
         if path.is_dir() and (files := _of_folder(path)):
             return ["folder", files]
-        if path.is_file():  # its suffix says how it is read
+        if path.is_file():  # its suffix decides how it is read
             return ["file", path.suffix.lower(), _of_file(path, *_size_and_date(path))]
-    except OSError:  # it may not be read; the data module tells why
+    except OSError:  # it cannot be read; the data module says why
         pass
     return ["path", str(path)]
 
 
 def _of_list(text: str, here: Path) -> list[Any]:
-    """The contents that a text such as `a.csv,b.csv` stands for; empty unless each part names a file or a folder."""
+    """The contents of the files in a list such as `a.csv,b.csv`; empty unless each part names a file or a folder."""
     parts = [part.strip() for part in text.split(",")]
     return [content_of(part, here) for part in parts] if all(existing(part, here) for part in parts) else []
 
 
 def _of_pattern(text: str, here: Path) -> list[Any]:
-    """The names and contents of the files that a pattern such as `parts/*.npy` stands for."""
+    """The names and contents of the files that a pattern such as `parts/*.npy` matches."""
     if not glob.has_magic(text) or "\0" in text:
         return []
     found = glob.glob(os.path.join(glob.escape(str(here)), os.path.expanduser(text)))
@@ -106,7 +106,7 @@ def _of_folder(folder: Path) -> list[tuple[str, Any]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files in a folder, linked ones too, and each once; not those of runs and sweeps below it."""
+    """The regular files in a folder, also linked ones, each folder once; without runs and sweeps below it."""
     visited: set[str] = set()
     for at, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
@@ -120,7 +120,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether a file is a lock, which holds nothing and appears when a run or a download begins."""
+    """Whether a file is a lock: it is empty, and appears when a run or a download begins."""
     return path.name == ".lock" and path.stat().st_size == 0
 
 
@@ -131,7 +131,7 @@ def _size_and_date(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=100_000)
 def _of_file(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file's bytes, read once as long as its size and date stay the same."""
+    """SHA-256 of a file's bytes, which are read again only if its size or date has changed."""
     found = hashlib.sha256()
     if size > LARGEST:
         return f"{size} bytes of {changed}"

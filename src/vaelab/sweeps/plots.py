@@ -16,11 +16,11 @@ from vaelab.sweeps.ranking import LARGEST, Configuration, Group, groups_of
 from vaelab.sweeps.rows import Row, by_number, finite
 from vaelab.sweeps.scores import ELBO
 
-PANELS = 6  # at most; a sweep over data.seed has a table for each of its values
+PANELS = 6  # at most, because a sweep over data.seed has a table for each of its values
 
 
 def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
-    """A file's name without its ending -> a plot, a panel for each of the largest tables; none if no run compares."""
+    """Name of a file without its ending -> a plot, with a panel for each of the largest tables."""
     groups = sorted(groups_of(rows), key=lambda group: -sum(len(each.runs) for each in group.configurations))[:PANELS]
     if not groups:
         return {}
@@ -55,7 +55,7 @@ def _panel(group: Group, across: str, place: Callable[[str], float]) -> Panel:
 
 
 def _label(texts: Sequence[str]) -> str:
-    """Keys or values beside each other; each gets its share of the room."""
+    """Keys or values side by side; each gets its share of the room."""
     return for_terminal(", ".join(shortened(text, max(LABEL // len(texts) - 2, 3)) for text in texts))
 
 

@@ -1,4 +1,4 @@
-"""Which runs compare, which repeat one configuration, and which configuration is best."""
+"""Finds which runs compare, which repeat a configuration, and which configuration is best."""
 
 import json
 import math
@@ -15,13 +15,13 @@ from vaelab.sweeps.run_files import NLL
 from vaelab.sweeps.scores import is_lower_better
 from vaelab.sweeps.statistics import Interval, rank
 
-SEED = "seed"  # what repeats a configuration
-FOLDER = "folder"  # tells runs apart that have the same values and seed
-LARGEST = 1e30  # nats; a larger number has overflowed, and its digits would fill the table
-NAMED = 2  # keys of the data that a title names
-CHECKSUM = "checksum"  # ends the keys that tell data apart if nothing that people can read does
+SEED = "seed"  # runs that differ only in this key repeat a configuration
+FOLDER = "folder"  # a column that tells apart runs with the same values and seed
+LARGEST = 1e30  # nats; a larger number comes from an overflow, and its digits would fill the table
+NAMED = 2  # keys of data.json in a title
+CHECKSUM = "checksum"  # such keys end in this; a title names them only if no readable key differs
 TRIAL = "fast_dev_run"  # a key of data.json that only such a run has
-WITHOUT = {"val_scored": "all", "test_scored": "all"}  # what it means that data.json lacks a key
+WITHOUT = {"val_scored": "all", "test_scored": "all"}  # the meaning of a key that is missing in data.json
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Configuration:
     runs: Mapping[str, Row]
 
     def scores(self, tag: str) -> dict[str, float]:
-        """seed -> a final number, of the runs for which it is finite."""
+        """Seed -> a final number, for the runs in which it is finite."""
         numbers = {seed: row.metrics.get(tag, math.nan) for seed, row in self.runs.items()}
         return {seed: number for seed, number in numbers.items() if abs(number) < LARGEST}
 
@@ -66,7 +66,7 @@ class Group:
 
 
 def why_not(row: Row) -> str:
-    """Why a run is not compared; empty if it is."""
+    """Why a run is not compared; empty if it is compared."""
     if row.state != "done":
         return row.reason or {"pending": "has not started", "running": "is still running"}.get(row.state, row.state)
     if TRIAL in row.data:
@@ -79,7 +79,7 @@ def why_not(row: Row) -> str:
 
 
 def groups_of(rows: Sequence[Row]) -> list[Group]:
-    """The runs that share a table, together. Runs of one config on the same data are one run: the first."""
+    """The runs grouped by the table that they share; of runs with equal configs and data, only the first counts."""
     once: dict[object, Row] = {}
     for row in rows:
         if not why_not(row):
@@ -107,7 +107,7 @@ def _key(row: Row) -> str:
 
 
 def _titles(data: Sequence[Mapping[str, str]]) -> list[str]:
-    """What the numbers of each group are; groups that would read alike name the keys in which their data differ."""
+    """A title for each group. Titles that would be the same name the keys in which their data differ."""
     plain = [_plain_title(each) for each in data]
     titles = []
     for title, own in zip(plain, data, strict=True):
@@ -170,7 +170,7 @@ def _ranked(configurations: Sequence[Configuration], tag: str) -> tuple[Sequence
 
 
 def _apart(rows: Sequence[Row]) -> Iterator[tuple[str, dict[str, Row]]]:
-    """Runs of the same values -> (place, seed -> run); two of one seed repeat nothing, and lie in different places."""
+    """Splits runs of the same values by place until each has its own seed: (place, seed -> run)."""
     for place in (lambda row: "", lambda row: str(row.folder.parent), lambda row: str(row.folder)):
         runs: dict[str, dict[str, Row]] = {}
         for row in rows:

@@ -11,9 +11,9 @@ from vaelab.files import read_small
 ELBO = "val/elbo"  # it means the same under every objective, and ranks the runs of version 0.1
 BOUND = "val/bound"  # the default of the key `score`
 LOWER_IS_BETTER = ("loss", "nll", "kl", "error", "mse", "rmse", "mae")  # last words of such tags
-CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # where a run's settings are; the first one has them filled in
+CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # a run's settings; the first file has every value filled in
 LARGEST_CONFIG = 1 << 20  # bytes
-LARGEST_PART = 4_000  # characters of the lines about one key
+LARGEST_PART, BRACKETS = 4_000, 100  # characters, and opening brackets, of the lines about one key
 HOW = ("gradient", "kl")  # keys of an objective that change how its terms are estimated, but not what they mean
 
 
@@ -66,8 +66,6 @@ def read_setting(folder: Path, key: str) -> Any:
     Raises:
         OSError, ValueError: the config cannot be read.
     """
-    import yaml
-
     for name in CONFIGS:
         try:
             text = read_small(folder / name, LARGEST_CONFIG).decode()
@@ -76,12 +74,19 @@ def read_setting(folder: Path, key: str) -> Any:
         except ValueError as error:
             raise ValueError(f"{name} must be a small text file: {error}") from error
         found = re.search(rf"^{key}:.*(?:\n[ -].*)*", text, re.MULTILINE)
-        if found is None:
-            return None
-        if len(found[0]) > LARGEST_PART or re.search("[&*]", found[0]):  # references could stand for endless text
-            raise ValueError(f"{key} in {name} must be a few lines of plain YAML")
-        try:
-            return yaml.safe_load(found[0])[key]
-        except (yaml.YAMLError, RecursionError, TypeError) as error:
-            raise ValueError(f"{key} in {name} must be a few lines of plain YAML, but cannot be read") from error
+        return None if found is None else _parsed(found[0], key, name)
     return None
+
+
+def _parsed(lines: str, key: str, name: str) -> Any:
+    """The value of a key in some lines of YAML, of a file of that name."""
+    import yaml
+
+    wrong = f"{key} in {name} must be a few lines of plain YAML"
+    # References could stand for endless text, and brackets inside each other take long to parse.
+    if len(lines) > LARGEST_PART or re.search("[&*]", lines) or len(re.findall(r"[\[{]", lines)) > BRACKETS:
+        raise ValueError(wrong)
+    try:
+        return yaml.safe_load(lines)[key]
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        raise ValueError(f"{wrong}, but cannot be read") from error

@@ -22,7 +22,7 @@ LUCK = (
 
 
 def readable(value: Any) -> str:
-    """A value as a cell is given it, numbers with four digits: 0.01398."""
+    """A value as it is given to a cell: numbers have four digits, as in 0.01398."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -34,7 +34,7 @@ def evaluate(
     allow: Sequence[str],
     asked: Callable[[], int | None],
 ) -> float:
-    """A finished cell's metric, nats per example; NaN if it is not finite, or if `val/nll` cannot be evaluated.
+    """The metric of a finished cell, in nats per example; NaN if it is not finite, or if evaluating `val/nll` failed.
 
     Args:
         cell: done.
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def _evaluated(cell: Cell, samples: int) -> float:
-    """−log p̂ as evaluated with so many samples; NaN if it has not been."""
+    """The value of −log p̂ that was evaluated with this number of samples; NaN if there is none."""
     try:
         report = read_object(cell.folder / "evaluation_val.json") or {}
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""What repeated seeds say about configurations: an interval of each mean, and of differences to the best.
+"""Statistics over repeated seeds: an interval for each mean, and for each difference to the best configuration.
 
-scipy is imported when it is needed, because that takes half a second.
+scipy is imported on first use, because that takes half a second.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,14 @@ class Interval(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Configurations as a least-squares fit sees them.
+    """Configurations compared by a least-squares fit.
 
     Attributes:
         effects: (..., m), each configuration's mean over all seeds; the plain mean if all have the same seeds.
-        to_best: (..., m), how far each effect lies below the largest one, at most 0. All m(m − 1)/2 pairs hold together
-            with 95 % confidence, so that the best may be chosen from the same numbers.
-        paired: whether differences are taken seed by seed, so that what a seed does to all configurations cancels.
+        to_best: (..., m), how far each effect lies below the largest one, at most 0. The intervals of all m(m − 1)/2
+            pairs hold together with 95 % confidence, so the best may be chosen by the same numbers.
+        paired: whether differences are taken seed by seed, so that the luck that a seed brings to all configurations
+            cancels.
     """
 
     effects: Array
@@ -45,7 +46,7 @@ def mean_interval(values: Array) -> Interval:
     """Student's t interval of a mean, with n − 1 degrees of freedom.
 
     Args:
-        values: (..., n), a number per seed; a single one has no interval.
+        values: (..., n), a number for each seed; a single one has no interval.
 
     >>> [round(float(number), 3) for number in mean_interval(np.array([1.0, 2.0, 4.0]))]
     [2.333, -1.461, 6.128]
@@ -60,10 +61,10 @@ def mean_interval(values: Array) -> Interval:
 
 
 def rank(scores: Sequence[Mapping[str, float]]) -> Ranking:
-    """Compares configurations: seed by seed if they share enough seeds, else by their means alone.
+    """Compares configurations: seed by seed if they share enough seeds, or else by their means alone.
 
     Args:
-        scores: for each configuration, seed -> finite number; at least one each.
+        scores: for each configuration, seed -> finite number; at least one for each.
 
     >>> ranking = rank([{"1": -3.0, "2": -3.5, "3": -3.2}, {"1": -2.0, "2": -2.6, "3": -2.1}])
     >>> [round(float(ends[0]), 3) for ends in ranking.to_best]
@@ -83,12 +84,13 @@ def rank(scores: Sequence[Mapping[str, float]]) -> Ranking:
 def rank_table(scores: Array, paired: bool) -> Ranking:
     """Differences to the best by Tukey's studentised range; Tukey–Kramer if configurations have different seeds.
 
-    Least squares fits an effect per configuration and, if paired, one per seed; what is left over estimates the spread,
-    the same for all configurations. (Tukey 1953; Kramer 1956, doi.org/10.2307/3001469, for unequal numbers; the fit of
-    two factors is that of John & Williams 1995, Cyclic and Computer Generated Designs, ch. 1.)
+    Least squares fits an effect for each configuration and, if paired, one for each seed. The residuals estimate the
+    spread, which is assumed to be the same for all configurations. (Tukey 1953; Kramer 1956, doi.org/10.2307/3001469,
+    for unequal numbers; the fit of two factors is that of John & Williams 1995, Cyclic and Computer Generated Designs,
+    ch. 1.)
 
     Args:
-        scores: (..., m, n), m configurations by n seeds, NaN where a run is missing, in the same places throughout.
+        scores: (..., m, n), m configurations by n seeds; NaN is a missing run, in the same places throughout.
         paired: whether column j is one seed for all configurations; they must be connected (`is_connected`).
     """
     m, n = scores.shape[-2:]

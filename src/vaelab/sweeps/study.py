@@ -33,7 +33,7 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
     Args:
         folder: the sweep's.
         direction: `maximize` or `minimize`.
-        about: what is searched, and for what. The study keeps it, so that only the same search can continue it.
+        about: the keys, values and metric of the search. The study keeps them, so that only the same search continues.
 
     Raises:
         ValueError: the study there is another search, or one of its files belongs to another folder.
@@ -80,7 +80,7 @@ def _check_files(folder: Path) -> None:
 
 
 def is_pruned(study: Any, number: int, cell: Cell) -> bool:
-    """Whether a finished cell's run was ended early, for this trial or for an earlier one of the same values."""
+    """Whether a finished cell's run was pruned, for this trial or for an earlier one with the same values."""
     state, epoch = read_state(cell.folder), study.trials[number].user_attrs.get(PRUNED)
     if state and epoch is not None:
         state = replace(state, reason=f"pruned after epoch {epoch}")
@@ -108,6 +108,6 @@ def check_comparable(study: Any, cell: Cell, metric: str) -> None:
         if first.get(key) != own.get(key):
             raise ValueError(
                 f"a search must compare like with like, but {cell.folder.name} has {key}: {own.get(key, 'none')}, and "
-                f"the first trial that ended has {first.get(key, 'none')}; search over one kind in another "
+                f"the first finished trial has {first.get(key, 'none')}; search over one kind in another "
                 "hydra.sweep.dir, or use hydra/sweeper=grid in this one, where all finished runs are kept"
             )

@@ -28,7 +28,7 @@ Escape = Callable[[object], str]
 
 
 class Table(NamedTuple):
-    """A title, lines of cells of which the first names the columns, and sentences about this table; all escaped."""
+    """A title, lines of cells (the first line names the columns), and sentences about this table; all escaped."""
 
     title: str
     lines: list[list[str]]
@@ -57,7 +57,7 @@ def as_markdown(rows: Sequence[Row], pictures: Sequence[str] = ()) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """A line per run: what it was given, its state, its numbers, its seconds."""
+    """A line for each run: its overrides, its state, its numbers, its seconds."""
     varies = varying_keys([row for row in rows if row.state == "done"])
     keys = [
         key for key in dict.fromkeys(key for row in rows for key in row.values) if key not in WHERE or key in varies
@@ -77,7 +77,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def _of_most_runs(rows: Sequence[Row], tags: Sequence[str]) -> list[str]:
-    """Tags in their order; if there are too many for a table, those that most runs have."""
+    """Tags in their order; if there are too many for a table, only those that most runs have."""
     found = Counter(tag for row in rows for tag in row.metrics)
     kept = {tag for tag, _ in found.most_common(MOST_COLUMNS)}
     return [tag for tag in tags if tag in kept]
@@ -90,10 +90,7 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def format_interval(interval: Interval) -> str:
-    """-101.889 [-101.913, -101.865], or the number alone if it has no interval.
-
-    There are enough digits to see how wide it is.
-    """
+    """-101.889 [-101.913, -101.865], with enough digits to show its width; without an interval the number alone."""
     centre, low, high = map(float, interval)
     if math.isnan(low):
         return _signed(centre, 3)
@@ -103,7 +100,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def _signed(number: float, digits: int) -> str:
-    """A number of so many digits; what rounds to 0 has no sign, because -0.000 would read as a difference."""
+    """A number with this many digits. If it rounds to 0 it has no sign, because -0.000 would look like a difference."""
     return f"{round(number, digits) + 0.0:.{digits}f}"
 
 
@@ -112,7 +109,7 @@ def _wrapped(sentences: str) -> str:
 
 
 def _tables(rows: Sequence[Row], escape: Escape) -> list[Table]:
-    """A table per group of runs that compare, and one of the runs that are not compared."""
+    """A table for each group of runs, and one for the runs that are not compared."""
     tables = [_ranked(group, escape) for group in groups_of(rows)]
     return [*tables, _left_out(rows, escape)] if any(map(why_not, rows)) else tables
 
@@ -143,7 +140,7 @@ def _ranked(group: Group, escape: Escape) -> Table:
 
 
 def _tags(group: Group) -> list[str]:
-    """What a table shows; an NLL has a column for each number of samples."""
+    """The numbers that a table shows. An NLL has a column for each number of samples."""
     rows = [row for each in group.configurations for row in each.runs.values()]
     tested = group.score.replace("val/", "test/", 1)
     repeats = all(row.metrics.get(tested) == row.metrics.get("test/elbo") for row in rows)  # a bound that is the ELBO
@@ -153,7 +150,7 @@ def _tags(group: Group) -> list[str]:
 
 
 def _mean(configuration: Configuration, tag: str) -> str:
-    """A cell: the mean over seeds, and of how many seeds if that is not all of them."""
+    """A cell: the mean over seeds, and their number if some have no such number."""
     numbers = list(configuration.scores(tag).values())
     if not numbers:
         return "-"
@@ -162,7 +159,7 @@ def _mean(configuration: Configuration, tag: str) -> str:
 
 
 def _explanations(rows: Sequence[Row], escape: Escape) -> list[str]:
-    """What the numbers mean and assume, and what is wrong beside the tables."""
+    """Sentences about all tables: the meaning of their numbers, their assumptions, and files that were left out."""
     wrong = [row for row in rows if row.remark and not why_not(row)]
     remarks = [f"{row.folder.name}: {short(row.remark, 200)}" for row in wrong]
     return [*explanations(groups_of(rows), escape), *map(escape, remarks)]

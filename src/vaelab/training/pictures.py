@@ -3,62 +3,41 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from vaelab.checks import check_number, check_whole
-from vaelab.evaluation import views
-from vaelab.figures import DrawingProcess, Picture, spare
+from vaelab.figures import DrawingProcess, spare
+from vaelab.training.examples_shown import Examples, gather
+from vaelab.training.pictures_of import is_finite, pictures_of, posterior
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
 from vaelab.whole_files import write_whole
 
-IMAGES, POINTS = 10, 300  # reconstructions
-SAMPLES = 64  # prior samples, of images
-SURFACE = 50  # points along x, and along y
 WAITING = 20  # pictures that may still be to draw when the next snapshot is due
 PROCESSES = 2  # so that the end of a run waits half as long
 
 log = logging.getLogger(__name__)
 
 
-class Examples(NamedTuple):
-    """What the pictures show, on the device of the model.
-
-    Attributes:
-        x: (n, *x), the first validation examples.
-        target: (n, *t).
-        names: of the target's dimensions, or None.
-        labels: what the labels are called and the labels, (n,); or None.
-        surface: inputs on a grid (m·m, *x) and the true surface over them (m, m); or None.
-    """
-
-    x: Tensor
-    target: Tensor
-    names: tuple[str, ...] | None
-    labels: tuple[str, Tensor] | None
-    surface: tuple[Tensor, Tensor] | None
-
-
 class Pictures(Callback):
     """Shows what a VAE has learned, at an interval and at the end: in TensorBoard and as PNG files.
 
-    At the interval it copies some arrays and trains on: processes that take idle time alone draw them. Where they lag
-    behind, that interval is left out. At the end it waits for what is not drawn yet. The graph, the embedding projector
-    and the layout of the custom scalars are written too. Where any of this fails the run goes on, and one warning says
-    why.
+    At the interval it copies some arrays and trains on; low-priority processes draw the pictures. If they lag behind,
+    an interval is skipped. At the end it waits for the pictures that are not drawn yet. The graph, the embedding
+    projector and the layout of the custom scalars are written too. If any of this fails, the run continues, and one
+    warning says why.
 
     A data module may offer `names` (of the target's dimensions), `labels("val")` -> (name, (n,)) or None, in the order
-    of its validation loader, and `surface(n)` -> (inputs (n·n, *x), true surface (n, n)) or None.
+    of its validation loader, `surface(n)` -> (inputs (n·n, *x), true surface (n, n)) or None, and `condition_names` (of
+    the classes of a conditional model).
 
     Args:
-        every_n_epochs: epochs between two snapshots; None means at the end alone.
+        every_n_epochs: epochs between two snapshots; None means only at the end.
         examples: how many validation examples, the first, are shown.
         dirpath: folder for the PNG files; None means `figures` in the logger's folder.
         timeout: seconds to wait at the end, at most.
@@ -90,7 +69,7 @@ class Pictures(Callback):
         self.warned: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the drawing processes, whose imports are then over when they are needed."""
+        """Starts the drawing processes now, so that their imports are done when the first picture is due."""
         self._reset()
         if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]  # Lightning sets it late
             return
@@ -102,7 +81,7 @@ class Pictures(Callback):
                 add_layout(writer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes in what is drawn, and takes a snapshot where one is due."""
+        """Writes the pictures that are drawn, and takes a snapshot if one is due."""
         if not self.processes:
             return
         self._take_in(trainer)
@@ -123,7 +102,7 @@ class Pictures(Callback):
                 self._write_tabs(trainer, vae, self.examples)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Waits for the last pictures; where a run goes on that had ended without them, they are drawn now."""
+        """Waits for the last pictures. If a run is resumed that had ended without them, they are drawn now."""
         if self.processes and self.last_step < 0 < trainer.global_step:
             self.on_train_end(trainer, pl_module)
         deadline = time.monotonic() + self.timeout
@@ -136,12 +115,12 @@ class Pictures(Callback):
         self._end_processes()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keeps what is drawn, and waits for nothing."""
+        """Writes the pictures that are drawn, without waiting for the others."""
         self._take_in(trainer)
         self._end_processes()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leaves no process behind."""
+        """Ends the drawing processes."""
         self._end_processes()
 
     def _end_processes(self) -> None:
@@ -155,15 +134,16 @@ class Pictures(Callback):
         return f"a drawing process ended early with exit code {process.process.returncode}; see the memory left"
 
     def _snapshot(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hands all pictures of the model as it is to the drawing processes."""
+        """Hands all pictures of the current model to the drawing processes."""
         self.last_step = trainer.global_step
         step, now = max(trainer.global_step - 1, 0), time.time()  # Lightning counts steps from 0 in its curves
         with self._guarded("pictures are left out"), _ready(trainer, pl_module) as vae:
             if self.examples is None:
                 self.examples = gather(trainer, self.count)
-            if not _is_finite(vae, self.examples.x):
+            q, examples = posterior(vae, self.examples)
+            if not is_finite(vae, q, examples):
                 return  # it diverged, and the final numbers say so
-            for name, view in views_of(vae, self.examples).items():
+            for name, view in pictures_of(vae, q, examples).items():
                 with self._guarded(f"the picture {name} is left out"):
                     picture = view()
                     if picture.is_finite():
@@ -171,7 +151,7 @@ class Pictures(Callback):
                         min(free, key=lambda process: process.waiting).draw((name, step, now), picture)
 
     def _take_in(self, trainer: Trainer) -> None:
-        """Writes what is drawn since the last call to the folder and to TensorBoard, oldest first."""
+        """Writes the pictures that were drawn since the last call to the folder and to TensorBoard, oldest first."""
         drawn = [drawn for process in self.processes for drawn in process.collect()]
         for (name, step, walltime), png, error in sorted(drawn, key=lambda drawn: drawn.key[1]):
             if error:
@@ -187,15 +167,17 @@ class Pictures(Callback):
         return Path(self.dirpath or Path(trainer.log_dir or trainer.default_root_dir) / "figures")
 
     def _write_tabs(self, trainer: Trainer, vae: VAE, examples: Examples) -> None:
-        labels = None if examples.labels is None else [f"{label:.4g}" for label in examples.labels[1].tolist()]
         for writer in writers(trainer):
             with self._guarded("the graph is left out"):
-                add_graph(writer, vae, examples.x[:1])
+                one = examples.first(1)
+                add_graph(writer, vae, one.x, one.condition)
             with self._guarded("the embedding projector is left out"):
-                add_projector(writer, vae, examples.x, labels, max(trainer.global_step - 1, 0))
+                q, shown = posterior(vae, examples)
+                labels = None if shown.labels is None else [f"{label:.4g}" for label in shown.labels[1].tolist()]
+                add_projector(writer, q.mean, shown.x, labels, max(trainer.global_step - 1, 0))
 
     def _warn(self, sentence: str) -> None:
-        """Says it once."""
+        """Logs a warning once."""
         if sentence not in self.warned:
             self.warned.add(sentence)
             log.warning(sentence)
@@ -209,82 +191,9 @@ class Pictures(Callback):
             self._warn(f"{what}, because of {type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def views_of(vae: VAE, examples: Examples) -> dict[str, Callable[[], Picture]]:
-    """The pictures that fit a model and its data: name -> what makes it."""
-    x, target, names, labels, surface = examples
-    images = views.is_image(target.shape[1:])
-    shown = IMAGES if images else POINTS
-    found: dict[str, Callable[[], Picture]] = {}  # those that take long to draw first
-    if surface is not None:
-        found["surface"] = lambda: views.surface(vae, *surface)
-    if vae.prior().event_shape == (2,):
-        found["manifold"] = lambda: views.manifold(vae, names=names)
-    else:
-        dimensions = views.informative_dimensions(vae, x, views.TRAVERSED if images else 6)
-        found["traversals"] = lambda: views.traversals(vae, names=names, dimensions=dimensions)
-    found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(vae, x)
-    found["latents"] = lambda: views.latents(vae, x, labels)
-    if images:
-        found["prior_samples"] = lambda: views.prior_samples(vae, SAMPLES)
-    else:
-        found["prior_samples"] = lambda: views.prior_samples(vae, len(target), "sample", target, names)
-    found["reconstructions"] = lambda: views.reconstructions(vae, x[:shown], target[:shown], names)
-    return found
-
-
-def gather(trainer: Trainer, count: int) -> Examples:
-    """The first `count` examples of the validation split, and what the data module says about them.
-
-    Raises:
-        ValueError: there is no validation split.
-    """
-    data: Any = getattr(trainer, "datamodule", None)
-    loader = data.val_dataloader() if data is not None else trainer.val_dataloaders
-    batches, held = [], 0
-    with torch.random.fork_rng([]):  # an iterator may draw a seed for its workers
-        for x, target in _first(loader):
-            batches.append((x, target))
-            held += len(x)
-            if held >= count:
-                break
-    if not batches:
-        raise ValueError("there are no validation examples to show; give the data a validation split")
-    x, target = (torch.cat(parts)[:count] for parts in zip(*batches, strict=True))
-    labels = data.labels("val") if hasattr(data, "labels") else None
-    surface = data.surface(SURFACE) if callable(getattr(data, "surface", None)) else None
-    return Examples(
-        x=_to_device(trainer, x),
-        target=_to_device(trainer, target),
-        names=getattr(data, "names", None),
-        labels=None if labels is None else (labels[0], labels[1][: len(x)]),
-        surface=None if surface is None else (_to_device(trainer, surface[0]), surface[1]),
-    )
-
-
-@torch.no_grad()
-def _is_finite(vae: VAE, x: Tensor) -> bool:
-    """Whether q(z|x) and the p(t|z) at its mean are made of finite numbers."""
-    q = vae.encode(x)
-    p = vae.decode(q.mean)
-    return all(bool(numbers.isfinite().all()) for numbers in (q.mean, q.stddev, p.mean, p.stddev))
-
-
-def _first(loaders: Any) -> Iterable[Any]:
-    """One loader, of what may be several or none."""
-    if isinstance(loaders, dict):
-        loaders = list(loaders.values())
-    return (loaders[0] if loaders else []) if isinstance(loaders, list | tuple) else loaders or []
-
-
-def _to_device(trainer: Trainer, tensor: Tensor) -> Tensor:
-    """The tensor where, and of the precision in which, the model computes."""
-    moved: Tensor = trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(tensor))
-    return moved
-
-
 @contextmanager
 def _ready(trainer: Trainer, pl_module: LightningModule) -> Iterator[VAE]:
-    """The VAE in evaluation mode, under the trainer's precision; afterwards in the modes in which it was."""
+    """The VAE in evaluation mode, under the trainer's precision; afterwards its modules' modes are as before."""
     vae: Any = pl_module.vae
     modes = [(module, module.training) for module in vae.modules()]
     vae.eval()

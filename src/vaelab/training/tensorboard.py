@@ -1,4 +1,4 @@
-"""What TensorBoard is told beside the curves: pictures, a layout, the graph and the embedding projector."""
+"""What TensorBoard shows beside the curves: pictures, a layout, the graph and the embedding projector."""
 
 import contextlib
 import io
@@ -33,9 +33,9 @@ class Reconstruct(nn.Module):
         super().__init__()
         self.vae = vae
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, *x) -> (…, *t)."""
-        return self.vae.decode(self.vae.encode(x).mean).mean
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """x (…, *x), condition (…, c) -> (…, *t)."""
+        return self.vae.decode(self.vae.encode(x, condition).mean, condition).mean
 
 
 def writers(trainer: Trainer) -> Iterator[SummaryWriter]:
@@ -60,26 +60,26 @@ def add_layout(writer: SummaryWriter) -> None:
 
 
 @torch.no_grad()
-def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor) -> None:
-    """The graph tab: from x (1, *x) to its reconstruction."""
+def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor, condition: Tensor | None = None) -> None:
+    """The graph tab: from x (1, *x), and a condition (1, c) if the model has one, to the reconstruction."""
+    inputs = (x,) if condition is None else (x, condition)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the tracer's, about shapes that become constants
-        traced = torch.jit.trace(Reconstruct(vae), x, check_trace=False)  # SummaryWriter would trace it three times
-        writer.add_graph(traced, x)
+        traced = torch.jit.trace(Reconstruct(vae), inputs, check_trace=False)  # SummaryWriter would trace it 3 times
+        writer.add_graph(traced, inputs)
 
 
-@torch.no_grad()
-def add_projector(writer: SummaryWriter, vae: VAE, x: Tensor, labels: Sequence[str] | None, step: int) -> None:
-    """The projector tab: posterior means of x (n, *x), each with its label, images with thumbnails."""
+def add_projector(writer: SummaryWriter, means: Tensor, x: Tensor, labels: Sequence[str] | None, step: int) -> None:
+    """The projector tab: posterior means (n, p) of x (n, *x), each with its label, images with thumbnails."""
     metadata = None if labels is None else list(labels)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints where an earlier run in this folder wrote the same step
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints if an earlier run in this folder wrote the same step
         writer.add_embedding(
-            vae.encode(x).mean.float(), metadata=metadata, label_img=_thumbnails(x), global_step=step, tag="latents"
+            means.float(), metadata=metadata, label_img=_thumbnails(x), global_step=step, tag="latents"
         )
 
 
 def _thumbnails(x: Tensor) -> Tensor | None:
-    """(n, [c,] h, w) -> (n, c, s, s) in 0..1; None where x are no images, or too many for one sheet.
+    """(n, [c,] h, w) -> (n, c, s, s) in 0..1; None if x are no images, or too many for one sheet.
 
     They are padded to squares of s = max(h, w) pixels: SummaryWriter's sheet is wrong for any other shape.
     """

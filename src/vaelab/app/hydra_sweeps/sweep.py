@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from vaelab.app.config_identity import identity, without_hydra
-from vaelab.app.multirun.cell import NO_CONFIG_FILES
+from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES
 
 BY_WHAT_VARIES = "auto"  # hydra.sweep.subdir
 log = logging.getLogger("vaelab")
@@ -42,7 +42,7 @@ class Sweep:
 
         self.config, self.context, self.launcher = config, context, launcher
         if config.hydra.launcher._target_.endswith(".JoblibLauncher"):
-            from vaelab.app.multirun.parallel import Parallel
+            from vaelab.app.hydra_sweeps.parallel import Parallel
 
             self.launcher = Parallel(launcher)
         self.folder = Path(os.path.abspath(config.hydra.sweep.dir))

@@ -6,27 +6,31 @@ import math
 import os
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import Override
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from vaelab.app.multirun.installed import check_installed
-from vaelab.app.multirun.sweep import Sweep
+from vaelab.app.hydra_sweeps.installed import check_installed
+from vaelab.app.hydra_sweeps.search_space import check_searchable, distribution, first_of
+from vaelab.app.hydra_sweeps.sweep import Sweep
 
 VAELAB = ("-m", "vaelab")  # the `vaelab` command
 log = logging.getLogger("vaelab")
 
 
-class OptunaSearch:
-    """Asks Optuna for the next cells, and tells it how they end; its study lies in the sweep's folder.
+Trial = tuple[int, dict[str, Any]]  # its number, and key -> value
 
-    A study that was cut off goes on: what is done counts, what was running goes on in its own folder, and what comes
-    then is what would have come, since each trial has draws of its own.
+
+class OptunaSearch:
+    """Asks Optuna for the next cells, and tells it how they ended. The study lies in the sweep's folder.
+
+    A search that was cut off resumes: cells that are done count, those that were running resume in their own folders,
+    and the next trials are those of an uninterrupted search, because each trial has a random seed of its own.
 
     Args:
         sweep: the sweep's folder and its cells.
@@ -35,8 +39,8 @@ class OptunaSearch:
         metric: a key of a run's metrics.json, or `val/nll`, for which each run is evaluated.
         direction: `maximize` or `minimize`.
         samples: importance samples per example of `val/nll`.
-        sampler: an `optuna.samplers.BaseSampler`; where it has a seed, each trial has one made of that and its number.
-        pruner: an `optuna.pruners.BasePruner`, asked after each validation of a run; None lets every run end.
+        sampler: an `optuna.samplers.BaseSampler`; if it has a seed, each trial gets one made of it and its number.
+        pruner: an `optuna.pruners.BasePruner`, asked after each validation of a run; None ends no run early.
         params: key -> values (`2,5,10`, `choice(…)`), `range(2,20)` or `interval(1e-4,1e-2)`, `tag(log,…)` for a
             logarithmic scale; the command line wins.
     """
@@ -70,7 +74,7 @@ class OptunaSearch:
         self.sampler, self.pruner = sweeper["sampler"], sweeper["pruner"]  # configs: made anew for each trial
 
     def run(self, arguments: list[str]) -> None:
-        """Runs `n_trials` cells, or what is left of them."""
+        """Runs `n_trials` cells, or as many as are left."""
         import optuna
 
         from vaelab.runs.trust import STUDY
@@ -78,40 +82,48 @@ class OptunaSearch:
         from vaelab.sweeps.study import open_study, storage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        parser = OverridesParser.create(config_loader=self.all.context.config_loader)
-        given = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
-        last = {override.get_key_element(): override for override in given}
+        last = self._overrides(arguments)
         constants = [f"{key}={o.get_value_element_as_str()}" for key, o in last.items() if not o.is_sweep_override()]
         space = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
         if not space:
             raise ValueError(
-                "nothing is searched over, because every key has one value; give some several, as in "
+                "a search needs a key with several values, but every key has one; give some several, as in "
                 "'latent_dim=range(2,20)' 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
         check_searchable(space)
         about = self._about(last, constants, space)
         with self.all.running():
             study = open_study(self.all.folder, self.direction, about)
-            os.environ[STUDY] = storage(self.all.folder)  # a cell that is resumed asks this search's pruner alone
-            while not self.all.stopped:
-                trials = []
-                for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-                    if trial.params.keys() == space.keys():
-                        trials.append((trial.number, trial.params))
-                    else:  # it was cut off while it was drawn
-                        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                left = self.n_trials - len(study.trials)
-                for _ in range(min(self.n_jobs - len(trials), left)):
-                    study.sampler = self._sampler(len(study.trials))
-                    asked = study.ask(space)
-                    trials.append((asked.number, asked.params))
-                if not trials:
-                    break
+            os.environ[STUDY] = storage(self.all.folder)  # a cell that resumes asks the pruner of this search only
+            while not self.all.stopped and (trials := self._next_trials(study, space)):
                 self._run(study, trials, constants, list(space))
             write_results(study, self.all.folder, self.metric)
 
+    def _overrides(self, arguments: Sequence[str]) -> dict[str, Override]:
+        """Key -> its override; the command line wins over `params`, and the last override of a key over the others."""
+        parser = OverridesParser.create(config_loader=self.all.context.config_loader)
+        given = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        return {override.get_key_element(): override for override in given}
+
+    def _next_trials(self, study: Any, space: Mapping[str, Any]) -> list[Trial]:
+        """The trials that were running when the search was cut off, and new ones; empty if all have ended."""
+        from optuna.trial import TrialState
+
+        trials: list[Trial] = []
+        for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if trial.params.keys() == space.keys():
+                trials.append((trial.number, trial.params))
+            else:  # it was cut off while it was drawn
+                study.tell(trial.number, state=TrialState.FAIL)
+        left = self.n_trials - len(study.trials)
+        for _ in range(min(self.n_jobs - len(trials), left)):
+            study.sampler = self._sampler(len(study.trials))
+            asked = study.ask(space)
+            trials.append((asked.number, asked.params))
+        return trials
+
     def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
-        """What this search is about; another search has no place in its folder."""
+        """What this search is about: a search that is about something else needs another folder."""
         from vaelab.sweeps.cells import MOVABLE
         from vaelab.sweeps.config_hash import WITHOUT_EFFECT
         from vaelab.sweeps.study import DATA_AND_FILES
@@ -124,7 +136,7 @@ class OptunaSearch:
         return about | {DATA_AND_FILES: self._data_and_files(constants, space)}
 
     def _data_and_files(self, constants: list[str], space: Mapping[str, Any]) -> str:
-        """Digest of what the text of the overrides leaves open: the content of the data, and of the files in conf/.
+        """Digest of what the overrides do not show: the content of the data, and of the files in conf/.
 
         Raises:
             Exception: the overrides make no config.
@@ -137,41 +149,46 @@ class OptunaSearch:
         found = [self.all.identity([*constants, *(f"{k}={v}" for k, v in values.items())]) for values in looked_at]
         return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
 
-    def _run(self, study: Any, trials: list[tuple[int, dict[str, Any]]], constants: list[str], keys: list[str]) -> None:
-        """Runs some trials, and tells the study what became of them."""
-        from optuna.trial import TrialState
-
-        from vaelab.sweeps.cells import key_and_value, packages, stop_asked
-        from vaelab.sweeps.search import evaluate, readable
-        from vaelab.sweeps.study import check_comparable, is_pruned
+    def _run(self, study: Any, trials: Sequence[Trial], constants: Sequence[str], keys: Sequence[str]) -> None:
+        """Runs some trials, and tells the study how they ended."""
+        from vaelab.sweeps.cells import key_and_value
+        from vaelab.sweeps.search import readable
 
         batch = [[*constants, *(f"{key}={readable(params[key])}" for key in keys)] for _, params in trials]
         cells = self.all.cells(batch, [key_and_value(key)[0] for key in keys], [number for number, _ in trials])
         asked = [[*overrides, *self._pruning(number)] for overrides, (number, _) in zip(batch, trials, strict=True)]
         self.all.launch(cells, asked)
         for (number, _), cell, overrides in zip(trials, cells, batch, strict=True):
-            if not cell.done:
-                if not self.all.stopped:  # otherwise it goes on with the sweep
-                    study.tell(number, state=TrialState.FAIL)
-                continue
+            self._tell(study, number, cell, overrides)
+
+    def _tell(self, study: Any, number: int, cell: Any, overrides: Sequence[str]) -> None:
+        """Tells the study how a trial ended, unless the sweep was stopped before that."""
+        from optuna.trial import TrialState
+
+        from vaelab.sweeps.cells import packages, stop_asked
+        from vaelab.sweeps.search import evaluate
+        from vaelab.sweeps.study import check_comparable, is_pruned
+
+        value = math.nan
+        if cell.done:
             check_comparable(study, cell, self.metric)
             if is_pruned(study, number, cell):
                 study.tell(number, state=TrialState.PRUNED)
-            else:
-                allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
-                asked_to_stop = partial(stop_asked, self.all.folder)
-                value = evaluate(cell, self.metric, self.samples, VAELAB, allow, asked_to_stop)
-                if not math.isnan(value):
-                    study.tell(number, value)
-                elif not self.all.stopped:
-                    log.error("error: %s has no finite %s, so its trial counts as failed", cell.folder, self.metric)
-                    study.tell(number, state=TrialState.FAIL)
+                return
+            allow = packages(OmegaConf.to_container(self.all.compose(overrides)))
+            value = evaluate(cell, self.metric, self.samples, VAELAB, allow, partial(stop_asked, self.all.folder))
+        if not math.isnan(value):
+            study.tell(number, value)
+        elif not self.all.stopped:
+            if cell.done:
+                log.error("error: %s has no finite %s, so its trial counts as failed", cell.folder, self.metric)
+            study.tell(number, state=TrialState.FAIL)
 
     def _sampler(self, trial: int) -> Any:
-        """The sampler of a trial."""
+        """Optuna's sampler for a trial."""
         if (seed := self.sampler.get("seed")) is None:
             return instantiate(self.sampler)
-        own = random.Random(f"{seed}, {trial}").getrandbits(31)  # numpy's seeds that are one apart draw much alike
+        own = random.Random(f"{seed}, {trial}").getrandbits(31)  # numpy draws alike from neighbouring seeds
         return instantiate({**self.sampler, "seed": own})
 
     def _pruning(self, trial: int) -> list[str]:
@@ -189,55 +206,3 @@ class OptunaSearch:
             **{f"pruner.{key}": value for key, value in self.pruner.items()},
         }
         return [f"+callbacks.prune.{key}={value}" for key, value in options.items()]
-
-
-def check_searchable(keys: Iterable[str]) -> None:
-    """Raises a ValueError if a search is over data, each with scores of its own."""
-    from vaelab.sweeps.cells import MOVABLE
-
-    for key in keys:
-        if key.lstrip("+") in ("data", *MOVABLE):
-            raise ValueError(
-                f"{key} must have one value in a search, because scores on different data do not compare; choose one, "
-                "or use hydra/sweeper=grid"
-            )
-
-
-def distribution(override: Override) -> Any:
-    """What Optuna draws the values of a key from.
-
-    Raises:
-        ValueError: a range is empty, or a logarithmic scale does not fit.
-    """
-    try:
-        return _distribution(override)
-    except ValueError as error:
-        raise ValueError(
-            f"{override.input_line} leaves nothing to draw from ({error}); give interval(low,high) or range(low,high), "
-            "above 0 if it is tag(log,…)"
-        ) from error
-
-
-def _distribution(override: Override) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    value: Any = override.value()
-    logarithmic = "log" in getattr(value, "tags", ())
-    if isinstance(value, IntervalSweep):
-        return FloatDistribution(float(value.start or 0), float(value.end or 0), log=logarithmic)
-    numbers = list(value.range()) if isinstance(value, RangeSweep) else None
-    if numbers == []:
-        raise ValueError("the range is empty")
-    whole = numbers is not None and all(isinstance(number, int) for number in numbers)
-    if logarithmic and not (whole and abs(value.step) == 1):
-        raise ValueError("an interval and a range of whole numbers with step 1 alone have a logarithmic scale")
-    if numbers is None:
-        return CategoricalDistribution(list(override.sweep_string_iterator()))
-    if whole:
-        return IntDistribution(min(numbers), max(numbers), log=logarithmic, step=abs(int(value.step)))
-    return FloatDistribution(float(min(numbers)), float(max(numbers)), step=abs(float(value.step or 1.0)))
-
-
-def first_of(drawn: Any) -> Any:
-    """A value that is drawn."""
-    return drawn.choices[0] if hasattr(drawn, "choices") else drawn.low

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 
-from vaelab.app.multirun.sweep import Sweep
+from vaelab.app.hydra_sweeps.sweep import Sweep
 from vaelab.checks import check_whole
 from vaelab.sweeps.cell_names import varying
 

@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from omegaconf import open_dict, read_write
 
 from vaelab.app.config_identity import without_hydra
-from vaelab.app.multirun.cell import Job, job_of
+from vaelab.app.hydra_sweeps.cell import Job, job_of
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,125 @@
+"""The arguments of the `vaelab` command. This imports neither torch nor Hydra, so that its help appears at once."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from vaelab.checks import SPLITS
+
+EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
+DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
+FILE  .npz .csv .parquet, or .png for a picture"""
+TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` shows how"
+COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
+SEED = "decides every draw except those of pixels, which data.seed of the run decides (default 0)"
+LATENTS = "which latents, from 1 (default: the ten with the highest KL if the run is evaluated, else the first ten)"
+OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; `{self.prog} --help` shows how\n")
+
+
+class KeepLines(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the epilog."""
+
+
+class Version(argparse.Action):
+    """Prints the version, which is looked up only if someone asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import vaelab
+
+        print(f"vaelab {vaelab.__version__}")
+        parser.exit()
+
+
+def parser() -> Parser:
+    """The command line of every verb."""
+    main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=KeepLines)
+    main.add_argument("--version", action=Version, nargs=0, help="print the version of vaelab")
+    verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
+    verbs.add_parser("train", help=TRAIN, add_help=False)
+    _add_evaluate(verbs)
+    _add_encode(verbs)
+    _add_reconstruct(verbs)
+    _add_sample(verbs)
+    _add_traverse(verbs)
+    _add_compare(verbs)
+    return main
+
+
+def _add_evaluate(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "measure how good models are: log p by importance sampling, bounds, use of the latents"
+    evaluate = _add(verbs, "evaluate", text, runs="+", data=True)
+    evaluate.add_argument("--samples", type=int, help="importance samples per example (default 5000)")
+    evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
+    evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
+
+
+def _add_encode(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    encode = _add(verbs, "encode", "write the latents of data: mean and std of q(z|x)", output=True, data=True)
+    _add_condition(encode, "needed for a file")
+    encode.add_argument("data", metavar="DATA", help="what to encode")
+    encode.add_argument("--samples", type=int, default=0, help="draws of z ~ q(z|x) per row, beside mean and std")
+
+
+def _add_reconstruct(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "write reconstructions of data: mean and a draw of p(t|z), where z is the mean of q(z|x)"
+    reconstruct = _add(verbs, "reconstruct", text, output=True, data=True)
+    _add_condition(reconstruct, "needed for a file")
+    reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
+
+
+def _add_sample(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    sample = _add(verbs, "sample", "draw new examples: z ~ p(z), t ~ p(t|z)", output=True)
+    _add_condition(sample, "default: all classes in turn")
+    sample.add_argument("-n", type=int, default=64, help="how many (default 64)")
+    shown = "in a picture: the mean of p(t|z), or a draw of it (default: means of images, draws of points)"
+    sample.add_argument("--show", choices=("mean", "sample"), help=shown)
+
+
+def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "draw what each latent does: p(t|z) along one latent at a time, or over both if there are two"
+    traverse = _add(verbs, "traverse", text, output=True)
+    _add_condition(traverse, "default: the first class")
+    traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 if latent_dim is 2)")
+    traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
+    traverse.add_argument("--span", type=float, help="how many standard deviations of p(z) (default 3)")
+
+
+def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    compare = verbs.add_parser("compare", help=COMPARE, description=f"{COMPARE}.", formatter_class=KeepLines)
+    compare.set_defaults(verb="compare", seed=0)
+    compare.add_argument("run", metavar="DIR", type=Path, nargs="+", help="the folder of a run or of a sweep")
+    compare.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="for summary.csv, summary.md and plots")
+
+
+def _add_condition(verb: Parser, default: str) -> None:
+    text = f"the class that a conditional model is given, by its name or its number from 0 ({default})"
+    verb.add_argument("--condition", metavar="CLASS", help=text)
+
+
+def _add(
+    verbs: "argparse._SubParsersAction[Parser]",
+    name: str,
+    text: str,
+    runs: str | None = None,
+    output: bool = False,
+    data: bool = False,
+) -> Parser:
+    """Adds a verb that uses trained models, with the arguments that such verbs share."""
+    verb = verbs.add_parser(name, help=text, description=f"{text}.", epilog=EPILOG, formatter_class=KeepLines)
+    verb.set_defaults(verb=name)
+    verb.add_argument("run", metavar="RUN", type=Path, nargs=runs, help="a run's folder or a checkpoint")
+    if output:
+        verb.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="where to write")
+    verb.add_argument("--seed", type=int, default=0, help=SEED)
+    verb.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    verb.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="the package of your own classes")
+    if data:
+        verb.add_argument("--data", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=OVERRIDES)
+    return verb

@@ -1,0 +1,106 @@
+"""Reports of `vaelab evaluate` as text: a table, what its numbers mean, and what you can compare."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vaelab.escapes import for_terminal
+from vaelab.evaluation import incomparable, warnings
+
+CAPTION = (
+    "Nats per example. ± is one standard error over the examples of this split. It contains the noise of the draws of "
+    "z, but not what another training seed would change, nor how far a bound lies from the truth.",
+    "In expectation elbo and iw_K are lower bounds on log p. nll, bits_per_dim, regret and regret_paired are estimates "
+    "whose expectation is an upper bound, which falls as --samples grows. ess and pareto_k are medians.",
+    "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
+    "examples, and meet only as it grows.",
+)
+HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "min_std", "seed"}
+LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
+
+
+def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> str:
+    """A row per number and a column per run, then what the numbers mean, and whether you can compare them.
+
+    Control characters from a run's files are shown as text.
+    """
+    lines = [*_table(names, reports), "", *CAPTION]
+    for name, report in zip(names, reports, strict=True):
+        lines += ["", f"{name}: {comparability(report)}", *estimates(report)]
+        lines += [f"warning: {sentence}" for sentence in warnings(report)]
+    if reasons := incomparable(reports):
+        lines += ["", f"These runs CANNOT be compared by their scores, because they differ in {'; '.join(reasons)}."]
+    elif len({str(report["min_std"]) for report in reports}) > 1:
+        lines += ["", "Compare with care: on data without noise, a lower sigma floor alone gives a higher density."]
+    return "\n".join(map(for_terminal, lines))
+
+
+def comparability(report: Mapping[str, Any]) -> str:
+    """One line: what kind of number the log p of a report is."""
+    kind = "log-density" if report["measure"] == "density" else "log-probability"
+    given = f" given the {report['condition']}" if report.get("condition") else ""
+    return (
+        f"{kind} per {report['per']} of {report['data']}{given}, {report['split']} split; "
+        f"binarisation: {report['binarisation']}; dequantisation: {report['dequantisation']}; "
+        f"trained with {_training(report)}; "
+        f"scored in {report.get('precision', 'unknown precision')}, sums in float64"
+    )
+
+
+def _training(report: Mapping[str, Any]) -> str:
+    """The settings of training that matter to the numbers; an objective may have no β, and a likelihood no floor."""
+    beta = report.get("beta")
+    settings = [str(report["objective"])] if report.get("objective") else []
+    settings += [] if beta is None else [f"beta {_short(beta)}"]
+    floor = "none" if report["min_std"] is None else _short(report["min_std"])
+    return ", ".join([*settings, f"sigma floor {floor}"])
+
+
+def estimates(report: Mapping[str, Any]) -> list[str]:
+    """What is estimated in this report although others have a closed form for it, a sentence each."""
+    found = []
+    if report.get("kl_by") == "draws":
+        found.append("kl and elbo: KL(q ‖ p) has no closed form here, so it is estimated from the same draws as nll.")
+    if (draws := report.get("moments_by", "closed form")) != "closed form":
+        found.append(f"active_units: the mean of q(z|x) has no closed form, so it is estimated from {draws} of each.")
+    if report.get("kl_per_dimension_by") == "moments":
+        found.append(
+            "kl_per_dimension, in evaluation.json: q or p is not Gaussian, so it is that of Gaussians with the same "
+            "means and variances, and need not add up to kl."
+        )
+    return found
+
+
+def _table(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = [_row(key) for report in reports for key, value in report.items() if _is_number(key, value)]
+    rows = [("", *names), *((key, *(_cell(report, key) for report in reports)) for key in dict.fromkeys(keys))]
+    rows = [tuple(map(for_terminal, row)) for row in rows]
+    widths = [max(len(row[column]) for row in rows) + 2 for column in range(len(rows[0]))]
+    return [
+        "".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if type(value) in (int, float) else str(value)
+
+
+def _row(key: str) -> str:
+    """The name of the row that shows a number: both bounds of a quantity share one."""
+    return key.removesuffix(LOW).removesuffix(HIGH)
+
+
+def _is_number(key: str, value: Any) -> bool:
+    return type(value) in (int, float) and not key.endswith("_stderr") and key not in HIDDEN
+
+
+def _cell(report: Mapping[str, Any], key: str) -> str:
+    if f"{key}{LOW}" in report:
+        return f"{_cell(report, f'{key}{LOW}')} to {_cell(report, f'{key}{HIGH}')}"
+    value, error = report.get(key), report.get(f"{key}_stderr")
+    if key == "active_units":
+        return f"{value} of {report['latent_dim']}"
+    if value is None or type(value) is int:
+        return "-" if value is None else str(value)
+    digits = 4 if key == "bits_per_dim" else 3
+    return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -1,0 +1,109 @@
+"""DATA of a command -> batches that the run's model takes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaelab.checks import SPLITS
+from vaelab.commands.conditions import class_names, find_class
+from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
+from vaelab.runs.run import Run
+
+if TYPE_CHECKING:
+    from vaelab.data import DataModule, Reading
+
+ROWS = 1_000  # examples that pass the networks at once, at most
+MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels has a matrix of 2.5 MB for each
+
+
+class Rows(NamedTuple):
+    """Some rows of DATA, on the device of the model.
+
+    Attributes:
+        x: (n, *x), what the encoder sees.
+        target: (n, *t), what the decoder is scored on; None if a file holds inputs alone.
+        condition: (n, c) or, for all rows, (c,); None if the run has none.
+    """
+
+    x: Tensor
+    target: Tensor | None
+    condition: Tensor | None
+
+
+def read(run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str | None = None) -> Iterator[Rows]:
+    """DATA in batches, prepared as in training.
+
+    The columns of a file with names are put into the order of those that the model was trained on.
+
+    Args:
+        run: what `load_run` returned.
+        data: train, val or test, or a file.
+        overrides: keys of the run's data config to change, such as `root`.
+        condition: the class of all rows of a file, by name or number; the rows of a split have their own.
+
+    Raises:
+        ValueError: as `vaelab.data.read_chunks`; or the columns are not those that the model was trained on; or the
+            condition is missing, is not known or is not needed.
+    """
+    return (
+        _split_rows(run, data, overrides, condition) if data in SPLITS else _file_rows(run, data, overrides, condition)
+    )
+
+
+def _split_rows(run: Run, split: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
+    if find_class(run, condition):
+        raise ValueError(
+            f"--condition must be left out for {split}, whose rows have conditions of their own, but is {condition}"
+        )
+    device = next(run.vae.parameters()).device
+    for batch in run.ready_datamodule(overrides).batches(split, rows_at_once(run)):
+        x, target, *own = (tensor.to(device) for tensor in batch)
+        yield Rows(x, target, own[0] if own else None)
+
+
+def _file_rows(run: Run, data: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
+    from vaelab.data import open_rows
+    from vaelab.data.columns import order_columns
+    from vaelab.data.wording import listed
+
+    chosen = find_class(run, condition)
+    if chosen is None and (names := class_names(run)):
+        raise ValueError(
+            f"{data} needs --condition, because the model was trained with one and a file holds none; it must be one "
+            f"of {listed(names)}"
+        )
+    device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
+    module, reading = _module_and_reading(run, overrides)
+    source = open_rows(Path(data), reading=reading)
+    order = order_columns(source.names, run.x_names, str(source.path), module.reads_columns)
+    generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
+    first = 0
+    for chunk in source.chunks:
+        for rows in chunk.split(at_once):
+            rows = rows if order is None else rows[:, order]
+            x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
+            yield Rows(x, x if run.x_shape == run.target_shape else None, chosen.condition if chosen else None)
+            first += len(rows)
+
+
+def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataModule", "Reading"]:
+    """The run's data module, and how it reads a file; every run takes the keys of `Reading`."""
+    from vaelab.data import Reading
+
+    ways = {field.name for field in fields(Reading)}
+    module = run.datamodule(**{key: value for key, value in overrides.items() if key not in ways})
+    return module, replace(module.reading, **{key: value for key, value in overrides.items() if key in ways})
+
+
+def rows_at_once(run: Run) -> int:
+    """How many examples pass the networks together."""
+    device = next(run.vae.parameters()).device
+    x, target = (torch.zeros(1, *shape, device=device) for shape in (run.x_shape, run.target_shape))
+    names = class_names(run)
+    condition = torch.zeros(1, len(names), device=device) if names else None
+    needed = max(decode_bytes(run.vae, x, target, condition), encode_bytes(run.vae, x, condition))
+    return max(1, min(ROWS, MEMORY // needed))

@@ -1,0 +1,67 @@
+"""`vaelab traverse`: what does each latent do?"""
+
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from vaelab.commands.conditions import find_or_first
+from vaelab.evaluation import views
+from vaelab.files import read_json
+from vaelab.runs.run import Run
+
+MOST_STEPS = 200  # values of a latent in a picture
+
+
+def traverse(
+    run: Run,
+    file: Path,
+    steps: int | None = None,
+    span: float = views.SPAN,
+    dimensions: Sequence[int] | None = None,
+    condition: str | None = None,
+) -> str:
+    """Pictures the mean of p(t|z) along one latent at a time, or over both if latent_dim is 2; -> what is shown.
+
+    Args:
+        run: what `load_run` returned.
+        file: a .png file.
+        steps: values per latent; 11 unless given, or 20 over both.
+        span: how far a latent moves, in standard deviations of the prior.
+        dimensions: the latents that move, counted from 1 as in the picture. Unless given, the ten of most KL if the
+            run has been evaluated, or else the first ten.
+        condition: the class that is decoded, for a conditional run; the first unless given.
+    """
+    chosen = find_or_first(run, condition)
+    options: dict[str, Any] = {"names": run.datamodule().names}
+    options |= {"condition": chosen.condition, "given": chosen.given} if chosen else {}
+    shown = f", condition {chosen.name}" if chosen else ""
+    if run.vae.prior().event_shape == (2,) and dimensions is None:
+        views.manifold(run.vae, _steps(steps, views.MANIFOLD_STEPS), **options).save(file)
+        return f"the plane of both latents{shown}"
+    latent_dim = run.vae.prior().event_shape.numel()
+    if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
+        raise ValueError(f"--latents must be numbers from 1 to {latent_dim}, the run's latents, but is {dimensions}")
+    moved = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]
+    views.traversals(run.vae, _steps(steps, views.STEPS), span, dimensions=moved, **options).save(file)
+    return f"latents {' '.join(str(index + 1) for index in moved)} of {latent_dim}{shown}"
+
+
+def _steps(steps: int | None, default: int) -> int:
+    """Values per latent that a picture can show."""
+    if steps is None:
+        return default
+    if steps > MOST_STEPS:
+        raise ValueError(f"--steps must be at most {MOST_STEPS} for a picture, but is {steps}")
+    return steps
+
+
+def _informative(run: Run, latent_dim: int) -> list[int]:
+    """The latents of most KL, from 0, in ascending order, if an evaluation has measured it; or else the first."""
+    try:
+        kl = read_json(run.folder / "evaluation.json")["kl_per_dimension"]
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or someone has edited it
+        kl = None
+    if not isinstance(kl, list) or len(kl) != latent_dim or not all(type(k) is float and isfinite(k) for k in kl):
+        kl = [0.0] * latent_dim
+    return sorted(sorted(range(latent_dim), key=lambda index: -kl[index])[: views.TRAVERSED])

@@ -1,0 +1,29 @@
+"""A VAE and tensors -> pictures: pure functions that draw nothing themselves and leave torch's generators as they were.
+
+Images are events of shape (rows, columns), (1, rows, columns) or (3, rows, columns); any other event is a vector of
+numbers, called points. To reconstruct means to decode the mean of q(z|x).
+
+A conditional model gets its condition c, and `given` is what the title calls it: `c = 3`, or `c` if it varies.
+"""
+
+from vaelab.evaluation.views.arrays import is_image
+from vaelab.evaluation.views.generation import prior_samples
+from vaelab.evaluation.views.latent_walks import MANIFOLD_STEPS, SPAN, STEPS, TRAVERSED, manifold, traversals
+from vaelab.evaluation.views.posteriors import informative_dimensions, kl_per_dimension_bars, latents
+from vaelab.evaluation.views.reconstruction import reconstructions, surface
+
+__all__ = [
+    "MANIFOLD_STEPS",
+    "SPAN",
+    "STEPS",
+    "TRAVERSED",
+    "informative_dimensions",
+    "is_image",
+    "kl_per_dimension_bars",
+    "latents",
+    "manifold",
+    "prior_samples",
+    "reconstructions",
+    "surface",
+    "traversals",
+]

@@ -1,0 +1,48 @@
+"""Tensors -> the arrays that pictures are made of, and draws that are the same every time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+Names = tuple[str, ...] | None
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """Whether an event of this shape is drawn as an image: grey, or red, green and blue."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3))
+
+
+def images(pixels: Tensor, rows: int | None = None) -> Array:
+    """(n, [c,] h, w) -> (n, h, w[, 3]), or, with `rows`, (rows, n / rows, h, w[, 3])."""
+    if pixels.dim() == 4:
+        pixels = pixels.squeeze(1) if pixels.shape[1] == 1 else pixels.movedim(1, -1)
+    return array(pixels if rows is None else pixels.unflatten(0, (rows, -1)))
+
+
+def points(numbers: Tensor) -> Array:
+    """(n, *t) -> (n, d)."""
+    return array(numbers.flatten(1))
+
+
+def array(tensor: Tensor) -> Array:
+    """Floating-point numbers of any precision become float32, which numpy knows."""
+    tensor = tensor.detach().cpu()
+    return tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Draws the same every time, and leaves torch's generators as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def t_given(given: str = "") -> str:
+    """What titles call the likelihood: `p(t|z)`, or `p(t|z, c = 3)` given `c = 3`."""
+    return f"p(t|z, {given})" if given else "p(t|z)"

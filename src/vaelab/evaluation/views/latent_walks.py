@@ -1,0 +1,153 @@
+"""Pictures of what the decoder makes of values of z that cover the prior."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Normal
+
+from vaelab.checks import check_number, check_whole
+from vaelab.evaluation.data_checks import check_room
+from vaelab.evaluation.gaussian import is_gaussian
+from vaelab.evaluation.views.arrays import Names, array, images, is_image, seeded, t_given
+from vaelab.figures import ImageManifold, ImageTraversals, Picture, PointManifold, PointTraversals
+from vaelab.vae import VAE
+
+TRAVERSED = 10  # latents that a picture shows unless they are named
+STEPS, MANIFOLD_STEPS = 11, 20  # values of a latent: one at a time, or of both of two
+SPAN = 3.0  # standard deviations of the prior to either side
+DRAWS = 10_000  # of a prior that is not Gaussian; they show which z it covers
+
+
+@torch.no_grad()
+def manifold(
+    vae: VAE, steps: int = MANIFOLD_STEPS, names: Names = None, condition: Tensor | None = None, given: str = ""
+) -> Picture:
+    """The mean of p(t|z) over `steps` × `steps` values of a latent space of two dimensions.
+
+    Images lie at quantiles of the prior's marginals (Kingma & Welling 2014, arxiv.org/abs/1312.6114, figure 4), points
+    on an even grid within three of its standard deviations. If the prior is not Gaussian, its quantiles are those of
+    10,000 draws, and the even grid spans as much probability as three standard deviations of a Gaussian do.
+
+    Args:
+        vae: the model.
+        steps: values of each latent.
+        names: of the target's dimensions, if it is no image.
+        condition: (c,), for a conditional model.
+        given: what the title calls the condition.
+
+    Raises:
+        ValueError: latent_dim is not 2, there are fewer than two steps, or the picture is too large.
+    """
+    check_whole("steps", steps, 2)
+    prior = vae.prior()
+    if prior.event_shape != (2,):
+        raise ValueError(
+            f"a manifold of latent_dim={prior.event_shape.numel()} cannot be drawn, because a page has two dimensions; "
+            "draw traversals, or train with latent_dim=2"
+        )
+    check_room(vae, steps**2, condition)
+    drawn_as_images = is_image(vae.decode(prior.mean, condition).event_shape)
+    values = _quantiles(prior, (torch.arange(steps) + 0.5) / steps) if drawn_as_images else _even_grid(prior, steps)
+    z1, z2 = values.unbind(-1)  # (steps,) each
+    grid = torch.stack(torch.meshgrid(z1, z2, indexing="xy"), dim=-1)  # (steps, steps, 2), row r at z2[r]
+    mean = vae.decode(grid, condition).mean  # (steps, steps, *t)
+    title = f"Mean of {t_given(given)}"
+    if drawn_as_images:
+        return ImageManifold(images(mean.flatten(0, 1), steps), array(z1), array(z2), title)
+    return PointManifold(array(mean.flatten(2)), array(z1), array(z2), names, title)
+
+
+@torch.no_grad()
+def traversals(
+    vae: VAE,
+    steps: int = STEPS,
+    span: float = SPAN,
+    origin: Tensor | None = None,
+    names: Names = None,
+    dimensions: Sequence[int] | None = None,
+    condition: Tensor | None = None,
+    given: str = "",
+) -> Picture:
+    """The mean of p(t|z) as one latent at a time moves past the prior's mean.
+
+    Args:
+        vae: the model.
+        steps: values per latent.
+        span: how far it moves to either side, in standard deviations of the prior.
+        origin: (p,), of the other latents; None is the prior's mean, or the likeliest of 10,000 draws if the prior is
+            not Gaussian, because the mean of a mixture may be very unlikely.
+        names: of the target's dimensions, if it is no image.
+        dimensions: the latents that move, from 0; the first ten unless given.
+        condition: (c,), for a conditional model.
+        given: what the title calls the condition.
+
+    Raises:
+        ValueError: `steps` or `span` makes no sense, there is no such latent, or the picture is too large.
+    """
+    check_whole("steps", steps, 2)
+    check_number("span", span, 0, above=True)
+    chosen = _chosen(dimensions, (prior := vae.prior()).event_shape.numel())
+    check_room(vae, len(chosen) * steps, condition)
+    distances = torch.linspace(-span, span, steps)
+    z = _paths(prior, distances, _centre(prior) if origin is None else origin, chosen)
+    p = vae.decode(z, condition)  # batch_shape (dimensions, steps)
+    others = "" if origin is not None or is_gaussian(prior) else ", the others at the likeliest z"
+    shown = array(distances), np.array(chosen)
+    if is_image(p.event_shape):
+        title = f"Mean of {t_given(given)}, one latent moved{others}"
+        return ImageTraversals(images(p.mean.flatten(0, 1), len(chosen)), *shown, title)
+    title = f"One latent moved{others}{given and f', {given}'}"
+    return PointTraversals(array(p.mean.flatten(2)), array(p.stddev.flatten(2)), *shown, names, title)
+
+
+def _chosen(dimensions: Sequence[int] | None, latent_dim: int) -> list[int]:
+    """The latents that a picture shows, from 0: those that are named, or else the first ten."""
+    chosen = list(range(min(latent_dim, TRAVERSED)) if dimensions is None else dimensions)
+    if not chosen or not all(0 <= index < latent_dim for index in chosen):
+        raise ValueError(f"dimensions must be latents from 0 to {latent_dim - 1}, at least one, but is {chosen}")
+    return chosen
+
+
+def _paths(prior: Distribution, distances: Tensor, start: Tensor, chosen: Sequence[int]) -> Tensor:
+    """z = start (p,), but in row r latent `chosen[r]` lies at the distances (n,) from its mean -> (rows, n, p)."""
+    values = _even(prior, distances)  # (n, p)
+    z = start.expand(len(chosen), *values.shape).clone()
+    for row, index in enumerate(chosen):
+        z[row, :, index] = values[:, index]
+    return z
+
+
+def _even(prior: Distribution, distances: Tensor) -> Tensor:
+    """Distances (n,) from the prior's mean, in its standard deviations -> values of each latent, (n, p)."""
+    return prior.mean + distances.to(prior.mean).unsqueeze(-1) * prior.stddev
+
+
+def _even_grid(prior: Distribution, steps: int) -> Tensor:
+    """Evenly spaced values of each latent, (steps, p), between the quantiles that lie 3 σ from a Gaussian's mean."""
+    if is_gaussian(prior):
+        return _even(prior, torch.linspace(-SPAN, SPAN, steps))
+    low, high = _quantiles(prior, Normal(0.0, 1.0).cdf(torch.tensor([-SPAN, SPAN])))
+    return low + torch.linspace(0, 1, steps).to(low).unsqueeze(-1) * (high - low)
+
+
+def _quantiles(prior: Distribution, probabilities: Tensor) -> Tensor:
+    """The quantiles of each latent's marginal, probabilities (n,) -> (n, p)."""
+    if is_gaussian(prior):
+        return _even(prior, Normal(0.0, 1.0).icdf(probabilities))
+    draws = _draws(prior)
+    return draws.float().quantile(probabilities.to(draws.device), dim=0).to(draws.dtype)
+
+
+def _centre(prior: Distribution) -> Tensor:
+    """A z to start from, (p,): the mean of a Gaussian prior, or else the likeliest of its draws."""
+    if is_gaussian(prior):
+        return prior.mean
+    draws = _draws(prior)
+    return draws[prior.log_prob(draws).argmax()]
+
+
+def _draws(prior: Distribution) -> Tensor:
+    with seeded(prior.mean.device, 0):
+        return prior.sample((DRAWS,))

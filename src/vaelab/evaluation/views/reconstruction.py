@@ -1,0 +1,60 @@
+"""Pictures of data that the model encoded and decoded."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaelab.evaluation.data_checks import check_data, check_room, support_of
+from vaelab.evaluation.views.arrays import Names, array, images, is_image, points, seeded
+from vaelab.figures import ImageReconstructions, Picture, PointReconstructions, Surface
+from vaelab.vae import VAE
+
+
+@torch.no_grad()
+def reconstructions(
+    vae: VAE, x: Tensor, target: Tensor, names: Names = None, seed: int = 0, condition: Tensor | None = None
+) -> Picture:
+    """Targets beside the mean of p(t|z) and a draw from it, z the mean of q(z|x).
+
+    Args:
+        vae: the model.
+        x: (n, *x).
+        target: (n, *t).
+        names: of the target's dimensions, if it is no image.
+        seed: of the draw.
+        condition: (n, c), or (c,) for all, for a conditional model.
+
+    Raises:
+        TypeError: x or the target is no tensor of real numbers.
+        ValueError: one of them holds a number that does not fit, or the picture is too large.
+    """
+    check_data(vae, x, target)
+    check_room(vae, len(x), condition)
+    p, target = vae.decode(vae.encode(x, condition).mean, condition), target.float()
+    with seeded(p.mean.device, seed):
+        draw = p.sample()
+    if is_image(target.shape[1:]):
+        std = images(p.stddev) if _std_is_news(vae, p) else None
+        return ImageReconstructions(images(target), images(p.mean), images(draw), std)
+    return PointReconstructions(points(target), points(p.mean), points(p.stddev), points(draw), names)
+
+
+@torch.no_grad()
+def surface(vae: VAE, x_grid: Tensor, truth: Tensor, condition: Tensor | None = None) -> Picture:
+    """The last target dimension as a surface over the first two input dimensions, beside the true one.
+
+    Args:
+        vae: the model.
+        x_grid: (n·n, *x), a grid of inputs, its rows and columns as those of `truth`.
+        truth: (n, n), the true surface.
+        condition: (c,), for a conditional model.
+    """
+    p = vae.decode(vae.encode(x_grid, condition).mean, condition)
+    x, y = (x_grid.flatten(1)[:, index].reshape(truth.shape) for index in range(2))
+    mean, std = (values.flatten(1)[:, -1].reshape(truth.shape) for values in (p.mean, p.stddev))
+    return Surface(array(x), array(y), array(truth), array(mean), array(std))
+
+
+def _std_is_news(vae: VAE, p: Distribution) -> bool:
+    """Whether the standard deviation of p(t|z) says more than its mean: not for binary data, nor if it is constant."""
+    return support_of(vae) != "binary" and bool(p.stddev.std() > 1e-4 * p.stddev.mean())

@@ -1,0 +1,89 @@
+"""The validation examples that the pictures of a training run show."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+SURFACE = 50  # points along x, and along y
+
+
+class Examples(NamedTuple):
+    """What the pictures show, on the device of the model.
+
+    Attributes:
+        x: (n, *x), the first validation examples.
+        target: (n, *t).
+        names: of the target's dimensions, or None.
+        labels: what the labels are called and the labels, (n,); or None.
+        surface: inputs on a grid (m·m, *x) and the true surface over them (m, m); or None.
+        condition: (n, c), of a conditional model; or None.
+        classes: names of the c numbers of a condition; empty if there are none.
+    """
+
+    x: Tensor
+    target: Tensor
+    names: tuple[str, ...] | None
+    labels: tuple[str, Tensor] | None
+    surface: tuple[Tensor, Tensor] | None
+    condition: Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+    def first(self, count: int) -> "Examples":
+        """The first `count` examples."""
+        return self._replace(
+            x=self.x[:count],
+            target=self.target[:count],
+            labels=None if self.labels is None else (self.labels[0], self.labels[1][:count]),
+            condition=None if self.condition is None else self.condition[:count],
+        )
+
+
+def gather(trainer: Trainer, count: int) -> Examples:
+    """The first `count` examples of the validation split, and what the data module says about them.
+
+    Raises:
+        ValueError: there is no validation split.
+    """
+    data: Any = getattr(trainer, "datamodule", None)
+    loader = data.val_dataloader() if data is not None else trainer.val_dataloaders
+    batches: list[Any] = []
+    with torch.random.fork_rng([]):  # an iterator may draw a seed for its workers
+        for batch in _one_loader(loader):
+            batches.append(batch)
+            if sum(len(x) for x, *_ in batches) >= count:
+                break
+    if not batches:
+        raise ValueError("there are no validation examples to show; give the data a validation split")
+    x, target, *given = (_to_device(trainer, torch.cat(parts)[:count]) for parts in zip(*batches, strict=True))
+    labels = data.labels("val") if hasattr(data, "labels") else None
+    surface = data.surface(SURFACE) if callable(getattr(data, "surface", None)) else None
+    return Examples(
+        x=x,
+        target=target,
+        names=getattr(data, "names", None),
+        labels=None if labels is None else (labels[0], labels[1][: len(x)]),
+        surface=None if surface is None else (_to_device(trainer, surface[0]), surface[1]),
+        condition=given[0] if given else None,
+        classes=_classes(data, given[0]) if given else (),
+    )
+
+
+def _classes(data: Any, condition: Tensor) -> tuple[str, ...]:
+    """The names of the numbers of a condition (n, c); they are counted from 0 if the data do not name them."""
+    return tuple(getattr(data, "condition_names", None) or map(str, range(condition.shape[-1])))
+
+
+def _one_loader(loaders: Any) -> Iterable[Any]:
+    """The first of several loaders, or of none an empty list."""
+    if isinstance(loaders, dict):
+        loaders = list(loaders.values())
+    return (loaders[0] if loaders else []) if isinstance(loaders, list | tuple) else loaders or []
+
+
+def _to_device(trainer: Trainer, tensor: Tensor) -> Tensor:
+    """The tensor on the device, and in the precision, that the model computes in."""
+    moved: Tensor = trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(tensor))
+    return moved

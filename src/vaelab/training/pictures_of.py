@@ -1,0 +1,95 @@
+"""Which pictures fit a model and its data."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaelab.escapes import for_terminal, short
+from vaelab.evaluation import views
+from vaelab.figures import Picture
+from vaelab.training.examples_shown import Examples
+from vaelab.vae import VAE
+
+IMAGES, POINTS = 10, 300  # reconstructions
+SAMPLES = 64  # prior samples, of images
+TRAVERSED_POINTS = 6  # latents, each with a panel of its own
+ESTIMATED = 200  # examples, if the mean of each q(z|x) is estimated from draws
+LONGEST = 20  # letters of a class's name in a title
+
+
+@torch.no_grad()
+def posterior(vae: VAE, examples: Examples) -> tuple[Distribution, Examples]:
+    """q(z|x) of the examples, and those that it holds: the first 200 if its moments are estimated, which takes time."""
+    if hasattr(vae.encode(*_given(examples.first(1))), "moments_by"):
+        examples = examples.first(ESTIMATED)
+    return vae.encode(*_given(examples)), examples
+
+
+@torch.no_grad()
+def is_finite(vae: VAE, q: Distribution, examples: Examples) -> bool:
+    """Whether q(z|x) and the p(t|z) at its mean are made of finite numbers."""
+    p = vae.decode(q.mean, examples.condition)
+    return all(bool(numbers.isfinite().all()) for numbers in (q.mean, q.stddev, p.mean, p.stddev))
+
+
+def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Callable[[], Picture]]:
+    """The pictures that fit a model and its data: name -> what makes it. Those that take long to draw come first.
+
+    Args:
+        vae: the model.
+        q: q(z|x) of the examples.
+        examples: what is shown. A conditional model shows its first class, if a picture has room for one.
+    """
+    prior, images = vae.prior(), views.is_image(examples.target.shape[1:])
+    first_class = _first_class(examples)
+    found: dict[str, Callable[[], Picture]] = {}
+    if examples.surface is not None:
+        x_grid, truth = examples.surface
+        found["surface"] = lambda: views.surface(vae, x_grid, truth, first_class.get("condition"))
+    if prior.event_shape == (2,):
+        found["manifold"] = lambda: views.manifold(vae, names=examples.names, **first_class)
+    else:
+        moved = views.informative_dimensions(q, prior, views.TRAVERSED if images else TRAVERSED_POINTS)
+        found["traversals"] = lambda: views.traversals(vae, names=examples.names, dimensions=moved, **first_class)
+    found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(q, prior)
+    found["latents"] = lambda: views.latents(q, prior, examples.labels)
+    found["prior_samples"] = lambda: (_image_samples if images else _point_samples)(vae, examples)
+    found["reconstructions"] = lambda: _reconstructions(vae, examples.first(IMAGES if images else POINTS))
+    return found
+
+
+def _reconstructions(vae: VAE, shown: Examples) -> Picture:
+    return views.reconstructions(vae, shown.x, shown.target, shown.names, condition=shown.condition)
+
+
+def _image_samples(vae: VAE, examples: Examples) -> Picture:
+    """Means of images; those of a conditional model in a row for each class."""
+    if examples.condition is None:
+        return views.prior_samples(vae, SAMPLES)
+    classes = len(examples.classes)
+    in_turn = torch.eye(classes).repeat(-(-SAMPLES // classes), 1)[:SAMPLES].to(examples.condition)
+    row_names = examples.classes[:SAMPLES]
+    return views.prior_samples(vae, SAMPLES, condition=in_turn, given="c", row_names=row_names)
+
+
+def _point_samples(vae: VAE, examples: Examples) -> Picture:
+    """Draws beside the data; a conditional model is given the conditions of the data."""
+    given = "" if examples.condition is None else "c"
+    options: dict[str, Any] = {"condition": examples.condition, "given": given}
+    return views.prior_samples(vae, len(examples.x), "sample", examples.target, examples.names, **options)
+
+
+def _first_class(examples: Examples) -> dict[str, Any]:
+    """The first class of a conditional model, and what titles call it."""
+    if examples.condition is None:
+        return {}
+    condition = torch.zeros_like(examples.condition[0])
+    condition[0] = 1
+    return {"condition": condition, "given": f"c = {short(for_terminal(examples.classes[0]), LONGEST)}"}
+
+
+def _given(examples: Examples) -> tuple[Tensor, ...]:
+    return (examples.x,) if examples.condition is None else (examples.x, examples.condition)
