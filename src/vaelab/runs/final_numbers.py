@@ -12,7 +12,7 @@ MOST_OTHERS = 20  # numbers beside the objective's terms that are printed
 
 
 def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
-    """A run's final numbers as text: a table of the objective's terms, then every other number by its own name.
+    """A run's final numbers as text: a table of the objective's terms, then a list of all other numbers.
 
     Args:
         metrics: tags such as `val/elbo` -> numbers. A callback may have logged any tag, for one split only too.
@@ -34,7 +34,7 @@ def _three_digits(value: float | None) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text in columns that never touch: the first to the left, the others to the right."""
+    """Rows of text as columns: the first is aligned to the left, the others to the right."""
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     widths = [max(10, width) for width in others]
     lines = []
@@ -45,7 +45,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_summary(folder: Path, metrics: Mapping[str, float], terms: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """What a run prints at its end: its numbers, what they lack, its folder, and how to see its curves.
+    """What a run prints at its end: its numbers, notes about them, its folder, and how to see its curves.
 
     Args:
         folder: the run's.

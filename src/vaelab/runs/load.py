@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Sequence[str] = ()) -> Run:
     """Rebuilds a trained VAE from a run's folder (its best weights, or else its last) or from one of its checkpoints.
 
-    A checkpoint is data: it is read with `weights_only=True`, and its config may name constructors of vaelab alone.
+    Loading runs no code from the checkpoint: it is read with `weights_only=True`, and its config may only name
+    constructors of vaelab and of the packages that you allow.
 
     Args:
         folder_or_checkpoint: such as `outputs/2026-11-22/16-56-34`, or a .ckpt file.
@@ -28,7 +29,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
 
     Raises:
         FileNotFoundError: there is no such run.
-        ValueError: the file is no checkpoint of vaelab, or its config names another constructor.
+        ValueError: the file is no checkpoint of vaelab, or its config names a constructor that is not allowed.
     """
     path, packages = Path(folder_or_checkpoint).expanduser(), tuple(allow)
     checkpoint = path if path.is_file() else checkpoint_in(path)

@@ -41,11 +41,11 @@ def check_node(
     package: str = "",
     delayed: bool = False,
 ) -> None:
-    """Looks through what describes one object.
+    """Checks the node that describes one object.
 
     Args:
         key: the node's place in the config, for the errors.
-        node: `_target_`, the constructor, and what it is given.
+        node: `_target_` names the constructor; the other keys are its arguments.
         folder: the run's own.
         allow: packages whose constructors are trusted with plain values of any kind.
         table: the kinds of other packages' constructors.
@@ -86,7 +86,7 @@ def _kinds(key: str, target: str, allow: tuple[str, ...], package: str) -> Kinds
 
 
 def check_plain(key: str, value: Any, folder: Path, allow: tuple[str, ...]) -> None:
-    """Plain values of any kind, for the constructor of an allowed package."""
+    """Checks a value for the constructor of an allowed package: any plain value will do."""
     if type(value) is dict and "_target_" in value:
         check_node(key, value, folder, allow, {}, "vaelab", delayed=bool(value.get("_partial_")))
     elif type(value) is dict:

@@ -21,11 +21,11 @@ def vae_with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, pa
     Args:
         checkpoint: named in the errors.
         config: the run's.
-        state: the checkpoint's `state_dict`, of a `VAEModule` or of a VAE alone.
+        state: the checkpoint's `state_dict`, of a `VAEModule` or of a VAE.
         packages: those of the user whose classes the config may name.
 
     Raises:
-        ValueError: no model can be built from the config, or they are not the weights of that model.
+        ValueError: no model can be built from the config, or the weights are not those of that model.
     """
     check_fits(checkpoint, config, state, packages)
     weights = _of_vae(state)
@@ -37,9 +37,9 @@ def vae_with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, pa
 
 
 def check_fits(checkpoint: Path, config: Mapping[str, Any], state: Any, packages: tuple[str, ...]) -> None:
-    """Compares the weights of a checkpoint with its config before anything is allocated; raises as `vae_with_weights`.
+    """Compares the weights of a checkpoint with its config before memory is allocated; raises as `vae_with_weights`.
 
-    Nothing is compared if the config may name classes of the user: they may do more than torch can without memory.
+    Nothing is compared if the config may name classes of the user, because they may not work on torch's meta device.
     """
     if not users_own(packages):
         with errors_naming(checkpoint), torch.device("meta"):  # only shapes: a size that no machine has costs nothing
