@@ -13,7 +13,7 @@ from helpers.runner import ROOT, SHORT, TINY, compose_config
 from vaelab.app.check import NEEDED, OPTIONAL
 from vaelab.app.start import train
 
-HYDRA_KEYS = {"_target_", "_partial_"}
+NOT_OF_THE_CONSTRUCTOR = {"_target_", "_partial_", "kl"}  # the builder reads kl: closed form or Monte Carlo
 SILENT = {  # change what is drawn or written, not what is computed
     "callbacks.progress.refresh_rate",
     *(f"callbacks.last.{key}" for key in ("dirpath", "filename", "enable_version_counter", "seconds")),
@@ -42,7 +42,7 @@ def leaves(option):
     group = option.split("=")[0]
     for path, node in nodes(config[group], group):
         if node._target_.startswith("vaelab."):
-            for key in sorted(set(node) - HYDRA_KEYS):
+            for key in sorted(set(node) - NOT_OF_THE_CONSTRUCTOR):
                 if not isinstance(node._get_node(key), DictConfig) and f"{path}.{key}" not in SILENT:
                     yield option, f"{path}.{key}"
 
