@@ -14,7 +14,7 @@ from vaelab.app.errors import one_sentence
 from vaelab.app.fit import Trained
 from vaelab.app.score import OF_VERSION_0_1
 from vaelab.objectives import Terms
-from vaelab.runs.folder import format_summary
+from vaelab.runs.final_numbers import format_summary
 from vaelab.training import explain_write_errors
 
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups

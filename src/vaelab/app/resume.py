@@ -27,6 +27,7 @@ from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes
 from vaelab.runs.run_state import State, read_state, recorded, write_state
 from vaelab.runs.trust import STUDY, with_own_study
+from vaelab.runs.weights import check_fits
 
 MAY_CHANGE = ("trainer.max_epochs", "trainer.enable_progress_bar", "data.root", "data.path")
 
@@ -92,6 +93,7 @@ def read_trusted(folder: Path, allow: tuple[str, ...]) -> Resumed:
     content["hyper_parameters"] = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
     check_trusted(content, folder, allow)
     check_sizes(content["hyper_parameters"])
+    check_fits(checkpoint, content["hyper_parameters"], content["state_dict"], allow)
     return Resumed(checkpoint, content)
 
 
