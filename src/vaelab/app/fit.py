@@ -53,7 +53,7 @@ from vaelab.training import fit as fit_module
 
 
 class Trained(NamedTuple):
-    """What is left to show of a run that is done: its config, final numbers, what they lack, and its trainer."""
+    """A run that is done: its config, its final numbers, notes on missing numbers, and its trainer."""
 
     config: dict[str, Any]
     metrics: dict[str, float]
