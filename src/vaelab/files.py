@@ -75,7 +75,7 @@ def _whole(digits: str) -> int:
 
 
 def open_log(path: Path) -> TextIO | None:
-    """A log file opened for adding to it; None if it is missing, cannot be written, or is not of this folder alone."""
+    """A log file, opened to append to it; None if it is missing or cannot be written, or has a name elsewhere too."""
     if path.is_symlink():
         return None
     try:

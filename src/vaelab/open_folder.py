@@ -14,7 +14,7 @@ class OpenFolder:
 
     Args:
         path: the folder.
-        descriptor: of the folder; None on systems without descriptors of folders, where its path is used each time.
+        descriptor: of the folder; None on systems that have none, so that its path is used each time.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -30,7 +30,7 @@ class OpenFolder:
         return os.open(self._at(name), flags | platforms.NO_FOLLOW | platforms.BINARY, 0o666, dir_fd=self.descriptor)
 
     def rename(self, old: str, new: str) -> None:
-        """Renames a file; an older one with the new name is gone, and if that is a link, its target is left alone."""
+        """Renames a file, in place of an older file with the new name. If that is a link, its target stays."""
         os.replace(self._at(old), self._at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def add_name(self, old: str, new: str) -> None:

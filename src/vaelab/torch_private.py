@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack
-from torch._ops import OpOverload  # the type of torch.ops.aten.mul.Tensor, by which a traced operation is known
+from torch._ops import OpOverload  # the type of torch.ops.aten.mul.Tensor, of which a trace consists
 from torch.distributions import Distribution, MultivariateNormal
 from torch.distributions.kl import _kl_multivariatenormal_multivariatenormal as kl_of_multivariate_normals
 from torch.distributions.multivariate_normal import _batch_mahalanobis as batch_mahalanobis
@@ -71,7 +71,7 @@ def operation_name(operation: OpOverload) -> str:
 
 
 def draws_or_writes(operation: object) -> bool:
-    """True if an operation draws random numbers or writes to an argument; its schema alone knows."""
+    """True if an operation draws random numbers or writes to an argument; only its schema tells."""
     return isinstance(operation, OpOverload) and (
         torch.Tag.nondeterministic_seeded in operation.tags or operation._schema.is_mutable
     )

@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 from helpers.choices import FAMILIES, GAUSSIANS, LIKELIHOODS, POSTERIORS, named
-from vaelab.families import Support, rsample_and_log_prob, with_moments
+from vaelab.families import IdentityGaussian, Support, rsample_and_log_prob, with_moments
 from vaelab.families.gaussian import LearnedScale
 
 L, B = 2, 4
@@ -219,3 +219,9 @@ def test_a_draw_without_dimensions_is_refused(row):
 def test_a_scale_that_is_no_scale_is_named_in_the_error(row, name, value):
     with pytest.raises(ValueError, match=f"{name}.*{re.escape(repr(value))}"):
         type(row.make((5,)))((5,), **{name: value})
+
+
+@pytest.mark.parametrize("std", [0, -0.3, math.nan, math.inf, "1", None])
+def test_a_fixed_standard_deviation_must_be_positive(std):
+    with pytest.raises(ValueError, match=f"std.*{re.escape(repr(std))}"):
+        IdentityGaussian((5,), std=std)

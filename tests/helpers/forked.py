@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vaelab.sweeps.cell_process import become, start_process
+from vaelab.sweeps.preloaded_process import become, start_process
 
 PRELOAD = "vaelab.app.cell_imports"
 

@@ -102,6 +102,25 @@ def test_a_server_that_cannot_start_is_an_exit_code(script):
     assert "ZeroDivisionError" in ended.stderr
 
 
+def test_what_a_run_imports_is_there(script):
+    """multiprocessing says nothing if the import fails, and every cell would take seconds."""
+    path = script("import gc, sys; sys.exit(4 if sys.argv[1] in sys.modules and gc.get_freeze_count() > 9999 else 5)")
+    assert run(path, PRELOAD) == 4
+
+
+def test_a_process_starts_though_there_is_no_room_for_the_servers_socket(script, tmp_path):
+    """The path of a socket has at most 107 bytes."""
+    (tmp_path / ("long" * 30)).mkdir()
+    outer = script(
+        "from vaelab.sweeps.cell_process import run_python\n"
+        f"print(run_python([{str(script('import sys; sys.exit(7)', 'inner.py'))!r}], lambda: None))",
+        "outer.py",
+    )
+    variables = os.environ | {"TMPDIR": str(tmp_path / ("long" * 30))}
+    ended = subprocess.run([sys.executable, str(outer)], capture_output=True, text=True, env=variables, check=True)
+    assert (ended.stdout, ended.stderr) == ("7\n", "")
+
+
 def test_two_scripts_run_side_by_side(script, tmp_path):
     """Each waits until the other has begun."""
     path = script(
@@ -112,6 +131,19 @@ def test_two_scripts_run_side_by_side(script, tmp_path):
     commands = [[path, tmp_path / one, tmp_path / other] for one, other in ("ab", "ba")]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(lambda command: run(*command), commands)) == [0, 0]
+
+
+def test_processes_that_start_at_once_keep_their_variables_apart(script, tmp_path):
+    path = script(
+        "import os, sys; open(sys.argv[1], 'w').write(' '.join(k for k in os.environ if k[:4] in ('OWN_', 'PYTH')))"
+    )
+    names = [f"OWN_{number}" for number in range(12)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        codes = list(pool.map(lambda name: run(path, tmp_path / name, **{name: "1"}), names))
+    assert codes == [0] * len(names)
+    before = [key for key in os.environ if key.startswith("PYTH")]
+    for name in names:
+        assert sorted((tmp_path / name).read_text().split()) == sorted([*before, name])
 
 
 @pytest.mark.usefixtures("way")
@@ -165,7 +197,7 @@ def test_ctrl_c_in_a_terminal_reaches_neither_server_nor_script(script, tmp_path
     """It goes to all processes of the terminal's group; the sweep alone decides what becomes of its cells."""
     begun, done = tmp_path / "begun", tmp_path / "done"
     path = script(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(1)\nopen({str(done)!r}, 'w')")
-    script("import vaelab.sweeps.cell_process as c, time\nwith c.preloading():\n    time.sleep(1)", "slow.py")
+    script("import vaelab.sweeps.preloaded_process as c, time\nwith c.preloading():\n    time.sleep(1)", "slow.py")
     outer = script(
         "import signal; from vaelab.sweeps.cell_process import Setting, run_python\n"
         "signal.signal(signal.SIGINT, lambda *_: print('told', flush=True))\n"
@@ -211,7 +243,7 @@ def test_nobody_trains_on_after_a_sweep_that_was_killed(forked, script, tmp_path
 
 def test_a_server_ends_with_its_sweep_while_it_imports(script, tmp_path):
     script(
-        "import sys, time\nfrom vaelab.sweeps.cell_process import preloading\n"
+        "import sys, time\nfrom vaelab.sweeps.preloaded_process import preloading\n"
         "with preloading():\n    print(1, file=sys.stderr, flush=True)\n    time.sleep(60)",
         "slow.py",
     )

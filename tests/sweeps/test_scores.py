@@ -88,8 +88,8 @@ def test_bounds_of_several_objectives_do_not_rank_and_a_sentence_says_what_to_ru
     write(tmp_path / "c", -2.6, -1.4, IWAE | {"samples": 50}, overrides=("objective=iwae", "objective.samples=50"))
     assert order(tmp_path) == ("", ["a", "b", "c"])
     text = said(tmp_path)
-    assert "The runs are not ranked, because val/bound has another meaning for each objective" in text
-    assert "(ELBO, IWAE(samples=5), IWAE(samples=50)); run `vaelab evaluate RUN` for each of them" in text
+    assert "The runs are not ranked, because val/bound means something different for each objective" in text
+    assert "(ELBO, IWAE(samples=5), IWAE(samples=50)); to rank them by test/nll, run `vaelab evaluate RUN`" in text
     assert "best" not in text
     assert "anked by val/bound" not in text
     (panel,) = pictures(read_rows([tmp_path]))["elbo_over_objective"].panels
@@ -106,7 +106,7 @@ def test_several_objectives_are_ranked_by_the_nll_of_equal_samples(samples, rank
         assert "so the runs are ranked by test/nll (500 samples), where lower is better" in text
         assert as_text(read_rows([tmp_path])).splitlines()[3].endswith("  0.700")
     else:
-        assert "with the same --samples, to rank them by test/nll" in text
+        assert "to rank them by test/nll, run `vaelab evaluate RUN` for each of them, with the same --samples" in text
 
 
 def test_an_nll_that_one_run_lacks_ranks_nothing(tmp_path):
@@ -198,7 +198,7 @@ def test_what_a_config_names_controls_no_page(tmp_path):
     assert "\x1b" not in page + text
     assert "<img>" not in page
     assert "](b)" not in page.replace("\\](b)", "")
-    assert "has another meaning for each objective" in page
+    assert "means something different for each objective" in page
 
 
 def test_the_data_of_a_run_may_have_a_key_of_that_name(tmp_path):

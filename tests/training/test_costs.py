@@ -111,7 +111,7 @@ def test_lightnings_hooks_run_only_on_minibatches_with_an_event(watch):
 
 def test_a_step_waits_for_no_number_and_copies_no_batch(watch):
     counts = watch.operations.counts
-    assert counts["_local_scalar_dense"] <= STEPS + 6  # each loss, which costs a CPU no waiting, and one point's terms
+    assert counts["_local_scalar_dense"] <= STEPS + 6  # each loss (a CPU need not wait for it), and the terms of one point
     assert counts["_to_copy"] + counts["copy_"] == 0
     assert counts["index_select"] == STEPS  # one for each batch
 

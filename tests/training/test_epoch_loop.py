@@ -24,7 +24,7 @@ SIZES = {"train_size": 366, "val_size": 23, "test_size": 5}
 
 
 class Module(VAEModule):
-    """Counts its steps in the tight loop, those by a traced gradient, and the calls of what a subclass overrides."""
+    """Counts its steps in the tight loop, its steps with a traced gradient, and the calls of overridden methods."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)

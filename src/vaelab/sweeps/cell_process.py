@@ -1,30 +1,13 @@
-"""Runs `python COMMAND…` in a process of its own that starts in milliseconds.
+"""Runs `python COMMAND…` for a cell of a sweep, and passes signals on to it. If it dies, the others run on."""
 
-The process is forked from a server, which has imported once what all of them need. If one dies, the others run on. If
-the process that started them dies, they stop. On systems without a fork server, each is started anew, which takes
-seconds.
-"""
-
-import gc
-import multiprocessing
 import os
-import runpy
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
-from types import ModuleType
-from typing import Any
 
-from vaelab import platforms
-
-PATIENCE = 15.0  # seconds that a process gets to end after it was told to
-POLL = 0.05  # seconds between two looks
-_starting = threading.Lock()
+from vaelab.sweeps.preloaded_process import PATIENCE, POLL, become, start_process, variables
 
 
 @dataclass(frozen=True)
@@ -52,7 +35,7 @@ def run_python(command: Sequence[str], asked: Callable[[], int | None], setting:
         setting: where and how it runs.
     """
     setting = setting or Setting()
-    environment = {**os.environ, **setting.environment}
+    environment = variables() | dict(setting.environment)
     try:
         arguments = (list(command), setting.folder or os.getcwd(), environment)
         process = start_process(_become_silent, arguments, environment, setting.preload)
@@ -69,56 +52,8 @@ def run_python(command: Sequence[str], asked: Callable[[], int | None], setting:
         _end(process)
 
 
-def start_process(
-    target: Callable[..., object], arguments: tuple[Any, ...], environment: Mapping[str, str], preload: str
-) -> BaseProcess:
-    """Starts a function in a process of its own.
-
-    Args:
-        target: a function of a module, to be found by its name.
-        arguments: of the function, to be pickled.
-        environment: the server's variables, if this starts it: some count only when torch is imported.
-        preload: the module that the server imports.
-
-    Raises:
-        EOFError: the server died, because the import failed.
-    """
-    context: Any = multiprocessing.get_context("forkserver" if platforms.HAS_FORK_SERVER else "spawn")
-    name = multiprocessing.current_process().name  # instead of the server's, as if it ran alone
-    process: BaseProcess = context.Process(target=target, args=arguments, name=name)
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # where the server finds `preload`
-    with _starting, _variables({**environment, "PYTHONPATH": paths}), _without_main_module():
-        if platforms.HAS_FORK_SERVER and preload:
-            context.set_forkserver_preload([preload])
-        process.start()
-    return process
-
-
-@contextmanager
-def _variables(environment: Mapping[str, str]) -> Iterator[None]:
-    """Sets this process's variables, which a server takes over."""
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def _without_main_module() -> Iterator[None]:
-    """Hides this process's script from multiprocessing, which would import it again in every process."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
 def _tell(process: BaseProcess, number: int, told: float | None) -> float:
-    """Passes a signal on, once, and kills the process if it has not ended in time; -> when it was told."""
+    """Passes a signal on once, and kills the process if it has not ended in time; returns when it was told."""
     if told is None:
         assert process.pid is not None
         with suppress(ProcessLookupError):
@@ -137,62 +72,6 @@ def _end(process: BaseProcess) -> None:
         process.kill()
 
 
-@contextmanager
-def preloading() -> Iterator[None]:
-    """Imports made inside, by the module that a server preloads, are shared by all its processes.
-
-    They take a second less than elsewhere, and end if the process that started the server dies.
-    """
-    platforms.leave_terminal()
-    gc.disable()  # nothing imported is garbage
-    parent, done = os.getppid(), threading.Event()
-
-    def watch() -> None:
-        while not done.wait(POLL):
-            if os.getppid() != parent:
-                os._exit(1)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    yield
-    done.set()
-    watcher.join()  # a process with threads should not fork
-    gc.enable()
-    gc.freeze()
-
-
 def _become_silent(command: list[str], folder: str, environment: dict[str, str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     become(command, folder, environment)
-
-
-def become(command: list[str], folder: str, environment: Mapping[str, str]) -> None:
-    """Turns this process, started by `start_process`, into `python COMMAND…` in a folder and with these variables."""
-    platforms.leave_terminal()  # Ctrl-C goes to the process that started this one, which passes it on once
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a launcher's process ignores it, and passes that on
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    multiprocessing.set_start_method(None, force=True)  # workers for loading data start as they would elsewhere
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    try:
-        if command[0] == "-m":
-            sys.path.insert(0, folder)
-            sys.argv = command[1:]
-            runpy.run_module(command[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.path.insert(0, os.path.dirname(command[0]))
-            sys.argv = command
-            runpy.run_path(command[0], run_name="__main__")
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-
-
-def _end_with_parent() -> None:
-    """Waits until the process that started this one has ended, and then ends this one."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(PATIENCE)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -14,8 +14,9 @@ from vaelab.open_folder import open_folder
 from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
-from vaelab.sweeps.cell_process import PATIENCE, POLL, Setting, run_python
+from vaelab.sweeps.cell_process import Setting, run_python
 from vaelab.sweeps.config_hash import flat
+from vaelab.sweeps.preloaded_process import PATIENCE, POLL
 from vaelab.sweeps.scores import ELBO, score_of
 
 STOP = ".stop"  # a file in a sweep's folder while it stops: holds the number of the signal

@@ -106,7 +106,7 @@ def _of_folder(folder: Path) -> list[tuple[str, Any]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files in a folder, linked ones too, each folder once; without those of runs and sweeps below it."""
+    """The regular files in a folder, also linked ones, each folder once; without runs and sweeps below it."""
     visited: set[str] = set()
     for at, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)

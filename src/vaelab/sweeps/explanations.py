@@ -20,7 +20,7 @@ MEANS = (
 DIFFERENCES = (
     "The last column is the difference to the best configuration. Its 95 % intervals hold for all pairs of a table at "
     "once (Tukey), so they stay right although the same numbers picked the best. The best's own number is partly luck: "
-    "expect a little less from new seeds."
+    "expect new seeds to do a little worse."
 )
 ASSUMPTIONS = (
     "The intervals assume that seeds are independent draws, and that scores are normal with the same spread in every "
@@ -52,12 +52,12 @@ def _why_not_by_score(group: Group, escape: Escape) -> str:
     score = escape(group.score)
     if group.ranked_by:
         return (
-            f"{score} has another meaning for each objective ({listed}), so the runs are ranked by "
+            f"{score} means something different for each objective ({listed}), so the runs are ranked by "
             f"{escape(group.ranked_by)}, where lower is better."
         )
     return (
-        f"The runs are not ranked, because {score} has another meaning for each objective ({listed}); run `vaelab "
-        f"evaluate RUN` for each of them, with the same --samples, to rank them by {NLL}."
+        f"The runs are not ranked, because {score} means something different for each objective ({listed}); to rank "
+        f"them by {NLL}, run `vaelab evaluate RUN` for each of them, with the same --samples."
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs as rows: what the files in their folders say, or why a run cannot be read, which affects its own row alone."""
+"""Runs as rows of a table. A run that cannot be read has a row that says why, and does not affect the others."""
 
 import math
 import os
@@ -25,7 +25,7 @@ class Row:
     """One run.
 
     Attributes:
-        folder: where it lies.
+        folder: of the run.
         values: key -> value of its command line.
         state: one of `vaelab.runs.run_state.STATES`, or UNREADABLE.
         reason: why it failed, was stopped, pruned or cannot be read.
@@ -35,7 +35,7 @@ class Row:
         seconds: spent in it.
         score: the tag of the number that says how good it is.
         meaning: of its score: two runs compare only if it agrees; see `vaelab.sweeps.scores.compared_by`.
-        remark: what is wrong with a file that the row can do without; empty otherwise.
+        remark: why a file that the row does not need was left out; empty otherwise.
     """
 
     folder: Path

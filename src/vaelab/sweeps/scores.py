@@ -11,7 +11,7 @@ from vaelab.files import read_small
 ELBO = "val/elbo"  # it means the same under every objective, and ranks the runs of version 0.1
 BOUND = "val/bound"  # the default of the key `score`
 LOWER_IS_BETTER = ("loss", "nll", "kl", "error", "mse", "rmse", "mae")  # last words of such tags
-CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # where a run's settings are; the first one has them filled in
+CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # a run's settings; the first file has every value filled in
 LARGEST_CONFIG = 1 << 20  # bytes
 LARGEST_PART, BRACKETS = 4_000, 100  # characters, and opening brackets, of the lines about one key
 HOW = ("gradient", "kl")  # keys of an objective that change how its terms are estimated, but not what they mean

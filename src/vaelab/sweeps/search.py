@@ -62,7 +62,7 @@ def evaluate(
 
 
 def _evaluated(cell: Cell, samples: int) -> float:
-    """−log p̂ as evaluated with so many samples; NaN if it has not been evaluated so."""
+    """The value of −log p̂ that was evaluated with this number of samples; NaN if there is none."""
     try:
         report = read_object(cell.folder / "evaluation_val.json") or {}
     except (OSError, ValueError):

@@ -33,7 +33,7 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
     Args:
         folder: the sweep's.
         direction: `maximize` or `minimize`.
-        about: what is searched, and for what. The study keeps it, so that only the same search can continue it.
+        about: the keys, values and metric of the search. The study keeps them, so that only the same search continues.
 
     Raises:
         ValueError: the study there is another search, or one of its files belongs to another folder.

@@ -28,7 +28,7 @@ Escape = Callable[[object], str]
 
 
 class Table(NamedTuple):
-    """A title, lines of cells of which the first names the columns, and sentences about this table; all escaped."""
+    """A title, lines of cells (the first line names the columns), and sentences about this table; all escaped."""
 
     title: str
     lines: list[list[str]]
@@ -100,7 +100,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def _signed(number: float, digits: int) -> str:
-    """A number with so many digits. If it rounds to 0 it has no sign, because -0.000 would look like a difference."""
+    """A number with this many digits. If it rounds to 0 it has no sign, because -0.000 would look like a difference."""
     return f"{round(number, digits) + 0.0:.{digits}f}"
 
 
@@ -159,7 +159,7 @@ def _mean(configuration: Configuration, tag: str) -> str:
 
 
 def _explanations(rows: Sequence[Row], escape: Escape) -> list[str]:
-    """What the numbers mean and assume, and what is wrong beside the tables."""
+    """Sentences about all tables: the meaning of their numbers, their assumptions, and files that were left out."""
     wrong = [row for row in rows if row.remark and not why_not(row)]
     remarks = [f"{row.folder.name}: {short(row.remark, 200)}" for row in wrong]
     return [*explanations(groups_of(rows), escape), *map(escape, remarks)]
