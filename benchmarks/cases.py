@@ -34,11 +34,7 @@ class Case:
     @cached_property
     def config(self) -> Any:
         """The composed config."""
-<<<<<<< HEAD
         return compose([*self.overrides, "~callbacks", "~logger"])  # they need a run's folder
-=======
-        return compose(self.overrides)
->>>>>>> app
 
     def build(self) -> tuple[Any, Any]:
         """-> the VAEModule and the data module of `train.py`, set up."""
