@@ -1,4 +1,4 @@
-"""Importance weights, which objectives and evaluation share.
+"""Importance weights, used by the objectives and by the evaluation.
 
 With log w = log p(t|z) + log p(z) − log q(z|x) and z_l ~ q(z|x), l = 1..L (Burda et al. 2016, arxiv.org/abs/1509.00519,
 eq. 8),
@@ -39,7 +39,7 @@ class LogWeights(NamedTuple):
 def weigh(
     vae: VAE, prior: Distribution, z: Tensor, log_qz: Tensor, target: Tensor, condition: Tensor | None = None
 ) -> LogWeights:
-    """The importance weights of draws.
+    """Computes the importance weights of draws.
 
     >>> import torch
     >>> from vaelab import VAE, families, networks, priors
@@ -52,8 +52,8 @@ def weigh(
     torch.Size([9, 7])
 
     Args:
-        vae: the model, which decodes the draws.
-        prior: p(z), computed once for many calls.
+        vae: the model that decodes the draws.
+        prior: p(z), which the caller computes once for many calls.
         z: draws from q(z|x), (L, B, p).
         log_qz: log q(z|x) of the draws, (L, B), nats.
         target: (B, *t).
@@ -64,7 +64,7 @@ def weigh(
 
 
 def log_mean(log_w: Tensor) -> Tensor:
-    """log (1/L) Σ_l w_l: (L, …) -> (…), an estimate of log p whose expectation is IW_L, nats.
+    """log (1/L) Σ_l w_l: (L, …) -> (…), in nats. It estimates log p, and its expectation is IW_L.
 
     >>> import torch
     >>> log_mean(torch.tensor([[1.0], [3.0]]).log()).exp()
