@@ -15,7 +15,7 @@ class Draws(NamedTuple):
 
     Attributes:
         z: (L, B, p).
-        log_qz: log q(z|x), (L, B), nats, if it came with the draws, as a flow's does; else None.
+        log_qz: log q(z|x), (L, B), nats, if it was computed with the draws, as a flow does; else None.
     """
 
     z: Tensor
@@ -24,7 +24,7 @@ class Draws(NamedTuple):
 
 @torch.no_grad()
 def draw(q: Distribution, samples: int) -> Draws:
-    """Draws by rsample if q has it, because that takes half the time of torch's sample."""
+    """Draws with rsample if q has it, because that takes half as long as torch's sample."""
     shape = torch.Size((samples,))
     if not q.has_rsample:  # such as a mixture, or a discrete q
         return Draws(q.sample(shape), None)
@@ -36,6 +36,6 @@ def draw(q: Distribution, samples: int) -> Draws:
 def score_draws(
     vae: VAE, q: Distribution, prior: Distribution, draws: Draws, target: Tensor, condition: Tensor | None = None
 ) -> LogWeights:
-    """The importance weights of draws: target (B, *t), condition (B, c) or None -> each part (L, B), nats."""
+    """Weighs draws: target (B, *t), condition (B, c) or None -> the parts of their log-weights, each (L, B), nats."""
     log_qz = q.log_prob(draws.z) if draws.log_qz is None else draws.log_qz
     return weigh(vae, prior, draws.z, log_qz, target, condition)
