@@ -72,7 +72,7 @@ def test_every_gaussian_model_trains_on_images(model, small_mnist, tmp_path):
 
 @pytest.mark.parametrize("data", SINES)
 def test_bernoulli_refuses_real_valued_data(data, tmp_path):
-    with pytest.raises(Exception, match=r"the model scores binary data, but sin\(x\+y\) is real-valued; use"):
+    with pytest.raises(Exception, match=r"because sin\(x\+y\) is real-valued, but scores binary data; use"):
         train(compose_config(tmp_path, "model=bernoulli", f"data={data}"))
 
 

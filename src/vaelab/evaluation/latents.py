@@ -157,7 +157,7 @@ def _jackknife(terms: Tensor, changes: Tensor) -> Tensor:
 
 
 def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
-    """A lower bound and its error: the mean of the values, clipped at 0 and at the mean KL. The error of 0 is 0."""
+    """A lower bound and its error: the mean of the values, clipped at 0 and the mean KL. At 0, the error is 0 too."""
     mean = values.mean()
     if not mean > 0:
         return torch.zeros_like(mean), _stderr(torch.zeros_like(kl))
