@@ -230,11 +230,14 @@ def test_a_conditional_model_shows_each_example_with_its_own_class_and_each_clas
 
 
 def test_examples_with_estimated_moments_are_fewer():
-    examples = Examples(*(torch.zeros(301, 1, 4, 6),) * 2, None, ("digit", torch.arange(301)), None)
-    for name, count in (("flow", 200), ("vamp", 301)):
+    x_grid, truth = torch.arange(35.0).unsqueeze(-1), torch.arange(35.0).view(5, 7)
+    labels = "digit", torch.arange(301)
+    examples = Examples(*(torch.zeros(301, 1, 4, 6),) * 2, None, labels, (x_grid, truth))
+    for name, count, points in (("flow", 200, [0, 4, 28, 32]), ("vamp", 301, list(range(35)))):
         q, shown = posterior(MODELS[name]().vae, examples)
         assert q.batch_shape == (count,)
         assert len(shown.x) == len(shown.target) == len(shown.labels[1]) == count
+        assert shown.surface[0].flatten().tolist() == shown.surface[1].flatten().tolist() == points
 
 
 class Meddle(Callback):

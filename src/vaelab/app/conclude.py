@@ -64,4 +64,4 @@ def fill_hparams(config: dict[str, Any], metrics: dict[str, float], trainer: Tra
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hparams, final, trainer.global_step)
-            logger.finalize("success")  # it writes in a thread, which the end of the process would cut short
+            logger.finalize("success")  # a thread writes, and the end of the process would cut it short

@@ -1,4 +1,4 @@
-"""Resumes a run in its own folder, from its newest checkpoint that is whole."""
+"""Resumes a run in its own folder, from its newest complete checkpoint."""
 
 import logging
 import os
@@ -117,7 +117,7 @@ def resumed_config(content: dict[str, Any], changes: Mapping[str, str], allow: t
 
 
 def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
-    """Whether there is nothing left to train; if so, the user is told what would train on."""
+    """Whether there is nothing left to train; if so, this prints how to train longer."""
     if not (folder / "metrics.json").is_file():
         return False
     stopped, done, epochs = content["position"]["should_stop"], content["epoch"], cfg.trainer.max_epochs
@@ -126,7 +126,7 @@ def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
         return False
     if (state := read_state(folder)) and state.state != "done":  # it was killed at the very end
         write_state(folder, replace(state, state="done", reason=""))
-    cure = "a larger trainer.max_epochs goes further"
+    cure = "a larger trainer.max_epochs trains it longer"
     if stopped:
         cure = "early stopping or trainer.max_time ended it, so train a new run"
     print(for_terminal(f"{folder} is finished, after {done} epoch(s); {cure}"))
@@ -138,7 +138,7 @@ def check_schedule(cfg: DictConfig, content: dict[str, Any]) -> None:
     epochs = cfg.trainer.max_epochs
     if "T_max" in (cfg.get("scheduler") or {}) and epochs != content["hyper_parameters"]["trainer"]["max_epochs"]:
         raise ValueError(
-            f"trainer.max_epochs must stay as it was, but is {epochs}: the learning rate comes to its end at "
+            f"trainer.max_epochs must stay as it was, but is {epochs}: the schedule of the learning rate ends at "
             f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
         )
 

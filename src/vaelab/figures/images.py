@@ -170,6 +170,9 @@ class ImageTraversals(Picture):
         rows, columns, h, w = self.images.shape[:4]
         axes.set_xticks(centres(columns, w, h), [f"{value:.2g}" for value in self.values.round(6) + 0.0])
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
-        axes.set(xlabel="distance from the mean of p(z) (prior standard deviations)", ylabel="latent dimension")
+        axes.set(
+            xlabel="distance from the mean of p(z) (prior standard deviations)",
+            ylabel="latent dimension" if rows > 2 else "latent",
+        )
         axes.set_title(self.title)
         return figure

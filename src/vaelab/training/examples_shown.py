@@ -40,6 +40,14 @@ class Examples(NamedTuple):
             condition=None if self.condition is None else self.condition[:count],
         )
 
+    def with_coarse_surface(self, step: int) -> "Examples":
+        """The same with every `step`-th row and column of the surface, if there is one."""
+        if self.surface is None:
+            return self
+        x_grid, truth = self.surface
+        rows = x_grid.unflatten(0, tuple(truth.shape))[::step, ::step].flatten(0, 1)
+        return self._replace(surface=(rows, truth[::step, ::step]))
+
 
 def gather(trainer: Trainer, count: int) -> Examples:
     """The first `count` examples of the validation split, and what the data module says about them.
