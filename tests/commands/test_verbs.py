@@ -28,10 +28,11 @@ from vaelab.priors import LearnedPrior, StandardNormal, VampPrior
 
 N, K, P, CLASSES = 23, 5, 2, 3
 NAMES = ("cat", "dog", "owl")
+Gaussian = partial(DiagonalGaussian, init_std=1.0)
 flow = partial(Flow, context=3, transforms=2, hidden=[7])
 
 
-def build(posterior=DiagonalGaussian, likelihood=DiagonalGaussian, prior=StandardNormal, p=P, shape=(K,), **options):
+def build(posterior=Gaussian, likelihood=Gaussian, prior=StandardNormal, p=P, shape=(K,), **options):
     torch.manual_seed(0)
     prior = VampPrior(shape, 4) if prior is VampPrior else prior((p,))
     network = partial(MLP, hidden=options.pop("hidden", [6]))
@@ -166,7 +167,7 @@ def test_estimated_means_do_not_shrink_the_batches(tmp_path):
 
 def test_a_flow_at_its_start_gives_the_numbers_of_its_gaussian(tmp_path):
     """With min_std = 0 the flow has σ = exp(a), and the Gaussian σ = exp(h/2): they are equal if h = 2a."""
-    posteriors = partial(flow, min_std=0.0), partial(DiagonalGaussian, min_std=0.0)
+    posteriors = partial(flow, min_std=0.0), partial(DiagonalGaussian, min_std=0.0, init_std=1.0)
     likelihood = partial(IsotropicGaussian, init_std=5.0)  # a wide one, so that few draws are enough
     flowing, gaussian = (build(posterior, likelihood, hidden=[]) for posterior in posteriors)
     with torch.no_grad():
@@ -194,7 +195,7 @@ def test_a_flow_at_its_start_gives_the_numbers_of_its_gaussian(tmp_path):
 
 def test_a_vamp_prior_of_one_component_gives_the_numbers_of_a_learned_prior(tmp_path, drawn):
     vamp = build(prior=lambda shape: VampPrior((K,), 1))
-    learned = build(prior=lambda shape: LearnedPrior(DiagonalGaussian(shape)))
+    learned = build(prior=lambda shape: LearnedPrior(Gaussian(shape)))
     with torch.no_grad():
         for part in ("encoder", "decoder"):
             getattr(learned, part).load_state_dict(getattr(vamp, part).state_dict())
@@ -230,7 +231,7 @@ def test_the_nll_under_a_laplace_likelihood_is_that_of_quadrature(tmp_path):
 
 @torch.no_grad()
 def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
-    run = conditional_run(tmp_path, likelihood=IsotropicGaussian, hidden=[])
+    run = conditional_run(tmp_path, likelihood=partial(IsotropicGaussian, init_std=1.0), hidden=[])
     found = evaluate_run(run, samples=2000)
     weight, bias = (value.double().numpy() for value in run.vae.decoder.network.parameters())
     w, v = weight[:, :P], weight[:, P:]
