@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy import stats
+from torch.distributions import Categorical, Independent
 from torch.nn.functional import one_hot
 from torch.testing import assert_close
 
@@ -21,7 +22,7 @@ from vaelab.commands.rows import ROWS, rows_at_once
 from vaelab.commands.sample import sample
 from vaelab.commands.traverse import traverse
 from vaelab.evaluation import kl_per_dimension
-from vaelab.families import Bernoulli, DiagonalGaussian, Flow, IsotropicGaussian, Laplace
+from vaelab.families import Bernoulli, DiagonalGaussian, Family, Flow, IsotropicGaussian, Laplace
 from vaelab.figures import Picture
 from vaelab.networks import MLP
 from vaelab.priors import LearnedPrior, StandardNormal, VampPrior
@@ -156,6 +157,34 @@ def test_a_report_says_what_is_estimated(tmp_path):
     assert "of Rows given the label, test split" in said["conditional"]
     both = format_reports(["a", "b"], [reports["iwae"], reports["conditional"]])
     assert "CANNOT be compared by their scores, because they differ in condition: none | label" in both
+
+
+class Categories(Family):
+    """Each dimension of the target is one of four categories: a family of somebody else's."""
+
+    support = "real"
+
+    def __init__(self, event_shape):
+        super().__init__(event_shape)
+        self.num_parameters = 4 * self.event_size
+
+    def forward(self, parameters):
+        logits = parameters.unflatten(-1, (*self.event_shape, 4))
+        return Independent(Categorical(logits=logits), len(self.event_shape))
+
+
+@torch.no_grad()
+def test_categories_are_written_as_their_mode_and_probabilities(tmp_path):
+    data = torch.randint(0, 4, (N, K), generator=torch.Generator().manual_seed(1)).float()
+    run = loaded_run(tmp_path, build(likelihood=Categories), Rows(data))
+    reconstruct(run, "test", tmp_path / "r.npz")
+    table = np.load(tmp_path / "r.npz")
+    logits = run.vae.decoder.network(run.vae.encode(data).mean).view(N, K, 4)
+    assert_allclose(table["probabilities"], logits.softmax(-1), rtol=1e-5)
+    assert (table["mode"] == logits.argmax(-1).numpy()).all()
+    assert set(np.unique(table["sample"])) <= {0, 1, 2, 3}
+    report = evaluate_run(run, samples=100)
+    assert report["iw_1"] <= report["iw_10"] <= -report["nll"] < 0
 
 
 def test_estimated_means_do_not_shrink_the_batches(tmp_path):
