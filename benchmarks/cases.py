@@ -8,10 +8,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 
-from train import CONF, build
+from vaelab.app.compose import compose
+from vaelab.app.fit import build
 
 ROWS = 8_192  # of the data on which `growth` measures a step
 MNIST = ("model=bernoulli", "data=mnist")
@@ -34,8 +34,7 @@ class Case:
     @cached_property
     def config(self) -> Any:
         """The composed config."""
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            return hydra.compose("train", list(self.overrides))
+        return compose([*self.overrides, "~callbacks", "~logger"])  # they need a run's folder
 
     def build(self) -> tuple[Any, Any]:
         """-> the VAEModule and the data module of `train.py`, set up."""

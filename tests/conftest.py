@@ -9,7 +9,7 @@ from helpers.idx_files import write_small_mnist
 
 LONGEST = (
     *("test_resume", "test_sweeps", "test_trouble", "test_search", "test_parallel", "test_cli", "test_runs"),
-    *("test_hydra", "test_recorded", "test_loop", "test_any_bytes"),
+    *("test_hydra", "test_traced_gradient", "test_epoch_loop", "test_extending", "test_any_bytes"),
 )
 
 os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")

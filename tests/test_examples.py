@@ -13,13 +13,11 @@ WITH_EXAMPLES = sorted(path for path in SOURCE.glob("vaelab/**/*.py") if ">>>" i
 ROOMS = ("families", "priors", "networks", "objectives", "evaluation", "data", "training")
 WITHOUT = {  # they need files, a trainer or a run; what gets an example leaves this list
     *(f"data.{name}" for name in ("Array", "DataModule", "MNIST", "Reading", "Sine", "open_rows")),
-    *(f"evaluation.{name}" for name in ("active_units", "aggregate_posterior", "effective_sample_size", "evaluate")),
-    *(f"evaluation.{name}" for name in ("exact_log_marginal", "incomparable", "iw_bound", "kl_per_dimension")),
-    *(f"evaluation.{name}" for name in ("log_marginal_likelihood", "log_weights", "pareto_k", "score", "warnings")),
     *(f"training.{name}" for name in ("CheckpointIO", "Diverged", "LastCheckpoint", "Pictures", "Progress")),
     *(f"training.{name}" for name in ("PruneTrial", "VAEModule", "cut_event_files", "ddp_processes", "fit")),
     *(f"training.{name}" for name in ("explain_write_errors", "keep_freed_memory", "quiet_lightning", "score_best")),
     "training.worthwhile_threads",
+    *("evaluation.incomparable", "evaluation.warnings"),
 }
 
 

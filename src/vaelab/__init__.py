@@ -1,7 +1,6 @@
 """Experiments with variational autoencoders."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 _HOMES = {
@@ -22,6 +21,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("vaelab")
     if name in _ROOMS:
         return import_module(f"vaelab.{name}")

@@ -79,7 +79,7 @@ def condition_shape_of(data: "DataModule") -> tuple[int, ...] | None:
 
 
 def data_facts(data: "DataModule") -> dict[str, Any]:
-    """What a run's config says about its data, so that the run can be loaded without them."""
+    """Shapes, names and a checksum of the data: a run's config keeps them, so that it loads without the data."""
     condition_shape, classes = condition_shape_of(data), getattr(data, "condition_names", None)
     return {
         "x_shape": list(data.x_shape),
@@ -102,8 +102,8 @@ def build_vae(
 
     Args:
         config: a run's.
-        x_shape: the shape of what the encoder sees.
-        target_shape: the shape of what the decoder is scored on.
+        x_shape: the shape of x, the encoder's input.
+        target_shape: the shape of the target, which the decoder is scored on.
         condition_shape: the shape of a condition; None if the model sees none.
         allow: which constructors may be called.
 
@@ -157,10 +157,10 @@ def start_at_data(vae: VAE, data: "DataModule") -> None:
 
 
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
-    """The objective of a config, its KL by Monte Carlo if the posterior, the prior or the objective asks for that.
+    """The objective of a config. Its KL is estimated by Monte Carlo if posterior, prior or objective asks for that.
 
     Raises:
-        ValueError: nobody asks for Monte Carlo, and the KL of posterior and prior has no closed form.
+        ValueError: the KL of posterior and prior has no closed form, and none of the three asks for Monte Carlo.
     """
     objective = instantiate(config["objective"], allow, "objective")
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
@@ -176,7 +176,7 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
 
 
 def kl_of(objective: Any) -> str:
-    """How an objective computes the KL, `closed_form` or `monte_carlo`; one without `kl` is made of draws alone."""
+    """How an objective computes the KL, `closed_form` or `monte_carlo`; without a `kl`, it uses only draws."""
     return str(getattr(objective, "kl", "monte_carlo"))
 
 
@@ -187,7 +187,7 @@ def asked_kl(config: Config, group: str) -> str | None:
 
 
 def without_kl(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node without `kl`, which the builder reads in place of a constructor."""
+    """A node without `kl`: the builder reads that key, not the constructor."""
     return {name: value for name, value in node.items() if name != "kl"}
 
 

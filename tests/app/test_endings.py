@@ -16,7 +16,7 @@ from vaelab import load_run
 from vaelab.app.start import train
 from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
-from vaelab.runs.folder import format_metrics, format_summary
+from vaelab.runs.final_numbers import format_metrics, format_summary
 from vaelab.runs.run_state import read_state
 from vaelab.sweeps.rows import read_row
 from vaelab.training import LastCheckpoint

@@ -1,4 +1,4 @@
-"""Makes the relative paths of a config mean the folder where the command was typed."""
+"""Makes relative paths in a config start from the folder where the command was typed."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ WRITTEN = ("dirpath", "save_dir", "default_root_dir", "log_dir")  # Lightning's 
 
 
 def make_absolute(cfg: Container, here: str | Path, of_data: bool = False, name: str = "") -> None:
-    """Makes a config's relative paths absolute: folders to write to, and files and folders of data that exist.
+    """Makes the relative paths of a config absolute: folders to write to, and data that exist.
 
     Args:
         cfg: changed in place.

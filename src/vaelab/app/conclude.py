@@ -14,7 +14,7 @@ from vaelab.app.errors import one_sentence
 from vaelab.app.fit import Trained
 from vaelab.app.score import OF_VERSION_0_1
 from vaelab.objectives import Terms
-from vaelab.runs.folder import format_summary
+from vaelab.runs.final_numbers import format_summary
 from vaelab.training import explain_write_errors
 
 HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
@@ -64,4 +64,4 @@ def fill_hparams(config: dict[str, Any], metrics: dict[str, float], trainer: Tra
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hparams, final, trainer.global_step)
-            logger.finalize("success")  # it writes in a thread, which the end of the process would cut short
+            logger.finalize("success")  # a thread writes, and the end of the process would cut it short

@@ -1,4 +1,4 @@
-"""The identity of a composed config."""
+"""Which runs are the same: a hash of a composed config."""
 
 import re
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-OF_ONE_START = re.compile(r"\$\{(now|hydra):(?!job\.)")  # may differ each time that the same run starts
+OF_ONE_START = re.compile(r"\$\{(now|hydra):(?!job\.)")  # may differ each time the same run starts
 
 
 def identity(cfg: DictConfig, whole: DictConfig) -> str:
-    """Hash of what decides a run's numbers: its settings, and the content of its data.
+    """Hash of the settings that affect results, and of the content of the data.
 
     Args:
         cfg: the config of a run, without Hydra's own.

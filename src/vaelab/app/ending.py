@@ -37,7 +37,7 @@ def is_known_to_the_first(error: Exception) -> bool:
 
 
 def say_how_to_resume(stopped: Stopped, folder: Path) -> NoReturn:
-    """Ends the process as the signal asks."""
+    """Ends the process after a signal, and says how to resume the run."""
     if rank():
         sys.exit(0)  # the first says it
     saved = any(folder.glob("checkpoints/*.ckpt"))

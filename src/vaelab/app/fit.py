@@ -53,7 +53,7 @@ from vaelab.training import fit as fit_module
 
 
 class Trained(NamedTuple):
-    """What is left to show of a run that is done: its config, final numbers, what they lack, and its trainer."""
+    """A run that is done: its config, its final numbers, notes on missing numbers, and its trainer."""
 
     config: dict[str, Any]
     metrics: dict[str, float]
@@ -69,7 +69,8 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
         resumed: the checkpoint to resume from; None for a new run.
         allow: decides which constructors may be called.
     """
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    read = [str(key) for key in cfg if key not in ("callbacks", "logger")]  # whose folders are known only in a run
+    config: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, read), resolve=True)
     trained = resumed.content["hyper_parameters"] if resumed else {}
     data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)

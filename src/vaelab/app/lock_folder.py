@@ -23,7 +23,7 @@ class LockFolder(Callback):
         """Locks the folder of a single run; the process ends with a sentence if that folder cannot be used."""
         from vaelab.runs.folder import check_length, check_unused, hold
 
-        HydraConfig.instance().set_config(config)  # which ${hydra:…} in hydra.run.dir refers to
+        HydraConfig.instance().set_config(config)  # ${hydra:…} in hydra.run.dir refers to it
         with _ending_with_a_sentence():
             with read_write(config.hydra):
                 config.hydra.run.dir = at_home(str(config.hydra.run.dir), "hydra.run.dir")
@@ -33,7 +33,7 @@ class LockFolder(Callback):
                 return  # the first process of this run has the lock
             check_unused(Path(config.hydra.run.dir))
             hold(folder)
-            check_unused(Path(config.hydra.run.dir))  # again: a run may have ended since
+            check_unused(Path(config.hydra.run.dir))  # again, because a run may have ended in the meantime
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot start."""

@@ -17,7 +17,7 @@ def main(typed: str | None = None) -> None:
     Args:
         typed: what the user typed to get here, for messages; None keeps what the environment says.
     """
-    gc.disable()  # until everything is imported: nothing imported is garbage, and searching it takes a second
+    gc.disable()  # until everything is imported: a search for garbage among modules takes a second and finds none
     prepare_process(typed)
     from vaelab.app.rank import rank
     from vaelab.app.traceback_wanted import traceback_wanted
@@ -42,12 +42,12 @@ def prepare_process(typed: str | None) -> None:
     from vaelab.app.traceback_wanted import raise_errors_of_hydra
     from vaelab.standard_streams import forgive_streams
 
-    rank()  # while the process that started this one lives
+    rank()  # now, while the process that started this one is there
     logging.raiseExceptions = False  # a full disk has its own sentence; logging errors would only repeat it
     raise_errors_of_hydra()
     forgive_streams()
-    os.environ["MPLBACKEND"] = "agg"  # a notebook names one of its own, which may not be there
-    if typed is not None:  # a script: what lies beside it can be imported, in the cells of a sweep too
+    os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
+    if typed is not None:  # a script: modules beside it can be imported, also by the cells of a sweep
         os.environ[COMMAND] = typed
         paths = dict.fromkeys([sys.path[0], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)

@@ -19,7 +19,7 @@ def rank() -> int:
 
 
 def first_has_ended(seconds: float = 2.0) -> bool:
-    """Whether the first process of this run ends within some seconds: its connection is lost a moment before."""
+    """Whether the first process of this run ends within some seconds. Its connection is lost a moment earlier."""
     until = time.monotonic() + seconds
     while is_started_by_a_run() and time.monotonic() < until:
         time.sleep(0.01)

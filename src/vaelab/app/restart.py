@@ -12,13 +12,14 @@ PARTS = "model|posterior|prior|network|objective|optimizer|scheduler"  # of a co
 HARMLESS = (  # arguments that name no class, no file that is written and no other config
     rf"({PARTS}|data|experiment|trainer|callbacks|logger)=\w[\w-]*"
     rf"|(latent_dim|seed|threads|compile|matmul_precision|({PARTS})\.[a-z]\w*)=[\w.,'\[\] +-]+"
+    r"|(score|condition)=[\w/]+"
     r"|data\.(?!root|mirrors)[a-z]\w*=[\w.,'\[\] +/-]+"
     r"|(trainer|callbacks)(?!.*(dir|name|path))(\.[a-z]\w*)+=(true|false|null|[\d.e+-]+)"
 )
 
 
 def without_checkpoint(folder: Path) -> str:
-    """Why a folder without checkpoints cannot be resumed, and how to start its run again.
+    """Says why a folder without checkpoints cannot be resumed, and how to start its run again.
 
     The folder may be anyone's, so its command is shown only if typing it could do no harm.
 

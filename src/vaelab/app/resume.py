@@ -1,4 +1,4 @@
-"""Resumes a run in its own folder, from its newest checkpoint that is whole."""
+"""Resumes a run in its own folder, from its newest complete checkpoint."""
 
 import logging
 import os
@@ -27,6 +27,7 @@ from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes
 from vaelab.runs.run_state import State, read_state, recorded, write_state
 from vaelab.runs.trust import STUDY, with_own_study
+from vaelab.runs.weights import check_fits
 
 MAY_CHANGE = ("trainer.max_epochs", "trainer.enable_progress_bar", "data.root", "data.path")
 
@@ -92,6 +93,7 @@ def read_trusted(folder: Path, allow: tuple[str, ...]) -> Resumed:
     content["hyper_parameters"] = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
     check_trusted(content, folder, allow)
     check_sizes(content["hyper_parameters"])
+    check_fits(checkpoint, content["hyper_parameters"], content["state_dict"], allow)
     return Resumed(checkpoint, content)
 
 
@@ -115,7 +117,7 @@ def resumed_config(content: dict[str, Any], changes: Mapping[str, str], allow: t
 
 
 def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
-    """Whether there is nothing left to train; if so, the user is told what would train on."""
+    """Whether there is nothing left to train; if so, this prints how to train longer."""
     if not (folder / "metrics.json").is_file():
         return False
     stopped, done, epochs = content["position"]["should_stop"], content["epoch"], cfg.trainer.max_epochs
@@ -124,7 +126,7 @@ def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
         return False
     if (state := read_state(folder)) and state.state != "done":  # it was killed at the very end
         write_state(folder, replace(state, state="done", reason=""))
-    cure = "a larger trainer.max_epochs goes further"
+    cure = "a larger trainer.max_epochs trains it longer"
     if stopped:
         cure = "early stopping or trainer.max_time ended it, so train a new run"
     print(for_terminal(f"{folder} is finished, after {done} epoch(s); {cure}"))
@@ -136,7 +138,7 @@ def check_schedule(cfg: DictConfig, content: dict[str, Any]) -> None:
     epochs = cfg.trainer.max_epochs
     if "T_max" in (cfg.get("scheduler") or {}) and epochs != content["hyper_parameters"]["trainer"]["max_epochs"]:
         raise ValueError(
-            f"trainer.max_epochs must stay as it was, but is {epochs}: the learning rate comes to its end at "
+            f"trainer.max_epochs must stay as it was, but is {epochs}: the schedule of the learning rate ends at "
             f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
         )
 

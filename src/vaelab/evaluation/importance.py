@@ -27,6 +27,14 @@ def log_weights(
 ) -> LogWeights:
     """x (B, *x), target (B, *t) -> the log-weights of `samples` draws per example, each part (samples, B), nats.
 
+    >>> from vaelab import VAE, families, networks, priors
+    >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.IdentityGaussian((5,))
+    >>> linear = partial(networks.MLP, hidden=[])
+    >>> vae = VAE.build((5,), posterior, likelihood, priors.StandardNormal((3,)), linear)
+    >>> x = torch.zeros(7, 5)
+    >>> log_weights(vae, x, x, samples=9).log_w.shape
+    torch.Size([9, 7])
+
     Args:
         vae: the model.
         x: what the encoder sees.
@@ -133,6 +141,13 @@ def log_marginal_likelihood(
     """log p̂(t) of each example, (B,), nats: the importance-sampling estimate with `samples` draws per example.
 
     The expectation is IW_samples whatever the batch and the memory: every example gets exactly `samples` draws.
+
+    >>> from vaelab import VAE, families, networks, priors
+    >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.IdentityGaussian((5,))
+    >>> linear = partial(networks.MLP, hidden=[])
+    >>> vae = VAE.build((5,), posterior, likelihood, priors.StandardNormal((3,)), linear)
+    >>> log_marginal_likelihood(vae, torch.zeros(7, 5), samples=9).shape
+    torch.Size([7])
 
     Args:
         vae: the model.

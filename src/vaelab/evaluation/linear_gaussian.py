@@ -23,6 +23,14 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
     noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006, eq. 2.115). Given a
     condition c, the mean is Wz + Vc + b.
 
+    >>> from functools import partial
+    >>> from vaelab import VAE, families, networks, priors
+    >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.IdentityGaussian((5,))
+    >>> linear = partial(networks.MLP, hidden=[])
+    >>> vae = VAE.build((5,), posterior, likelihood, priors.StandardNormal((3,)), linear)
+    >>> exact_log_marginal(vae, torch.zeros(7, 5)).shape
+    torch.Size([7])
+
     Args:
         vae: the model.
         target: (B, *t).

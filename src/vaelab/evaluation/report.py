@@ -69,6 +69,16 @@ def evaluate(
 
     Draws follow torch's global generator.
 
+    >>> from vaelab import VAE, families, networks, priors
+    >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
+    >>> from vaelab.data import Sine
+    >>> data = Sine(train_size=5, val_size=5, test_size=50)
+    >>> data.setup()
+    >>> vae = VAE.build((2,), posterior, likelihood, priors.StandardNormal((3,)), networks.MLP)
+    >>> report = evaluate(vae, data, samples=20)
+    >>> report["examples"], report["nll_stderr"] > 0
+    (50, True)
+
     Raises:
         ValueError: the density of an example is not finite, or as `vaelab.evaluation.score` raises.
     """

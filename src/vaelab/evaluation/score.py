@@ -40,6 +40,16 @@ def score(
     ess, pareto_k   effective sample size and tail shape of the weights
     exact_nll       −log p(t), if the model is linear-Gaussian
 
+    >>> from functools import partial
+    >>> from vaelab import VAE, families, networks, priors
+    >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.IdentityGaussian((5,))
+    >>> linear = partial(networks.MLP, hidden=[])
+    >>> vae = VAE.build((5,), posterior, likelihood, priors.StandardNormal((3,)), linear)
+    >>> x = torch.zeros(7, 5)
+    >>> terms = score(vae, [(x, x)], samples=9)
+    >>> terms["nll"].shape
+    torch.Size([7])
+
     Args:
         vae: the model.
         batches: (x, target) batches of any sizes; (x, target, condition) for a conditional model.

@@ -18,6 +18,10 @@ def log_mean(log_w: Tensor) -> Tensor:
 def iw_bound(log_w: Tensor, samples: int) -> Tensor:
     """An unbiased estimate of IW_samples from more draws: (L, …) -> (…), the mean over ⌊L / samples⌋ separate groups.
 
+    >>> import torch
+    >>> iw_bound(torch.tensor([[1.0], [3.0], [5.0]]), samples=1)  # the ELBO
+    tensor([3.], dtype=torch.float64)
+
     Raises:
         ValueError: `samples` is not a whole number from 1 to L.
     """
@@ -28,7 +32,12 @@ def iw_bound(log_w: Tensor, samples: int) -> Tensor:
 
 
 def effective_sample_size(log_w: Tensor) -> Tensor:
-    """(Σ w)² / Σ w²: (L, …) -> (…), between 1 and L (Kong 1992)."""
+    """(Σ w)² / Σ w²: (L, …) -> (…), between 1 and L (Kong 1992).
+
+    >>> import torch
+    >>> effective_sample_size(torch.tensor([[0.0], [0.0], [-100.0]]))
+    tensor([2.], dtype=torch.float64)
+    """
     log_w = double(log_w)
     return (2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()
 
@@ -42,6 +51,10 @@ def pareto_k(log_w: Tensor) -> Tensor:
 
     k̂ is infinite if fewer than 5 weights are in the tail, as with 20 draws or fewer. It is 0 if all weights are equal
     to within 1 %, since their differences may be rounding errors.
+
+    >>> import torch
+    >>> pareto_k(torch.randn(1_000, 7)).shape
+    torch.Size([7])
     """
     draws = len(log_w)
     tail = math.ceil(min(0.2 * draws, 3 * math.sqrt(draws)))

@@ -27,7 +27,7 @@ class Flow(Family):
     one half of the dimensions moves given the other half, so a draw and its density cost one pass, and so does the
     density at any other z. The flow starts as N(μ, diag σ²).
 
-    There is no closed-form KL: use `kl=monte_carlo`, as conf/posterior/flow.yaml does. Mean and standard deviation are
+    There is no closed-form KL, so conf/posterior/flow.yaml says `kl: monte_carlo`. Mean and standard deviation are
     estimated from draws (`EstimatedMoments`).
 
     >>> q = Flow((3,), context=8)(torch.zeros(7, 14))

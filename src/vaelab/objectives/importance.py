@@ -1,4 +1,4 @@
-"""Importance weights, of which objectives and evaluation are made.
+"""Importance weights, which objectives and evaluation share.
 
 With log w = log p(t|z) + log p(z) − log q(z|x) and z_l ~ q(z|x), l = 1..L (Burda et al. 2016, arxiv.org/abs/1509.00519,
 eq. 8),

@@ -16,8 +16,8 @@ class VampPrior(nn.Module):
 
     Tomczak & Welling 2018, arxiv.org/abs/1705.07120, eq. 9.
 
-    It uses the model's encoder without owning it: `VAE` hands it over, and the state_dict holds the encoder once. There
-    is no closed-form KL, so use `kl=monte_carlo`, as conf/prior/vamp.yaml does. The pseudo-inputs start at examples of
+    It uses the model's encoder without owning it: `VAE` gives it the encoder, and the state_dict holds that once. There
+    is no closed-form KL, so conf/prior/vamp.yaml says `kl: monte_carlo`. The pseudo-inputs start at examples of
     the data (`start_from`), or else at draws from N(0, 0.1²); they are not bounded. A conditional model cannot use
     this prior, because its encoder needs a condition for every pseudo-input.
 
@@ -51,7 +51,7 @@ class VampPrior(nn.Module):
 
     @torch.no_grad()
     def start_from(self, examples: Tensor) -> None:
-        """Starts each pseudo-input at an example: x (n, *x_shape), of which the first K are taken, again if n < K."""
+        """Starts each pseudo-input at an example: x (n, *x_shape), the first K of them, repeated if n < K."""
         rows = torch.arange(self.components) % len(examples)
         self.pseudo_inputs.copy_(examples[rows].to(self.pseudo_inputs))
 
@@ -59,7 +59,7 @@ class VampPrior(nn.Module):
         """The mixture, batch_shape (), event_shape (p,).
 
         Raises:
-            ValueError: no model has handed its encoder over.
+            ValueError: it belongs to no model.
         """
         if not self._encoder:
             raise ValueError("a VampPrior must know the encoder, but has none; build a VAE with it first")

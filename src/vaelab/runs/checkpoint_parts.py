@@ -1,4 +1,4 @@
-"""What a run's checkpoint may hold beside weights and config: counters, and the states of callbacks and optimisers."""
+"""What a run's checkpoint may hold beside its weights and its config: counters and states."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ NUMBERS = TENSOR | schema.NUMBER | schema.NOTHING
 PATH = Kind("empty or a path inside the run's folder", lambda value, at: value == "" or schema.is_inside(value, at))
 QUIET = Kind("a number or a plain name", lambda value, at: _is_quiet(value))
 COUNT = schema.whole(0)
-PARTS = {  # of a checkpoint: what looks through each
+PARTS = {  # of a checkpoint, with their kinds
     "epoch": COUNT,
     "global_step": COUNT,
     "pytorch-lightning_version": Kind(
@@ -57,23 +57,23 @@ STATES: dict[str, Kinds] = {
 
 
 def _is_quiet(value: Any) -> bool:
-    """Whether a value is a number, or a name that cannot be taken for a path or a format."""
+    """True if a value is a number, or a name that cannot be taken for a path or a format."""
     return _is_counter(value) or type(value) is float or schema.WHOLE.holds(value, Path())
 
 
 def _is_counter(value: Any) -> bool:
-    """Whether a value is what Lightning's loops keep: a count, a flag, a tensor or a name."""
+    """True if a value is something that Lightning's loops keep: a count, a flag, a tensor or a name."""
     if type(value) is str:
         return len(value) <= 4096 and bool(re.fullmatch(r"([\w.+ -]+(/[\w.+ -]+)*)?", value)) and ".." not in value
     return isinstance(value, Tensor) or type(value) in (bool, type(None)) or COUNT.holds(value, Path())
 
 
 def check_trusted(content: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Looks through a checkpoint that comes from anywhere before its run is resumed.
+    """Checks a checkpoint that may come from anyone, before its run is resumed.
 
     Raises:
-        ValueError: its config or its states hold a key that is not known or a value of another kind than belongs there:
-            another constructor than vaelab's, those in the table and those allowed, or a path outside the run's folder.
+        ValueError: its config or its states hold an unknown key or a value of the wrong kind, such as a constructor
+            that is not allowed or a path outside the run's folder.
     """
     check_config(content["hyper_parameters"], folder, allow)
     for name, kind in SHAPES.items():
@@ -115,7 +115,7 @@ def _check_callbacks(states: Any, folder: Path, allow: tuple[str, ...]) -> None:
 
 
 def _check_quiet(key: str, value: Any, holds: Callable[[Any, Path], bool], folder: Path) -> None:
-    """Every value in plain containers, keys too."""
+    """Raises a ValueError if a key or a value in plain containers is not of a kind."""
     if isinstance(value, dict):
         for name, inner in value.items():
             _check_quiet(key, name, holds, folder)

@@ -1,7 +1,7 @@
-"""The constructors of others that a run's config may name, and the kind of value that each of their keys takes.
+"""Constructors that a run's config may name, and the kind of value that each of their keys takes.
 
-Their annotations admit paths, addresses and objects, so that they are written down here. Those of vaelab's own that
-write files are here too; the kinds of all others come from their annotations.
+They are torch's, Lightning's and Optuna's, and those of vaelab that write files: their annotations would admit paths,
+addresses and objects. The kinds of vaelab's other constructors come from their annotations.
 """
 
 import os
@@ -175,7 +175,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
-    **keys("kl", KL),
+    "kl": KL,
     **keys("condition", choice("label")),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are shown and compared, and nothing fills them in.
@@ -183,7 +183,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),
 }
-PACKAGES = {  # where the constructor of a group comes from, unless it is one of an allowed package
+PACKAGES = {  # the package of a group's constructors, unless they come from an allowed package
     "model": "vaelab.families",
     "posterior": "vaelab.families",
     "prior": "vaelab.priors",

@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""What a run was made with: versions, command, machine."""
 
 import json
 import platform
@@ -19,7 +19,7 @@ KEYS = 50  # of one entry
 
 
 def write_environment(folder: Path, command: Sequence[str], threads: int) -> None:
-    """Adds to `environment.json` what started or went on with a run: versions, command, git revision, machine."""
+    """Adds an entry to `environment.json` when a run starts or resumes: versions, command, git revision, machine."""
     import torch
 
     path = folder / "environment.json"
@@ -44,7 +44,7 @@ def write_environment(folder: Path, command: Sequence[str], threads: int) -> Non
 
 
 def _is_entry(value: Any) -> bool:
-    """Whether a value is what a run adds: a small table of plain values, in which a table may hold plain values."""
+    """True if a value looks like an entry: a small table of plain values and of tables of plain values."""
     return _is_table(value) and all(
         _is_plain(inner) or (_is_table(inner) and all(map(_is_plain, inner.values()))) for inner in value.values()
     )
@@ -60,7 +60,7 @@ def _is_plain(value: Any) -> bool:
 
 @cache
 def git_revision() -> str | None:
-    """Of the source, with `+` where it has been changed; None outside a git checkout."""
+    """Git's revision of the source, with `+` if the source has been changed; None outside a git checkout."""
 
     def git(*command: str) -> str:
         return subprocess.run(
@@ -68,7 +68,7 @@ def git_revision() -> str | None:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # not the repository of whoever installed vaelab in it
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # vaelab may be installed inside another repository
         return git("describe", "--always", "--abbrev=40", "--dirty=+")
     except (OSError, subprocess.SubprocessError):
         return None

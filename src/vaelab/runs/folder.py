@@ -1,25 +1,20 @@
-"""A run's folder: who may write in it, and the numbers that are written last."""
+"""A run's folder: its lock, the checks before something is written into it, and its JSON files."""
 
 import json
 import math
 import os
 import re
-import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vaelab.escapes import for_terminal
 from vaelab.files import kind_of
 from vaelab.typed_command import typed_command
 from vaelab.whole_files import write_whole
-
-SPLITS = ("val", "test")  # whose final numbers are shown
-MOST_OTHERS = 20  # numbers beside the objective's terms that are printed
 
 FILES = 100_000  # files and folders of one run
 DEPTH = 50  # folders inside each other
@@ -52,7 +47,7 @@ def check_length(folder: Path, key: str) -> None:
 def check_variables(folder: Path, key: str) -> None:
     """Raises a ValueError if a folder's path names a variable, which TensorBoard would fill in and write elsewhere.
 
-    Names such as `$HOME` are refused even if they are not set: what trains sets some of its own.
+    Names such as `$HOME` are refused even if they are not set, because training sets some variables itself.
     """
     if os.path.expandvars(str(folder)) != str(folder) or re.search(r"\$\{?[A-Z][A-Z_]", str(folder)):
         raise ValueError(f"{key} must be a path without variables such as $HOME, but is {folder}; rename the folder")
@@ -60,12 +55,17 @@ def check_variables(folder: Path, key: str) -> None:
 
 @contextmanager
 def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
-    """Holds a run's folder: nobody else trains in it until this ends, or the process does.
+    """Locks a run's folder, so that no other process trains in it until this ends or the process does.
 
-    A folder that the process has from `hold` stays held.
+    A folder that this process has locked with `hold` stays locked.
+
+    Args:
+        folder: the run's; it is made if it does not exist.
+        key: what the user changes to choose another folder, for the errors.
 
     Raises:
-        ValueError: somebody does.
+        ValueError: another process has locked it.
+        OSError: it cannot be written to.
     """
     if folder in _held:
         yield
@@ -99,7 +99,7 @@ def hold(folder: Path) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Whether a path is free, or an ordinary file without a second name: locking a file empties it."""
+    """True if a path is free, or an ordinary file without a second name: locking a file empties it."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -108,10 +108,10 @@ def is_own(path: Path) -> bool:
 
 
 def check_own(folder: Path) -> None:
-    """Looks through a run's folder before a run that may come from anyone writes into it.
+    """Checks a folder that may come from anyone, before its run is resumed and writes into it.
 
     Raises:
-        ValueError: it holds a link, a pipe or a device, a file that has a second name outside, or too much.
+        ValueError: it holds a link, a pipe, a device, a file with a second name outside, or too many files.
     """
     waiting, seen = [folder], 0
     names: dict[tuple[int, int], list[os.stat_result]] = {}
@@ -133,7 +133,7 @@ def check_own(folder: Path) -> None:
             elif not stat.S_ISREG(found.st_mode):
                 raise ValueError(
                     f"{entry.path} must be an ordinary file or folder, but is {kind_of(found)}, so nothing is written "
-                    "into the run's folder; remove it, or put a copy of what it stands for there"
+                    "into the run's folder; remove it, or put a copy of its content there"
                 )
             elif found.st_nlink > 1:
                 names.setdefault((found.st_dev, found.st_ino), []).append(found)
@@ -141,20 +141,20 @@ def check_own(folder: Path) -> None:
     # last.ckpt and previous.ckpt may be one file: both names are inside.
     if any(found.st_nlink > len(group) for group in names.values() for found in group):
         raise ValueError(
-            f"{shared} or another file of the run has a second name outside {folder}, where writing would change it "
-            "too; copy the folder with cp -r, and resume the copy"
+            f"{shared} or another file of the run has a second name outside {folder}, so writing would change that "
+            "file too; copy the folder with cp -r, and resume the copy"
         )
 
 
 def sweep_up(folder: Path) -> None:
-    """Removes what a process left that was killed while it wrote into a run's folder."""
+    """Removes the unfinished files of a process that was killed while it wrote into a run's folder."""
     for part in folder.rglob(".*.part"):
         if not part.is_dir() or part.is_symlink():
             part.unlink(missing_ok=True)
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a process trains in a folder."""
+    """True if a process trains in a folder."""
     lock = FileLock(folder / ".lock", timeout=0)
     if not os.path.lexists(lock.lock_file) or not is_own(folder / ".lock"):
         return False
@@ -167,66 +167,14 @@ def in_use(folder: Path) -> bool:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a file that is either whole or as it was."""
+    """Writes a JSON file; if that fails, the old file stays as it was."""
     write_whole(path, (json.dumps(dict(values), indent=2) + "\n").encode())
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
-    """Writes `metrics.json`: flat, its keys the names of the curves, its values in nats per example.
+    """Writes `metrics.json`: the name of each curve -> its final value, in nats per example.
 
-    A number that is not finite, which only a callback can have logged, becomes null: JSON has no NaN.
+    JSON has no NaN, so a number that is not finite becomes null; only callbacks log such numbers.
     """
     numbers = {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}
     write_json(folder / "metrics.json", numbers)
-
-
-def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
-    """A run's final numbers as text: a table of the objective's terms, then every other number by its own name.
-
-    Args:
-        metrics: tags such as `val/elbo` -> numbers. A callback may have logged any tag, for one split only too.
-        terms: names of the objective's terms, in nats per example.
-    """
-    splits = [split for split in SPLITS if any(f"{split}/{term}" in metrics for term in terms)]
-    tags = [[f"{split}/{term}" for split in splits] for term in terms]
-    rows = [[term, *(_three_digits(metrics.get(tag)) for tag in row)] for term, row in zip(terms, tags, strict=True)]
-    table = [["nats per example", *splits], *(row for row in rows if any(row[1:]))] if splits else []
-    shown = {tag for row in tags for tag in row}
-    others = [[for_terminal(tag), f"{value:.4g}"] for tag, value in metrics.items() if tag not in shown]
-    if len(others) > MOST_OTHERS:
-        others[MOST_OTHERS:] = [[f"{len(others) - MOST_OTHERS} more", "metrics.json"]]
-    return "\n\n".join(_aligned(block) for block in (table, others and [["also logged", ""], *others]) if block)
-
-
-def _three_digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text in columns that never touch: the first to the left, the others to the right."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    widths = [max(10, width) for width in others]
-    lines = []
-    for name, *cells in rows:
-        columns = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-        lines.append("  ".join([name.ljust(max(18, first)), *columns]))
-    return "\n".join(lines)
-
-
-def format_summary(folder: Path, metrics: Mapping[str, float], terms: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """What a run prints at its end: its numbers, what they lack, its folder, and how to see its curves.
-
-    Args:
-        folder: the run's.
-        metrics: its final numbers.
-        terms: as for `format_metrics`.
-        notes: a sentence for each thing that is missing, such as "not validated: …".
-    """
-    folder = folder.resolve()
-    with suppress(OSError, ValueError):  # the working folder is gone, or the run lies elsewhere
-        folder = folder.relative_to(Path.cwd()) if folder != Path.cwd() else folder
-    runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` or `multirun`: all curves at once
-    where = f"run     {folder}"
-    if next(folder.rglob("events.out.tfevents.*"), None):
-        where += f"\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"
-    return "\n" + "\n\n".join(filter(None, (format_metrics(metrics, terms), "\n".join(notes), where)))

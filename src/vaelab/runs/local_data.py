@@ -1,4 +1,4 @@
-"""The data of a loaded run: read from this machine, never fetched."""
+"""The data of a loaded run are read from this machine, and never fetched."""
 
 import inspect
 import os
@@ -12,10 +12,10 @@ from vaelab.runs.admitted import constructor
 
 
 def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A data config that fetches nothing: without mirrors, and with the user's cache in place of a download.
+    """A data config that fetches nothing: it has no mirrors, and names the user's cache instead of a download.
 
     Raises:
-        ValueError: `root` or `path` is neither a file nor a folder, but a pipe or a device.
+        ValueError: `root` or `path` is a pipe or a device.
     """
     from vaelab.data import DataModule
 
@@ -34,7 +34,7 @@ def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[s
 
 
 def check_at_hand(config: Mapping[str, Any]) -> None:
-    """Raises a FileNotFoundError if a config of `local_data` needs the cache of a download, and it is empty."""
+    """Raises a FileNotFoundError if a config of `local_data` needs the cache of downloads, but that is empty."""
     cache = _cache()
     if config.get("root") == str(cache) and not any(cache.glob("train-images-idx3-ubyte*")):
         raise FileNotFoundError(

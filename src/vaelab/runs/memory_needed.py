@@ -12,10 +12,10 @@ SPLITS = ("train_size", "val_size", "test_size")
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:
-    """Raises a ValueError if a run's data, or one of its minibatches, could not lie in this machine's memory.
+    """Raises a ValueError if a run's data, or one of its minibatches, do not fit into this machine's memory.
 
     Args:
-        config: a run's, whose values are of the kinds that belong there.
+        config: a run's, after `vaelab.runs.trust.check_config`.
     """
     data, objective = config["data"], config["objective"]
     numbers = math.prod(config["x_shape"]) + math.prod(config["target_shape"])

@@ -11,6 +11,7 @@ from vaelab.runs.schema import Kind, Kinds
 
 KEY = r"[A-Za-z][\w.-]{,199}"
 SHOWN = 200  # characters of a value or a name, in an error
+ANY: Kinds = {}  # a constructor that is trusted with plain values of any kind
 TRUSTED = "torch.optim."  # writes no files: if torch is allowed, all of its optimisers and schedules are
 
 
@@ -40,34 +41,28 @@ def check_node(
     package: str = "",
     delayed: bool = False,
 ) -> None:
-    """Looks through what describes one object.
+    """Checks the node that describes one object.
 
     Args:
-        key: of the node, for the errors.
-        node: `_target_`, the constructor, and what it is given.
+        key: the node's place in the config, for the errors.
+        node: `_target_` names the constructor; the other keys are its arguments.
         folder: the run's own.
         allow: packages whose constructors are trusted with plain values of any kind.
         table: the kinds of other packages' constructors.
-        package: of vaelab, that the constructor comes from; its annotations say the kinds.
+        package: the part of vaelab that the constructor must come from; its annotations say the kinds.
         delayed: whether `_partial_` may be given.
     """
     if type(node) is not dict or type(node.get("_target_")) is not str:
         raise refusal(key, node, "a table of keys with a _target_")
-    target, kinds = node["_target_"], table.get(node["_target_"])
-    own = False
-    if kinds is None:
-        found = constructor(target, allow, object)
-        own = found.__module__.startswith(TRUSTED) or found.__module__.split(".")[0] in users_own(allow)
-        if not own and not (package and found.__module__.startswith(package)):
-            raise ValueError(f"{key} in the run's config must not be {target}, so it is not called")
-        kinds = {} if own else schema.kinds_of(found)
+    target = node["_target_"]
+    kinds = table[target] if target in table else _kinds(key, target, allow, package)
     if node.get("_partial_", delayed) is not delayed:
         raise refusal(f"{key}._partial_", node.get("_partial_"), str(delayed).lower())
     for name, value in node.items():
         if name in ("_target_", "_partial_"):
             continue
         check_key(key, name)
-        if own:
+        if kinds is ANY:
             check_plain(f"{key}.{name}", value, folder, allow)
         elif name not in kinds:
             raise ValueError(
@@ -80,8 +75,18 @@ def check_node(
             check_kind(key, name, value, kinds[name], folder)
 
 
+def _kinds(key: str, target: str, allow: tuple[str, ...], package: str) -> Kinds:
+    """The kinds of a constructor's keys; `ANY` for one of an allowed package."""
+    found = constructor(target, allow, object)
+    if found.__module__.startswith(TRUSTED) or found.__module__.split(".")[0] in users_own(allow):
+        return ANY
+    if not package or not found.__module__.startswith(package):
+        raise ValueError(f"{key} in the run's config must not be {target}, so it is not called")
+    return schema.kinds_of(found)
+
+
 def check_plain(key: str, value: Any, folder: Path, allow: tuple[str, ...]) -> None:
-    """Plain values of any kind, for the constructor of an allowed package."""
+    """Checks a value for the constructor of an allowed package: any plain value will do."""
     if type(value) is dict and "_target_" in value:
         check_node(key, value, folder, allow, {}, "vaelab", delayed=bool(value.get("_partial_")))
     elif type(value) is dict:

@@ -32,7 +32,7 @@ def node_of(made: Any, key: str, without: Sequence[str] = ()) -> dict[str, Any]:
         without: arguments that are left out.
 
     Raises:
-        ValueError: the object does not keep an argument as an attribute of that name, or nobody could import its class.
+        ValueError: the object does not keep an argument as an attribute of that name, or its class cannot be imported.
     """
     if isinstance(made, partial) or inspect.isroutine(made) or inspect.isclass(made):
         return _delayed(made, key)
@@ -69,8 +69,8 @@ def name_of(made: Any, key: str) -> str:
     module, name = str(made.__module__), str(made.__qualname__)
     if module == "__main__" or "<" in name:
         raise ValueError(
-            f"{key} must be defined in a module that can be imported, but {name.split('.')[-1]} is not, so nobody "
-            "could load the run; move it to a file of its own and import it"
+            f"{key} must be defined in a module that can be imported, but {name.split('.')[-1]} is not, so the "
+            "run could not be loaded; move it to a file of its own and import it"
         )
     parts = module.split(".")
     packages = [".".join(parts[: length + 1]) for length in range(len(parts))]

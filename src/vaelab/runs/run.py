@@ -26,12 +26,12 @@ class Run:
     """A trained VAE and what it was made from.
 
     Attributes:
-        folder: where the run lies.
+        folder: the run's.
         checkpoint: the weights that were read.
         config: the run's config, every value filled in.
         vae: the trained VAE, in eval mode.
-        x_shape: the shape of what the encoder sees.
-        target_shape: the shape of what the decoder is scored on.
+        x_shape: the shape of x, the encoder's input.
+        target_shape: the shape of the target, which the decoder is scored on.
         allow: the packages beside vaelab that the config may take constructors from.
         x_names: names of the numbers that the encoder sees, in its order; None if they have none.
         condition_shape: the shape of the condition that a conditional model sees; None for any other.

@@ -1,4 +1,4 @@
-"""How far a run is: `state.json` in its folder, whole at any moment."""
+"""How far a run is: `state.json` in its folder, which is whole at any moment."""
 
 import json
 import os
@@ -22,12 +22,12 @@ class State:
     """What `state.json` holds.
 
     Attributes:
-        state: pending (not begun, or stopped), running, done or failed.
+        state: pending (not started, or stopped), running, done or failed.
         reason: why it failed, or what stopped it; empty otherwise.
-        overrides: what the command line chose.
-        config: a hash of its config.
-        revision: git's, of the source; None outside a checkout.
-        seconds: spent in it, over all starts.
+        overrides: the overrides of the command line.
+        config: the hash of its config.
+        revision: git's revision of the source; None outside a checkout.
+        seconds: the time spent in it, over all starts.
         arguments: the command line that started it.
         cwd: the folder in which that was typed.
     """
@@ -56,12 +56,12 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Writes it; who looks finds the old one or the new one.
+    """Writes `state.json`; at any moment it holds either the old state or the new one.
 
-    If the disk is full, the old one is written over: how a run ended is worth more than that.
+    If the disk is full, the old file is overwritten in place, because the end of a run must be known.
 
     Raises:
-        OSError: there is no old one either, or it cannot be written.
+        OSError: there is no old file, or it cannot be written.
     """
     path, contents = folder / "state.json", (json.dumps(asdict(state), indent=2) + "\n").encode()
     try:
@@ -74,12 +74,14 @@ def write_state(folder: Path, state: State) -> None:
 
 @contextmanager
 def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[None]:
-    """Keeps the state of the run inside; a finished run to which nothing could be added stays done.
+    """Writes the state of a run while it runs and when it ends.
+
+    If a finished run is resumed and fails before anything is added to it, it stays done.
 
     Args:
         folder: the run's.
-        state: what is known of it beside `state`, `reason` and `seconds`, to which this time is added.
-        given: overrides, named where an error does not say which value is at fault.
+        state: what is known about the run; the time from now on is added to its `seconds`.
+        given: the overrides, which are named if an error does not say which value is wrong.
     """
     began = time.monotonic()
 

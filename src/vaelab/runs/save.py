@@ -11,9 +11,9 @@ from vaelab.build import data_facts, kl_of
 from vaelab.checkpoint import write_checkpoint
 from vaelab.conditional import Conditional
 from vaelab.runs.folder import locked, write_json, write_metrics
-from vaelab.runs.load import vae_with_weights
 from vaelab.runs.node_of import arguments_of, node_of
 from vaelab.runs.run_state import State, write_state
+from vaelab.runs.weights import vae_with_weights
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:

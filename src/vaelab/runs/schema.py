@@ -1,4 +1,4 @@
-"""The kinds of values that a run's config may hold, and those that the annotations of a constructor admit."""
+"""The kinds of values that a run's config may hold, and the kinds that a constructor's annotations admit."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ class Kind(NamedTuple):
 
     Attributes:
         phrase: what a value must be, in words.
-        holds: (value, the run's folder) -> whether it is one.
+        holds: (value, the run's folder) -> True if the value is of this kind.
     """
 
     phrase: str
@@ -39,12 +39,12 @@ class Kind(NamedTuple):
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a string that nothing will fill in: no `${…}`, and not OmegaConf's `???`."""
+    """True if a value is a string without placeholders: no `${…}`, and not OmegaConf's `???`."""
     return type(value) is str and len(value) <= 4096 and "${" not in value and value != "???"
 
 
 def is_inside(value: Any, folder: Path) -> bool:
-    """Whether a value is the absolute path of a run's folder, or of something in it, written without detours."""
+    """True if a value is the absolute path of a run's folder or of something in it, without `..` or the like."""
     if not is_text(value) or os.path.normpath(value) != value:
         return False
     rest = value.removeprefix(str(folder))
@@ -114,7 +114,7 @@ Kinds = Mapping[str, Kind]
 
 
 def kinds_of(constructor: type) -> dict[str, Kind]:
-    """The kinds that a vaelab constructor's annotations admit; a key whose annotation says no kind is unknown."""
+    """The kind of each argument of a vaelab constructor, from its annotation; others may not be in a config."""
     hints = get_type_hints(constructor.__init__)  # type: ignore[misc]
     found = {}
     for name, parameter in inspect.signature(constructor).parameters.items():

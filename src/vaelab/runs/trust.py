@@ -1,4 +1,4 @@
-"""What a run's config may hold: it is data, and may come from anyone."""
+"""Checks of a run's config, which is data and may come from anyone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +10,16 @@ from vaelab.runs.node_checks import SHOWN, check_key, check_kind, check_node, ch
 from vaelab.runs.schema import Kind
 
 CALLBACKS = 50  # of a run, at most
-STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: where its study lies
+STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: the address of its study
 KNOWN = {*constructors.TOP, *constructors.PACKAGES, *constructors.TABLES, "trainer", "callbacks", "choices"}
 NETWORKS = ("encoder", "decoder")
 
 
 def check_model(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Looks through what a config says about a model, before it is built.
+    """Checks what a config says about a model, before the model is built.
 
     Raises:
-        ValueError: a key is not known, or its value is not of the kind that belongs there.
+        ValueError: a key is unknown, or its value is of the wrong kind.
     """
     if type(config) is not dict:
         raise refusal("config", config, "a table of keys")
@@ -70,15 +70,15 @@ def _check_network(node: Any, folder: Path, allow: tuple[str, ...]) -> None:
 
 
 def check_data_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Looks through what a config says about its data, before they are read; raises as `check_model`."""
+    """Checks what a config says about its data, before they are read; raises as `check_model`."""
     check_node("data", config["data"], folder, allow, {}, constructors.PACKAGES["data"])
 
 
 def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Looks through the whole of a config, before a run is resumed with it.
+    """Checks a whole config, before its run is resumed.
 
     Raises:
-        ValueError: a key is not known, or its value is not of the kind that belongs there.
+        ValueError: a key is unknown, or its value is of the wrong kind.
     """
     check_model(config, folder, allow)
     check_data_config(config, folder, allow)
@@ -100,11 +100,11 @@ def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...]
 
 
 def with_own_study(config: dict[str, Any], study: str | None) -> dict[str, Any]:
-    """A config whose callback asks the pruner of the search that runs this, or none if no search does.
+    """A config in which the pruning callback uses the database of the search that runs it, or is left out.
 
     Args:
-        config: whose database may be anyone's.
-        study: the address of the search's own.
+        config: of a run that may come from anyone, so its own address of a database is not used.
+        study: the address of the search's database; None if no search runs this.
     """
     given = config.get("callbacks") if type(config) is dict else None
     callbacks = dict(given) if type(given) is dict else {}

@@ -51,6 +51,6 @@ def _settings(part: object) -> Iterator[object]:
     """What a formula reads beside parameters and buffers, such as `training`, the floor of a σ, or a plain tensor."""
     for value in vars(part).values() if hasattr(part, "__dict__") else ():
         if isinstance(value, Tensor):
-            yield id(value), value._version
+            yield id(value), version(value)
         elif isinstance(value, bool | int | float | str | tuple):
             yield value

@@ -1,4 +1,4 @@
-"""Runs a cell in its own process, under the Hydra settings of its sweep."""
+"""Runs a cell of a sweep in a process of its own, with the Hydra settings of the sweep."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ PRELOAD = "vaelab.app.cell_imports"  # what the server imports that cells are fo
 
 @dataclass(frozen=True)
 class Job:
-    """What the process of a cell has to run.
+    """What the process of a cell runs.
 
     Attributes:
         program: what trains a run.

@@ -12,12 +12,12 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vaelab.app.hydra_sweeps.installed import check_installed
 from vaelab.app.hydra_sweeps.search_space import check_searchable, distribution, first_of
 from vaelab.app.hydra_sweeps.sweep import Sweep
+from vaelab.instantiate import anything, instantiate
 
 VAELAB = ("-m", "vaelab")  # the `vaelab` command
 log = logging.getLogger("vaelab")
@@ -187,9 +187,9 @@ class OptunaSearch:
     def _sampler(self, trial: int) -> Any:
         """Optuna's sampler for a trial."""
         if (seed := self.sampler.get("seed")) is None:
-            return instantiate(self.sampler)
+            return instantiate(self.sampler, anything, "hydra.sweeper.sampler")
         own = random.Random(f"{seed}, {trial}").getrandbits(31)  # numpy draws alike from neighbouring seeds
-        return instantiate({**self.sampler, "seed": own})
+        return instantiate(self.sampler, anything, "hydra.sweeper.sampler", seed=own)
 
     def _pruning(self, trial: int) -> list[str]:
         """The overrides of a callback that asks the pruner."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 class SummariseSweep(Callback):
-    """Compares the cells of a sweep, and ends the process with what became of them.
+    """Compares the cells of a sweep, and ends the process with an exit code that counts failures.
 
     The exit code is 0 if all are done, or else the number of those that are not (at most 100). If a signal stopped the
     sweep, it is 128 plus the number of that signal.

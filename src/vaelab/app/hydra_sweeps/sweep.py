@@ -1,4 +1,4 @@
-"""What every kind of sweep does with its combinations."""
+"""A sweep between Hydra and vaelab.sweeps: combinations of overrides become cells in a folder."""
 
 import logging
 import os
@@ -22,8 +22,10 @@ log = logging.getLogger("vaelab")
 
 
 def set_up(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
-    """The sweep of a command, from what Hydra gives a sweeper."""
-    launcher = Plugins.instance().instantiate_launcher(context, task_function, config)
+    """The sweep of a command, made of what Hydra gives a sweeper."""
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=context, task_function=task_function, config=config
+    )
     return Sweep(config, context, launcher)
 
 
@@ -31,9 +33,9 @@ class Sweep:
     """A sweep's folder and its cells, between a sweeper and a launcher of Hydra.
 
     Args:
-        config: of the multirun.
-        context: Hydra's.
-        launcher: Hydra's; it gets the cells that are not done.
+        config: the config of the command, with Hydra's own under `hydra`.
+        context: Hydra's, which composes the configs of cells.
+        launcher: Hydra's, which gets the cells that are not done.
     """
 
     def __init__(self, config: Any, context: Any, launcher: Any) -> None:
@@ -56,13 +58,13 @@ class Sweep:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Holds the folder, and takes Ctrl-C and SIGTERM: the cells look whether one has come."""
+        """Locks the folder, and takes Ctrl-C and SIGTERM: the cells look whether a signal has come."""
         from vaelab.platforms import STOP_SIGNALS
         from vaelab.runs.folder import locked
         from vaelab.sweeps.cells import STOP
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if (self.folder / STOP).exists():  # again: at once
+            if (self.folder / STOP).exists():  # the second signal ends the sweep at once
                 raise KeyboardInterrupt
             (self.folder / STOP).write_text(str(number))
 
@@ -84,21 +86,27 @@ class Sweep:
         return (self.folder / STOP).exists()
 
     def compose(self, overrides: Sequence[str], number: int = 0) -> DictConfig:
-        """The config of a combination, as the job of that number."""
+        """The config of a combination, for the job with a number."""
         cfg: DictConfig = self.context.config_loader.load_sweep_config(self.config, list(overrides))
         with read_write(cfg), open_dict(cfg):
             cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
         return cfg
 
     def identity(self, overrides: Sequence[str]) -> str:
-        """Hash of what decides the numbers of a combination."""
+        """Hash of the settings and data that affect the results of a combination."""
         whole = self.compose(overrides)
         return identity(without_hydra(whole), whole)
 
     def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str], numbers: Sequence[int]) -> list[Any]:
-        """Combinations and their numbers -> their cells; new ones are written to the folder as pending.
+        """The cells of some combinations; new cells are written to the folder as pending.
 
-        A cell is named by `keys`, or by hydra.sweep.subdir. A config that already has a cell keeps that one.
+        The names of cells show the values of `keys`, or follow hydra.sweep.subdir. A config that already has a cell
+        keeps it.
+
+        Args:
+            batch: the combinations, each a list of overrides.
+            keys: which vary.
+            numbers: of the combinations.
         """
         from vaelab.sweeps.cell_names import alike, merged, shared_folders
         from vaelab.sweeps.cells import cells_in, claim
@@ -122,15 +130,20 @@ class Sweep:
     def _name(
         self, whole: DictConfig, task: Sequence[str], keys: Sequence[str], shared: Mapping[str, str], several: set[str]
     ) -> str:
-        """Where a new cell goes in the sweep's folder; `several`: names that more than one combination would have."""
-        from vaelab.runs.folder import check_length
+        """The name of a new cell's folder; `several`: names that more than one combination would have."""
         from vaelab.sweeps.cell_names import cell_name, free_name
-        from vaelab.sweeps.cells import is_taken
 
         if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
             return free_name(self.folder, cell_name(task, keys, shared), task, keys, several)
+        return self._name_by_pattern(whole)
+
+    def _name_by_pattern(self, whole: DictConfig) -> str:
+        """The folder that hydra.sweep.subdir names; numbers in it continue after those in use."""
+        from vaelab.runs.folder import check_length
+        from vaelab.sweeps.cells import is_taken
+
         before = None
-        while True:  # numbers continue after those in use
+        while True:
             HydraConfig.instance().set_config(whole)
             name = os.path.normpath(str(whole.hydra.sweep.subdir))
             if os.path.isabs(name) or name.split(os.sep)[0] in (os.curdir, os.pardir):
@@ -149,7 +162,7 @@ class Sweep:
                 whole.hydra.job.id = str(whole.hydra.job.num)
 
     def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
-        """Has the launcher run what is not done, each cell once; returns each one's score, NaN if it failed."""
+        """Lets the launcher run the cells that are not done; returns the score of each, NaN if it failed."""
         from vaelab.app.errors import one_sentence
         from vaelab.sweeps.cells import score
 
@@ -161,13 +174,13 @@ class Sweep:
         if todo and not self.stopped:
             try:
                 self.launcher.launch(todo, initial_job_idx=self.launched)
-            except Exception as error:  # a launcher lost a job; the summary counts what is not done
+            except Exception as error:  # a launcher lost a job; the summary counts the cells that are not done
                 log.error("error: %s", one_sentence(error))
             self.launched += len(todo)
         return [score(cell) for cell in cells]
 
     def _settings(self, folder: Path) -> list[str]:
-        """What a launcher gets for a cell besides its overrides."""
+        """The overrides that a launcher gets for a cell, besides the cell's own."""
         from vaelab.sweeps.cells import quoted
 
         number = self.numbers[folder]
