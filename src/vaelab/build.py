@@ -197,9 +197,9 @@ def _check_closed_form(vae: VAE) -> None:
     q, p = with_moments(family(torch.zeros(1, family.num_parameters))), vae.prior()
     if closed_form_kl(q, p) is None:
         raise ValueError(
-            f"the KL must be estimated by Monte Carlo for the posterior {type(family).__name__} and the prior "
-            f"{type(vae.prior).__name__}, because it has no closed form; add +posterior.kl=monte_carlo or use "
-            "objective=elbo_monte_carlo"
+            f"objective.kl must be monte_carlo for posterior={type(family).__name__} and "
+            f"prior={type(vae.prior).__name__}, because their KL has no closed form, but is closed_form; use "
+            "objective.kl=monte_carlo or objective=elbo_monte_carlo"
         )
 
 
