@@ -279,7 +279,7 @@ def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
         ("evaluate", [f"default {SAMPLES}"]),
         (
             "traverse",
-            [f"default {views.STEPS}, or {views.MANIFOLD_STEPS} if", f"default {views.SPAN:g}", "first class"],
+            [f"default {views.STEPS}, or {views.MANIFOLD_STEPS} if", f"default {views.SPAN:g}"],
         ),
     ],
 )
