@@ -76,6 +76,14 @@ def test_each_network_may_be_a_class_of_your_own(tmp_path):
         built(plain(tmp_path, "network.decoder._target_=helpers.own_networks.Linear"))
 
 
+def test_a_part_without_a_constructor_is_named(tmp_path):
+    for key in ("model", "posterior", "prior"):
+        with pytest.raises(ValueError, match=f"{key} must have a _target_ that names a constructor, but has none"):
+            built(plain(tmp_path) | {key: {"min_std": 0.1}})
+        with pytest.raises(ValueError, match=f"{key}._target_ must name what can be imported, but is nowhere.X"):
+            built(plain(tmp_path) | {key: {"_target_": "nowhere.X"}})
+
+
 # The KL
 
 MONTE_CARLO = [
