@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from helpers.loaded_runs import Rows, loaded_run
 from vaelab import VAE
+from vaelab.app.cli import main
 from vaelab.commands.encode import encode
 from vaelab.commands.evaluate import evaluate_run
 from vaelab.commands.reconstruct import reconstruct
@@ -21,7 +22,7 @@ from vaelab.commands.report_text import format_reports
 from vaelab.commands.rows import ROWS, rows_at_once
 from vaelab.commands.sample import sample
 from vaelab.commands.traverse import traverse
-from vaelab.evaluation import kl_per_dimension
+from vaelab.evaluation import SAMPLES, kl_per_dimension, views
 from vaelab.families import Bernoulli, DiagonalGaussian, Family, Flow, IsotropicGaussian, Laplace
 from vaelab.figures import Picture
 from vaelab.networks import MLP
@@ -270,6 +271,23 @@ def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
     truth = -np.mean([stats.multivariate_normal.logpdf(t, mean, covariance) for t, mean in pairs])
     assert found["exact_nll"] == pytest.approx(truth, rel=1e-6)
     assert found["nll"] == pytest.approx(truth, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected"),
+    [
+        ("evaluate", [f"default {SAMPLES}"]),
+        (
+            "traverse",
+            [f"default {views.STEPS}, or {views.MANIFOLD_STEPS} if", f"default {views.SPAN:g}"],
+        ),
+    ],
+)
+def test_the_help_states_the_defaults(verb, expected, capsys):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(text in said for text in expected)
 
 
 # Conditions
