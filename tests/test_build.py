@@ -123,9 +123,7 @@ def test_a_pair_without_a_closed_form_is_refused_before_training(tmp_path):
         config = plain(tmp_path, *overrides)
         vae = built(config)
         state = torch.get_rng_state()
-        with pytest.raises(
-            ValueError, match=r"no closed form, but is closed_form; use objective.kl=monte_carlo"
-        ):
+        with pytest.raises(ValueError, match=r"no closed form, but is closed_form; use objective.kl=monte_carlo"):
             build_objective(config, vae)
         assert torch.equal(torch.get_rng_state(), state)
     with pytest.raises(ValueError, match=r"posterior.kl must be one of closed_form, monte_carlo, but is sometimes"):
