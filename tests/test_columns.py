@@ -95,11 +95,11 @@ def test_the_names_are_in_the_checkpoint_and_what_was_read_in_data_json(run):
 def test_columns_in_another_order_are_put_into_the_models(run, tmp_path, suffix, caplog):
     caplog.set_level(logging.INFO, "vaelab")
     right = encoded(run, write_people(tmp_path / f"right{suffix}"))
-    assert "were put into the order" not in caplog.text
+    assert "were reordered" not in caplog.text
     moved = write_people(tmp_path / f"moved{suffix}", (2, 0, 1))
     np.testing.assert_array_equal(encoded(run, moved), right)
     assert "the columns of" in caplog.text
-    assert "were put into the order of the model: age, height, weight $kg$" in caplog.text
+    assert "were reordered to match the model: age, height, weight $kg$" in caplog.text
     evaluated = vaelab.load_run(run).ready_datamodule({"path": str(moved)})
     np.testing.assert_array_equal(evaluated.test, vaelab.load_run(run).ready_datamodule({}).test)
 
@@ -107,13 +107,13 @@ def test_columns_in_another_order_are_put_into_the_models(run, tmp_path, suffix,
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("age", "height", "shoe"), "lacks weight $kg$ and has the unknown shoe; "),
+        (("age", "height", "shoe"), "lacks weight $kg$ and also has shoe; "),
         (
             ("Age", " height ", "weight kg"),
-            "lacks age, weight $kg$ and has the unknown Age, weight kg (some differ only",
+            "lacks age, weight $kg$ and also has Age, weight kg (some differ only",
         ),
         (("age", "height"), "lacks weight $kg$; "),
-        ((*NAMES, "a\x1b[2J"), r"has the unknown a\x1b[2J; "),
+        ((*NAMES, "a\x1b[2J"), r"also has a\x1b[2J; "),
     ],
 )
 def test_missing_and_unknown_columns_are_named(run, tmp_path, names, words):
@@ -182,7 +182,7 @@ def test_a_verb_reads_as_its_run_did_or_as_it_is_told(run, tmp_path, caplog):
     caplog.set_level(logging.INFO, "vaelab")
     path = write_people(tmp_path / "gaps.csv")
     path.write_text(path.read_text() + "1,2,NA\n")
-    assert "has no number in line 31, column 3 (weight $kg$);" in refused(run, path)
+    assert "holds none in line 31, column 3 (weight $kg$);" in refused(run, path)
     right = encoded(run, write_people(tmp_path / "right.csv"))
     np.testing.assert_array_equal(encoded(run, path, "--data", "missing=drop"), right)
     assert "left out 1 row with a missing number (line 31)" in caplog.text
@@ -201,7 +201,7 @@ def test_generated_data_take_columns_of_any_name(tmp_path, caplog):
     other = write_people(tmp_path / "other.csv", (0, 1), ("a", "b"), points)
     np.testing.assert_array_equal(encoded(tmp_path / "run", other, "--data", "header=true"), right)
     assert "the columns a, b of" in caplog.text
-    assert "were taken for x, y" in caplog.text
+    assert "were used as x, y" in caplog.text
 
 
 def test_a_resumed_run_has_the_same_names():
@@ -221,7 +221,7 @@ def test_a_resumed_run_takes_its_columns_in_any_order(run, tmp_path, caplog):
     bare = shutil.copytree(run, tmp_path / "bare")
     np.savetxt(tmp_path / "bare.csv", PEOPLE, "%.17g", ",")
     resume({"resume": str(bare), path: str(tmp_path / "bare.csv"), **epochs})
-    assert "bare.csv does not name its columns, so they must be those of the model, in this order: age" in caplog.text
+    assert "bare.csv does not name its columns, so they must be the model's columns in this order: age" in caplog.text
     weights = [read_checkpoint(each / "checkpoints" / "last.ckpt")["state_dict"] for each in (run, moved, bare)]
     for name, value in weights[1].items():
         torch.testing.assert_close(value, weights[2][name], rtol=0, atol=0)

@@ -157,7 +157,7 @@ def test_a_conditional_is_its_family_of_its_network():
 
 
 def test_a_prior_over_another_latent_than_the_posterior_is_an_error():
-    with pytest.raises(ValueError, match=r"prior's z must have the shape \(3,\) of the posterior's, but has \(5,\)"):
+    with pytest.raises(ValueError, match=r"prior's z must have the posterior's shape \(3,\), but has \(5,\)"):
         VAE.build(X, DiagonalGaussian((3,)), Bernoulli(T), StandardNormal((5,)), MLP)
 
 

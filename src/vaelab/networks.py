@@ -1,4 +1,4 @@
-"""Tensor -> tensor: pure functions of their parameters and their input."""
+"""Networks that map a tensor to a tensor, depending only on their parameters and their input."""
 
 import math
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """h = tanh(W₁ x + b₁), output = W₂ h + b₂: fully connected, as many hidden layers as `hidden` has widths.
+    """A fully connected network, h = tanh(W₁ x + b₁), output = W₂ h + b₂, with one hidden layer per width in `hidden`.
 
-    The tutorial's eqs. 28 and 30-32: the one output layer holds W₄ and W₅ stacked. A condition c is appended to x.
+    See the tutorial's eqs. 28 and 30-32: one output layer holds W₄ and W₅ stacked. A condition c is appended to x.
 
     >>> MLP((3, 5), 4, hidden=[11, 13])(torch.zeros(7, 3, 5)).shape
     torch.Size([7, 4])
 
     Args:
-        input_shape: the shape of one example; it is flattened.
-        output_size: how many numbers come out.
-        hidden: the widths of the hidden layers; an empty list is a linear map.
+        input_shape: the shape of one example, which is flattened.
+        output_size: the number of outputs.
+        hidden: the widths of the hidden layers; an empty list gives a linear map.
         activation: one of `tanh relu elu gelu silu softplus`.
         condition_size: how many numbers the condition has; 0 for a network without a condition.
 
@@ -71,8 +71,8 @@ class MLP(nn.Module):
         The condition's leading dimensions may be fewer: (B, c) beside z (L, B, p).
 
         Raises:
-            ValueError: there is a condition and the network takes none, or the other way round, or its shape does not
-                fit.
+            ValueError: the network takes no condition but gets one, needs one but gets none, or gets one whose shape
+                does not fit.
         """
         first: Any = self.layers[0]
         flat = floating(x, first.weight).to(first.weight.dtype).flatten(-len(self.input_shape))
@@ -81,7 +81,7 @@ class MLP(nn.Module):
         if condition is None or condition.shape[-1] != self.condition_size:
             found = "there is none" if condition is None else f"its shape is {tuple(condition.shape)}"
             needed = f"have the shape (…, {self.condition_size})" if self.condition_size else "be left out"
-            raise ValueError(f"condition must {needed}, but {found}; pass what the model was built for")
+            raise ValueError(f"condition must {needed}, but {found}; pass the condition that the model was built for")
         leading = flat.shape[:-1]
         if condition.shape[:-1] not in (leading[skipped:] for skipped in range(len(leading) + 1)):
             raise ValueError(
@@ -93,6 +93,6 @@ class MLP(nn.Module):
 
     @property
     def bias(self) -> nn.Parameter:
-        """b of the output layer, (output_size,): what comes out if the last hidden layer is 0."""
+        """b of the output layer, (output_size,): the output if the last hidden layer is 0."""
         output: Any = self.layers[-1]
         return output.bias

@@ -17,8 +17,8 @@ NetworkConstructor = Callable[..., nn.Module]  # (input_shape, output_size) -> a
 class VAE(nn.Module):
     """q(z|x), p(t|z) and p(z) (Kingma & Welling 2014, arxiv.org/abs/1312.6114).
 
-    In a conditional VAE the encoder and the decoder see a condition c as well: q(z|x, c) and p(t|z, c) (Sohn et al.
-    2015, eq. 4, with a prior that does not depend on c).
+    In a conditional VAE, the encoder and the decoder also get a condition c: q(z|x, c) and p(t|z, c) (Sohn et al. 2015,
+    eq. 4, with a prior that does not depend on c).
 
     >>> from vaelab import VAE, Conditional, families, networks, priors
     >>> vae = VAE(
@@ -31,9 +31,9 @@ class VAE(nn.Module):
 
     Args:
         encoder: x, or x and c -> q(z|x), event_shape (p,).
-        decoder: z, or z and c -> p(t|z), event_shape the target's.
-        prior: () -> p(z), event_shape (p,). A prior with a method `uses(encoder)`, such as `VampPrior`, is given the
-            encoder.
+        decoder: z, or z and c -> p(t|z), with the target's event_shape.
+        prior: () -> p(z), event_shape (p,). If the prior has a method `uses(encoder)`, as `VampPrior` does, it is
+            called with the encoder.
     """
 
     pure = True
@@ -57,25 +57,26 @@ class VAE(nn.Module):
         network: NetworkConstructor | Mapping[str, NetworkConstructor],
         condition_size: int = 0,
     ) -> "VAE":
-        """A VAE from its families, its prior, and the constructors of its networks.
+        """Builds a VAE from its families, its prior, and the constructors of its networks.
 
         Args:
-            x_shape: the shape of what the encoder sees.
+            x_shape: the shape of the encoder's input.
             posterior: the family of q(z|x), over (p,).
             likelihood: the family of p(t|z), over the target's shape.
             prior: () -> p(z).
             network: (input shape, number of outputs) -> module, such as `MLP` or `partial(MLP, hidden=[500])`; or
                 `{"encoder": …, "decoder": …}` with one such constructor for each.
-            condition_size: how many numbers the condition has; networks get it as `condition_size` if it is not 0.
+            condition_size: how many numbers the condition has. If it is not 0, the constructors get it as the keyword
+                `condition_size`.
 
         Raises:
-            ValueError: prior and posterior are over different shapes of z, a network takes no condition, or the prior
-                uses a conditional encoder.
+            ValueError: the prior and the posterior have different shapes of z, a network takes no condition, or the
+                prior uses a conditional encoder.
         """
         if condition_size and hasattr(prior, "uses"):
             raise ValueError(
                 f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does; use "
-                "another prior, or leave out condition"
+                "another prior, or leave the condition out"
             )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior.num_parameters, condition_size)
@@ -83,7 +84,7 @@ class VAE(nn.Module):
         vae = cls(Conditional(encoder, posterior), Conditional(decoder, likelihood), prior)
         if (found := vae.prior().event_shape) != posterior.event_shape:
             raise ValueError(
-                f"the prior's z must have the shape {tuple(posterior.event_shape)} of the posterior's, but has "
+                f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has "
                 f"{tuple(found)}; give both the same latent_dim"
             )
         return vae
@@ -92,19 +93,19 @@ class VAE(nn.Module):
         """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype.
 
         Args:
-            x: what is encoded.
+            x: the data to encode.
             condition: (…, c), for a conditional model.
         """
         q: Distribution = self.encoder(x) if condition is None else self.encoder(x, condition)
         return q
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Distribution:
-        """(…, p) -> p(t|z), batch_shape (…), event_shape the target's.
+        """(…, p) -> p(t|z), batch_shape (…), with the target's event_shape.
 
-        The decoder *network* is deterministic: equal z, equal distribution. A *draw* from it differs every time.
+        The decoder *network* is deterministic: it maps equal z to equal distributions. A *draw* differs every time.
 
         Args:
-            z: what is decoded.
+            z: the latents to decode.
             condition: (…, c), for a conditional model; its leading dimensions may be fewer than those of z.
         """
         p: Distribution = self.decoder(z) if condition is None else self.decoder(z, condition)
@@ -113,18 +114,18 @@ class VAE(nn.Module):
     def log_likelihood(self, z: Tensor, target: Tensor, condition: Tensor | None = None) -> Tensor:
         """log p(t|z): z (L, B, p), target (B, *t) of any real dtype, condition (B, c) -> (L, B), nats.
 
-        Only the shape is checked, because this is part of every training step: `VAEModule` checks the first batch of
-        each loader, and `vaelab.evaluation` checks all that it is given.
+        This checks only the shape, because it is part of every training step. `VAEModule` checks the first batch of
+        each loader, and `vaelab.evaluation` checks all its data.
 
         Raises:
-            TypeError: the target is no tensor of real numbers.
-            ValueError: the target does not have the shape of what is decoded.
+            TypeError: the target is not a tensor of real numbers.
+            ValueError: the target does not have the decoded shape.
         """
         target = floating(target, z)
         likelihood = self.decode(z, condition)
         decoded = likelihood.batch_shape[1:] + likelihood.event_shape
         batch_dims = target.dim() - len(likelihood.event_shape)
-        if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would mix examples without a word
+        if batch_dims < 1 or target.shape != decoded[-target.dim() :]:  # log_prob would silently mix examples
             raise ValueError(
                 f"the target must have a batch dimension and the decoded shape {tuple(decoded)}, but has the shape "
                 f"{tuple(target.shape)}; reshape it, or build the likelihood for its shape"
@@ -132,7 +133,7 @@ class VAE(nn.Module):
         return likelihood.log_prob(target)
 
     def sample(self, n: int, condition: Tensor | None = None) -> Tensor:
-        """n draws t ~ p(t|z), z ~ p(z) -> (n, *t); a conditional model needs a condition, (c,) or (n, c)."""
+        """n draws t ~ p(t|z), z ~ p(z) -> (n, *t). A conditional model needs a condition, (c,) or (n, c)."""
         return self.decode(self.prior().sample(torch.Size((n,))), condition).sample()
 
 
@@ -143,6 +144,6 @@ def _network(make: NetworkConstructor, shape: Sequence[int], outputs: int, condi
         return make(shape, outputs, condition_size=condition_size)
     except TypeError as error:
         raise ValueError(
-            f"network must take condition_size for a conditional model, but {error}; use network=mlp, or leave out "
-            "condition"
+            f"network must take condition_size for a conditional model, but {error}; use network=mlp, or leave the "
+            "condition out"
         ) from error

@@ -72,7 +72,7 @@ def test_every_gaussian_model_trains_on_images(model, small_mnist, tmp_path):
 
 @pytest.mark.parametrize("data", SINES)
 def test_bernoulli_refuses_real_valued_data(data, tmp_path):
-    with pytest.raises(Exception, match=r"the model scores binary data, but sin\(x\+y\) is real-valued; use"):
+    with pytest.raises(Exception, match=r"because sin\(x\+y\) is real-valued, but scores binary data; use"):
         train(compose_config(tmp_path, "model=bernoulli", f"data={data}"))
 
 
@@ -126,7 +126,7 @@ def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
         ("~model", "model is missing"),
         ("data.surface=maybe", "data.surface must be true or false, but is 'maybe'"),
         ("network.activation=[tanh]", "network.activation must be one of tanh, relu, .*, but is"),
-        ("posterior.event_shape=[3]", r"the prior's z must have the shape \(3,\) of the posterior's, but has \(2,\)"),
+        ("posterior.event_shape=[3]", r"the prior's z must have the posterior's shape \(3,\), but has \(2,\)"),
     ],
 )
 def test_values_that_do_not_fit_are_named(typed, answer, tmp_path):

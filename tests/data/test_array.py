@@ -112,7 +112,7 @@ def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
     rows[17, 2] = bad
     path = written(tmp_path, rows)
     with pytest.raises(
-        ValueError, match=rf"\A.*rows\.npy holds {bad} in row 17, number 2 .*{support} data.*model=gaussian.*\Z"
+        ValueError, match=rf"\A.*{support} data.*rows\.npy holds {bad} in row 17, number 2 .*model=gaussian.*\Z"
     ):
         ready(path, support=support)
 
@@ -120,7 +120,7 @@ def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (math.nan, "has no number in row 17, number 2 .*data.missing=drop"),
+        (math.nan, "holds none in row 17, number 2 .*data.missing=drop"),
         (math.inf, "holds inf in row 17, number 2 "),
         (-math.inf, "holds -inf in row 17, number 2 "),
         (1e300, r"finite and fit into float32 .* holds 1e\+300 in row 17, number 2 "),

@@ -43,8 +43,8 @@ def refused(path, **ways):
         ("a\tb\n1\t2.5\n-3e4\t4\n", ("a", "b"), "separated by tabs"),
         ("# a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "line 1 holds the names"),
         ("# made by hand\na,b\n1,2.5\n-3e4,4\n", ("a", "b"), "line 2 holds the names"),
-        ("# of May, by me\n# a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "skipped 2 lines of comment"),
-        ("# made by hand\n1,2.5\n-3e4,4\n", None, "skipped 1 line of comment (#)"),
+        ("# of May, by me\n# a,b\n1,2.5\n-3e4,4\n", ("a", "b"), "skipped 2 comment lines"),
+        ("# made by hand\n1,2.5\n-3e4,4\n", None, "skipped 1 comment line (#)"),
         ("id,2019\n1,2.5\n-3e4,4\n", ("id", "2019"), "(id, 2019) was read as names (data.header=false"),
         ("0,1\n1,2.5\n-3e4,4\n", ("0", "1"), "(0, 1) was read as names (data.header=false reads it as a row)"),
         (",a,b\n0,1,2.5\n1,-3e4,4\n", ("a", "b"), "first column, which has no name and counts the rows"),
@@ -136,7 +136,7 @@ def test_a_missing_number_is_named_or_its_row_dropped(tmp_path, mark, line):
     lines = [f"{i}.5,{i}.25,{i}.125" for i in range(6)]
     lines[line - 1] = f"0.5,{mark},1.5"
     path = written(tmp_path, "\n".join(lines) + "\n")
-    assert f"has no number in line {line}, column 2; fill it in, or set data.missing=drop" in refused(path)
+    assert f"holds none in line {line}, column 2; fill it in, or set data.missing=drop" in refused(path)
     rows, _, report = taken(path, missing="drop")
     assert rows == [[i + 0.5, i + 0.25, i + 0.125] for i in range(6) if i != line - 1]
     assert f"left out 1 row with a missing number (line {line})" in report
@@ -151,14 +151,14 @@ def test_every_dropped_row_is_counted(tmp_path):
     )  # none became a float
     assert "left out 10 rows with a missing number (line 3, line 6, line 9, line 12, line 15 and 5 more)" in report
     assert open_rows(path, reading=Reading(missing="drop")).where(1, 1) == "line 4, column 2 (b)"
-    assert "holds no rows without a missing number (it has 2)" in refused(
+    assert "must hold at least one row without a missing number" in refused(
         written(tmp_path, "a,b\n,1\n2,\n"), missing="drop"
     )
 
 
 def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
     path = written(tmp_path, "a\n1\n\n3\n\n\n")
-    assert "has no number in line 3;" in refused(path)
+    assert "holds none in line 3;" in refused(path)
     assert taken(path, missing="drop")[0] == [[1], [3]]
     assert taken(written(tmp_path, "a,b\n1,2\n   \n3,4\n\n"))[0] == [[1, 2], [3, 4]]
 
@@ -169,10 +169,10 @@ def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("# a,b\n", "is empty"),
-        ("a,b\n", "holds no rows below its names"),
+        ("a,b\n", "at least one row below its names"),
         ("1,2\n3\n", "1 cell in line 2 and 2 in line 1"),
         ("1,2\n3,4,5\n", "3 cells in line 2"),
-        ("a,b\n1,2,3\n", "2 names and 3 cells in line 2"),
+        ("a,b\n1,2,3\n", "2 names, and 3 cells in line 2"),
         ("1,2\n\n3,4\n# 5,6,7\n", "3 cells in line 4"),
         ("a,b\n1,x\n", "holds 'x' in line 2, column 2 (b);"),
         ("a,b\n1,2\n1_000,3\n", "holds '1_000' in line 3, column 1 (a);"),
@@ -187,15 +187,15 @@ def test_a_blank_line_is_a_row_only_in_a_single_column(tmp_path):
         ("id,b\n1,2\n9007199254740993,3\n", "holds 9007199254740993 in line 3, column 1 (id);"),
         ("id,b\n9007199254740993,1.5\n", "holds 9007199254740993 in line 2, column 1 (id);"),
         ("b,id\n1.5,2\n\n2,9223372036854775808\n", "holds 9223372036854775808 in line 4, column 2 (id);"),
-        (f"id\n\n-{'123' * 10}\n", f"-{'123' * 10} in line 3;|no number in line 2"),
+        (f"id\n\n-{'123' * 10}\n", f"-{'123' * 10} in line 3;|holds none in line 2"),
         (f"b,id\n1,{'9' * 400}\n", "9… in line 2, column 2 (id);"),
         ("a,b,\n1,2,\n", "column 3 of"),
         ("a,,b\n1,2,3\n", "column 2 of"),
         ("a,b,a\n1,2,3\n", "has several called a"),
         (",a\n7,1\n3,2\n", "column 1 of"),
-        (",Unnamed: 0,a\n0,0,1\n1,1,1\n2,5,1\n", "column 2 of|has none and does not count the rows in line 4"),
-        (",a\n0,1\n1,2\n7,3\n", "does not count the rows in line 4"),
-        ('a,"b\n1,2\n', "empty|no rows"),
+        (",Unnamed: 0,a\n0,0,1\n1,1,1\n2,5,1\n", "column 2 of|has none, and it stops counting the rows in line 4"),
+        (",a\n0,1\n1,2\n7,3\n", "stops counting the rows in line 4"),
+        ('a,"b\n1,2\n', "empty|at least one row"),
         ("a,b\n\0,2\n", "line 2"),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_first_line_may_say_the_separator(tmp_path, said):
     assert "line 2 holds the names; its cells are separated by semicolons" in report
     assert taken(written(tmp_path, f"{said}\n1;2.5\n3;4\n"))[:2] == ([[1, 2.5], [3, 4]], None)
     assert "holds 'x' in line 3, column 1;" in refused(written(tmp_path, f"{said}\n1;2.5\nx;4\n"))
-    assert "says sep=| in its first line" in refused(written(tmp_path, "sep=|\n1|2\n"))
+    assert "says sep=|;" in refused(written(tmp_path, "sep=|\n1|2\n"))
 
 
 @pytest.mark.parametrize("start", [b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])

@@ -86,7 +86,7 @@ def test_a_missing_file_is_named(tmp_path, suffix):
 @pytest.mark.parametrize("kept", [0, 1, 4, 15])
 def test_a_header_cut_short_is_refused(tmp_path, suffix, kept):
     path = write_idx_images(tmp_path / f"images{suffix}", random_images(6, 5, 7), keep=kept)
-    with pytest.raises(ValueError, match=one_line_with(path, f"after {kept} of 16 bytes")):
+    with pytest.raises(ValueError, match=one_line_with(path, f"header of 16 bytes, but ends after {kept};")):
         read_images(path)
 
 

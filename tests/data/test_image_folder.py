@@ -146,7 +146,7 @@ def test_pictures_of_other_sizes_and_hidden_ones_are_named_with_their_folders(tm
         open_rows(tmp_path)
     for name in ("a", "b"):
         (tmp_path / "y" / f"{name}.png").unlink()
-    with pytest.raises(ValueError, match=re.escape("(it holds hidden files alone (.z, x/.a.png)); put .png")):
+    with pytest.raises(ValueError, match=re.escape("it holds only hidden files (.z, x/.a.png); put .png")):
         open_rows(tmp_path)
 
 
@@ -164,7 +164,7 @@ def png_of_16_bits(colour, channels):
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
 def test_more_than_8_bits_are_refused(tmp_path, colour, channels):
     (tmp_path / "a.png").write_bytes(png_of_16_bits(colour, channels))
-    with pytest.raises(ValueError, match=r"a\.png has pixels of more than 8 bits, which would be cut off"):
+    with pytest.raises(ValueError, match=r"a\.png must have at most 8 bits per channel, but has more"):
         open_rows(tmp_path)
 
 
@@ -218,13 +218,13 @@ def test_pictures_that_runs_and_sweeps_drew_are_no_data(tmp_path, monkeypatch):
     assert f"read 3 images of 5x7 pixels from {tmp_path.name};" in rows.report
     assert "skipped 3 folders of vaelab's own runs (lost, outputs/day/time, sweep)" in rows.report
     assert open_rows("lost").report.startswith("read 1 image of 5x7 pixels from lost;")  # asked for by name
-    with pytest.raises(ValueError, match=r"it holds vaelab's own runs, whose pictures are skipped \(day/time\)"):
+    with pytest.raises(ValueError, match=r"only vaelab's own runs, and their pictures are skipped \(day/time\)"):
         open_rows("outputs")
 
 
 def test_a_folder_without_pictures_names_what_it_holds(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").touch()
-    with pytest.raises(ValueError, match=r"without images \(it holds train-images-idx3-ubyte\); put \.png"):
+    with pytest.raises(ValueError, match=r"must hold images, but it holds train-images-idx3-ubyte; put \.png"):
         open_rows(tmp_path)
 
 

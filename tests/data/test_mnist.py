@@ -266,7 +266,7 @@ def test_another_global_seed_changes_the_training_order(tmp_path):
 def test_a_validation_split_that_leaves_nothing_to_train_on_is_refused(tmp_path, val_size):
     write_small_mnist(tmp_path, train=30)
     data = MNIST(str(tmp_path), val_size=val_size)
-    with pytest.raises(ValueError, match=rf"smaller than .*, 30 in .*{TRAIN}, but is {val_size}\Z"):
+    with pytest.raises(ValueError, match=rf"smaller than .*, 30 in .*{TRAIN}, but is {val_size}; use a smaller one\Z"):
         data.setup()
 
 
@@ -310,7 +310,7 @@ def test_a_root_that_is_no_folder_is_refused_before_anything_is_fetched(tmp_path
     root = tmp_path / "set"
     if kind == "file":
         root.touch()
-    with pytest.raises(FileNotFoundError, match=r"\A.*data\.root=.*set is not a folder.*\Z"):
+    with pytest.raises(FileNotFoundError, match=r"\Adata\.root must be .*set is not a folder.*\Z"):
         MNIST(str(root)).prepare_data()
 
 

@@ -187,13 +187,13 @@ def test_the_index_of_a_pandas_table_is_no_data(tmp_path, notes, caplog):
     assert found.names == (("a",) if marked else ("a", "id"))
     assert torch.cat(list(found.chunks)).tolist() == ([[1.5], [2.5]] if marked else [[1.5, 7], [2.5, 8]])
     assert [record.levelname for record in caplog.records] == ["WARNING"] * marked
-    assert ("left out 1 column that pandas marks as its index (id)" in found.report) == marked
+    assert ("left out 1 column that pandas marks as an index (id)" in found.report) == marked
 
 
 def test_a_missing_cell_of_a_parquet_is_named_or_its_row_dropped(tmp_path):
     columns = {"a": [1, 2, None, 4], "b": [True, None, True, False], "c": [[1.5, 2], [3, 4], [5, 6], [None, math.nan]]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
-    with refusal(tmp_path / "a.parquet", "has no number in row 1 (counting from 0), column b; fill it in"):
+    with refusal(tmp_path / "a.parquet", "holds none in row 1 (counting from 0), column b; fill it in"):
         read_chunks(tmp_path / "a.parquet")
     for rows in (None, 1, 3):
         found = open_rows(tmp_path / "a.parquet", rows, Reading(missing="drop"))
@@ -226,7 +226,7 @@ def test_rows_with_nan_are_dropped_from_arrays(tmp_path, suffix):
 def test_names_in_an_npz_are_never_lost(tmp_path, names, held):
     with pytest.raises(ValueError, match=re.escape(f"must be a list of words, but holds {held}; save it as np.array(")):
         open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=names))
-    with pytest.raises(ValueError, match="must hold words in UTF-8"):
+    with pytest.raises(ValueError, match="must be in UTF-8"):
         open_rows(save(tmp_path / "a.npz", x=NUMBERS, names=np.array([b"\xff", *b"bcde".split()])))
 
 
@@ -250,7 +250,7 @@ def test_names_that_declare_too_much_allocate_nothing(tmp_path, shape):
         archive.writestr("names.npy", npy_header(shape, "<U9"))
     tracemalloc.start()
     try:
-        said = "names of <U9, more than any table has" if len(shape) == 1 else "must be a list of words"
+        said = "of <U9; remove it" if len(shape) == 1 else "must be a list of words"
         with pytest.raises(ValueError, match=said):
             open_rows(tmp_path / "a.npz")
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
@@ -346,9 +346,9 @@ def test_a_header_that_declares_too_little_is_refused(tmp_path, suffix):
         (np.zeros((3, 2), dtype="M8[s]"), "datetime64[s];"),
         (np.zeros(3, dtype=[("a", "f4"), ("b", "f4")]), "must hold plain numbers, but holds"),
         (np.array(3.0), "a single number"),
-        (np.zeros((0, 5)), "holds no rows"),
-        (np.zeros((5, 0)), "rows without numbers"),
-        (np.asfortranarray(np.zeros((0, 5, 2))), "holds no rows"),
+        (np.zeros((0, 5)), "at least one row"),
+        (np.zeros((5, 0)), "at least one number per row"),
+        (np.asfortranarray(np.zeros((0, 5, 2))), "at least one row"),
     ],
 )
 def test_arrays_that_are_no_rows_of_numbers_are_refused(tmp_path, suffix, array, words):
@@ -365,7 +365,7 @@ def test_arrays_that_are_no_rows_of_numbers_are_refused(tmp_path, suffix, array,
         ([[1, 2], None], "unequal length"),
         ([["a"], ["b"]], "string in its column x"),
         ([[], []], "must hold plain numbers|without numbers"),
-        (pyarrow.array([], pyarrow.float32()), "holds no rows"),
+        (pyarrow.array([], pyarrow.float32()), "at least one row"),
     ],
 )
 def test_a_parquet_that_is_no_table_of_numbers_is_refused(tmp_path, column, words):
@@ -382,7 +382,7 @@ def test_lists_of_another_length_further_on_are_refused(tmp_path):
 
 def test_a_parquet_without_columns_is_refused(tmp_path):
     parquet.write_table(pyarrow.table({"__index_level_0__": [1, 2]}), tmp_path / "a.parquet")
-    with refusal(tmp_path / "a.parquet", "holds no columns besides the index of a table"):
+    with refusal(tmp_path / "a.parquet", "must hold at least one column besides the index of a table"):
         list(read_chunks(tmp_path / "a.parquet"))
 
 
@@ -415,14 +415,14 @@ def test_an_altered_npz_is_refused(tmp_path):
 
 def test_an_npz_of_several_arrays_without_x_is_refused(tmp_path):
     path = save(tmp_path / "a.npz", a=NUMBERS, b=NUMBERS)
-    with refusal(path, "the arrays a, b, and none is x"):
+    with refusal(path, "must hold one array or an array called x, but holds a, b;"):
         read_chunks(path)
 
 
 def test_an_npz_without_arrays_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "nothing")
-    with refusal(tmp_path / "a.npz", "holds no array"):
+    with refusal(tmp_path / "a.npz", "must hold an array, but holds none"):
         read_chunks(tmp_path / "a.npz")
 
 
@@ -435,7 +435,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK")
     with refusal(
         tmp_path / "a.xlsx",
-        "not a kind of file that vaelab reads",
+        "is not a kind of file that vaelab can read",
         ".npy",
         ".npz",
         ".csv",
@@ -450,7 +450,7 @@ def test_a_single_image_and_a_packed_table_are_refused(tmp_path):
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "a.png")
     with refusal(tmp_path / "a.png", "single image"):
         read_chunks(tmp_path / "a.png")
-    with refusal(write_bytes(tmp_path / "a.csv.gz", b"1,2\n"), "is compressed"):
+    with refusal(write_bytes(tmp_path / "a.csv.gz", b"1,2\n"), "must not be compressed"):
         read_chunks(tmp_path / "a.csv.gz")
 
 
@@ -460,7 +460,7 @@ def test_another_file_without_a_suffix_is_refused(tmp_path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with refusal(tmp_path, "folder without images", ".png"):
+    with refusal(tmp_path, "must hold images", ".png"):
         read_chunks(tmp_path)
 
 
@@ -476,7 +476,7 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
     with refusal(tmp_path / "a.png", "cannot be read as an image"):
         read_chunks(tmp_path)
     Image.fromarray(np.zeros((2, 2), np.uint16)).save(tmp_path / "a.png")
-    with refusal(tmp_path / "a.png", "more than 8 bits"):
+    with refusal(tmp_path / "a.png", "at most 8 bits per channel"):
         read_chunks(tmp_path)
 
 
@@ -511,7 +511,7 @@ def test_what_grows_beyond_its_file_is_refused(kind, tmp_path):
                 packed.writestr(record.filename, whole.read(record))
     tracemalloc.start()
     try:
-        answer = {"csv": "70,001 numbers in a line", "ckpt": "it holds more than its size"}.get(
+        answer = {"csv": "at most 65,536 numbers, but .* holds 70,001", "ckpt": "it holds more than its size"}.get(
             kind, "more than 200 times its own"
         )
         with pytest.raises(ValueError, match=answer):

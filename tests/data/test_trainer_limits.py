@@ -98,5 +98,5 @@ def test_minibatches_of_your_own_are_told_apart_by_the_flag():
     ],
 )
 def test_a_fraction_that_takes_no_minibatch_is_refused(flag, split, batches):
-    with pytest.raises(ValueError, match=rf"^trainer.{flag}=0.01 must .* the {batches} minibatches of .* {split}; use"):
+    with pytest.raises(ValueError, match=rf"^trainer.{flag} must .* {batches} minibatches of .* {split}, but is 0.01;"):
         check_limits(trainer_with({flag: 0.01}), ready())

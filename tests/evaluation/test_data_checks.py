@@ -74,11 +74,11 @@ def test_data_that_are_not_finite_are_refused(entrance, bad):
     vae, x, t = build(IdentityGaussian, ()), binary(), binary(2)
     if entrance != "latents":
         t[3, 1] = t[5, 0] = t[5, 1] = bad
-        with pytest.raises(ValueError, match=r"target must hold finite numbers only, but 2 of 7 examples|x must hold"):
+        with pytest.raises(ValueError, match=r"target must hold only finite numbers, but 2 of 7 examples|x must hold"):
             ENTRANCES[entrance](vae, x, t)
     if entrance != "exact_log_marginal":
         x[3, 1] = bad
-        with pytest.raises(ValueError, match="x must hold finite numbers only, but 1 of 7 examples hold NaN"):
+        with pytest.raises(ValueError, match="x must hold only finite numbers, but 1 of 7 examples hold NaN"):
             ENTRANCES[entrance](vae, x, binary(2))
 
 
@@ -93,7 +93,7 @@ def test_targets_outside_a_unit_interval_are_refused():
     vae = build(IdentityGaussian)
     vae.decoder.family.support = "unit_interval"
     check_data(vae, binary(), binary() * 0.5)
-    with pytest.raises(ValueError, match=r"from 0 to 1 everywhere, but it holds 1.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 1 everywhere, but it holds 1.5"):
         check_data(vae, binary(), binary() * 1.5)
 
 

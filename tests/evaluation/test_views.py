@@ -127,7 +127,7 @@ def test_the_manifold_of_points_spans_three_standard_deviations():
 
 
 def test_a_manifold_needs_two_dimensions(points):
-    with pytest.raises(ValueError, match="a manifold of latent_dim=3 cannot be drawn, because a page has two"):
+    with pytest.raises(ValueError, match="latent_dim must be 2 to draw a manifold, but is 3"):
         views.manifold(points[0])
 
 

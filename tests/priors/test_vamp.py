@@ -73,7 +73,7 @@ def test_it_starts_from_examples_again_and_again_if_there_are_few():
 
 
 def test_without_a_model_it_says_what_is_missing():
-    with pytest.raises(ValueError, match="must know the encoder, but has none; build a VAE"):
+    with pytest.raises(ValueError, match="must have an encoder, but has none; build a VAE"):
         VampPrior((2, 3))()
 
 

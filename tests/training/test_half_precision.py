@@ -223,7 +223,7 @@ def test_the_first_batch_of_each_loader_is_checked(split, steps):
         ValueError, match=r"must be 0 or 1 everywhere, because Bernoulli scores binary data, but it hold"
     ):
         fit(build(Bernoulli), Loose(**{split: torch.full((N, K), 0.5)}), "32-true", **options)
-    with pytest.raises(ValueError, match="x must hold finite numbers only"):
+    with pytest.raises(ValueError, match="x must hold only finite numbers"):
         fit(build(), Loose(**{split: torch.full((N, K), float("nan"))}), "32-true", **options)
 
 

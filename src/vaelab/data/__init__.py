@@ -1,4 +1,4 @@
-"""LightningDataModules that serve (x, target) batches, and readers of rows from files."""
+"""Data modules that serve (x, target) batches, and readers of rows from files."""
 
 from vaelab.data.array import Array
 from vaelab.data.data_module import DataModule

@@ -1,4 +1,4 @@
-"""Rows of numbers, or images, from your own files."""
+"""The data module for your own files: rows of numbers, or images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,26 +21,26 @@ from vaelab.data.row_checks import SUPPORTS, check_rows
 class Array(DataModule):
     """Rows of numbers that reconstruct themselves, from any file or folder that `read_chunks` reads.
 
-    The numbers are taken as they are, as float32: nothing is scaled, so densities are per unit of the file. Each row
-    falls into one of the three splits, at random; its place depends on the number of rows, the sizes and `seed` alone.
+    The numbers are used as they are, as float32. Nothing is scaled, so densities are per unit of the file. The rows are
+    split at random. The split of a row depends only on the number of rows, the sizes and `seed`.
 
     Args:
         path: the file. An array (n, *row) has n rows, so x has shape *row; (n,) has n rows of one number.
-        val_size: validation rows: how many, or what fraction of all.
-        test_size: test rows: how many, or what fraction of all.
+        val_size: the number of validation rows, or their fraction of all rows.
+        test_size: the number of test rows, or their fraction of all rows.
         batch_size: rows per training batch.
         eval_batch_size: rows per validation and test batch.
-        seed: decides the splits.
-        header: whether the first line of a .csv holds names; None decides from the line itself.
-        missing: what to do with a row with a missing number: `refuse` or `drop`.
-        background: what lies behind transparent images: `white`, `black`, or a grey from 0 to 255.
-        support: what the likelihood scores: `binary` takes 0 and 1 only, `unit_interval` numbers from 0 to 1.
+        seed: the seed of the splits.
+        header: True if the first line of a .csv holds names, False if it is a row; None decides from the line itself.
+        missing: what to do if a number is missing: `refuse` the file, or `drop` the row.
+        background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
+        support: the data that the likelihood scores: `binary` allows only 0 and 1, `unit_interval` numbers from 0 to 1.
         condition: must be None, because these data have no labels.
 
     Raises:
-        ValueError: no path, a value that makes no sense, a file that holds no rows of numbers, splits that leave
-            nothing to train on, a number that is missing, not finite or outside the support, or columns other than
-            those of `model_names`.
+        ValueError: there is no path, a value is out of range, the file holds no rows of numbers, the splits leave
+            nothing to train on, a number is missing, not finite or outside the support, or the columns are not those
+            of `model_names`.
         FileNotFoundError: there is no such file.
     """
 
@@ -84,8 +84,8 @@ class Array(DataModule):
         n_val, n_test = (_count(size, n) for size in (self.val_size, self.test_size))
         if n_val + n_test >= n:
             raise ValueError(
-                f"data.val_size={self.val_size} and data.test_size={self.test_size} leave nothing to train on, because "
-                f"{self.path} holds {n} row{'' if n == 1 else 's'}; use smaller ones, or a file of more rows"
+                f"data.val_size={self.val_size} and data.test_size={self.test_size} must leave rows to train on, but "
+                f"{self.path} holds {n} row{'' if n == 1 else 's'}; use smaller ones, or a file with more rows"
             )
         order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
         self.x_shape = self.target_shape = tuple(rows.shape[1:])
@@ -96,8 +96,8 @@ class Array(DataModule):
         self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {crc32([rows]):08x})"
 
     def _read(self) -> Tensor:
-        """All rows, (n, *row) float32, their columns in the order of `model_names` if it is known."""
-        cure = "use a model of real numbers such as model=gaussian, or bring the file to that range"
+        """All rows, (n, *row) float32, with the columns in the order of `model_names` if that is known."""
+        cure = "use a model for real numbers such as model=gaussian, or rescale the file"
         source = open_rows(self.path, reading=self.reading)
         order = order_columns(source.names, self.model_names, str(self.path))
         self._names = source.names if order is None else self.model_names
@@ -118,16 +118,16 @@ class Array(DataModule):
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """The names of the columns, as the file or the trained model gives them; None if neither does."""
+        """The names of the columns, from the file or from the trained model; None if neither has names."""
         return getattr(self, "_names", None) or self.model_names
 
     @property
     def x_names(self) -> tuple[str, ...] | None:
-        """As `names`."""
+        """Same as `names`, because x is the target."""
         return self.names
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """See `DataModule.describe`. `data` is the shape and CRC-32 of the rows, or the file's name before `setup`."""
+        """See `DataModule.describe`. `data` is the shape and CRC-32 of the rows, or before `setup` the file's name."""
         return {
             **super().describe(x_shape),
             "data": getattr(self, "_identity", self.path.absolute().name),
@@ -148,5 +148,5 @@ def _check_size(name: str, value: Any) -> int | float:
 
 
 def _count(size: int | float, n: int) -> int:
-    """How many of n rows: at least one."""
+    """The number of rows out of n, at least one."""
     return size if isinstance(size, int) else max(1, round(size * n))

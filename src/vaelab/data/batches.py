@@ -1,4 +1,4 @@
-"""Batches from tensors in memory, indexed a batch at a time."""
+"""Batches of tensors that are in memory, indexed a batch at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,18 +10,18 @@ Split = tuple[Tensor, Tensor | None, Tensor | None]  # x, target and condition; 
 
 
 class Batches:
-    """Iterates over (x, target) or (x, target, condition) batches; a data loader without workers, items or collation.
+    """Iterates over (x, target) or (x, target, condition) batches, without workers, items or collation.
 
     Args:
-        x: (n, *x), on the device on which batches are drawn.
+        x: (n, *x), on the device where batches are drawn.
         target: (n, *t) on the same device, or None if x reconstructs itself: then `target is x` in every batch.
-        batch_size: examples per batch; the last batch of a pass holds what is left.
-        shuffle: whether each pass draws a new order from torch's global generator.
-        prepare: applied to each batch of x as it is drawn, such as a fresh binarisation.
-        share: (i, k) if k processes share one run: this one gets row i of each prepared batch, and every k-th after it.
-            If a batch has no row i, it gets the first row, which then counts for nothing.
-        fixed: whether `prepare` draws the same for a batch in every pass, which `trainer.overfit_batches` needs.
-        condition: (n, *c) on the same device, what a conditional model sees beside x; None serves pairs.
+        batch_size: examples per batch; the last batch of a pass may be smaller.
+        shuffle: draw a new order from torch's global generator for each pass.
+        prepare: applied to each batch of x when it is drawn, for example a fresh binarisation.
+        share: (i, k) if k processes share one run: this process gets every k-th row of each prepared batch, starting
+            with row i. If a batch has no row i, the process gets the first row, which then doesn't count.
+        fixed: make `prepare` draw the same numbers for a batch in every pass, as `trainer.overfit_batches` needs.
+        condition: (n, *c) on the same device, the conditions of a conditional model; None serves pairs.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class Batches:
         self.fixed = fixed
         self.condition = condition
 
-        self.full = min(batch_size, len(x))  # examples of every batch but the last
+        self.full = min(batch_size, len(x))  # examples in every batch except the last
         self.start: Tensor | None = None  # torch's random state before the order of this pass was drawn
-        self.drawn = 0  # batches of this pass
-        self.resumes = False  # whether the next pass continues where a checkpoint was saved
+        self.drawn = 0  # batches drawn in this pass
+        self.resumes = False  # True if the next pass continues from a checkpoint
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
 
     def examples(self, index: int) -> int:
-        """Rows of the batch of this index, over all processes."""
+        """The number of rows in the batch with this index, over all processes."""
         return min(self.batch_size, len(self.x) - index * self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
@@ -65,9 +65,9 @@ class Batches:
     def _pass(self) -> Iterator[tuple[Tensor, ...]]:
         order = [self._order()]
         if self.share[1] > 1:
-            distributed.broadcast_object_list(order)  # the same even if one process has drawn another number
+            distributed.broadcast_object_list(order)  # the same order, even if the processes' random states differ
         for rows in order[0].to(self.x.device).split(self.batch_size)[self.drawn :]:
-            x = self.x.index_select(0, rows)  # a fifth of the time of self.x[rows]
+            x = self.x.index_select(0, rows)  # five times as fast as self.x[rows]
             if self.prepare is not None:
                 x = self._prepared(x, self.drawn) if self.fixed else self.prepare(x)
             self.drawn += 1
@@ -82,14 +82,14 @@ class Batches:
                 yield x, target, self.condition.index_select(0, rows)
 
     def _prepared(self, x: Tensor, index: int) -> Tensor:
-        """A prepared batch, drawn from its index alone; torch's generators stay as they were."""
+        """A prepared batch whose draws depend only on its index. Leaves torch's generators unchanged."""
         assert self.prepare is not None
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
             torch.manual_seed(index)
             return self.prepare(x)
 
     def _order(self) -> Tensor:
-        """The rows of this pass in their order, (n,); a resumed pass keeps the order that it had."""
+        """The rows of this pass in order, (n,). A resumed pass keeps its order."""
         n = len(self.x)
         if not self.shuffle:
             return torch.arange(n)
@@ -101,17 +101,17 @@ class Batches:
             return torch.randperm(n)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in which pass: what a checkpoint keeps."""
+        """The position in the current pass, for a checkpoint."""
         return {"start": self.start, "drawn": self.drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Makes the next pass continue from there."""
+        """Makes the next pass continue from the position in a checkpoint."""
         self.start, self.drawn = state["start"], state["drawn"]
         self.resumes = self.drawn > 0
 
 
 def moved_if_it_fits(held: Split, device: torch.device) -> Split:
-    """The same tensors on a GPU if they take at most half of its free memory, so that no batch is copied."""
+    """Moves tensors to a GPU if they take at most half of its free memory. Then no batch needs to be copied."""
     size = sum(tensor.nbytes for tensor in held if tensor is not None)
     if size > torch.cuda.mem_get_info(device)[0] / 2:
         return held

@@ -1,4 +1,4 @@
-"""Reading within bounds: no file takes much more memory than its size suggests."""
+"""Reads files within bounds, so that no file takes much more memory than its size suggests."""
 
 import io
 from pathlib import Path
@@ -8,25 +8,25 @@ from vaelab.escapes import for_terminal
 
 CHUNK = 1 << 20
 SMALL, GROWTH = 1 << 26, 200  # any file may grow to SMALL bytes, or to GROWTH times its size
-FLOAT = 4  # bytes of a number once it is read
-BLOCK = 4096  # bytes that even the smallest file takes on the disk
+FLOAT = 4  # bytes per number in memory
+BLOCK = 4096  # bytes that even the smallest file takes on disk
 
 
 class UnreadableFile(ValueError):
-    """Raised for a file that cannot be used, in one sentence with the file, the cause and the cure."""
+    """Raised for a file that cannot be used. The message is one sentence with the file, the cause and the cure."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(for_terminal(sentence))
 
 
 def check_growth(path: Path, declared: int, what: str, size: int | None = None) -> None:
-    """Raises `UnreadableFile` if a compressed file declares so much more than it holds that it could fill memory.
+    """Raises `UnreadableFile` if a compressed file would grow so much that it could fill the memory.
 
     Args:
         path: the file, or a folder of files.
-        declared: bytes that it grows to.
-        what: what it declares, in words.
-        size: bytes that it has on the disk; None takes those of the file.
+        declared: the size that it grows to, in bytes.
+        what: the contents that it declares, in words.
+        size: its size on disk, in bytes; None looks the file up.
     """
     size = path.stat().st_size if size is None else size
     if declared > max(SMALL, GROWTH * size):
@@ -37,7 +37,7 @@ def check_growth(path: Path, declared: int, what: str, size: int | None = None) 
 
 
 def read_up_to(file: BinaryIO, limit: int) -> bytearray:
-    """Up to `limit` bytes, a chunk at a time, so that a header that declares too much costs no memory."""
+    """Reads up to `limit` bytes, a chunk at a time. A header that declares too much therefore costs no memory."""
     content = bytearray()
     while len(content) < limit and (chunk := file.read(min(CHUNK, limit - len(content)))):
         content += chunk
@@ -45,12 +45,12 @@ def read_up_to(file: BinaryIO, limit: int) -> bytearray:
 
 
 class Bounded(io.BufferedReader):
-    """A file whose `read` never makes room for more than the file holds, whatever a library asks for."""
+    """A file whose `read` never allocates more than the file holds, even if a library asks for more."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
         self._size = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to `size` bytes."""
+        """Reads up to `size` bytes."""
         return super().read(-1 if size is None or size < 0 else min(size, max(0, self._size - self.tell())))

@@ -1,4 +1,4 @@
-"""Rows from a file, checked and as tensors, with the place of each number and a line about what was read."""
+"""Checks the rows of a file and turns them into tensors. Knows the place of each number, and reports what was read."""
 
 import errno
 import logging
@@ -23,29 +23,29 @@ log = logging.getLogger(__name__)
 
 
 class Rows:
-    """The rows of a file, and a report of what was read, which is logged once all of them are taken.
+    """The rows of a file, and a report on what was read. The report is logged once all rows are read.
 
     Attributes:
-        chunks: tensors (m, *row), which can be taken only once.
-        names: of the numbers of a row; None if the file gives none.
+        chunks: tensors (m, *row); you can iterate over them only once.
+        names: the names of the numbers in a row; None if the file has no names.
     """
 
     def __init__(self, path: Path, source: Source, drops: bool) -> None:
         self.path = path
         self.names = source.names
         self._source, self._drops = source, drops
-        self._rows = 0  # that were taken
-        self._dropped = array("q")  # the rows of the file that were not
+        self._rows = 0  # how many rows were kept
+        self._dropped = array("q")  # the indices of the rows that were dropped
         self._shape: tuple[int, ...] = ()
         chunks = self._taken()
         first = next(chunks, None)
         if first is None:
-            why = f" without a missing number (it has {len(self._dropped)})" if self._dropped else ""
-            raise UnreadableFile(f"{path} holds no rows{why}; give a file with at least one")
+            why = " without a missing number" if self._dropped else ""
+            raise UnreadableFile(f"{path} must hold at least one row{why}, but holds none; use another file")
         self.chunks = chain([first], chunks)
 
     def where(self, row: int, number: int = 0) -> str:
-        """The place of a number in the file, in words; `row` counts the rows that were kept, from 0."""
+        """The place of a number in the file, in words. `row` counts only the rows that were kept, from 0."""
         for dropped in self._dropped:
             if dropped > row:
                 break
@@ -53,12 +53,12 @@ class Rows:
         return for_terminal(self._source.where(row, number))
 
     def placed(self, first: int, order: Sequence[int] | None = None) -> Where:
-        """`where` for a chunk that starts at row `first` and whose columns were put into another order."""
+        """`where` for a chunk that starts at row `first`, after its columns were reordered."""
         return lambda row, number: self.where(first + row, number if order is None else order[number])
 
     @property
     def report(self) -> str:
-        """One line: what was read, and how; complete once the chunks are taken."""
+        """One line that says what was read, and how. It is complete once all chunks are read."""
         what = "x".join(map(str, self._shape)) + (" number" if math.prod(self._shape) == 1 else " numbers")
         if self.names:
             what = f"{counted(len(self.names), 'column')} ({listed(self.names)})"
@@ -98,16 +98,16 @@ class Rows:
         self._shape = numbers.shape[1:]
         if not math.prod(self._shape):
             raise UnreadableFile(
-                f"{self.path} holds rows without numbers (shape {numbers.shape}); give rows of at least one"
+                f"{self.path} must hold at least one number per row, but has shape {numbers.shape}; use another file"
             )
         if self.names and self._shape != (len(self.names),):
             raise UnreadableFile(
-                f"{self.path} must name each number of a row, but has {len(self.names)} names for rows of shape "
-                f"{self._shape}; correct or remove them"
+                f"{self.path} must have one name per number of a row, but has {len(self.names)} names for rows of "
+                f"shape {self._shape}; correct or remove the names"
             )
 
     def _without_missing(self, numbers: np.ndarray, start: int) -> np.ndarray:
-        """The rows without a missing number; an error names the first missing one unless such rows are dropped."""
+        """The rows without a missing number. Unless such rows are dropped, an error says where the first is missing."""
         missing = np.ma.getmaskarray(numbers) if isinstance(numbers, np.ma.MaskedArray) else None
         numbers = np.ma.getdata(numbers)
         if numbers.dtype.kind == "f" and np.isnan(numbers.min()):
@@ -120,14 +120,14 @@ class Rows:
             row = int(bad.argmax())
             place = self._source.where(start + row, int(missing[row].argmax()))
             raise UnreadableFile(
-                f"{self.path} has no number in {place}; fill it in, or set data.missing=drop to leave such rows out "
-                "(--data missing=drop after a verb)"
+                f"{self.path} must hold a number in every place, but holds none in {place}; fill it in, or set "
+                "data.missing=drop to leave out such rows (--data missing=drop after a verb)"
             )
         self._dropped.extend((np.flatnonzero(bad) + start).tolist())
         return numbers[~bad]
 
     def _check_size(self, numbers: np.ndarray) -> None:
-        """Refuses what float32 cannot hold, or only as another number."""
+        """Refuses numbers that float32 cannot hold, and whole numbers that would change."""
         kind = numbers.dtype.kind
         limit = LARGEST if kind == "f" else LARGEST_WHOLE
         if not len(numbers) or kind == "b" or (numbers.min().item() >= -limit and numbers.max().item() <= limit):
@@ -137,7 +137,7 @@ class Rows:
         bound = "be finite and fit into float32 (3.4e38)" if kind == "f" else WHOLE_BOUND
         raise UnreadableFile(
             f"every number must {bound}, but {self.path} holds {flat[row, number]} in "
-            f"{self.where(self._rows + row, number)}; correct it, or leave out that row or column"
+            f"{self.where(self._rows + row, number)}; correct it, or remove that row or column"
         )
 
 
@@ -157,16 +157,16 @@ def in_a_sentence(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in (
             None,
             errno.EINVAL,
-        ):  # a torn file can send a reader to an invalid position
-            raise  # the system's own words, such as permission denied
+        ):  # a truncated file can send a reader to an invalid position
+            raise  # keep the system's own words, such as permission denied
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnreadableFile(
-            f"{path} cannot be read as {path.suffix or 'IDX'} ({reason}); check that it is whole and of that kind"
+            f"{path} cannot be read as {path.suffix or 'IDX'} ({reason}); check that it is complete and of that kind"
         ) from error
 
 
 def _to_tensor(numbers: np.ndarray) -> Tensor:
-    """(m, *row) of any numeric type -> a tensor of a type that torch computes with."""
+    """(m, *row) of any numeric type -> a tensor in a type that torch can compute with."""
     kind = numbers.dtype.kind
     if kind == "f":
         numbers = numbers.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Checksums of tensors, by which data are told apart."""
+"""Checksums of tensors, which tell data sets apart."""
 
 import zlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def crc32(tensors: Iterable[Tensor | None]) -> int:
-    """CRC-32 of the bytes of tensors, one after the other; None counts for nothing."""
+    """CRC-32 of the bytes of tensors, one after the other. None is skipped."""
     found = 0
     for tensor in tensors:
         if tensor is not None:

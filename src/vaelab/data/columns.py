@@ -1,4 +1,4 @@
-"""Names of columns: which are allowed, and how the columns of a file are put into the order of a model."""
+"""Checks the names of columns, and puts the columns of a file into the order of a model."""
 
 import logging
 from collections import Counter
@@ -12,10 +12,10 @@ log = logging.getLogger(__name__)
 
 
 def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
-    """The names without the spaces around them.
+    """Returns the names without surrounding spaces.
 
     Raises:
-        UnreadableFile: a column has no name, or two have the same.
+        UnreadableFile: a column has no name, or two have the same name.
     """
     names = tuple(name.strip() for name in names)
     if "" in names:
@@ -32,22 +32,22 @@ def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
 def order_columns(
     found: Sequence[str] | None, wanted: Sequence[str] | None, path: str, strict: bool = True
 ) -> list[int] | None:
-    """The place in a file of each column that a model knows; None if the columns are taken in the order of the file.
+    """The index in a file of each of the model's columns; None if the columns are used in the order of the file.
 
     Args:
         found: the names in the file, in its order; None if it has none, which logs a warning.
-        wanted: the names that the model knows, in the model's order; None if it knows none.
+        wanted: the names of the model's columns, in the model's order; None if they have no names.
         path: the file, for the messages.
-        strict: whether other names are refused; if not, a warning lists which columns are taken for which.
+        strict: refuse other names. If False, a warning says which columns are used for which.
 
     Raises:
-        ValueError: a wanted column is missing, or the file has one that is not wanted, and `strict`.
+        ValueError: `strict`, and a column of the model is missing or the file has another column.
     """
     if wanted is None or (found is None and not strict):
         return None
     if found is None:
         log.warning(
-            "%s does not name its columns, so they must be those of the model, in this order: %s",
+            "%s does not name its columns, so they must be the model's columns in this order: %s",
             for_terminal(path),
             listed(wanted),
         )
@@ -56,23 +56,23 @@ def order_columns(
     missing = [name for name in wanted if name not in place]
     unknown = [name for name in found if name not in set(wanted)]
     if (missing or unknown) and not strict:
-        log.warning("the columns %s of %s were taken for %s", listed(found), for_terminal(path), listed(wanted))
+        log.warning("the columns %s of %s were used as %s", listed(found), for_terminal(path), listed(wanted))
         return None
     if missing or unknown:
         raise ValueError(_difference(missing, unknown, wanted, path))
     order = [place[name] for name in wanted]
     if order != sorted(order):
-        log.info("the columns of %s were put into the order of the model: %s", for_terminal(path), listed(wanted))
+        log.info("the columns of %s were reordered to match the model: %s", for_terminal(path), listed(wanted))
     return order
 
 
 def _difference(missing: Sequence[str], unknown: Sequence[str], wanted: Sequence[str], path: str) -> str:
-    faults = [f"lacks {listed(missing)}"] * bool(missing) + [f"has the unknown {listed(unknown)}"] * bool(unknown)
+    faults = [f"lacks {listed(missing)}"] * bool(missing) + [f"also has {listed(unknown)}"] * bool(unknown)
     alike = _plain(missing) & _plain(unknown)
-    hint = " (some differ only in capitals, spaces or marks)" if alike else ""
+    hint = " (some differ only in capitals, spaces or punctuation)" if alike else ""
     return (
         f"the columns must be those of the model ({listed(wanted)}), but {for_terminal(path)} {' and '.join(faults)}"
-        f"{hint}; rename or remove columns so that they agree"
+        f"{hint}; rename or remove columns until they match"
     )
 
 

@@ -1,4 +1,4 @@
-"""MNIST from the network, once."""
+"""Downloads MNIST, once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ SHA256 = {
 
 
 def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS) -> None:
-    """Makes sure that `folder` holds MNIST's images and labels, each with its SHA-256.
+    """Makes sure that `folder` holds MNIST's images and labels, each with the right SHA-256.
 
-    A file appears under its name only when it is whole and its hash is right; a second process waits for the first.
+    A file gets its name only when it is complete and its hash is right. A second process waits for the first.
 
     Raises:
-        OSError: no mirror served a file with the right hash.
+        OSError: no mirror has a file with the right hash.
     """
     if all(_is_whole(folder / name, sha256) for name, sha256 in SHA256.items()):
         return
@@ -40,7 +40,7 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 
 def _fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> None:
-    # Without the header a server may serve the .gz as a compressed transfer, which would arrive unpacked.
+    # Without this header, a server may send the .gz as a compressed transfer, and it would arrive unpacked.
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=30, headers={"Accept-Encoding": "identity"})
     failures = []
     for mirror in mirrors:
@@ -51,6 +51,6 @@ def _fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> None
         except (requests.RequestException, ValueError) as error:  # pooch reports a wrong hash as a ValueError
             failures.append(f"{url}: {error}")
     raise OSError(
-        f"MNIST could not be downloaded, because no mirror served {name} ({'; '.join(failures)}); check the network, "
-        "or point data.root at a folder that holds the files"
+        f"MNIST could not be downloaded, because no mirror has {name} ({'; '.join(failures)}); check the network, or "
+        "set data.root to a folder with the files"
     )

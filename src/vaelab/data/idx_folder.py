@@ -1,4 +1,4 @@
-"""The IDX files in a folder, under MNIST's names or under the other names that people give them."""
+"""Finds the IDX files in a folder, under MNIST's names or under other names that people give them."""
 
 import gzip
 import re
@@ -11,20 +11,20 @@ from vaelab.data.wording import listed
 
 TRAIN_IMAGES, TEST_IMAGES = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 TRAIN_LABELS, TEST_LABELS = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
-SPLITS = {"train": {"train", "training"}, "t10k": {"t10k", "test", "testing"}}  # words in a name, by MNIST's own word
+SPLITS = {"train": {"train", "training"}, "t10k": {"t10k", "test", "testing"}}  # MNIST's word: all words that count
 MAGIC = {"images": IMAGES, "labels": LABELS}
 
 
 def find(folder: Path, name: str) -> Path:
-    """The file `name` or `name`.gz in `folder`, raw first; or else the one IDX file whose name means the same.
+    """Finds `name` or else `name`.gz in `folder`, or else the one IDX file with a name of the same meaning.
 
     Args:
-        folder: where to look.
-        name: as MNIST has it, such as `train-images-idx3-ubyte`: its first two words say which split and which kind.
+        folder: the folder to search.
+        name: MNIST's name, such as `train-images-idx3-ubyte`. Its first two words are the split and the kind.
 
     Raises:
-        FileNotFoundError: none is there.
-        UnreadableFile: several are there.
+        FileNotFoundError: the folder has no such file.
+        UnreadableFile: the folder has several such files.
     """
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
@@ -38,17 +38,17 @@ def find(folder: Path, name: str) -> Path:
     if found:
         raise UnreadableFile(
             f"data.root={folder} must hold one file of {split} {kind}, but holds "
-            f"{listed([path.name for path in found])}; put the files of one set into a folder of their own"
+            f"{listed([path.name for path in found])}; give each data set its own folder"
         )
     raise FileNotFoundError(
-        f"data.root={folder} holds neither {name} nor {name}.gz, nor another IDX file of {kind} with "
-        f"{' or '.join(sorted(SPLITS[split]))} in its name ({_what_is_there(there, name)}); point data.root at a "
+        f"data.root={folder} must hold {name}, {name}.gz or another IDX file of {kind} with "
+        f"{' or '.join(sorted(SPLITS[split]))} in its name, but {_what_is_there(there, name)}; set data.root to a "
         "folder of IDX files, or leave it out to download MNIST"
     )
 
 
 def identify(folder: Path) -> tuple[int, int, int]:
-    """Number of training images, number of test images, CRC-32 of the pixels of the test images."""
+    """The number of training images, the number of test images, and the CRC-32 of the test images' pixels."""
     n_train = sum(len(images) for images in stream_images(find(folder, TRAIN_IMAGES)))
     n_test, crc = 0, 0
     for images in stream_images(find(folder, TEST_IMAGES)):
@@ -76,12 +76,12 @@ def _magic(path: Path) -> int | None:
 
 
 def _what_is_there(there: list[Path], name: str) -> str:
-    """What a folder holds instead, and the folder inside it that has the file."""
+    """What a folder holds instead, in words, with a hint if a folder inside it has the file."""
     inside = next((path for path in there if path.is_dir() for path in _holders(path, name)), None)
     hint = f", and {inside} has the file" if inside else ""
     return (f"it holds {listed([path.name for path in there])}" if there else "it is empty") + hint
 
 
 def _holders(folder: Path, name: str) -> list[Path]:
-    """The folder itself or those in it that hold the file."""
+    """The folders that hold the file: the folder itself, or folders in it."""
     return sorted({path.parent for pattern in (f"{name}*", f"*/{name}*") for path in folder.glob(pattern)})

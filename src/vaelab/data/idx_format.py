@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its relatives: a big-endian header, then one byte per pixel or label, raw or gzipped.
+"""Reads the IDX format of MNIST: a big-endian header, then one byte per pixel or label, raw or gzipped.
 
 0x00000803, number of images, rows, columns (four bytes each), then images·rows·columns bytes
 0x00000801, number of labels (four bytes), then one byte per label
@@ -24,10 +24,10 @@ LABELS = 0x00000801
 def read_images(path: Path) -> Tensor:
     """An IDX file of images -> (n, rows, columns), uint8.
 
-    It never allocates more than the file really holds, whatever its header says.
+    This never allocates more than the file really holds, even if its header declares more.
 
     Raises:
-        UnreadableFile: the file is no IDX image file, or it holds less or more than its header says.
+        UnreadableFile: the file is not an IDX file of images, or it holds less or more than its header declares.
     """
     return torch.cat(list(stream_images(path)))
 
@@ -36,13 +36,13 @@ def stream_images(path: Path, rows: int | None = None) -> Iterator[Tensor]:
     """An IDX file of images -> (m, rows, columns), uint8, at most `rows` images or about a MiB at a time.
 
     Raises:
-        UnreadableFile: as `read_images`; an error at the end of the file is raised when the reading gets there.
+        UnreadableFile: as for `read_images`. An error at the end of the file is raised only when reading gets there.
     """
     with _opened(path) as file:
         n, height, width = _read_header(file, path, IMAGES, "images", 16)
         what = f"{n} images of {height}x{width} pixels"
         if not n * height * width:
-            raise UnreadableFile(f"{path} must hold at least one pixel, but declares {what}; put images in its place")
+            raise UnreadableFile(f"{path} must hold at least one pixel, but declares {what}; use a file of images")
         if _is_packed(path):
             check_growth(path, n * height * width, what)
         at_once = min(rows or n, max(1, CHUNK // (height * width)))
@@ -56,7 +56,7 @@ def read_labels(path: Path) -> Tensor:
     """An IDX file of labels -> (n,), int64.
 
     Raises:
-        UnreadableFile: the file is no IDX label file, or it holds less or more than its header says.
+        UnreadableFile: the file is not an IDX file of labels, or it holds less or more than its header declares.
     """
     with _opened(path) as file:
         (n,) = _read_header(file, path, LABELS, "labels", 8)
@@ -70,31 +70,31 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         with cast(BinaryIO, gzip.open(path)) if _is_packed(path) else path.open("rb") as file:
             yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(f"{path} is not a complete gzip file ({error}); fetch it again") from error
+        raise UnreadableFile(f"{path} must be a complete gzip file, but is not ({error}); fetch it again") from error
 
 
 def _is_packed(path: Path) -> bool:
-    """Whether a file is gzipped, by its name or by its first bytes: a browser may leave out the .gz or add .1 to it."""
+    """True if a file is gzipped, by its name or its first bytes: a browser may remove the .gz, or add .1 to it."""
     with path.open("rb") as file:
         return path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
 
 
 def _read_header(file: BinaryIO, path: Path, wanted: int, kind: str, size: int) -> tuple[int, ...]:
-    """The sizes after the magic number."""
+    """The sizes that follow the magic number in the header."""
     header = file.read(size)
     if len(header) < size:
-        raise UnreadableFile(f"{path} ends inside its header, after {len(header)} of {size} bytes; fetch it again")
+        raise UnreadableFile(f"{path} must have a header of {size} bytes, but ends after {len(header)}; fetch it again")
     magic, *shape = struct.unpack(f">{size // 4}I", header)
     if magic != wanted:
         raise UnreadableFile(
-            f"{path} must start with 0x{wanted:08x}, as IDX files of {kind} do, but starts with 0x{magic:08x}; put the "
-            f"{kind} in its place"
+            f"{path} must start with 0x{wanted:08x}, like all IDX files of {kind}, but starts with 0x{magic:08x}; "
+            f"replace it with the {kind}"
         )
     return tuple(shape)
 
 
 def _read_declared(file: BinaryIO, path: Path, done: int, count: int, n: int, size: int, what: str) -> bytearray:
-    """The bytes of items `done` to `done + count` of n, each of `size` bytes; the last of them must end the file."""
+    """Reads items `done` to `done + count` of n, each of `size` bytes. The file must end after the last one."""
     content = read_up_to(file, count * size)
     short = len(content) < count * size
     if short or (done + count == n and file.read(1)):

@@ -1,4 +1,4 @@
-"""MNIST, and other sets of images in the IDX format."""
+"""The data module for MNIST, and for other images in the IDX format."""
 
 import logging
 from collections.abc import Sequence
@@ -21,31 +21,31 @@ from vaelab.escapes import for_terminal
 
 log = logging.getLogger(__name__)
 
-CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # MNIST as `identify` sees it
+CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # what `identify` returns for MNIST itself
 
 
 class MNIST(DataModule):
     """Images that reconstruct themselves, with pixels that the likelihood can score.
 
-    `draw_pixels` says how pixels are made of grey. Training pixels are drawn afresh each time they are served.
-    Validation and test pixels are drawn once, from `seed`, so that scores compare across epochs, runs and models.
+    `draw_pixels` turns grey values into pixels. Training pixels are drawn afresh each time they are served. Validation
+    and test pixels are drawn once, from `seed`, so you can compare scores across epochs, runs and models.
 
     Args:
-        root: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and if there are labels
-            `train-labels-idx1-ubyte` and `t10k-labels-idx1-ubyte`. IDX files of another name are found too, if it holds
-            the word train or test (or t10k). None downloads MNIST, once, to the user's cache.
-        val_size: how many of the last training images are the validation split.
+        root: the folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and if there are
+            labels, `train-labels-idx1-ubyte` and `t10k-labels-idx1-ubyte`. IDX files with other names are found too, if
+            the name holds the word train or test (or t10k). None downloads MNIST, once, to the user's cache.
+        val_size: the number of validation images, taken from the end of the training images.
         batch_size: images per training batch.
         eval_batch_size: images per validation and test batch.
-        resample: False draws the training pixels once too, from `seed` (fixed binarisation).
-        seed: decides the pixels that are drawn once.
-        mirrors: where to download from, tried in turn.
-        support: what the likelihood scores: `binary`, `unit_interval` or `real`.
-        condition: `label` serves the label of each image beside it, one-hot; None serves images alone.
+        resample: False also draws the training pixels only once, from `seed` (fixed binarisation).
+        seed: the seed of all pixels that are drawn once.
+        mirrors: the addresses to download from, tried in turn.
+        support: the data that the likelihood scores: `binary`, `unit_interval` or `real`.
+        condition: `label` serves the label of each image too, one-hot; None serves only images.
 
     Raises:
-        ValueError: an unknown support or condition, a split that leaves no images, a file that is no IDX file, or
-            labels that the images do not match.
+        ValueError: the support or the condition is unknown, `val_size` leaves no images to train on, a file is not an
+            IDX file, or the labels do not match the images.
         FileNotFoundError: `root` does not hold the files.
         OSError: the download failed.
     """
@@ -64,9 +64,9 @@ class MNIST(DataModule):
     ) -> None:
         super().__init__()
         if isinstance(mirrors, str) or not mirrors or not all(isinstance(mirror, str) for mirror in mirrors):
-            raise ValueError(f"data.mirrors must be a list of addresses, but is {mirrors}")
+            raise ValueError(f"data.mirrors must be a list of addresses, but is {mirrors}; use [https://…]")
         if not isinstance(root, str | Path | None):
-            raise ValueError(f"data.root must be the path of a folder, but is {root}")
+            raise ValueError(f"data.root must be the path of a folder, but is {root}; leave it out to download MNIST")
         self.root = None if root is None else Path(root).expanduser()
         self.val_size = check_whole("data.val_size", val_size, 1)
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
@@ -79,13 +79,13 @@ class MNIST(DataModule):
         self.condition = check_condition(condition)
 
     def prepare_data(self) -> None:
-        """Downloads MNIST if no `root` is given and the cache does not hold it."""
+        """Downloads MNIST if `root` is None and MNIST is not in the cache."""
         if self.root is None:
             download_mnist(self._folder, self.mirrors)
         elif not self.root.is_dir():
             raise FileNotFoundError(
-                f"data.root={self.root} is not a folder; point data.root at a folder of IDX files, or leave it out to "
-                "download MNIST"
+                f"data.root must be a folder of IDX files, but {self.root} is not a folder; set it to one, or leave it "
+                "out to download MNIST"
             )
 
     @property
@@ -114,25 +114,25 @@ class MNIST(DataModule):
             log.info(self._report)
 
     def _check_images(self, path: Path, images: Tensor, test: Tensor) -> None:
-        """Raises a ValueError if training and test images differ in size, or if none are left to train on."""
+        """Raises a ValueError if training and test images differ in size, or if no images are left to train on."""
         if images.shape[1:] != test.shape[1:]:
             raise ValueError(
                 f"data.root={self._folder} must hold training and test images of one size, but has training images of "
-                f"{tuple(images.shape[2:])} pixels and test images of {tuple(test.shape[2:])}; put two files of one "
-                "set there"
+                f"{tuple(images.shape[2:])} pixels and test images of {tuple(test.shape[2:])}; use two files of the "
+                "same data set"
             )
         if self.val_size >= len(images):
             raise ValueError(
                 f"data.val_size must be smaller than the number of training images, {len(images)} in {path}, but is "
-                f"{self.val_size}"
+                f"{self.val_size}; use a smaller one"
             )
 
     def _set_conditions(self) -> None:
-        """The label of every image, one-hot; its classes are those of the training file, or of a trained model."""
+        """Sets the label of every image as a one-hot condition. The classes come from a trained model or the file."""
         try:
             labels = {split: self._labels(split) for split in SPLITS}
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"condition=label needs a label for each image, but {error}") from error
+            raise FileNotFoundError(f"condition=label needs the labels of all images, but {error}") from error
         known = torch.cat([labels["train"], labels["val"]]).unique().tolist()
         self.condition_names = self.model_condition_names or tuple(map(str, known))
         self.conditions = {
@@ -141,11 +141,11 @@ class MNIST(DataModule):
         }
 
     def _reported(self, train: Path, test: Path) -> str:
-        """Which files were read, if their names are not MNIST's own."""
+        """A line about the files that were read; empty if they have MNIST's own names."""
         if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
             return ""
         counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
-        turned = "; EMNIST stores images with rows and columns exchanged, and they were read as stored" * (
+        turned = "; EMNIST stores images with rows and columns swapped, and they were read as stored" * (
             "emnist" in train.name.lower()
         )
         return for_terminal(f"read {counts} {test.name}{turned}")
@@ -156,17 +156,17 @@ class MNIST(DataModule):
         return getattr(self, "_report", "")
 
     def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """All x of a split (n, 1, rows, columns), and None; training pixels as `resample=False` draws them."""
+        """All x of a split (n, 1, rows, columns), and None. Training pixels are drawn as with `resample=False`."""
         if split != "train" or not self.resample or not hasattr(self, "train"):
             return super().examples(split)
         return self._fixed_train(), None
 
     def mean(self) -> Tensor:
-        """Mean of the training pixels, (1, rows, columns)."""
+        """The mean of the training pixels, (1, rows, columns)."""
         return mean_pixels(self.train_images, self.support)
 
     def _fixed_train(self) -> Tensor:
-        """Training pixels drawn from `seed`; kept, since every evaluation asks for them."""
+        """The training pixels drawn from `seed`. They are kept, because every evaluation needs them."""
         if not hasattr(self, "_fixed"):
             self._fixed = self._pixels(self.train_images, self._generator(0))
         return self._fixed
@@ -175,21 +175,21 @@ class MNIST(DataModule):
         return torch.Generator().manual_seed(3 * self.seed + split)
 
     def _pixels(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
-        """uint8 -> float32 of the same shape, as the support asks."""
+        """uint8 -> float32 of the same shape, with values that suit the support."""
         return draw_pixels(grey, self.support, generator)
 
     def prepare(
         self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
     ) -> Tensor:
-        """Images as a file holds them -> (n, *x_shape) float32, with pixels as in training; see `prepare_pixels`."""
+        """Images from a file -> (n, *x_shape) float32, with pixels as in training; see `prepare_pixels`."""
         return prepare_pixels(rows, x_shape, self.support, generator, where)
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
-        """The labels of a split, ("label", int64 (n,)), in the order of `batches`; None if there is no file of them.
+        """The labels of a split, ("label", int64 (n,)), in the order of `batches`; None if there is no file of labels.
 
         Raises:
-            ValueError: the split is not known or not set up, the file is no IDX label file, or it holds more or fewer
-                labels than there are images.
+            ValueError: the split is unknown or not set up, the file is not an IDX file of labels, or the numbers of
+                labels and images differ.
         """
         check_choice("split", split, SPLITS)
         try:
@@ -205,13 +205,13 @@ class MNIST(DataModule):
         labels = read_labels(path)
         if len(labels) != n:
             raise ValueError(
-                f"{path} must hold a label for each of the {n} images, but holds {len(labels)}; put the labels of the "
-                "same set there, or leave them out"
+                f"{path} must hold a label for each of the {n} images, but holds {len(labels)}; use the labels of the "
+                "same data set, or remove the file"
             )
         return {"train": labels[:-n_val], "val": labels[-n_val:], "test": labels}[split]
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """See `DataModule.describe`. A set other than MNIST has its folder's name and the CRC-32 of its test pixels."""
+        """See `DataModule.describe`. Unless it is MNIST, `data` is the folder's name and the test pixels' CRC-32."""
         shape = getattr(self, "x_shape", x_shape)
         drawn = "dynamic in training, validation and test drawn once" if self.resample else "fixed"
         return {
@@ -227,7 +227,7 @@ class MNIST(DataModule):
         if not hasattr(self, "_identity"):
             try:
                 self._identity = identify(self._folder)
-            except (OSError, ValueError):  # no files, and so no more to say
+            except (OSError, ValueError):  # without files, nothing more is known
                 return "MNIST" if self.root is None else f"images in {self.root.resolve().name}"
         n_train, n_test, crc = self._identity
         if self._identity == CANONICAL:

@@ -1,6 +1,6 @@
-"""Rows of numbers from files of many kinds, a bounded chunk at a time.
+"""Reads rows of numbers from files of many kinds, a bounded chunk at a time.
 
-A reader (`vaelab.data.readers`) yields arrays; `vaelab.data.checked_rows` makes tensors of them.
+A reader (`vaelab.data.readers`) yields arrays, and `vaelab.data.checked_rows` turns them into tensors.
 """
 
 from collections.abc import Iterator
@@ -17,28 +17,28 @@ AS_IT_COMES = Reading()
 
 
 def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES) -> Iterator[Tensor]:
-    """The rows of a file, in order, as tensors (m, *row) of at most 16 MiB each: a file of any length fits the memory.
+    """Reads the rows of a file in order, as tensors (m, *row) of at most 16 MiB. A file of any length fits in memory.
 
     .npy        (n, *row); (n,) is read as n rows of one number
-    .npz        its one array, or the one called `x`; words in an array called `names` name the columns of x
+    .npz        its only array, or the array `x`; an array `names` of words names the columns of x
     .csv, .tsv  numbers separated by commas, semicolons or tabs, with or without a line of names; 0,1,2,… are names
     .parquet    numbers, or lists of numbers of one length; columns side by side, in order
     IDX         images, raw or .gz: (n, rows, columns)
-    folder      .png, .jpg, .jpeg, .bmp, .gif, .webp and .tif files, also those in sub-folders, in the order of their
-                names, as 8-bit grey: (n, rows, columns)
+    folder      .png, .jpg, .jpeg, .bmp, .gif, .webp and .tif files, sub-folders included, in the order of their names,
+                as 8-bit grey: (n, rows, columns)
 
-    Integers and bools stay what they are; floats become float32. The first chunk is read at once, so that the call
+    Integers and bools keep their type, and floats become float32. The first chunk is read immediately, so the call
     itself raises most errors.
 
     Args:
         path: the file or folder.
-        rows: at most this many rows per chunk; as many as fit into 16 MiB unless given.
+        rows: the most rows per chunk, by default as many as fit into 16 MiB.
         reading: how to read the file if there is a choice.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        ValueError: the file is empty, torn, of no known kind, or holds something other than rows of numbers of one
-            length; a number is missing, infinite, or too large for float32; `rows` is no positive whole number.
+        ValueError: the file is empty, truncated, of an unknown kind, or does not hold rows of numbers of one length; a
+            number is missing, infinite, or too large for float32; `rows` is not a whole number of at least 1.
         OSError: the system does not allow reading it.
 
     >>> import tempfile
@@ -51,7 +51,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
 
 
 def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES) -> Rows:
-    """As `read_chunks`, with the names of the columns and the report of what was read."""
+    """Like `read_chunks`, but also gives the names of the columns and a report on what was read."""
     path = Path(path).expanduser()
     if rows is not None:
         check_whole("rows", rows, 1)

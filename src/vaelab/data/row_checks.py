@@ -1,4 +1,4 @@
-"""Checks of rows of numbers before a model sees them. An error names the value, its place and the cure."""
+"""Checks rows of numbers before they reach a model. An error names the value, its place and the cure."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ def at_index(row: int, number: int) -> str:
 
 
 def shape_rows(rows: Tensor, x_shape: Sequence[int], names: Sequence[str] | None = None) -> Tensor:
-    """Rows that are flat, or of x's shape up to dimensions of size 1 -> (n, *x_shape), of the same type.
+    """Reshapes rows that are flat, or in x's shape up to dimensions of size 1 -> (n, *x_shape), of the same type.
 
     Raises:
-        ValueError: the rows hold more or fewer numbers than the model takes, have another shape, or are complex.
+        ValueError: the rows have more or fewer numbers than x, have another shape, or are complex.
     """
     wanted = math.prod(x_shape)
     given = math.prod(rows.shape[1:]) if rows.ndim else 0
@@ -35,14 +35,14 @@ def shape_rows(rows: Tensor, x_shape: Sequence[int], names: Sequence[str] | None
         kind = "complex numbers" if rows.is_complex() else f"{given} number{'' if given == 1 else 's'}"
         listed = f" ({', '.join(names)})" if names else f" (shape {'x'.join(map(str, x_shape))})"
         raise ValueError(
-            f"the data has rows of {kind}, but the model takes {wanted}{listed if wanted > 1 or names else ''}; "
-            f"give it rows of {wanted}, one per example"
+            f"each row must have {wanted} number{'' if wanted == 1 else 's'}{listed if wanted > 1 or names else ''}, "
+            f"but the data has rows of {kind}; use the rows that the model was built for"
         )
     shape = [size for size in rows.shape[1:] if size > 1]
     if len(shape) > 1 and shape != [size for size in x_shape if size > 1]:
         raise ValueError(
-            f"the data has rows of shape {_by(rows.shape[1:])}, but the model takes {_by(x_shape)}, and reshaping "
-            "would scramble them; give rows of that shape"
+            f"each row must have the shape {_by(x_shape)}, but the data has rows of shape {_by(rows.shape[1:])}, and "
+            "reshaping would scramble them; use rows of the model's shape"
         )
     return rows.reshape(len(rows), *x_shape)
 
@@ -52,10 +52,10 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def plain(rows: Tensor, where: Where) -> Tensor:
-    """Rows (n, *x) of any real type, in one that torch computes with: bool, an integer of at most 64 bits, or float32.
+    """Converts rows (n, *x) of any real type to one that torch computes with: bool, a signed integer, or float32.
 
     Raises:
-        ValueError: a finite number is infinite as float32, or a float64 does not hold a whole number exactly.
+        ValueError: a finite number is infinite as float32, or a whole number is not exact as a float64.
     """
     if rows.is_floating_point():
         small = rows.float()
@@ -78,53 +78,53 @@ def _check(rows: Tensor, good: Tensor, bound: str, where: Where) -> None:
 
 
 def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_index) -> Tensor:
-    """x (n, *x), floating, as it is.
+    """Returns x unchanged if all its numbers are finite and inside the support.
 
     Args:
-        x: the rows.
-        support: `binary`, `unit_interval` or `real`: what each number must be.
-        what: whose rows they are, for the error.
+        x: the rows, (n, *x), floating-point.
+        support: the values that are allowed: `binary`, `unit_interval` or `real`.
+        what: the name of the data, for the error.
         cure: what to do about a number outside the support, for the error.
         where: (row, number in the row) -> its place in words, for the error.
 
     Raises:
-        ValueError: a number is NaN, infinite or outside the support; its place is named.
+        ValueError: a number is NaN, infinite or outside the support. The error names its place.
     """
     if (bad := _first(~x.isfinite())) is not None:
         value = x.flatten(1)[bad].item()
         raise ValueError(
-            f"{what} holds {value} in {where(*bad)}, but a model takes finite numbers that fit into float32; correct "
-            "or leave out that row"
+            f"every number must be finite and fit into float32, but {what} holds {value} in {where(*bad)}; correct or "
+            "remove that row"
         )
     if support == "real":
         return x
     outside = (x != 0) & (x != 1) if support == "binary" else (x < 0) | (x > 1)
     if (bad := _first(outside)) is not None:
         raise ValueError(
-            f"{what} holds {in_full(x.flatten(1)[bad])} in {where(*bad)}, but the model scores {support} data, "
-            f"{WANTED[support]}; {cure}"
+            f"the model takes {WANTED[support]} ({support} data), but {what} holds {in_full(x.flatten(1)[bad])} in "
+            f"{where(*bad)}; {cure}"
         )
     return x
 
 
 def check_grey(rows: Tensor, where: Where) -> Tensor:
-    """Integers as uint8.
+    """Converts integers to uint8.
 
     Raises:
-        ValueError: one of them is no grey level.
+        ValueError: an integer is not a grey level.
     """
     outside = ((rows < 0) | (rows > 255)).flatten(1).nonzero()
     if len(outside):
         row, pixel = outside[0].tolist()
         raise ValueError(
             f"grey pixels must be whole numbers from 0 to 255, but the data holds {rows.flatten(1)[row, pixel].item()} "
-            f"in {where(row, pixel)}; scale the pixels, or give floats that are prepared already"
+            f"in {where(row, pixel)}; rescale the pixels, or pass finished pixels as floats"
         )
     return rows.to(torch.uint8)
 
 
 def _first(marked: Tensor) -> tuple[int, int] | None:
-    """Row, and place in the row, of the first mark in (n, *x)."""
+    """The row, and the index in the row, of the first mark in (n, *x); None if there is no mark."""
     if not marked.any():
         return None
     row, number = marked.reshape(len(marked), -1).nonzero()[0].tolist()

@@ -1,4 +1,4 @@
-"""Points of sin(x+y): the tutorial's data."""
+"""The data module for points of sin(x+y), the tutorial's data."""
 
 import math
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ from vaelab.data.data_module import DataModule
 from vaelab.data.sine_density import SineDensity
 
 XY, S = ("x", "y"), "sin(x+y)"
-LARGEST = 1e4  # sin(x+y) in float32 is good to 1e-3 up to here
+LARGEST = 1e4  # up to here, sin(x+y) in float32 is accurate to 1e-3
 
 
 class Sine(DataModule):
     """Points (x, y), uniform on a square, and s = sin(x+y) + noise (the tutorial's §6).
 
-    The encoder sees (x, y) and the decoder is scored on s; with `surface` the point (x, y, s) reconstructs itself.
-    Each split has a generator of its own, seeded by `seed`, so that its points stay when another split's size changes.
+    The encoder's input is (x, y), and the target is s. With `surface`, the point (x, y, s) reconstructs itself. Each
+    split has its own generator, seeded by `seed`, so its points stay the same if you change the size of another split.
 
     Args:
         train_size, val_size, test_size: points per split.
         domain: [low, high], the range of both x and y.
-        noise_std: standard deviation of the Gaussian noise on s.
-        surface: whether the point (x, y, s) reconstructs itself.
+        noise_std: the standard deviation of the Gaussian noise on s.
+        surface: True if the point (x, y, s) reconstructs itself.
         batch_size: points per training batch.
         eval_batch_size: points per validation and test batch.
-        seed: decides every split.
-        support: what the likelihood scores; it must be `real`.
+        seed: the seed of all splits.
+        support: the data that the likelihood scores; it must be `real`.
         condition: must be None, because these data have no labels.
 
     Raises:
-        ValueError: a size, the domain or the noise makes no sense, or the likelihood does not score real numbers.
+        ValueError: a size, the domain or the noise is out of range, or the likelihood does not score real numbers.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class Sine(DataModule):
         check_no_condition(condition, "points of sin(x+y)")
         if support != "real":
             raise ValueError(
-                f"the model scores {support} data, but sin(x+y) is real-valued; use a Gaussian model such as "
-                "model=gaussian, or data=mnist"
+                f"the model must score real data, because sin(x+y) is real-valued, but scores {support} data; use a "
+                "Gaussian model such as model=gaussian, or data=mnist"
             )
         self.train_size = check_whole("data.train_size", train_size, 1)
         self.val_size = check_whole("data.val_size", val_size, 1)
         self.test_size = check_whole("data.test_size", test_size, 1)
         self.sizes = [self.train_size, self.val_size, self.test_size]
         if not isinstance(domain, Sequence) or len(domain) != 2:
-            raise ValueError(f"data.domain must be two numbers such as [-3.14,3.14], but is {domain}")
+            raise ValueError(f"data.domain must be two numbers, but is {domain}; use a range such as [-3.14,3.14]")
         self.domain = low, high = tuple(domain)
         self.low = check_number("the lower end of data.domain", low, -LARGEST, maximum=LARGEST)
         self.high = check_number("the upper end of data.domain", high, low, above=True, maximum=LARGEST)
@@ -77,27 +77,28 @@ class Sine(DataModule):
         self.density = SineDensity(self.low, self.high, self.noise_std)
 
     def setup(self, stage: str | None = None) -> None:
-        """Draws the three splits; the same at every call."""
+        """Draws the three splits. They are the same at every call."""
         self.train, self.val, self.test = (self._draw(index, size) for index, size in enumerate(self.sizes))
 
     def _draw(self, split: int, size: int) -> Tensor | tuple[Tensor, Tensor]:
-        """-> x (n, 2) and target (n, 1), or the points (n, 3)."""
+        """Draws x (n, 2) and the target (n, 1), or the points (n, 3)."""
         generator = torch.Generator().manual_seed(len(self.sizes) * self.seed + split)
         xy = self.low + (self.high - self.low) * torch.rand(size, 2, generator=generator)
         s = _sine(xy).unsqueeze(-1) + self.noise_std * torch.randn(size, 1, generator=generator)
         return torch.cat([xy, s], dim=-1) if self.surface_points else (xy, s)
 
     def checksum(self, split: str) -> str:
-        """CRC-32 of the points (x, y) alone: they decide s, whose last bit may differ from processor to processor."""
+        """CRC-32 of the points (x, y) only. They determine s, but its last bit may differ between processors."""
         x, _ = self.examples(split)
         return f"{crc32([x[:, :2]]):08x}"
 
     def entropy(self) -> float | None:
-        """Entropy of the target, nats, to about 1e-8; None if it is −∞ or float32 cannot hold such data.
+        """The entropy of the target, nats, accurate to about 1e-8; None if it is −∞ or float32 cannot hold such data.
 
-        For s alone it is that of its exact density, and log(π/2) on [−π, π] without noise. For the point (x, y, s) it
-        is 2·log(high − low) + ½·log(2πe·σ²), and −∞ without noise, because the point then lies on a surface. Noise
-        below half the step of float32 (3e-8 for |s| up to 1) counts as none, because it does not survive in the data.
+        For s, it is the entropy of the exact density; on [−π, π] without noise that is log(π/2). For the point
+        (x, y, s), it is 2·log(high − low) + ½·log(2πe·σ²); without noise it is −∞, because the point then lies on a
+        surface. Noise below half a float32 step (3e-8 for |s| up to 1) counts as no noise, because rounding removes it
+        from the data.
         """
         if not self._has_density:
             return None
@@ -106,10 +107,10 @@ class Sine(DataModule):
         return 2 * math.log(self.high - self.low) + 0.5 * math.log(2 * math.pi * math.e * self.noise_std**2)
 
     def log_prob(self, target: Tensor) -> Tensor | None:
-        """Exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None if `entropy` is None.
+        """The exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None if `entropy` is None.
 
-        Takes about 20 µs per target with noise. Without noise a target of ±1, which float32 gives to every s within
-        3e-8 of it, has the mean log-density of those s.
+        With noise, it takes about 20 µs per target. Without noise, float32 rounds every s within 3e-8 of ±1 to ±1, so a
+        target of ±1 has the mean log-density of these s.
         """
         if not self._has_density:
             return None
@@ -119,7 +120,7 @@ class Sine(DataModule):
         xy, s = target[:, :2], target[:, 2]
         noise = (s - _sine(xy)).double() / self.noise_std
         log_normal = -0.5 * noise**2 - math.log(self.noise_std * math.sqrt(2 * math.pi))
-        rounding = 2.0**-22 * max(abs(self.low), abs(self.high))  # float32 puts a point this far outside
+        rounding = 2.0**-22 * max(abs(self.low), abs(self.high))  # float32 may round a point this far outside
         inside = ((xy >= self.low - rounding) & (xy <= self.high + rounding)).all(-1)
         return (log_normal - 2 * math.log(self.high - self.low)).where(inside, -math.inf)
 
@@ -136,16 +137,16 @@ class Sine(DataModule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the target's dimensions."""
+        """The names of the target's dimensions."""
         return (*XY, S) if self.surface_points else (S,)
 
     @property
     def x_names(self) -> tuple[str, ...]:
-        """Names of the dimensions of x."""
+        """The names of the dimensions of x."""
         return (*XY, S) if self.surface_points else XY
 
     def surface(self, n: int) -> tuple[Tensor, Tensor]:
-        """x on an n by n grid of the domain (n·n, *x_shape), and sin(x+y) there (n, n): row i has the i-th x.
+        """x on an n × n grid of the domain (n·n, *x_shape), and sin(x+y) there (n, n). Row i has the i-th x.
 
         If the point reconstructs itself, its third coordinate is the noise-free sin(x+y).
         """

@@ -1,4 +1,4 @@
-"""The exact density of s = sin(x+y) + noise, and its entropy, which models of it are compared with."""
+"""The exact density of s = sin(x+y) + noise, and its entropy. Models of these data are compared with them."""
 
 import math
 
@@ -7,32 +7,32 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
-REACH = 72.0  # squared standard deviations of noise that are integrated over: exp(−72/2) is 2e-16
+REACH = 72.0  # integrals reach this many squared standard deviations of noise: exp(−72/2) is 2e-16
 STEPS = 2.0**-14  # a thousand steps of float32, relative to the larger end of an interval
-ROWS = 2_048  # points whose integrals are taken at once: some megabytes
-# In float32 a noise-free s within 2⁻²⁵ of 1 is 1. There cos θ is uniform on [0, 2⁻¹²], and log cos θ averages this:
+ROWS = 2_048  # the number of points to integrate at once, which takes some megabytes
+# In float32, a noise-free s within 2⁻²⁵ of 1 is 1. There cos θ is uniform on [0, 2⁻¹²], and the mean of log cos θ is:
 LOG_COS_AT_ONE = math.log(2.0**-12) - 1.0
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
 class SineDensity:
-    """p(s) of s = sin(u) + N(0, σ²), where u = x + y with x and y uniform on [low, high].
+    """The density p(s) of s = sin(u) + N(0, σ²), with u = x + y, and x and y uniform on [low, high].
 
         tri(u) = max(0, 1 − |u − low − high| / (high − low)) / (high − low)    the density of u
         g(θ) = Σ_k [tri(θ + 2πk) + tri(π − θ + 2πk)],  θ = arcsin(sin u) in [−π/2, π/2]
         p(s) = g(θ) / cos θ at sin θ = s without noise;  ∫ g(θ) N(s; sin θ, σ²) dθ with it
 
-    g is linear between its kinks, so that it is known exactly from its values there, and Gauss–Legendre between kinks
-    gives each integral to about 1e-8, at any σ.
+    g is linear between its kinks, so its values at the kinks determine it exactly. Gauss–Legendre quadrature between
+    kinks gives each integral to about 1e-8, at any σ.
 
     Args:
         low, high: the range of x and of y.
-        noise_std: σ; below half the step of float32 at the largest |s| it counts as zero, because float32 data lose it.
+        noise_std: σ. Below half a float32 step at the largest |s|, it counts as zero, because rounding removes it.
     """
 
     def __init__(self, low: float, high: float, noise_std: float) -> None:
         self.low, self.high = low, high
-        self.kinks = np.array([2 * low, low + high, 2 * high])  # of tri
+        self.kinks = np.array([2 * low, low + high, 2 * high])  # the kinks of tri
         self.heights = np.array([self._wrapped(kink) for kink in self.kinks])
         self.minimum = -1.0 if self._meets(-math.pi / 2) else min(math.sin(2 * low), math.sin(2 * high))
         self.maximum = 1.0 if self._meets(math.pi / 2) else max(math.sin(2 * low), math.sin(2 * high))
@@ -42,13 +42,13 @@ class SineDensity:
 
     @property
     def resolves_points(self) -> bool:
-        """Whether float32 holds a thousand values of x or more: fewer are no uniform density."""
+        """True if float32 holds a thousand values of x or more. With fewer, the density is not uniform."""
         width = self.high - self.low
         return width > 1e-30 and width > STEPS * max(abs(self.low), abs(self.high))
 
     @property
     def resolves_target(self) -> bool:
-        """Whether float32 holds a thousand values of s or more."""
+        """True if float32 holds a thousand values of s or more."""
         return self.noise_std > 0 or (self.resolves_points and self.maximum - self.minimum > STEPS * self.scale)
 
     def entropy(self) -> float:
@@ -56,13 +56,13 @@ class SineDensity:
         return self._noisy_entropy() if self.noise_std else self._exact_entropy()
 
     def log_prob(self, s: Numbers) -> Numbers:
-        """log p(s), nats: (n,) -> (n,). Without noise, ±1 stands for the 3e-8 beside it, as it does in float32."""
+        """log p(s), nats: (n,) -> (n,). Without noise, ±1 stands for all s within 3e-8 of it, as in float32."""
         if not self.noise_std:
             return self._exact_log_prob(s)
         return np.concatenate([self._noisy_log_prob(rows) for rows in np.split(s, range(ROWS, len(s), ROWS))])
 
     def g(self, theta: Numbers) -> Numbers:
-        """Density of θ = arcsin(sin u); any shape."""
+        """The density of θ = arcsin(sin u), for any shape of θ."""
         period = 2 * math.pi
         straight = np.interp(theta, self.kinks, self.heights, period=period)
         return straight + np.interp(math.pi - theta, self.kinks, self.heights, period=period)
@@ -75,12 +75,12 @@ class SineDensity:
         return float(np.maximum(0, 1 - np.abs(u - self.low - self.high) / width).sum() / width)
 
     def _meets(self, phase: float) -> bool:
-        """Whether u takes the value phase + 2πk for some k."""
+        """True if u takes the value phase + 2πk for some k."""
         k = math.ceil((2 * self.low - phase) / (2 * math.pi))
         return phase + 2 * math.pi * k <= 2 * self.high
 
     def _sections(self) -> Numbers:
-        """The intervals of θ on which g is linear and not zero: (sections, 2)."""
+        """The intervals of θ in which g is linear and not zero: (sections, 2)."""
         turned = (self.kinks + math.pi / 2) % (2 * math.pi) - math.pi / 2  # in [−π/2, 3π/2)
         theta = np.minimum(turned, math.pi - turned)
         edges = np.unique(np.concatenate([[-math.pi / 2, math.pi / 2], theta]))
@@ -96,7 +96,7 @@ class SineDensity:
         return np.where((s < self.minimum) | (s > self.maximum), -np.inf, log_prob)
 
     def _exact_entropy(self) -> float:
-        """−∫ g (log g − log cos) dθ. The nodes crowd at both ends of a section, where the logarithms may diverge."""
+        """−∫ g (log g − log cos) dθ. The nodes are dense at the ends of a section, because logs may diverge there."""
         t = (1 + NODES) / 2
         low, high = self.sections[:, :1], self.sections[:, 1:]
         theta = low + (high - low) * t**3 * (10 - 15 * t + 6 * t**2)  # (sections, nodes)
@@ -107,7 +107,7 @@ class SineDensity:
         return float(-(weights * g * (log_g - np.log(np.maximum(cos, 1e-300)))).sum())
 
     def _noisy_log_prob(self, s: Numbers) -> Numbers:
-        """log ∫ g(θ) N(s; sin θ, σ²) dθ over the θ that matter; the sum is relative to its largest term."""
+        """log ∫ g(θ) N(s; sin θ, σ²) dθ over the θ that matter. The sum is computed relative to its largest term."""
         sigma = self.noise_std
         v = np.clip(s, self.minimum, self.maximum)
         away = np.abs(s - v)
@@ -124,7 +124,7 @@ class SineDensity:
         return log_density - (away / sigma) ** 2 / 2 - math.log(sigma * math.sqrt(2 * math.pi))
 
     def _noisy_entropy(self) -> float:
-        """−∫ p log p ds by Gauss–Legendre on panels that widen with the distance from each edge and kink of p."""
+        """−∫ p log p ds by Gauss–Legendre on panels that get wider away from each edge and kink of p."""
         sigma = self.noise_std
         low, high = self.minimum - 10 * sigma, self.maximum + 10 * sigma
         reach = max((high - low) / sigma, 10)

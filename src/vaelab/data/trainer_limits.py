@@ -1,4 +1,4 @@
-"""How much of each split a run sees, given `trainer.limit_*_batches`, `overfit_batches` and `fast_dev_run`."""
+"""Works out how much of each split a run uses, given `trainer.limit_*_batches`, `overfit_batches`, `fast_dev_run`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from vaelab.data.data_module import DataModule
 
 
 def check_limits(trainer: Trainer, data: DataModule) -> None:
-    """Raises a ValueError if a fraction of the minibatches of a split is less than one of them."""
+    """Raises a ValueError if a limit is a fraction that amounts to less than one minibatch of a split."""
     overfit = bool(trainer.overfit_batches)  # type: ignore[attr-defined]  # Lightning sets it late
     for split in SPLITS:
         limit = _limit(trainer, split)
@@ -18,15 +18,15 @@ def check_limits(trainer: Trainer, data: DataModule) -> None:
         if not int(batches * limit):
             flag = "overfit_batches" if overfit and split != "test" else f"limit_{split}_batches"
             raise ValueError(
-                f"trainer.{flag}={limit} must take at least one of the {batches} minibatches of the split {split}; use "
-                f"trainer.{flag}=1 for one of them"
+                f"trainer.{flag} must leave at least one of the {batches} minibatches of the split {split}, but is "
+                f"{limit}; use trainer.{flag}=1 for one minibatch"
             )
 
 
 def what_is_scored(trainer: Trainer, data: DataModule) -> dict[str, str]:
-    """What data.json says if a run scores only a part of a split: `val_scored`, `test_scored`, and `fast_dev_run`.
+    """Entries for data.json if a run scores only a part of a split: `val_scored`, `test_scored`, and `fast_dev_run`.
 
-    Numbers over different examples do not compare, even if the splits are the same.
+    Numbers over different examples cannot be compared, even if the splits are the same.
     """
     found = {f"{split}_scored": _part(trainer, data, split) for split in ("val", "test")}
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -35,7 +35,7 @@ def what_is_scored(trainer: Trainer, data: DataModule) -> dict[str, str]:
 
 
 def _part(trainer: Trainer, data: DataModule, split: str) -> str:
-    """The part of a split that is scored, in words; empty if all of it is, or nothing."""
+    """The scored part of a split, in words; empty if everything is scored, or nothing."""
     limit = _limit(trainer, split)
     if not limit or not hasattr(data, split):
         return ""
@@ -48,13 +48,13 @@ def _part(trainer: Trainer, data: DataModule, split: str) -> str:
 
 
 def _limit(trainer: Trainer, split: str) -> int | float:
-    """Minibatches, or a fraction of them; Lightning has put `overfit_batches` and `fast_dev_run` into it."""
+    """The limit as a number of minibatches or a fraction. Lightning has already applied the other two options."""
     limit: int | float = getattr(trainer, f"limit_{split}_batches")
     return limit
 
 
 def _batches(trainer: Trainer, data: DataModule, split: str) -> int | None:
-    """Minibatches in a pass over a split; None if there is no such split, or if it has a loader of its own."""
+    """The number of minibatches in a pass over a split; None if there is no such split, or it has its own loader."""
     own = getattr(type(data), f"{split}_dataloader") is not getattr(DataModule, f"{split}_dataloader")
     return None if own or not hasattr(data, split) else -(-_rows(data, split) // _size(trainer, data, split))
 
@@ -64,7 +64,7 @@ def _rows(data: DataModule, split: str) -> int:
 
 
 def _size(trainer: Any, data: DataModule, split: str) -> int:
-    """Examples in a minibatch, as the loaders of `DataModule` choose it."""
+    """The number of examples in a minibatch, as in the loaders of `DataModule`."""
     if split == "val":
         return data.val_batch_size(trainer.overfit_batches)
     return data.batch_size if split == "train" else data.eval_batch_size

@@ -1,14 +1,14 @@
-"""Lists and numbers of things, as the messages about data say them."""
+"""Puts lists and counts into words, for messages about data."""
 
 from collections.abc import Sequence
 
 from vaelab.escapes import for_terminal, short
 
-SHOWN, LONGEST = 10, 40  # names in a sentence, and letters of one
+SHOWN, LONGEST = 10, 40  # the most names in a sentence, and letters in a name
 
 
 def listed(names: Sequence[object], shown: int = SHOWN) -> str:
-    """Names as a sentence shows them: the first few, on one line.
+    """Joins names for a sentence: the first few, on one line.
 
     >>> listed(["age", "height", "weight"], shown=2)
     'age, height and 1 more'
@@ -18,7 +18,7 @@ def listed(names: Sequence[object], shown: int = SHOWN) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things.
+    """Writes a number of things.
 
     >>> counted(1, "row"), counted(2345, "row")
     ('1 row', '2,345 rows')

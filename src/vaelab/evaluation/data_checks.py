@@ -1,4 +1,4 @@
-"""Checks that data are numbers which the model and its likelihood can take."""
+"""Checks that the data suit the model and its likelihood."""
 
 import torch
 from torch import Tensor
@@ -6,20 +6,20 @@ from torch import Tensor
 from vaelab.precision import in_full
 from vaelab.vae import VAE
 
-PIXELS = 1 << 25  # of a picture, or numbers of its points; drawing takes about 80 bytes for each
+PIXELS = 1 << 25  # the most pixels, or numbers, in a picture; drawing takes about 80 bytes for each
 
 
 def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
-    """Checks data before a model sees them; the formulas themselves check nothing.
+    """Checks the data before they reach the model. The formulas themselves check nothing.
 
     Args:
-        vae: the model; its likelihood's `support` says which targets it scores.
-        x: (B, *x), what the encoder sees.
-        target: (B, *t), what the decoder is scored on; None if nothing is scored.
+        vae: the model; the `support` of its likelihood decides which targets are allowed.
+        x: (B, *x), the encoder's input.
+        target: (B, *t), the decoder's target; None if nothing is scored.
 
     Raises:
-        TypeError: x or the target is no tensor of real numbers.
-        ValueError: one of them holds NaN or an infinite number, or the target a number outside the support.
+        TypeError: x or the target is not a tensor of real numbers.
+        ValueError: x or the target holds NaN or an infinite number, or the target holds a number outside the support.
     """
     _check_finite("x", x)
     if target is None:
@@ -36,11 +36,11 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
         )
     if support == "unit_interval" and not bool(((target >= 0) & (target <= 1)).all()):
         found = target[(target < 0) | (target > 1)][0]
-        raise ValueError(f"the target must lie from 0 to 1 everywhere, but it holds {in_full(found)}; rescale it")
+        raise ValueError(f"the target must lie between 0 and 1 everywhere, but it holds {in_full(found)}; rescale it")
 
 
 def support_of(vae: VAE) -> str:
-    """Which targets the likelihood of a VAE scores: `binary`, `unit_interval` or `real`; `real` if it does not say."""
+    """The targets that a VAE's likelihood scores: `binary`, `unit_interval` or `real`. The default is `real`."""
     return str(getattr(getattr(vae.decoder, "family", None), "support", "real"))
 
 
@@ -52,17 +52,17 @@ def _check_finite(name: str, values: Tensor) -> None:
         rows = values.flatten(1) if values.dim() > 1 else values.unsqueeze(-1)
         bad = int((~rows.isfinite()).any(1).sum())
         raise ValueError(
-            f"{name} must hold finite numbers only, but {bad} of {len(rows)} examples hold NaN or an infinite number; "
-            "leave those examples out, or fill them in"
+            f"{name} must hold only finite numbers, but {bad} of {len(rows)} examples hold NaN or an infinite number; "
+            "remove those examples, or fill them in"
         )
 
 
 def check_room(vae: VAE, images: int, condition: Tensor | None = None) -> None:
-    """Raises a ValueError if a picture of so many draws of a VAE would fill the memory.
+    """Raises a ValueError if a picture of this many draws from a VAE would fill the memory.
 
     Args:
         vae: the model.
-        images: how many draws.
+        images: the number of draws.
         condition: (c,) or (n, c), for a conditional model.
     """
     one = condition if condition is None or condition.dim() == 1 else condition[0]
@@ -71,6 +71,6 @@ def check_room(vae: VAE, images: int, condition: Tensor | None = None) -> None:
         size = vae.decode(z, one).event_shape.numel()
     if images * size > PIXELS:
         raise ValueError(
-            f"a picture must hold at most {PIXELS:,} numbers, but {images:,} times {size:,} are more; draw at most "
-            f"{PIXELS // size:,} images, such as with fewer steps"
+            f"a picture must hold at most {PIXELS:,} numbers, but {images:,} × {size:,} are more; draw at most "
+            f"{PIXELS // size:,} images, for example with fewer steps"
         )

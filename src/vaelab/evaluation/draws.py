@@ -11,7 +11,7 @@ from vaelab.vae import VAE
 
 @torch.no_grad()
 def draw(q: Distribution, samples: int) -> Draws:
-    """Draws by rsample if q has it, because that takes half the time of torch's sample."""
+    """Draws with rsample if q has it, because that takes half as long as torch's sample."""
     if not q.has_rsample:  # such as a mixture, or a discrete q
         return Draws(q.sample(torch.Size((samples,))), None)
     return objectives.draw(q, samples)
@@ -21,5 +21,5 @@ def draw(q: Distribution, samples: int) -> Draws:
 def score_draws(
     vae: VAE, q: Distribution, prior: Distribution, draws: Draws, target: Tensor, condition: Tensor | None = None
 ) -> LogWeights:
-    """The importance weights of draws: target (B, *t), condition (B, c) or None -> each part (L, B), nats."""
+    """Weighs draws: target (B, *t), condition (B, c) or None -> the parts of their log-weights, each (L, B), nats."""
     return objectives.weigh(vae, q, prior, draws, target, condition)

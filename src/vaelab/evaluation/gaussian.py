@@ -1,13 +1,13 @@
-"""Which distributions are Gaussian, so that more about them is known in closed form."""
+"""Tells Gaussian distributions from others, because more is known about them in closed form."""
 
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 
 def is_gaussian(distribution: Distribution) -> bool:
-    """Whether a distribution over vectors is a Gaussian with a diagonal or a full covariance."""
+    """True if a distribution over vectors is a Gaussian with a diagonal or a full covariance."""
     return is_diagonal(distribution) or isinstance(distribution, MultivariateNormal)
 
 
 def is_diagonal(distribution: Distribution) -> bool:
-    """Whether a distribution over vectors is a Gaussian with a diagonal covariance."""
+    """True if a distribution over vectors is a Gaussian with a diagonal covariance."""
     return isinstance(distribution, Independent) and isinstance(distribution.base_dist, Normal)

@@ -1,4 +1,4 @@
-"""log p(t) by importance sampling, with q(z|x) as the proposal, a chunk of draws at a time."""
+"""Estimates log p(t) by importance sampling, with q(z|x) as the proposal, a chunk of draws at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +17,8 @@ from vaelab.objectives import LogWeights
 from vaelab.precision import full_precision
 from vaelab.vae import VAE
 
-SAMPLES = 5_000  # importance samples per example, as Burda et al. use
-MEMORY = 20 * 2**20  # bytes of one chunk of decoded draws; larger ones leave the processor's cache and are no faster
+SAMPLES = 5_000  # importance samples per example, as in Burda et al.
+MEMORY = 20 * 2**20  # bytes of one chunk of decoded draws; larger chunks miss the processor's cache and are no faster
 
 
 @torch.no_grad()
@@ -37,16 +37,16 @@ def log_weights(
 
     Args:
         vae: the model.
-        x: what the encoder sees.
-        target: what the decoder is scored on.
-        samples: draws of z per example.
-        chunk: draws per example that are decoded at once; the last chunk holds what is left.
+        x: the encoder's input.
+        target: the decoder's target.
+        samples: the number of draws of z per example.
+        chunk: how many draws per example are decoded at once; the last chunk may be smaller.
         condition: (B, c), for a conditional model.
 
     Raises:
-        TypeError: x or the target is no tensor of real numbers.
+        TypeError: x or the target is not a tensor of real numbers.
         ValueError: `samples` is not a whole number of at least 1, or the target's shape or a number in the data does
-            not fit.
+            not fit the model.
     """
     check_whole("samples", samples, 1)
     check_data(vae, x, target)
@@ -57,14 +57,14 @@ def log_weights(
 def weigh(
     vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int = MEMORY, condition: Tensor | None = None
 ) -> Iterator[LogWeights]:
-    """The log-weights of all examples in order, as many examples at a time as fit into the memory when decoded.
+    """Yields the log-weights of all examples in order, for as many examples at a time as fit into the memory.
 
     Args:
         vae: the model.
         x: (B, *x).
         target: (B, *t).
-        samples: draws of z per example.
-        memory: about how many bytes one chunk may take; on a CPU each of torch's threads has one.
+        samples: the number of draws of z per example.
+        memory: about how many bytes one chunk may take; on a CPU, each of torch's threads holds one chunk.
         condition: (B, c), for a conditional model.
 
     Raises:
@@ -73,7 +73,7 @@ def weigh(
     if len({len(tensor) for tensor in (x, target, condition) if tensor is not None}) > 1:
         raise ValueError(
             f"x, target and condition must hold the same number of examples, but x holds {len(x)} and the target "
-            f"{len(target)}; give one target and one condition for each x"
+            f"{len(target)}; pass one target and one condition for each x"
         )
     one = None if condition is None else condition[:1]
     decodes = max(1, check_whole("memory", memory, 1) // decode_bytes(vae, x[:1], target[:1], one))
@@ -96,7 +96,7 @@ def _rows(rows: slice, x: Tensor, target: Tensor, condition: Tensor | None) -> t
 def _parts(
     vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, samples: int, chunk: int
 ) -> Iterator[Callable[[], LogWeights]]:
-    """Draws z ~ q(z|x), a chunk at a time; each part decodes and scores its chunk."""
+    """Draws z ~ q(z|x), a chunk at a time. Calling a part decodes and scores its chunk."""
     q, prior = vae.encode(x, condition), vae.prior()
     for start in range(0, samples, chunk):
         draws = draw(q, min(chunk, samples - start))
@@ -108,16 +108,16 @@ def _join(parts: Iterable[LogWeights]) -> LogWeights:
 
 
 def _may_share(vae: VAE, device: torch.device) -> bool:
-    """Whether threads may decode side by side: on a CPU, outside autocast, if decoding draws and changes nothing."""
+    """True if threads may decode in parallel: on a CPU, outside autocast, if decoding draws and changes nothing."""
     pure = not any(module.training for module in vae.modules())
     return device.type == "cpu" and torch.get_num_threads() > 1 and pure and not torch.is_autocast_enabled("cpu")
 
 
 def _side_by_side(jobs: Iterable[Callable[[], LogWeights]]) -> Iterator[LogWeights]:
-    """The jobs' results in order; each of torch's threads has its own, faster than all of them at one."""
+    """Yields the jobs' results in order. One job per thread is faster than all of torch's threads on one job."""
     threads = torch.get_num_threads()
     waiting: deque[Future[LogWeights]] = deque()
-    torch.set_num_threads(1)  # of this thread, and of those that start now
+    torch.set_num_threads(1)  # for this thread, and for those that start now
     try:
         with ThreadPoolExecutor(threads) as pool:
             for job in jobs:
@@ -140,7 +140,7 @@ def log_marginal_likelihood(
 ) -> Tensor:
     """log p̂(t) of each example, (B,), nats: the importance-sampling estimate with `samples` draws per example.
 
-    The expectation is IW_samples whatever the batch and the memory: every example gets exactly `samples` draws.
+    Every example gets exactly `samples` draws, so the expectation is IW_samples for any batch size and any memory.
 
     >>> from vaelab import VAE, families, networks, priors
     >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.IdentityGaussian((5,))
@@ -151,16 +151,16 @@ def log_marginal_likelihood(
 
     Args:
         vae: the model.
-        x: (B, *x), what the encoder sees.
-        target: (B, *t), what the decoder is scored on; None if x reconstructs itself.
-        samples: L, draws of z per example.
-        memory: about how many bytes one chunk may take; on a CPU each of torch's threads has one.
+        x: (B, *x), the encoder's input.
+        target: (B, *t), the decoder's target; None if it is x itself.
+        samples: L, the number of draws of z per example.
+        memory: about how many bytes one chunk may take; on a CPU, each of torch's threads holds one chunk.
         condition: (B, c), for a conditional model.
 
     Raises:
-        TypeError: x or the target is no tensor of real numbers.
+        TypeError: x or the target is not a tensor of real numbers.
         ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape or a number in the
-            data does not fit.
+            data does not fit the model.
     """
     target = x if target is None else target
     check_data(vae, x, target)

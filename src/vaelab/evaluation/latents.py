@@ -1,4 +1,4 @@
-"""How the latents are used: KL and activity per dimension, and bounds from the aggregate posterior q(z)."""
+"""Measures how a model uses its latents: KL and activity per dimension, bounds from the aggregate posterior q(z)."""
 
 import math
 from typing import NamedTuple
@@ -17,10 +17,10 @@ ACTIVE = 0.01  # Burda et al.'s threshold on Var_x(E_q[z_j]), for a prior of var
 
 
 def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
-    """KL(q(z_j|x) ‖ p(z_j)) of the marginals as Gaussians: q with batch_shape (B,) -> (B, p), nats.
+    """KL(q(z_j|x) ‖ p(z_j)) of the marginals, taken as Gaussians: q with batch_shape (B,) -> (B, p), nats.
 
-    With diagonal q and p its sum over j is KL(q ‖ p). A marginal that is not Gaussian, such as a flow's or a mixture's,
-    counts as the Gaussian with its mean and variance (`kl_per_dimension_by`).
+    If q and p are diagonal, the sum over j is KL(q ‖ p). A marginal that is not Gaussian, such as a flow's or a
+    mixture's, is replaced by the Gaussian with the same mean and variance (`kl_per_dimension_by`).
 
     >>> from vaelab import families, priors
     >>> q = families.DiagonalGaussian((3,))(torch.zeros(7, 6))
@@ -31,15 +31,15 @@ def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
 
 
 def kl_per_dimension_by(q: Distribution, prior: Distribution) -> str:
-    """What `kl_per_dimension` is: the `closed form` if all marginals are Gaussian; else by their `moments` alone."""
+    """How `kl_per_dimension` is computed: in `closed form` if all marginals are Gaussian, else from their `moments`."""
     return "closed form" if is_gaussian(q) and is_gaussian(prior) else "moments"
 
 
 def active_units(means: Tensor, threshold: float = ACTIVE, prior_variance: Tensor | float = 1.0) -> Tensor:
-    """Which latents respond to the data, Var_x(E_q[z_j]) > threshold · Var_p(z_j): means (n, p) -> bool (p,).
+    """Finds the latents that respond to the data, Var_x(E_q[z_j]) > threshold · Var_p(z_j): means (n, p) -> bool (p,).
 
-    Burda et al. 2016, arxiv.org/abs/1509.00519, §5.2, whose prior has variance 1. A learned prior may have any scale,
-    so the variance is compared with the prior's.
+    Burda et al. 2016, arxiv.org/abs/1509.00519, §5.2, with a prior of variance 1. A learned prior may have any scale,
+    so this compares the variance with the prior's.
 
     >>> active_units(torch.tensor([[1.0, 0.01], [-1.0, 0.02], [0.5, 0.01]]))
     tensor([ True, False])
@@ -52,11 +52,11 @@ def active_units(means: Tensor, threshold: float = ACTIVE, prior_variance: Tenso
 class Aggregate(NamedTuple):
     """Bounds that hold in expectation, each (), float64, in nats, and the standard error of each.
 
-    A standard error says how much the bound would vary over other examples and draws. It does not say how far the bound
-    lies from the truth: that depends on n. It is NaN if n < 3.
+    The standard error is how much the bound would vary with other examples and draws. How far the bound lies from the
+    truth is another matter, which depends on n. The standard error is NaN if n < 3.
 
     Attributes:
-        mutual_information_low: at most I(x; z); it is never above log n.
+        mutual_information_low: at most I(x; z), and never above log n.
         mutual_information_high: at least I(x; z).
         aggregate_kl_low: at most KL(q(z) ‖ p(z)).
         aggregate_kl_high: at least KL(q(z) ‖ p(z)).
@@ -74,9 +74,9 @@ class Aggregate(NamedTuple):
 
 @torch.no_grad()
 def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMORY) -> Aggregate:
-    """q with batch_shape (n,) -> bounds on I(x; z) and KL(q(z) ‖ p(z)), by one draw z_i ~ q(z|x_i) per example.
+    """q with batch_shape (n,) -> bounds on I(x; z) and KL(q(z) ‖ p(z)), from one draw z_i ~ q(z|x_i) per example.
 
-    q(z) = E_x q(z|x) is an average over the distribution of the data, of which q holds n independent examples:
+    q(z) = E_x q(z|x) averages over the distribution of the data, and q holds n independent examples from it:
 
         I_low  = mean_i [log q(z_i|x_i) − log (1/n) Σ_j q(z_i|x_j)]
         I_high = mean_i [log q(z_i|x_i) − log (1/(n−1)) Σ_{j≠i} q(z_i|x_j)]
@@ -86,7 +86,7 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
     and at KL. They meet as n grows, slowly if the posteriors hardly overlap: I_low is never above log n.
 
     All n² densities are computed, a chunk of draws at a time. The n terms share examples, so s/√n would be too small.
-    The standard errors are those of a jackknife: each bound is computed without one example, for all of them in turn.
+    The standard errors therefore come from a jackknife: each bound is computed without one example, for each in turn.
 
     >>> from vaelab import families, priors
     >>> q = families.DiagonalGaussian((3,), init_std=1.0)(torch.zeros(7, 6))  # the same for every example
@@ -108,7 +108,7 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
 
 
 def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tensor, Tensor]:
-    """log q(z_i|x_i), and values whose means are I_low and I_high and whose s/√n is the jackknife's; each (n,)."""
+    """log q(z_i|x_i), and values with the means I_low and I_high and the jackknife's standard error s/√n; each (n,)."""
     n = len(z)
     chunk = max(1, memory // _bytes_of_all_pairs(q, z[:1]))
     own, log_sums, changes = (double(z.new_zeros(size)) for size in ((n,), (2, n), (2, n)))
@@ -124,18 +124,18 @@ def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tens
 
 
 def _bytes_of_all_pairs(q: Distribution, z: Tensor) -> int:
-    """About how many bytes the densities of one z (1, p) under all of q take."""
+    """About how many bytes it takes to compute the densities of one z (1, p) under all of q."""
     if not is_gaussian(q):
         return bytes_made(lambda: q.log_prob(z.unsqueeze(1)))
-    terms = 1 if is_diagonal(q) else z.shape[-1]  # kept of each pair
+    terms = 1 if is_diagonal(q) else z.shape[-1]  # kept for each pair
     return 64 * q.batch_shape.numel() * terms  # about 8 numbers of 8 bytes for each
 
 
 def _without_each(log_terms: Tensor) -> tuple[Tensor, Tensor]:
-    """log Σ_j e^{a_j} of each row, (m,), and by how much it changes without term k, (m, n), ≤ 0.
+    """log Σ_j e^{a_j} of each row, (m,), and its change without term k, (m, n), ≤ 0.
 
-    That is log(1 − w_k), w_k the term's share of the sum. For the largest term, which may be nearly all of it, the
-    others are added up instead.
+    The change is log(1 − w_k), and w_k is the term's share of the sum. The largest term may be nearly all of the sum,
+    so for that term the others are added up instead.
     """
     log_sum = log_terms.logsumexp(-1, keepdim=True)
     largest = log_terms.argmax(-1, keepdim=True)
@@ -145,19 +145,19 @@ def _without_each(log_terms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _jackknife(terms: Tensor, changes: Tensor) -> Tensor:
-    """Terms (n,) and what leaving out example k adds to the other terms' sum of logs, (n,) -> (n,).
+    """Terms (n,), and the change in the sum of the others' logs without example k, (n,) -> values (n,).
 
-    The result has the mean of the terms, and its variance over n is the jackknife's variance of that mean.
+    The values have the same mean as the terms, and their variance over n is the jackknife's variance of that mean.
     """
     n = len(terms)
     if n < 3:
         return terms
-    left_out = (terms.sum() - terms - changes) / (n - 1)  # but for a constant
+    left_out = (terms.sum() - terms - changes) / (n - 1)  # up to a constant
     return terms.mean() + (n - 1) * (left_out.mean() - left_out)
 
 
 def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
-    """A lower bound, the mean of the values, clipped at 0 and the mean KL, and its error (0 for a bound of 0)."""
+    """A lower bound and its error: the mean of the values, clipped at 0 and the mean KL. At 0, the error is 0 too."""
     mean = values.mean()
     if not mean > 0:
         return torch.zeros_like(mean), _stderr(torch.zeros_like(kl))
@@ -165,8 +165,8 @@ def _lower(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _upper(values: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
-    """An upper bound, the mean of the values or that of the KLs, which is one too, and its error; at least 0."""
-    if not values.mean() <= kl.mean():  # also if it is infinite
+    """An upper bound and its error: the mean of the values, or the mean KL if that is smaller; at least 0."""
+    if not values.mean() <= kl.mean():  # or if it is not finite
         values = kl
     return values.mean().clamp(min=0), _stderr(values)
 
@@ -178,7 +178,7 @@ def _stderr(values: Tensor) -> Tensor:
 def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
     """log q(z_i|x_j): z (m, p), q with batch_shape (n,) -> (m, n), nats in float64.
 
-    For diagonal Gaussians Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products instead of m·n·p terms.
+    For diagonal Gaussians, Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products instead of m·n·p terms.
     """
     if not is_diagonal(q):
         return double(q.log_prob(z.unsqueeze(1)))

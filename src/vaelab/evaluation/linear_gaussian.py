@@ -1,4 +1,4 @@
-"""log p(t) in closed form if the decoder is linear."""
+"""Computes log p(t) in closed form for a linear decoder."""
 
 import torch
 from torch import Tensor
@@ -12,16 +12,16 @@ from vaelab.networks import MLP
 from vaelab.precision import double
 from vaelab.vae import VAE
 
-CONSTANT_NOISE = (IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian)  # covariance the same for all z
+CONSTANT_NOISE = (IdentityGaussian, IsotropicGaussian, SharedDiagonalGaussian)  # the same covariance for all z
 
 
 @torch.no_grad()
 def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None) -> Tensor | None:
-    """log p(t) = log N(t; Wm₀ + b, W S₀ Wᵀ + R), (B, *t) -> (B,), nats in float64; None for another model.
+    """log p(t) = log N(t; Wm₀ + b, W S₀ Wᵀ + R), (B, *t) -> (B,), nats in float64; None for other models.
 
-    Linear-Gaussian is p(z) = N(m₀, S₀), p(t|z) = N(Wz + b, R): a network without hidden layers (`network.hidden=[]`), a
-    noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006, eq. 2.115). Given a
-    condition c, the mean is Wz + Vc + b.
+    A linear-Gaussian model is p(z) = N(m₀, S₀), p(t|z) = N(Wz + b, R): a network without hidden layers
+    (`network.hidden=[]`), noise that does not depend on z, and a Gaussian prior (Tipping & Bishop 1999; Bishop 2006,
+    eq. 2.115). Given a condition c, the mean is Wz + Vc + b.
 
     >>> from functools import partial
     >>> from vaelab import VAE, families, networks, priors
@@ -37,11 +37,11 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
         condition: (B, c), for a conditional model.
 
     Raises:
-        TypeError: the target is no tensor of real numbers.
+        TypeError: the target is not a tensor of real numbers.
         ValueError: the target holds NaN or an infinite number.
     """
     check_data(vae, target)
-    if not isinstance(vae.decoder, Conditional):  # a decoder of the user's own
+    if not isinstance(vae.decoder, Conditional):  # the user's own decoder
         return None
     network, noise, prior = vae.decoder.network, vae.decoder.family, vae.prior()
     linear = isinstance(network, MLP) and len(network.layers) == 1

@@ -1,4 +1,4 @@
-"""How much memory one example takes on its way through a model."""
+"""Estimates how much memory a model needs for one example."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +13,17 @@ from vaelab.vae import VAE
 
 @torch.no_grad()
 def decode_bytes(vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> int:
-    """An upper bound on the memory that one draw of z takes: every tensor made on the way from it to log w."""
+    """An upper bound on the memory for one draw of z, in bytes: every tensor made between the draw and log w."""
     q, prior = vae.encode(x, condition), vae.prior()
     return bytes_made(lambda: score_draws(vae, q, prior, draw(q, 1), target, condition))
 
 
 @torch.no_grad()
 def encode_bytes(vae: VAE, x: Tensor, condition: Tensor | None = None) -> int:
-    """An upper bound on the memory that q(z|x) and one draw from it take: a full covariance has p × p numbers a row.
+    """An upper bound on the memory for q(z|x) and one draw from it, in bytes.
 
-    The draws that estimate a mean are not counted: there are at most so many at once, whatever the number of rows.
+    A full covariance, for example, takes p × p numbers per row. The draws that estimate a mean are not counted, because
+    their memory does not grow with the number of rows.
     """
 
     def encode() -> None:
@@ -36,15 +37,15 @@ def encode_bytes(vae: VAE, x: Tensor, condition: Tensor | None = None) -> int:
 
 @torch.no_grad()
 def bytes_made(compute: Callable[[], object]) -> int:
-    """The bytes of every tensor that a computation makes, at least 1; many of them do not live at the same time."""
-    compute()  # the first call may fill caches, which must not count
+    """The total bytes of all tensors that a computation makes, at least 1. They don't all exist at the same time."""
+    compute()  # the first call may fill caches, which don't count
     with _Meter() as meter:
         compute()
     return max(1, meter.bytes)
 
 
 class _Meter(TorchDispatchMode):
-    """Adds up the bytes of the tensors that the operations inside make; views take none."""
+    """Adds up the bytes of all tensors made inside this context. Views take no memory."""
 
     def __init__(self) -> None:
         super().__init__()

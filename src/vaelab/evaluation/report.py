@@ -1,4 +1,4 @@
-"""The numbers of a trained VAE on a split, with their error bars, and what they can be compared with."""
+"""The report on a trained VAE: its numbers on a split with standard errors, warnings, and what must not be compared."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,31 +15,31 @@ from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
-AGGREGATED = 10_000  # examples of which the aggregate posterior is made if they are Gaussian
-AGGREGATED_OTHERS = 1_000  # likewise if q(z|x) is not Gaussian, so that a density costs more
-UNCONVERGED = 0.1  # nats, with two standard errors
-FEW = 100  # samples
-UNRELIABLE = 0.7  # Pareto k̂
-NO_TAIL = 20  # samples, too few to fit k̂ to their tail
+AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian
+AGGREGATED_OTHERS = 1_000  # the most if q(z|x) is not Gaussian, because each density costs more
+UNCONVERGED = 0.1  # a larger rise, in nats, beyond two standard errors, means that log p̂ has not converged
+FEW = 100  # fewer samples cannot tell if log p̂ has converged
+UNRELIABLE = 0.7  # above this Pareto k̂, an estimate depends on few draws
+NO_TAIL = 20  # with so few samples, k̂ cannot be fitted to their tail
 
 
 class Data(Protocol):
-    """What a report asks of data, once they are set up: `vaelab.data.DataModule` has it."""
+    """The part of a data module that a report uses, after `setup`. `vaelab.data.DataModule` has it."""
 
     levels: int | None
     target_shape: tuple[int, ...]
 
     def batches(self, split: str) -> Iterable[tuple[Tensor, ...]]:
-        """(x, target) or (x, target, condition) batches in a fixed order."""
+        """Batches (x, target) or (x, target, condition), in a fixed order."""
 
     def entropy(self) -> float | None:
-        """Of the generator, nats."""
+        """The entropy of the generator, nats; None if it is unknown."""
 
     def log_prob(self, target: Tensor) -> Tensor | None:
-        """The generator's own log-density, (n, *t) -> (n,), nats."""
+        """The generator's own log-density, (n, *t) -> (n,), nats; None if it is unknown."""
 
     def describe(self) -> dict[str, str]:
-        """What a log-density on these data means."""
+        """Facts that give a log-density on these data its meaning, such as the measure and the unit."""
 
 
 def evaluate(
@@ -50,24 +50,24 @@ def evaluate(
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Any]:
-    """All numbers of `vaelab evaluate`: flat, in nats per example, `NAME_stderr` the standard error over examples.
+    """Computes all numbers of `vaelab evaluate`, in nats per example; `NAME_stderr` is a standard error over examples.
 
-    Beside the means of what `vaelab.evaluation.score` computes:
+    Besides the means of the numbers from `vaelab.evaluation.score`:
 
     bits_per_dim            if the data are discrete
     precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
     regret                  nll − entropy, if the entropy of the data's generator is known
-    regret_paired           mean of log p*(t) − log p̂(t) with p* the generator: the same expectation, another error
+    regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
-    moments_by              how mean and standard deviation of q(z|x) were computed: "closed form", or "1000 draws"
+    moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
-    kl_per_dimension_by     "closed form", or "moments": that of Gaussians with the marginals' means and variances
+    kl_per_dimension_by     "closed form", or "moments" for Gaussians with the marginals' means and variances
     active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j)
     mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
-                            bounds on I(x; z) and KL(q(z) ‖ p(z)) by `aggregated_examples` examples
+                            bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
                             (`vaelab.evaluation.aggregate_posterior`)
 
-    Draws follow torch's global generator.
+    Draws come from torch's global generator.
 
     >>> from vaelab import VAE, families, networks, priors
     >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
@@ -80,7 +80,7 @@ def evaluate(
     (50, True)
 
     Raises:
-        ValueError: the density of an example is not finite, or as `vaelab.evaluation.score` raises.
+        ValueError: the density of an example is not finite, or `vaelab.evaluation.score` raises it.
     """
     with full_precision(vae) as vae:
         return _report(vae, data, split, samples, memory, progress)
@@ -92,9 +92,9 @@ def _report(
     terms = score(vae, data.batches(split), samples, memory, progress)
     if bad := int((~terms["nll"].isfinite()).sum()):
         raise ValueError(
-            f"log p̂ of {bad} of {len(terms['nll'])} examples is not finite, because the weights of the model have "
-            "diverged or its density vanishes at the data; evaluate an earlier checkpoint, or train with a "
-            "lower optimizer.lr"
+            f"log p̂ must be finite, but is not for {bad} of {len(terms['nll'])} examples, because the model's weights "
+            "have diverged or its density vanishes at the data; evaluate an earlier checkpoint, or train with a lower "
+            "optimizer.lr"
         )
     report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
     report |= {"precision": _precision(vae)}
@@ -103,7 +103,7 @@ def _report(
             report |= mean_and_stderr(name, values)
     ess, k = terms["ess"], terms["pareto_k"]
     report |= {"ess": ess.median().item(), "ess_min": ess.min().item()}
-    if samples > NO_TAIL:  # then an infinite k̂ is a verdict, and no lack of draws
+    if samples > NO_TAIL:  # then an infinite k̂ means unreliable weights, not too few draws
         report |= {"pareto_k": k.median().item()} if k.median().isfinite() else {}
         report |= {"pareto_k_above_0.7": (k > UNRELIABLE).double().mean().item()}
     report |= _bits(report, data)
@@ -117,13 +117,13 @@ def _precision(vae: VAE) -> str:
 
 
 def mean_and_stderr(name: str, values: Tensor) -> dict[str, float]:
-    """{name: mean over examples, name_stderr: its standard error}; one example has no standard error."""
+    """{name: mean over examples, name_stderr: its standard error}. A single example has no standard error."""
     mean = {name: values.mean().item()}
     return mean if len(values) < 2 else mean | {f"{name}_stderr": (values.std() / math.sqrt(len(values))).item()}
 
 
 def _bits(report: Mapping[str, Any], data: Data) -> dict[str, float]:
-    """−log₂ p per dimension; a dequantised density is one per unit of [0, 1], which has `levels` steps."""
+    """−log₂ p per dimension. A dequantised density is per unit of [0, 1], and that interval has `levels` steps."""
     if data.levels is None:
         return {}
     size = math.prod(data.target_shape)
@@ -173,35 +173,35 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
-    """What a reader of the numbers must know, a sentence each."""
+    """Warnings to show beside the numbers, a sentence each."""
     found = []
     if report["samples"] < FEW:
         found.append(
-            f"{report['samples']} samples per example are too few to tell whether log p̂ has converged: the NLL is an "
-            f"upper bound; use --samples {FEW} or more"
+            f"{report['samples']} samples per example are too few to tell if log p̂ has converged, so the NLL is only "
+            f"an upper bound; use --samples {FEW} or more"
         )
     elif report["nll_change"] + 2 * report.get("nll_change_stderr", 0.0) > UNCONVERGED:
         found.append(
-            f"log p̂ has not converged: from {report['samples'] // 2} to {report['samples']} samples it still rose by "
-            f"{report['nll_change']:.2f} nats, so the true NLL is lower than {report['nll']:.2f}; use more --samples"
+            f"log p̂ has not converged: it still rose by {report['nll_change']:.2f} nats from {report['samples'] // 2} "
+            f"to {report['samples']} samples, so the true NLL is lower than {report['nll']:.2f}; use more --samples"
         )
     if (unreliable := report.get("pareto_k_above_0.7", 0.0)) > 0.5:
         found.append(
-            f"Pareto k̂ is above {UNRELIABLE} for {unreliable:.0%} of the examples: their log p̂ rests on a few draws, "
-            "and the NLL is more an upper bound than an estimate"
+            f"Pareto k̂ is above {UNRELIABLE} for {unreliable:.0%} of the examples: their log p̂ depends on a few draws, "
+            "so read the NLL as an upper bound rather than an estimate"
         )
     return found
 
 
 MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
-ABSENT = {"condition": "none"}  # what a report means that lacks a key
+ABSENT = {"condition": "none"}  # the value to assume if a report lacks a key
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 
 def incomparable(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Why the scores of these reports cannot be compared, a reason each; empty if they can.
+    """The reasons why the scores of these reports cannot be compared; empty if they can.
 
-    `checksum` is that of the examples themselves. It counts if every report has one.
+    `checksum` is the checksum of the examples themselves. It counts only if every report has one.
     """
     found = {key: [str(report.get(key, ABSENT.get(key))) for report in reports] for key in MUST_AGREE}
     values = {key: list(dict.fromkeys(each)) for key, each in found.items()}

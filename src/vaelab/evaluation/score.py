@@ -1,4 +1,4 @@
-"""The numbers of a trained VAE for each example, before they are averaged."""
+"""The numbers of a trained VAE for each example, before averaging."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,7 +16,7 @@ from vaelab.objectives import LogWeights
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
-CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # sample counts at which the importance-weighted bound is reported
+CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # the importance-weighted bound is reported at these sample counts
 
 
 @torch.no_grad()
@@ -27,16 +27,16 @@ def score(
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
 ) -> dict[str, Tensor]:
-    """The numbers of every example: named terms, each (n,), float64, in nats if they are log-densities.
+    """Computes named terms of every example, each (n,), float64, in nats if they are log-densities.
 
-    The model computes in its own precision, or in float32 if that is lower.
+    The model computes in its own precision, but at least in float32.
 
     nll             −log p̂(t) with `samples` draws
     elbo            log_likelihood − kl
-    log_likelihood  E_q[log p(t|z)], minus the distortion, over the same draws
+    log_likelihood  E_q[log p(t|z)], the negative distortion, over the same draws
     kl              KL(q ‖ p), the rate: in closed form, or over the same draws if there is none
     iw_L            the importance-weighted bound with L draws, L up to `samples`; iw_1 is the ELBO by Monte Carlo
-    nll_change      how far log p̂(t) rose from half the draws to all of them
+    nll_change      how much log p̂(t) rose from half of the draws to all of them
     ess, pareto_k   effective sample size and tail shape of the weights
     exact_nll       −log p(t), if the model is linear-Gaussian
 
@@ -52,20 +52,21 @@ def score(
 
     Args:
         vae: the model.
-        batches: (x, target) batches of any sizes; (x, target, condition) for a conditional model.
-        samples: L, draws of z per example.
-        memory: about how many bytes one chunk of decoded draws may take; on a CPU each of torch's threads has one.
+        batches: batches (x, target) of any sizes; (x, target, condition) for a conditional model.
+        samples: L, the number of draws of z per example.
+        memory: about how many bytes one chunk of decoded draws may take; on a CPU, each of torch's threads holds one.
         progress: called with the number of examples just done.
 
     Raises:
-        TypeError: x or the target is no tensor of real numbers.
-        ValueError: `samples` is no whole number of at least 1, there is no example, or the data do not fit.
+        TypeError: x or the target is not a tensor of real numbers.
+        ValueError: `samples` is not a whole number of at least 1, there is no example, or the data do not fit the
+            model.
     """
     check_whole("samples", samples, 1)
     with full_precision(vae) as vae:
         scored = [_score_batch(vae, batch, samples, memory, progress) for batch in batches]
     if not scored:
-        raise ValueError("the data must hold at least one example to score, but hold none")
+        raise ValueError("the data must hold at least one example to score, but hold none; pass at least one batch")
     return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
 
 
@@ -81,11 +82,11 @@ def _score_batch(
         rows = slice(done, done + weights.log_w.shape[1])
         q = vae.encode(x[rows], None if condition is None else condition[rows])
         for name, values in _score_rows(vae, q, weights).items():
-            # Written in place: thousands of small tensors kept between large ones would let the heap grow for good.
+            # Written in place: thousands of small tensors between large ones would make the heap grow for good.
             terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[rows] = values
         progress(rows.stop - rows.start)
         done = rows.stop
-    exact = exact_log_marginal(vae, target, condition)  # once per batch: its k³ would dwarf a row's draws
+    exact = exact_log_marginal(vae, target, condition)  # once per batch: its k³ would cost more than a row's draws
     return terms if exact is None else terms | {"exact_nll": -exact.cpu()}
 
 

@@ -1,4 +1,4 @@
-"""Bounds on log p from importance weights, and how far you can trust them."""
+"""Bounds on log p from importance weights, and statistics that tell you how far to trust them."""
 
 import math
 
@@ -16,7 +16,7 @@ def log_mean(log_w: Tensor) -> Tensor:
 
 
 def iw_bound(log_w: Tensor, samples: int) -> Tensor:
-    """An unbiased estimate of IW_samples from more draws: (L, …) -> (…), the mean over ⌊L / samples⌋ separate groups.
+    """An unbiased estimate of IW_samples from L draws: (L, …) -> (…), the mean over ⌊L / samples⌋ separate groups.
 
     >>> import torch
     >>> iw_bound(torch.tensor([[1.0], [3.0], [5.0]]), samples=1)  # the ELBO
@@ -47,10 +47,10 @@ def pareto_k(log_w: Tensor) -> Tensor:
 
     The weights have about 1/k̂ finite moments. Below 0.7 you can trust the estimate. Above 0.7 it depends on few draws
     and is likely too low. Above 1 the mean itself may not exist (Vehtari et al. 2024, arxiv.org/abs/1507.02646, §3).
-    The fit is that of Zhang & Stephens 2009, with the weak prior of Vehtari et al., appendix G.
+    The fit follows Zhang & Stephens 2009, with the weak prior of Vehtari et al., appendix G.
 
-    k̂ is infinite if fewer than 5 weights are in the tail, as with 20 draws or fewer. It is 0 if all weights are equal
-    to within 1 %, since their differences may be rounding errors.
+    k̂ is infinite if fewer than 5 weights are in the tail, as with 20 draws or fewer. It is 0 if all weights agree
+    within 1 %, because their differences may be rounding errors.
 
     >>> import torch
     >>> pareto_k(torch.randn(1_000, 7)).shape
@@ -69,14 +69,14 @@ def pareto_k(log_w: Tensor) -> Tensor:
 
 
 def _tail_shape(excess: Tensor) -> Tensor:
-    """Ascending excesses of one example (n,) -> k̂, (); a weight that equals the threshold is not in the tail."""
+    """Ascending excesses of one example (n,) -> k̂, (). A weight that equals the threshold is not in the tail."""
     excess = excess[excess > torch.finfo(torch.float64).tiny]
     n = len(excess)
     return (n * _fit_pareto(excess) + 10 * 0.5) / (n + 10) if n >= 5 else excess.new_tensor(math.inf)
 
 
 def _fit_pareto(excess: Tensor) -> Tensor:
-    """Shape of the generalised Pareto distribution of ascending excesses (n,) -> (): Zhang & Stephens 2009."""
+    """Fits a generalised Pareto distribution to ascending excesses (n,) -> its shape (): Zhang & Stephens 2009."""
     n = len(excess)
     candidates = 30 + int(math.sqrt(n))
     quartile = excess[int(n / 4 + 0.5) - 1]

@@ -1,4 +1,4 @@
-"""Numbers -> `torch.distributions.Distribution`."""
+"""Families of distributions: each maps numbers to a `torch.distributions.Distribution`."""
 
 from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.family import Family, Support

@@ -1,4 +1,4 @@
-"""Binary data."""
+"""The Bernoulli family, for binary data."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,9 +14,9 @@ from vaelab.torch_private import has_readable_values, is_transformed
 
 
 def _targets(value: Tensor, logits: Tensor) -> Tensor:
-    """Targets as numbers that fit the logits; whole numbers must be 0 or 1.
+    """The targets in the dtype of the logits. Integer targets must be 0 or 1.
 
-    Training uses floating-point numbers, which are not looked at, so a step costs nothing.
+    Training uses floating-point targets. They are not checked, so a training step pays nothing for this.
     """
     real = floating(value, logits)
     if value.is_floating_point() or value.dtype == torch.bool or not has_readable_values(value):
@@ -29,13 +29,13 @@ def _targets(value: Tensor, logits: Tensor) -> Tensor:
 
 
 class LogitBernoulli(distributions.Bernoulli):
-    """torch's Bernoulli by its logits l, with log p(t) = t·log y + (1−t)·log(1−y), y = sigmoid(l)."""
+    """torch's Bernoulli with logits l, and log p(t) = t·log y + (1−t)·log(1−y), y = sigmoid(l)."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Of each value, nats; broadcasts. It is a log-probability if the value is 0 or 1.
+        """log p of each value, in nats; broadcasts. It is a log-probability if the value is 0 or 1.
 
         Raises:
-            ValueError: a value of an integer dtype is neither.
+            ValueError: a value of an integer dtype is neither 0 nor 1.
         """
         value = _targets(value, self.logits)
         logits, value = torch.broadcast_tensors(self.logits.to(value.dtype), value)
@@ -43,11 +43,11 @@ class LogitBernoulli(distributions.Bernoulli):
 
 
 class JointBernoulli(Independent):
-    """Independent `LogitBernoulli`s over a whole event; without gradients, half of the time of the sum of their terms.
+    """Independent `LogitBernoulli`s over a whole event. Without gradients, `log_prob` takes half as long as torch's.
 
-    Σ_m log p(t_m) = Σ_groups log Π_m sigmoid((2t_m−1)·l_m): one logarithm for up to 8 binary values, the same sum up to
-    rounding. The terms are summed one by one for gradients, inside torch.func, in half precision, for values other than
-    0 and 1, and if a product would underflow.
+    Σ_m log p(t_m) = Σ_groups log Π_m sigmoid((2t_m−1)·l_m): one logarithm for up to 8 binary values. The sum is the
+    same up to rounding. The terms are summed one by one if gradients are on, inside torch.func, in half precision, for
+    values other than 0 and 1, and if a product would underflow.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -74,8 +74,8 @@ class Bernoulli(Family):
     """p(t|z) = Π y_m^t_m (1−y_m)^(1−t_m) over binary t, with y = sigmoid(logits).
 
     log p(t|z) = Σ t_m log y_m + (1−t_m) log(1−y_m) is a log-probability, in nats, only if every t is 0 or 1. `log_prob`
-    refuses whole numbers other than these. It computes the formula for floating-point grey values too, since a check
-    would cost time in every step. The data modules, `VAEModule` and `vaelab.evaluation` refuse grey values.
+    refuses all other integers. It doesn't check floating-point values, because that would cost time in every step, so
+    it computes the formula for grey values too. The data modules, `VAEModule` and `vaelab.evaluation` refuse those.
     Kingma & Welling 2014, appendix C.1; the tutorial's §5.1, eqs. 27-28.
 
     >>> p = Bernoulli((5,))(torch.zeros(7, 5))  # logits
@@ -97,5 +97,5 @@ class Bernoulli(Family):
         return JointBernoulli(bernoulli, len(self.event_shape), validate_args=False)
 
     def at_mean(self, mean: Tensor) -> Tensor:
-        """The mean of the data, its event_shape -> its logits (k,), each pixel's mean between 0.001 and 0.999."""
+        """The data's mean, event_shape -> its logits (k,), with each pixel's mean clamped to 0.001 … 0.999."""
         return torch.logit(mean.flatten(), eps=1e-3)

@@ -1,4 +1,4 @@
-"""What every family is: numbers in, a distribution out."""
+"""The base class of all families: numbers in, a distribution out."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ Support = Literal["binary", "unit_interval", "real"]
 
 
 class Family(nn.Module, ABC):
-    """Maps numbers to a distribution; encoder and decoder use the same families.
+    """Maps numbers to a distribution. Encoders and decoders use the same families.
 
     >>> class Poisson(Family):
     ...     pure, support = True, "real"
@@ -33,9 +33,9 @@ class Family(nn.Module, ABC):
     Attributes:
         event_shape: the shape of one draw: (p,) for a posterior, the target's for a likelihood.
         num_parameters: how many numbers describe one distribution.
-        support: which data the density scores: `binary`, `unit_interval` or `real`.
-        pure: declare `pure = True` in your own class if `forward` depends on its parameters and its input alone; then
-            training may trace the gradient once and replay it. A subclass has to declare it again.
+        support: the data that the density can score: `binary`, `unit_interval` or `real`.
+        pure: set `pure = True` in your own class if `forward` depends only on its parameters and its input. Training
+            may then trace the gradient once and replay it. A subclass must set it again.
 
     Raises:
         ValueError: a size in `event_shape` is not a whole number of at least 1.
@@ -58,9 +58,9 @@ class Family(nn.Module, ABC):
         """(…, num_parameters) -> a distribution with batch_shape (…) and event_shape `event_shape`."""
 
     def at_mean(self, mean: Tensor) -> Tensor | None:
-        """Numbers to start a decoder's output at, (num_parameters,), given the data's mean; None for 0.
+        """The numbers at which a decoder's output starts, (num_parameters,), given the data's mean; None means zeros.
 
         Args:
-            mean: of the training targets, event_shape.
+            mean: the mean of the training targets, event_shape.
         """
         return None

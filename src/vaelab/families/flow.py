@@ -1,4 +1,4 @@
-"""A posterior that need not be Gaussian: a normalizing flow."""
+"""A normalizing flow, for a posterior that need not be Gaussian."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,20 +15,20 @@ from vaelab.families.gaussian import DiagonalNormal
 from vaelab.precision import floating
 from vaelab.torch_private import checks_distributions
 
-COUPLING = 2  # passes of zuko's inverse: half of the dimensions, then the other half
-LARGEST = 2**27  # numbers in the largest table that zuko makes for a coupling
+COUPLING = 2  # zuko's inverse takes two passes: half of the dimensions, then the other half
+LARGEST = 2**27  # the most numbers in the largest table that zuko makes for a coupling
 
 
 class Flow(Family):
-    """q(z|x): z = μ + σ·f(ε; h), ε ~ N(0, I), f an invertible network that sees h (Rezende & Mohamed 2015, eq. 5).
+    """q(z|x): z = μ + σ·f(ε; h), ε ~ N(0, I), with an invertible network f (Rezende & Mohamed 2015, eq. 5).
 
     The encoder gives μ, σ and h for each example. f is a chain of couplings by zuko: rational-quadratic splines (Durkan
-    et al. 2019, arxiv.org/abs/1906.04032) or affine maps (Dinh et al. 2017, arxiv.org/abs/1605.08803). In a coupling,
-    one half of the dimensions moves given the other half, so a draw and its density cost one pass, and so does the
-    density at any other z. The flow starts as N(μ, diag σ²).
+    et al. 2019, arxiv.org/abs/1906.04032) or affine maps (Dinh et al. 2017, arxiv.org/abs/1605.08803). A coupling
+    changes one half of the dimensions, given the other half. A draw and its density therefore cost one pass, and so
+    does the density at any other z. The flow starts as N(μ, diag σ²).
 
-    There is no closed-form KL, so conf/posterior/flow.yaml says `kl: monte_carlo`. Mean and standard deviation are
-    estimated from draws (`EstimatedMoments`).
+    There is no closed-form KL, so conf/posterior/flow.yaml sets `kl: monte_carlo`. The mean and the standard deviation
+    are estimated from draws (`EstimatedMoments`).
 
     >>> q = Flow((3,), context=8)(torch.zeros(7, 14))
     >>> q.batch_shape, q.rsample((5,)).shape
@@ -40,11 +40,11 @@ class Flow(Family):
         transforms: the number of couplings.
         hidden: the widths of the networks in each coupling.
         kind: `spline` or `affine`.
-        bins: pieces of each spline; `affine` ignores it.
-        min_std: floor of σ.
+        bins: the number of pieces of each spline; `affine` ignores it.
+        min_std: the floor of σ.
 
     Raises:
-        ValueError: a number or the kind makes no sense, z is not a vector, or zuko is not installed.
+        ValueError: a number is out of range, the kind is unknown, z is not a vector, or zuko is not installed.
     """
 
     pure = True
@@ -87,32 +87,32 @@ class Flow(Family):
             )
 
     def _couplings(self) -> nn.Module:
-        """A context h (…, context) -> f⁻¹ over (p,), in zuko's sense a transform; it starts as the identity."""
+        """A module: context h (…, context) -> f⁻¹ over (p,), as a zuko transform. It starts as the identity."""
         flows = zuko_flows()
         options: dict[str, Any] = {"transforms": self.transforms, "hidden_features": self.hidden}
         if self.kind == "spline":
             options |= {"bins": self.bins}
-        if self.event_size > 1:  # one dimension alone has nothing to couple with: it moves given h
+        if self.event_size > 1:  # a single dimension has nothing to couple with and depends only on h
             options |= {"passes": COUPLING}
         make = flows.NSF if self.kind == "spline" else flows.MAF
-        with torch.device("cpu"):  # zuko looks at the values of its masks
+        with torch.device("cpu"):  # zuko reads the values of its masks
             couplings: Any = make(self.event_size, self.context, **options).transform
         for coupling in couplings.transforms:
             nn.init.zeros_(coupling.hyper[-1].weight)
             nn.init.zeros_(coupling.hyper[-1].bias)
-        for module in couplings.modules():  # zuko's modules are functions of their parameters and input
+        for module in couplings.modules():  # zuko's modules depend only on their parameters and input
             module.pure = True
         return couplings
 
     def forward(self, parameters: Tensor) -> Distribution:
-        """(…, 2p + context) numbers, the means, then log σ, then h -> q, batch_shape (…)."""
+        """(…, 2p + context) numbers: the means, log σ, and h -> q, batch_shape (…)."""
         p = self.event_size
         loc, log_std, h = parameters.split([p, p, self.context], dim=-1)
         return ShiftedFlow(self.couplings(h), loc, self.min_std + log_std.exp())
 
 
 class ShiftedFlow(Distribution):
-    """z = μ + σ·f(ε) with ε ~ N(0, I), so log q(z) = log N(ε; 0, I) + log |det ∂ε/∂y| − Σ log σ, y = (z − μ) / σ.
+    """z = μ + σ·f(ε), ε ~ N(0, I): log q(z) = log N(ε; 0, I) + log |det ∂ε/∂y| − Σ log σ, y = (z − μ) / σ.
 
     Args:
         inverse: f⁻¹, a transform over (p,) that gives ε and log |det ∂ε/∂y| for y.
@@ -147,7 +147,9 @@ class ShiftedFlow(Distribution):
 
 
 def zuko_flows() -> Any:
-    """zuko.flows. Importing zuko turns off torch's checks of distributions for everybody; they stay as they were.
+    """Imports and returns zuko.flows.
+
+    Importing zuko switches off torch's argument checks for all distributions. This restores the setting afterwards.
 
     Raises:
         ValueError: zuko is not installed.

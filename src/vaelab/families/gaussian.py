@@ -1,14 +1,14 @@
-"""Gaussian families; a variance is σ² and every learned one has a floor.
+"""Gaussian families. A variance is σ², and every learned variance has a floor.
 
     log N(t; μ, Σ) = −k/2·log 2π − ½ log|Σ| − ½ (t−μ)ᵀ Σ⁻¹ (t−μ)      in nats, with its constant
 
-On a finite noise-free data set log p(t|z) grows without bound as a learned variance shrinks, so there is a floor:
+On a finite data set without noise, log p(t|z) grows without bound as a learned variance shrinks. Hence the floor:
 
     σ² = min_std² + init_std²·exp(h)
 
-with h linear in the last hidden layer and near 0 when training starts: log σ² is linear far above the floor and flat
-at it. A decoder that starts with σ as wide as the data may learn to ignore z (posterior collapse); a smaller init_std
-avoids that.
+Here h is linear in the last hidden layer and near 0 when training starts. log σ² is linear in h far above the floor,
+and flat at the floor. A decoder that starts with σ as wide as the data may learn to ignore z (posterior collapse). A
+smaller init_std avoids that.
 """
 
 import math
@@ -25,11 +25,11 @@ from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
 from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
 
-MIN_STD, INIT_STD = 0.01, 0.2  # what suits a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
+MIN_STD, INIT_STD = 0.01, 0.2  # suit a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
 
 
 class DiagonalNormal(Independent):
-    """N(t; μ, diag σ²) over a whole event: torch's independent normals with half of the passes over memory.
+    """N(t; μ, diag σ²) over a whole event: torch's independent normals, with half as many passes over memory.
 
     log N = −½ Σ ((t−μ)/σ)² − Σ log σ − k/2·log 2π
     """
@@ -43,12 +43,12 @@ class DiagonalNormal(Independent):
 
 
 class FullNormal(MultivariateNormal):
-    """N(t; μ, C Cᵀ): torch's, with half of the passes over memory if there is one C for each t.
+    """N(t; μ, C Cᵀ): torch's normal, with half as many passes over memory if each t has its own C.
 
-    torch solves no triangular system in half precision, so there the solve is in float32.
+    torch cannot solve triangular systems in half precision, so these are solved in float32.
 
     Attributes:
-        reads_above: whether something uses the gradient of C above its diagonal. It is then set to 0, as in torch.
+        reads_above: True if something reads the gradient of C above its diagonal. It is then set to 0, as in torch.
     """
 
     reads_above = True
@@ -66,15 +66,15 @@ class FullNormal(MultivariateNormal):
         return (-0.5 * squares - log_det - 0.5 * difference.shape[-1] * math.log(2 * math.pi)).to(dtype)
 
     def least_single(self) -> "FullNormal":
-        """The same distribution with its numbers in float32 if they are in half precision."""
+        """The same distribution, in float32 if its numbers are in half precision."""
         factor = least_single(unbroadcasted_factor(self))
         return FullNormal(least_single(self.loc), scale_tril=factor, validate_args=False)
 
 
 class _Whitened(torch.autograd.Function):
-    """C (…, k, k), b (…, k) -> y = C⁻¹b, with the gradients v = C⁻ᵀ ∂/∂y of b and −v yᵀ of C.
+    """C (…, k, k), b (…, k) -> y = C⁻¹b. The gradient of b is v = C⁻ᵀ ∂/∂y, and the gradient of C is −v yᵀ.
 
-    torch clears the latter above the diagonal and turns the sign after the product, each in a pass over (…, k, k).
+    torch clears C's gradient above the diagonal and flips its sign after the product. Each is a pass over (…, k, k).
     """
 
     generate_vmap_rule = True
@@ -104,9 +104,7 @@ class _Whitened(torch.autograd.Function):
 
 
 class IdentityGaussian(Family):
-    """N(t; μ, std²·I) with a fixed std; std = 1 is the tutorial's identity covariance.
-
-    The tutorial's §3.3, eq. 20.
+    """N(t; μ, std²·I) with a fixed std; std = 1 is the tutorial's identity covariance (§3.3, eq. 20).
 
     >>> p = IdentityGaussian((3, 5), std=0.3)(torch.zeros(7, 15))
     >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
@@ -135,8 +133,8 @@ class LearnedScale(Family):
 
     Args:
         event_shape: the shape of one draw, k numbers.
-        min_std: floor of σ.
-        init_std: about where σ starts: at h = 0 it is √(min_std² + init_std²).
+        min_std: the floor of σ.
+        init_std: about where σ starts: it is √(min_std² + init_std²) at h = 0.
 
     Raises:
         ValueError: `min_std` is negative or `init_std` is not positive.
@@ -201,7 +199,7 @@ class SharedDiagonalGaussian(LearnedScale):
 
 
 class DiagonalGaussian(LearnedScale):
-    """N(t; μ, diag ξ) with a variance per dimension and example; the encoder's q(z|x) and a decoder's p(t|z).
+    """N(t; μ, diag ξ) with a variance per dimension and example, for an encoder's q(z|x) or a decoder's p(t|z).
 
     Kingma & Welling 2014, arxiv.org/abs/1312.6114, appendix C.2; the tutorial's §3.4, eqs. 21-22 and 29-32.
 
@@ -217,17 +215,17 @@ class DiagonalGaussian(LearnedScale):
         self.num_parameters = 2 * self.event_size
 
     def forward(self, parameters: Tensor) -> Distribution:
-        """(…, 2k) numbers, the means and then h -> N(μ, diag ξ), batch_shape (…)."""
+        """(…, 2k) numbers: the means and h -> N(μ, diag ξ), batch_shape (…)."""
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
         return _diagonal_normal(loc, self._std(h), self.event_shape)
 
 
 class FullGaussian(LearnedScale):
-    """N(t; μ, C Cᵀ): the network gives the Cholesky factor C itself, so nothing is factorised or inverted.
+    """N(t; μ, C Cᵀ): the network outputs the Cholesky factor C itself, so nothing is factorised or inverted.
 
-    C is lower triangular with a floored σ on its diagonal. The entries below it are init_std·c/√k, which keeps C well
-    conditioned at any k when training starts; with c = 0 this is `DiagonalGaussian`. log|Σ| = 2 Σ log C_mm, and the
-    quadratic form ‖C⁻¹(t−μ)‖² is a triangular solve. The tutorial's §5.2.2.
+    C is lower triangular with a floored σ on its diagonal. The entries below the diagonal are init_std·c/√k, which
+    keeps C well conditioned at any k when training starts. With c = 0 this is `DiagonalGaussian`. The log-determinant
+    is log|Σ| = 2 Σ log C_mm, and the quadratic form ‖C⁻¹(t−μ)‖² is a triangular solve. See the tutorial's §5.2.2.
 
     >>> p = FullGaussian((3, 5), init_std=0.2)(torch.zeros(7, 30 + 105))
     >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
@@ -242,17 +240,18 @@ class FullGaussian(LearnedScale):
         self.sizes = (k, k, k * (k - 1) // 2)
         self.num_parameters = sum(self.sizes)
         rows, columns = torch.cat([torch.arange(k).expand(2, k), torch.tril_indices(k, k, offset=-1)], dim=1)
-        self.register_buffer("places", rows * k + columns, persistent=False)  # in the flattened C: diagonal, below it
+        # Positions in the flattened C: first the diagonal, then the entries below it.
+        self.register_buffer("places", rows * k + columns, persistent=False)
         self.places: Tensor
 
     def forward(self, parameters: Tensor) -> Distribution:
-        """(…, 2k + k(k−1)/2) numbers, the means, then h, then c -> N(μ, C Cᵀ), batch_shape (…)."""
+        """(…, 2k + k(k−1)/2) numbers: the means, h, and c -> N(μ, C Cᵀ), batch_shape (…)."""
         k = self.event_size
         loc, h, c = parameters.split(self.sizes, dim=-1)
         entries = torch.cat([self._std(h), self.init_std / math.sqrt(k) * c], dim=-1)
         flat = entries.new_zeros(*entries.shape[:-1], k * k).index_copy_(-1, self.places, entries)
         normal = FullNormal(loc, scale_tril=flat.unflatten(-1, (k, k)), validate_args=False)
-        normal.reads_above = False  # index_copy_ hands on no gradient from there
+        normal.reads_above = False  # index_copy_ passes on no gradient from there
         return normal if len(self.event_shape) == 1 else Reshaped(normal, self.event_shape)
 
 

@@ -1,10 +1,11 @@
-"""KL(q ‖ p) in nats for the Gaussian pairs that torch does not register: diagonal against full, both ways.
+"""KL(q ‖ p) in nats for the Gaussian pairs that torch does not register: diagonal and full, both ways round.
 
-By the Cholesky factors Σ = C Cᵀ the tutorial's eq. 19 reads, for q = N(μ₁, Σ₁) and p = N(μ₂, Σ₂) over d dimensions,
+With the Cholesky factors Σ = C Cᵀ, the tutorial's eq. 19 reads, for q = N(μ₁, Σ₁) and p = N(μ₂, Σ₂) over d dimensions,
 
     KL = ½ [‖C₂⁻¹ C₁‖²_F + ‖C₂⁻¹ (μ₁−μ₂)‖² − d] + Σ_i log(C₂ᵢᵢ / C₁ᵢᵢ)
 
-and a diagonal covariance has C = diag σ. Importing this module teaches `torch.distributions.kl_divergence` both pairs.
+A diagonal covariance has C = diag σ. Importing this module registers both pairs with
+`torch.distributions.kl_divergence`.
 """
 
 import torch
@@ -17,7 +18,7 @@ from vaelab.torch_private import kl_of_multivariate_normals
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p), the batch shape of q, nats; None if there is no closed form for the pair.
+    """KL(q ‖ p) in nats, in the batch shape of q; None if the pair has no closed form.
 
     >>> q, p = (Independent(Normal(torch.zeros(7, 3), std), 1) for std in (1.0, 2.0))
     >>> closed_form_kl(q, p).shape
@@ -34,7 +35,7 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
 @register_kl(Independent, MultivariateNormal)
 def _kl_diagonal_full(q: Independent, p: MultivariateNormal) -> Tensor:
     std = _std(q)  # σ₁, (…, p)
-    factor = least_single(p.scale_tril)  # torch solves no triangular system in half precision
+    factor = least_single(p.scale_tril)  # torch cannot solve triangular systems in half precision
     identity = torch.eye(std.shape[-1], dtype=factor.dtype, device=std.device)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False).to(std.dtype)  # C₂⁻¹, once for every q
     squared_scale = (inverse.square() @ std.square().unsqueeze(-1)).sum((-2, -1))  # ‖C₂⁻¹ diag σ₁‖²_F
@@ -54,7 +55,7 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
 
 @register_kl(FullNormal, FullNormal)
 def _kl_full_full(q: FullNormal, p: FullNormal) -> Tensor:
-    """torch's own closed form, which solves a triangular system: in float32 if the numbers are in half precision."""
+    """torch's own closed form. It solves a triangular system: in float32 if the numbers are in half precision."""
     return kl_of_multivariate_normals(q.least_single(), p.least_single()).to(q.loc.dtype)
 
 

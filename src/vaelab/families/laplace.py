@@ -1,4 +1,4 @@
-"""A likelihood with heavier tails than a Gaussian's."""
+"""The Laplace family: a likelihood with heavier tails than a Gaussian."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from vaelab.precision import floating
 
 
 class JointLaplace(Independent):
-    """Independent Laplace distributions over a whole event; it scores targets of any real dtype."""
+    """Independent Laplace distributions over a whole event, for targets of any real dtype."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, *event_shape) -> (…), nats."""
@@ -23,8 +23,8 @@ class JointLaplace(Independent):
 class Laplace(LearnedScale):
     """p(t|z) = Π_m exp(−|t_m − μ_m| / b_m) / 2b_m, with a scale b for every dimension and example.
 
-    Outliers cost |t − μ| / b instead of a square, so a few of them pull the mean less than under a Gaussian. σ = √2·b
-    is the standard deviation; it starts near `init_std` and has the floor `min_std`, like the Gaussian families'.
+    Outliers cost |t − μ| / b instead of a square, so a few of them pull the mean less than under a Gaussian. The
+    standard deviation σ = √2·b starts near `init_std` and has the floor `min_std`, as in the Gaussian families.
     Source: Kotz, Kozubowski & Podgórski 2001, eq. 2.1.1.
 
     >>> import torch
@@ -34,7 +34,7 @@ class Laplace(LearnedScale):
 
     Args:
         event_shape: the shape of one draw, k numbers.
-        min_std: floor of σ.
+        min_std: the floor of σ.
         init_std: about where σ starts.
 
     Raises:
@@ -49,7 +49,7 @@ class Laplace(LearnedScale):
         self.num_parameters = 2 * self.event_size
 
     def forward(self, parameters: Tensor) -> Distribution:
-        """(…, 2k) numbers, the means and then h -> Laplace(μ, b), batch_shape (…)."""
+        """(…, 2k) numbers: the means and h -> Laplace(μ, b), batch_shape (…)."""
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
         laplace = distributions.Laplace(loc, self._std(h) / math.sqrt(2), validate_args=False)
         return JointLaplace(laplace, len(self.event_shape), validate_args=False)

@@ -1,4 +1,4 @@
-"""What every distribution of a model answers: a mean, a standard deviation, and a draw with its log-density."""
+"""The mean, the standard deviation, and a draw with its log-density, for every distribution that a model uses."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 from vaelab.families.reshaped import Reshaped
 
 DRAWS = 1_000
-CHUNK = 2**16  # numbers that are drawn at once: a flow makes about 10 kB on the way to each
+CHUNK = 2**16  # the most numbers drawn at once: a flow needs about 10 kB of memory for each
 
 
 def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]
 
 
 def with_moments(distribution: Distribution) -> Distribution:
-    """The distribution as it is if it has a mean and a variance in closed form; else `EstimatedMoments` of it.
+    """Returns the distribution itself if its mean and variance have closed forms, else `EstimatedMoments` of it.
 
     >>> type(with_moments(torch.distributions.Normal(torch.zeros(3), 1.0))).__name__
     'Normal'
@@ -41,7 +41,7 @@ def with_moments(distribution: Distribution) -> Distribution:
 
 
 def _has_moments(distribution: Distribution) -> bool:
-    """Whether mean and variance have a closed form; those of a mixture, if its parts' have one."""
+    """True if the mean and the variance have closed forms. A mixture has them if its components do."""
     while isinstance(distribution, Independent | Reshaped | MixtureSameFamily):
         if isinstance(distribution, MixtureSameFamily):
             distribution = distribution.component_distribution
@@ -53,11 +53,11 @@ def _has_moments(distribution: Distribution) -> bool:
 
 
 class EstimatedMoments(Distribution):
-    """A distribution whose mean and variance have no closed form, such as a flow: both are estimated from draws.
+    """Estimates the mean and the variance of a distribution from draws, for one without closed forms, such as a flow.
 
-    The estimates use 1,000 draws with a fixed seed, so they are the same each time, and off by about 3 % of a standard
-    deviation (the mean) and 2 % (the standard deviation, if the tails are a Gaussian's). Draws and densities are the
-    distribution's own.
+    The estimates use 1,000 draws with a fixed seed, so they are the same each time. The mean is off by about 3 % of a
+    standard deviation, and the standard deviation by about 2 % if the tails are Gaussian. Draws and densities come from
+    the distribution itself.
 
     >>> normal = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(7, 3), 1.0), 1)
     >>> q = EstimatedMoments(normal)
@@ -67,10 +67,10 @@ class EstimatedMoments(Distribution):
     Args:
         base: the distribution.
         draws: how many draws the estimates use.
-        seed: of these draws; torch's generators stay as they were.
+        seed: the seed of these draws; torch's own generators are left unchanged.
 
     Attributes:
-        moments_by: says how mean and variance were computed: "1000 draws".
+        moments_by: how the mean and the variance were computed: "1000 draws".
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
@@ -103,7 +103,7 @@ class EstimatedMoments(Distribution):
                 for start in range(0, self.draws, chunk):
                     z = self.base.sample(torch.Size((min(chunk, self.draws - start),)))
                     if start == 0:
-                        shift = z.mean(0)  # near the mean, so that the squares below lose no digits
+                        shift = z.mean(0)  # near the mean, so the squares below lose no digits
                         total, square = torch.zeros_like(shift), torch.zeros_like(shift)
                     total += (z - shift).sum(0)
                     square += (z - shift).square().sum(0)

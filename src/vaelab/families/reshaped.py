@@ -1,4 +1,4 @@
-"""A distribution over vectors, read as one over images."""
+"""A distribution over vectors, reshaped into a distribution over images."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,9 +10,9 @@ from torch.distributions.constraints import Constraint
 
 
 class Reshaped(Distribution):
-    """`base` over vectors of k numbers, its draws shaped as `event_shape` with the same k numbers.
+    """The distribution `base` over vectors of k numbers, with each draw reshaped to `event_shape`.
 
-    The map is a relabelling with Jacobian 1, so the density, in nats, is the base's.
+    Reshaping has Jacobian 1, so the density, in nats, is that of `base`.
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}

@@ -22,8 +22,8 @@ KLS = ("closed_form", "monte_carlo")
 class ELBO:
     """E_q[log p(t|z)] − KL(q(z|x) ‖ p(z)) (the tutorial's eq. 9), or E_q[log p(t|z) + log p(z) − log q(z|x)] (eq. 8).
 
-    With the KL by Monte Carlo, nothing needs a closed form. If q is the true posterior, the integrand is then constant
-    and equals log p(t).
+    With the KL by Monte Carlo, nothing needs a closed form. If q is the true posterior, every draw then gives the same
+    value, log p(t).
 
     >>> import torch
     >>> from vaelab import VAE, families, networks, priors
@@ -41,7 +41,8 @@ class ELBO:
         kl: `closed_form` or `monte_carlo`.
 
     Raises:
-        ValueError: L is not a whole number of at least 1, the estimator is unknown or needs more samples, or β < 0.
+        ValueError: L is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, the
+            KL is unknown, or β < 0.
     """
 
     pure = True
@@ -59,7 +60,7 @@ class ELBO:
         if self.gradient == "score_function_baseline" and self.samples < 2:
             raise ValueError(
                 f"objective.samples must be at least 2 for objective.gradient=score_function_baseline, but is "
-                f"{self.samples}: the baseline is the mean of the other samples; use objective.samples=2 or more"
+                f"{self.samples}, and the baseline averages the other samples; use objective.samples=2 or more"
             )
 
     def with_kl_by_monte_carlo(self) -> "ELBO":

@@ -1,13 +1,13 @@
-"""Monte Carlo estimates of E_q[f(z)], and how their gradient reaches φ, the parameters of q(z|x).
+"""Monte Carlo estimates of E_q[f(z)] whose gradients reach φ, the parameters of q(z|x), in different ways.
 
-The value is the mean over L samples in every case (the tutorial's eq. 23). What differs is the gradient:
+The value is always the mean over L samples (the tutorial's eq. 23). The gradients differ:
 
     pathwise                 z = g_φ(ε, x), so ∇_φ f(z) flows through z
     score_function           (1/L) Σ_l f(z_l) ∇_φ log q(z_l|x)
     score_function_baseline  (1/L) Σ_l (f(z_l) − b_l) ∇_φ log q(z_l|x), b_l the mean of the other L − 1 values
 
-Sources, in this order: eqs. 25-26 and Kingma & Welling 2014, §2.4; §4.2 and Williams 1992; the plain-mean
-form of Mnih & Rezende 2016, arxiv.org/abs/1602.06725.
+Sources, in this order: the tutorial's eqs. 25-26 and Kingma & Welling 2014, §2.4; the tutorial's §4.2 and Williams
+1992; Mnih & Rezende 2016, arxiv.org/abs/1602.06725, in the form with a plain mean.
 """
 
 from typing import Protocol
@@ -25,7 +25,7 @@ class Estimator(Protocol):
         """z ~ q -> (L, B, p)."""
 
     def draw(self, q: Distribution, samples: int) -> Draws:
-        """z ~ q, and log q(z|x) as a part of f."""
+        """z ~ q, and log q(z|x) for use in f."""
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         """f(z_l), (L, B) -> their mean, (B,), which carries this estimator's gradient."""
@@ -55,7 +55,7 @@ class ScoreFunction:
 
     def draw(self, q: Distribution, samples: int) -> Draws:
         z = q.sample((samples,))
-        return Draws(z, q.log_prob(z).detach())  # E_q[∇_φ log q] = 0: its gradient would only add noise
+        return Draws(z, q.log_prob(z).detach())  # its gradient would only add noise: E_q[∇_φ log q] = 0
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         baseline = (values.sum(0) - values) / (len(values) - 1) if self.leave_one_out else 0.0

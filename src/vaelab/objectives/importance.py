@@ -1,4 +1,4 @@
-"""Importance weights, which objectives and evaluation share.
+"""Importance weights, used by the objectives and by the evaluation.
 
 With log w = log p(t|z) + log p(z) − log q(z|x) and z_l ~ q(z|x), l = 1..L (Burda et al. 2016, arxiv.org/abs/1509.00519,
 eq. 8),
@@ -24,7 +24,7 @@ class Draws(NamedTuple):
 
     Attributes:
         z: (L, B, p).
-        log_qz: log q(z|x), (L, B), nats, if it came with the draws, as a flow's does; else None.
+        log_qz: log q(z|x), (L, B), nats, if it was computed with the draws, as a flow does; else None.
     """
 
     z: Tensor
@@ -66,7 +66,7 @@ def draw(q: Distribution, samples: int) -> Draws:
 def weigh(
     vae: VAE, q: Distribution, prior: Distribution, draws: Draws, target: Tensor, condition: Tensor | None = None
 ) -> LogWeights:
-    """The importance weights of draws.
+    """Computes the importance weights of draws.
 
     >>> from vaelab import VAE, families, networks, priors
     >>> vae = VAE.build(
@@ -78,9 +78,9 @@ def weigh(
     torch.Size([9, 7])
 
     Args:
-        vae: the model, which decodes the draws.
+        vae: the model that decodes the draws.
         q: q(z|x), batch_shape (B,).
-        prior: p(z), computed once for many calls.
+        prior: p(z), which the caller computes once for many calls.
         draws: z ~ q(z|x), L for each example.
         target: (B, *t).
         condition: (B, c), for a conditional model.
@@ -91,7 +91,7 @@ def weigh(
 
 
 def log_mean(log_w: Tensor) -> Tensor:
-    """log (1/L) Σ_l w_l: (L, …) -> (…), an estimate of log p whose expectation is IW_L, nats.
+    """log (1/L) Σ_l w_l: (L, …) -> (…), in nats. It estimates log p, and its expectation is IW_L.
 
     >>> log_mean(torch.tensor([[1.0], [3.0]]).log()).exp()
     tensor([2.])

@@ -14,7 +14,7 @@ from vaelab.vae import VAE
 class IWAE:
     """IW_K = E[log (1/K) Σ_k w_k], w = p(t|z) p(z) / q(z|x) (Burda et al. 2016, arxiv.org/abs/1509.00519, eq. 8).
 
-    It is the ELBO for K = 1, and approaches log p(t) as K grows. The gradient is pathwise. `bound` is IW_K, `elbo`,
+    It is the ELBO for K = 1, and approaches log p(t) as K grows. The gradient is pathwise. `bound` is IW_K; `elbo`,
     `log_likelihood` and `kl` are means over the same K draws.
 
     >>> import torch

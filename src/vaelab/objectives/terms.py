@@ -1,4 +1,4 @@
-"""What an objective returns."""
+"""The terms that an objective returns."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 class Terms(NamedTuple):
-    """Per-example terms, each (B,), in nats; a name here is the name of the curve (`train/elbo`, `val/kl`).
+    """Per-example terms, each (B,), in nats. Each curve has the name of its term (`train/elbo`, `val/kl`).
 
     Attributes:
         elbo: the evidence lower bound, always with β = 1, whatever the objective.
-        log_likelihood: E_q[log p(t|z)], minus the distortion.
-        kl: KL(q(z|x) ‖ p(z)) or its estimate, the rate.
+        log_likelihood: E_q[log p(t|z)], the negative distortion.
+        kl: KL(q(z|x) ‖ p(z)) or its estimate, also called the rate.
         bound: the objective's lower bound on log p(t), without weights and penalties: IW_K for `IWAE`, else the ELBO.
         loss: what the optimiser minimises, such as β·kl − log_likelihood.
 

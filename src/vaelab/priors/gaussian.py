@@ -33,9 +33,9 @@ class StandardNormal(nn.Module):
 
 
 class LearnedPrior(nn.Module):
-    """p(z) = N(μ₃, Σ₃), learned with the model (the tutorial's eq. 12): a family with its numbers as parameters.
+    """p(z) = N(μ₃, Σ₃), learned with the model (the tutorial's eq. 12). The family's numbers are its parameters.
 
-    All numbers start at 0: with the family's init_std = 1 that is N(0, I) up to its floor.
+    All numbers start at 0. If the family has init_std = 1, the prior then starts as N(0, I), up to the floor.
 
     >>> from vaelab.families import FullGaussian
     >>> prior = LearnedPrior(FullGaussian((3,), init_std=1.0))
@@ -43,7 +43,7 @@ class LearnedPrior(nn.Module):
     (tensor([0., 0., 0.], grad_fn=<ExpandBackward0>), torch.Size([9]))
 
     Args:
-        family: over (p,): `DiagonalGaussian` or `FullGaussian`.
+        family: a family over (p,): `DiagonalGaussian` or `FullGaussian`.
     """
 
     pure = True

@@ -16,9 +16,9 @@ class VampPrior(nn.Module):
 
     Tomczak & Welling 2018, arxiv.org/abs/1705.07120, eq. 9.
 
-    It uses the model's encoder without owning it: `VAE` gives it the encoder, and the state_dict holds that once. There
-    is no closed-form KL, so conf/prior/vamp.yaml says `kl: monte_carlo`. The pseudo-inputs start at examples of
-    the data (`start_from`), or else at draws from N(0, 0.1²); they are not bounded. A conditional model cannot use
+    It uses the model's encoder without owning it: `VAE` passes the encoder in, and the state_dict holds it only once.
+    There is no closed-form KL, so conf/prior/vamp.yaml sets `kl: monte_carlo`. The pseudo-inputs start at examples of
+    the data (`start_from`), or else at draws from N(0, 0.1²). They are not bounded. A conditional model cannot use
     this prior, because its encoder needs a condition for every pseudo-input.
 
     >>> from functools import partial
@@ -29,8 +29,8 @@ class VampPrior(nn.Module):
     torch.Size([7, 3])
 
     Args:
-        x_shape: the shape of what the encoder sees.
-        components: K.
+        x_shape: the shape of the encoder's input.
+        components: K, the number of pseudo-inputs.
 
     Raises:
         ValueError: K is not a whole number of at least 1.
@@ -43,15 +43,15 @@ class VampPrior(nn.Module):
         self.x_shape = tuple(x_shape)
         self.components = check_whole("prior.components", components, 1)
         self.pseudo_inputs = nn.Parameter(0.1 * torch.randn(components, *x_shape))
-        self._encoder: list[nn.Module] = []  # in a list, so that torch does not count its weights as this module's
+        self._encoder: list[nn.Module] = []  # in a list, so torch does not count its weights as this module's own
 
     def uses(self, encoder: nn.Module) -> None:
-        """Takes the encoder of the model that this prior belongs to."""
+        """Sets the encoder: the one of the model that this prior belongs to."""
         self._encoder = [encoder]
 
     @torch.no_grad()
     def start_from(self, examples: Tensor) -> None:
-        """Starts each pseudo-input at an example: x (n, *x_shape), the first K of them, repeated if n < K."""
+        """Sets the pseudo-inputs to the first K of the examples (n, *x_shape), repeated if n < K."""
         rows = torch.arange(self.components) % len(examples)
         self.pseudo_inputs.copy_(examples[rows].to(self.pseudo_inputs))
 
@@ -59,10 +59,10 @@ class VampPrior(nn.Module):
         """The mixture, batch_shape (), event_shape (p,).
 
         Raises:
-            ValueError: it belongs to no model.
+            ValueError: the prior belongs to no model.
         """
         if not self._encoder:
-            raise ValueError("a VampPrior must know the encoder, but has none; build a VAE with it first")
+            raise ValueError("a VampPrior must have an encoder, but has none; build a VAE with it first")
         q: Any = self._encoder[0](self.pseudo_inputs)
         weights = Categorical(logits=self.pseudo_inputs.new_zeros(self.components), validate_args=False)
         return with_moments(MixtureSameFamily(weights, q, validate_args=False))

@@ -1,4 +1,4 @@
-"""One optimiser step, fast: torch alone, no Lightning."""
+"""Fast optimiser steps, in plain torch without Lightning."""
 
 from vaelab.steps.gradient import Batch, Gradient, Objective, gradient
 from vaelab.steps.stepper import Stepper

@@ -1,7 +1,7 @@
 """One optimiser step on a GPU, captured as a CUDA graph and replayed.
 
-A small VAE's step is a hundred kernels that each take the GPU less time than Python needs to launch it. A graph
-launches all of them, draws and optimiser included, at once.
+One step of a small VAE runs about a hundred kernels, and Python takes longer to launch each one than the GPU takes to
+run it. A graph launches all of them at once, including the draws and the optimiser.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ Take = Callable[[Batch], list[Gradient]]
 
 
 class CudaGraphStep:
-    """A step of one optimiser, for batches like one example.
+    """A captured step of one optimiser, for batches that are like an example.
 
-    Some ordinary steps must have been taken before, so that the optimiser's state exists. Besides the batch, the graph
-    reads and writes the parameters, that state and the learning rate in place, so it always uses their current values.
+    Take a few ordinary steps first, because the optimiser's state must exist. Besides the batch, the graph reads and
+    writes the parameters, that state and the learning rate in place, so it always uses their current values.
 
     Args:
         take: a batch -> the gradients of the step that it takes.
@@ -34,7 +34,7 @@ class CudaGraphStep:
             self.found = take(tuple(self.held[place] for place in places(batch)))
 
     def __call__(self, batch: Batch) -> list[Gradient]:
-        """Takes the step; -> its gradients, which the next call overwrites."""
+        """Takes the step and returns its gradients, which the next call overwrites."""
         for held, new in zip(self.held, distinct(batch), strict=True):
             held.copy_(new)
         self.graph.replay()
@@ -42,12 +42,12 @@ class CudaGraphStep:
 
 
 def is_capturable(optimizer: Optimizer) -> bool:
-    """Whether an optimiser of torch's can keep its counters and its learning rate on the GPU."""
+    """True if a torch optimiser can keep its counters and its learning rate on the GPU."""
     return "capturable" in optimizer.defaults
 
 
 def _keep_on_device(optimizer: Optimizer, device: torch.device) -> None:
-    """Schedules write into a learning rate that is a tensor, and the graph reads it."""
+    """Moves counters and learning rates to the GPU, because the graph reads what a scheduler writes there."""
     for group in optimizer.param_groups:
         group["capturable"] = True
         group["lr"] = torch.as_tensor(group["lr"], device=device)
@@ -56,6 +56,6 @@ def _keep_on_device(optimizer: Optimizer, device: torch.device) -> None:
 
 
 def settings(optimizer: Optimizer) -> tuple[object, ...]:
-    """What a captured step holds of its optimiser as it is: all but the learning rate."""
+    """The optimiser's settings that a captured step cannot change: all except the learning rate."""
     varied = ("params", "lr", "initial_lr", "capturable")
     return tuple(value for group in optimizer.param_groups for key, value in sorted(group.items()) if key not in varied)

@@ -15,12 +15,12 @@ Batch = tuple[Tensor, ...]  # (x, target) or (x, target, condition)
 
 
 class Gradient(NamedTuple):
-    """What one minibatch says about the parameters θ.
+    """The loss and the gradient of one minibatch, with respect to the parameters θ.
 
     Attributes:
-        names: of the objective's terms.
-        loss: averaged over the batch, (), nats.
-        sums: of each term over the batch, (terms,), nats, in float64.
+        names: the names of the objective's terms.
+        loss: the mean loss over the batch, (), nats.
+        sums: the sum of each term over the batch, (terms,), nats, in float64.
         gradients: ∂loss/∂θ, in the order of `vae.parameters()`; None for a parameter that is frozen or unused.
     """
 
@@ -42,9 +42,9 @@ def gradient(vae: VAE, objective: Objective, *batch: Tensor) -> Gradient:
 
 
 def _apart(parameters: Sequence[Tensor], values: tuple[Tensor | None, ...]) -> Iterator[Tensor | None]:
-    """Gradients as `backward` leaves them: each in memory of its own, laid out as its parameter is.
+    """Gives each gradient its own memory, laid out like its parameter, as `backward` does.
 
-    Fused optimisers read them in the parameter's order, and clipping writes to them.
+    Fused optimisers read gradients in the parameter's memory order, and clipping writes to them.
     """
     seen = set()
     for parameter, value in zip(parameters, values, strict=True):
@@ -58,16 +58,16 @@ def _apart(parameters: Sequence[Tensor], values: tuple[Tensor | None, ...]) -> I
 
 
 def distinct(batch: Batch) -> Batch:
-    """The tensors of a batch, each once: x only, if it is the target as well."""
+    """The tensors of a batch without repeats: only x if x is also the target."""
     return tuple({id(tensor): tensor for tensor in batch}.values())
 
 
 def places(batch: Batch) -> tuple[int, ...]:
-    """Where each tensor of a batch lies in `distinct`: (0, 0) if x is the target."""
+    """The index of each tensor of a batch in `distinct`: (0, 0) if x is the target."""
     order = {id(tensor): place for place, tensor in enumerate(distinct(batch))}
     return tuple(order[id(tensor)] for tensor in batch)
 
 
 def kind(batch: Batch) -> tuple[object, ...]:
-    """What a traced gradient assumes about its batch; a batch of another kind needs another trace."""
+    """The properties of a batch that a traced gradient relies on. A batch of another kind needs another trace."""
     return (places(batch), *((tensor.shape, tensor.dtype, tensor.device) for tensor in distinct(batch)))

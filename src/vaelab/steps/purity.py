@@ -1,4 +1,4 @@
-"""Which models and objectives may be traced, and whether one is still what it was when it was traced."""
+"""Decides if a model and an objective may be traced, and if they have changed since they were."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from vaelab.steps.gradient import Objective
 from vaelab.torch_private import has_hooks, version
 from vaelab.vae import VAE
 
-KNOWN = (  # modules of torch that depend on their parameters and input alone
+KNOWN = (  # modules of torch that depend only on their parameters and input
     "torch.nn.modules.activation",
     "torch.nn.modules.container",
     "torch.nn.modules.conv",
@@ -18,10 +18,10 @@ KNOWN = (  # modules of torch that depend on their parameters and input alone
 
 
 def why_impure(vae: VAE, objective: Objective) -> str | None:
-    """Why a gradient must not be traced; None if it may be.
+    """The reason why a gradient must not be traced; None if it may be.
 
-    A trace repeats the tensor operations that it saw, so every part must depend on its parameters, its buffers and its
-    input alone. A class says so by `pure = True`; a subclass has to say it again. Objectives declare it likewise.
+    A trace repeats the tensor operations of one call, so every part must depend only on its parameters, its buffers and
+    its input. A class declares this with `pure = True`, and a subclass must declare it again. So must objectives.
     """
     for part in (objective, *vae.modules()):
         if not _is_declared_pure(part):
@@ -38,7 +38,7 @@ def _is_declared_pure(part: object) -> bool:
 
 
 def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
-    """What must still be equal when a traced gradient is replayed."""
+    """Everything that must be unchanged when a traced gradient is replayed."""
     return (
         (objective, *_settings(objective)),
         *((id(parameter), parameter.requires_grad, parameter.device) for parameter in vae.parameters()),
@@ -48,7 +48,7 @@ def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
 
 
 def _settings(part: object) -> Iterator[object]:
-    """What a formula reads beside parameters and buffers, such as `training`, the floor of a σ, or a plain tensor."""
+    """What a formula may read besides parameters and buffers, such as `training`, the floor of a σ, or a tensor."""
     for value in vars(part).values() if hasattr(part, "__dict__") else ():
         if isinstance(value, Tensor):
             yield id(value), version(value)

@@ -11,25 +11,24 @@ from vaelab.steps.purity import signature, why_impure
 from vaelab.steps.traced_gradient import TracedGradient
 from vaelab.vae import VAE
 
-TRACE_AFTER = 500  # eager steps: tracing costs about half a second, which a short run would not regain
-CAPTURE_AFTER = 3  # steps, in which the GPU's libraries set themselves up
+TRACE_AFTER = 500  # eager steps: tracing costs about half a second, which a short run would not earn back
+CAPTURE_AFTER = 3  # steps, during which the GPU's libraries set themselves up
 
 Finish = Callable[[Gradient, Batch], None]
 Key = tuple[Hashable, ...]
 
 
 class Stepper:
-    """Steps of one optimiser on one VAE and one objective: eager at first, traced when that pays, captured on a GPU.
+    """Trains one VAE on one objective: with eager steps at first, and with traced or captured ones once they pay.
 
-    Every way takes the same draws and gives the same weights; `compile` gives them up to rounding. Call `look` before
-    each stretch of steps: it notices if the model, the objective or their settings have changed since, and drops what
-    was traced before.
+    All of these draw the same numbers and give the same weights; `compile` gives the same weights up to rounding. Call
+    `look` before each stretch of steps. It drops all traces if the model, the objective or their settings have changed.
 
     Args:
-        vae: what is trained.
+        vae: the model to train.
         objective: (vae, *batch) -> per-example terms.
         compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
-            the whole step as a CUDA graph. Without effect if a part is not declared pure.
+            the whole step as a CUDA graph. It has no effect if a part is not declared pure.
     """
 
     def __init__(self, vae: VAE, objective: Objective, compile: bool = False) -> None:
@@ -42,7 +41,7 @@ class Stepper:
         self.graphs: dict[Key, CudaGraphStep] = {}
 
     def look(self) -> None:
-        """Looks whether everything but the weights is as it was; drops what was traced if it is not."""
+        """Checks if anything except the weights has changed, and drops all traces if so."""
         self.parameters = list(self.vae.parameters())
         self.why_eager = why_impure(self.vae, self.objective)
         known = None if self.why_eager else signature(self.vae, self.objective)
@@ -55,14 +54,14 @@ class Stepper:
     def take(
         self, optimizer: Optimizer, batch: Batch, finish: Finish, is_full: bool = True, clipping: Key = ()
     ) -> list[Gradient]:
-        """One optimiser step; -> its gradient (several, if the optimiser asks for more than one).
+        """Takes one optimiser step and returns its gradient (several, if the optimiser computes more than one).
 
         Args:
-            optimizer: whose step it is.
+            optimizer: the optimiser.
             batch: (x, target) or (x, target, condition), on the model's device.
-            finish: gets each gradient and the batch when the gradients are in the parameters' `grad`; it may change
-                these, and raise.
-            is_full: whether the batch has the usual size; only such batches are compiled.
+            finish: called with each gradient and the batch once the gradients are in the parameters' `grad`. It may
+                change these, and it may raise.
+            is_full: True if the batch has the usual size; only such batches are compiled.
             clipping: how `finish` changes gradients; another value needs another CUDA graph.
         """
 
@@ -72,7 +71,7 @@ class Stepper:
                 for parameter, value in zip(self.parameters, found[-1].gradients, strict=True):
                     parameter.grad = value
                 finish(found[-1], batch)
-                return found[-1].loss  # type: ignore[return-value]  # torch takes a tensor as well
+                return found[-1].loss  # type: ignore[return-value]  # torch accepts a tensor too
 
             found: list[Gradient] = []
             optimizer.step(closure)
@@ -83,7 +82,7 @@ class Stepper:
     def _by_cuda_graph(
         self, take: Callable[[Batch], list[Gradient]], optimizer: Optimizer, batch: Batch, clipping: Key
     ) -> list[Gradient] | None:
-        """Takes the step by a CUDA graph, captured after a few ordinary steps; -> None if there is no graph."""
+        """Takes the step with a CUDA graph, captured after a few ordinary steps. Returns None if there is no graph."""
         if not (self.known and self.compile and batch[0].is_cuda and is_capturable(optimizer)):
             return None
         key = (*kind(batch), clipping, optimizer, settings(optimizer))
@@ -95,7 +94,7 @@ class Stepper:
         return self.graphs[key](batch)
 
     def _gradient(self, batch: Batch, is_full: bool) -> Gradient:
-        """Replays a trace if there is one, or makes one if it will pay."""
+        """Replays a trace if there is one, or makes one if it will pay off."""
         if self.known is None:
             return gradient(self.vae, self.objective, *batch)
         key = kind(batch)

@@ -1,7 +1,7 @@
 """One gradient, traced once as a list of tensor operations, and replayed from then on.
 
 A small VAE spends most of a step in Python and in autograd: modules, distributions, nodes of the backward pass. None
-of it changes from step to step. So it runs once under torch's tracer. Later steps call the traced operations directly:
+of it changes from step to step, so it runs once under torch's tracer. Later steps call the traced operations directly:
 the same operations in the same order on the same numbers, with fresh draws of z.
 """
 
@@ -24,7 +24,7 @@ from vaelab.torch_private import (
 )
 from vaelab.vae import VAE
 
-DIRECT = {  # called through torch.NAME or torch.Tensor.NAME: half of what torch.ops.aten.NAME costs
+DIRECT = {  # called as torch.NAME or torch.Tensor.NAME, which costs half as much as torch.ops.aten.NAME
     **{
         name: getattr(torch, name)
         for name in (
@@ -45,20 +45,19 @@ UNITS: dict[Any, int] = {
 
 
 class TracedGradient:
-    """`gradient` of one VAE and one objective, for batches like one example.
+    """A traced `gradient` of one VAE and one objective, for batches that are like an example.
 
-    It reads the parameters as they are when it is called. Everything else that it depends on is in `signature` and
-    `kind`.
+    Each call reads the current parameters. Everything else that it depends on is in `signature` and `kind`.
 
     Args:
-        vae: what is trained; `why_impure(vae, objective)` must be None.
+        vae: the model to train; `why_impure(vae, objective)` must be None.
         objective: (vae, *batch) -> per-example terms.
         batch: an example, (x, target) or (x, target, condition).
         compiled: compile the operations to machine code now, with torch's compiler. It fuses them, so the results equal
-            those of `gradient` up to rounding; the draws of z are the same.
+            those of `gradient` up to rounding. The draws of z are the same.
 
     Raises:
-        ValueError: a part that declares itself pure looks at numbers, or the compiler does not work here.
+        ValueError: a part that declares itself pure reads a tensor's values, or the compiler does not work here.
     """
 
     def __init__(self, vae: VAE, objective: Objective, batch: Batch, compiled: bool = False) -> None:
@@ -81,8 +80,8 @@ class TracedGradient:
                 if "tracing tensor" not in str(error):
                     raise
                 raise ValueError(
-                    "a class with `pure = True` must compute with tensors alone, but one looks at their numbers (if, "
-                    "item(), a distribution that checks its arguments); leave `pure` out, or use validate_args=False"
+                    "a class with `pure = True` must not read the values of tensors, but one does (an if, item(), or a "
+                    "distribution that checks its arguments); leave `pure` out, or use validate_args=False"
                 ) from error
             if compiled:
                 self._compile(batch)
@@ -100,19 +99,19 @@ class TracedGradient:
             ) from error
 
     def __call__(self, *batch: Tensor) -> Gradient:
-        """As `gradient`."""
+        """Returns what `gradient` would."""
         with torch.no_grad():
             loss, sums, *gradients = self.replay(*self.parameters, *distinct(batch))
         return Gradient(self.names, loss, sums, gradients)
 
 
 def _tidy(module: GraphModule) -> GraphModule:
-    """Takes out what changes no number, computes constants once, and calls the rest by the shorter way."""
+    """Removes operations that change nothing, computes constants once, and calls the others in the cheaper way."""
     graph = module.graph
     constants = _constants(module)
     for node in graph.nodes:
         same = _idle(node, constants) if node.op == "call_function" and node not in constants else None
-        if isinstance(same, Node):  # but x·1 that is handed out stays a tensor of its own
+        if isinstance(same, Node):  # except that an x·1 that is returned stays a tensor of its own
             node.replace_all_uses_with(same, lambda user, node=node: user.op != "output" or node.target not in UNITS)
     graph.eliminate_dead_code()
     for node in [node for node in graph.nodes if node in constants]:
@@ -121,7 +120,7 @@ def _tidy(module: GraphModule) -> GraphModule:
             node.replace_all_uses_with(graph.create_node("get_attr", name))
     output = graph.output_node()
     for constant in [node for node in output.all_input_nodes if node.op == "get_attr"]:
-        with graph.inserting_before(output):  # whoever gets it may write to it
+        with graph.inserting_before(output):  # the caller may write to it
             output.replace_input_with(constant, graph.call_function(torch.clone, (constant,)))
     graph.eliminate_dead_code()
     graph.set_codegen(CodeGen())  # takes the inputs one by one
@@ -133,14 +132,14 @@ def _tidy(module: GraphModule) -> GraphModule:
 
 
 def _constants(module: GraphModule) -> dict[Node, Tensor]:
-    """What depends on no parameter, no data and no draw."""
+    """The nodes that depend on no parameter, no data and no draw, with their values."""
     found: dict[Node, Tensor] = {}
     for node in module.graph.nodes:
         if node.op == "get_attr":
             found[node] = getattr(module, node.target)
         elif any(draws_or_writes(user.target) for user in (node, *node.users)):
             continue
-        elif node.target is aten.ones_like.default:  # of its argument's shape alone
+        elif node.target is aten.ones_like.default:  # depends only on its argument's shape
             like = node.meta["val"]
             found[node] = torch.ones(like.shape, dtype=like.dtype, device=like.device)
         elif node.op == "call_function" and node.all_input_nodes and found.keys() >= set(node.all_input_nodes):
@@ -150,7 +149,7 @@ def _constants(module: GraphModule) -> dict[Node, Tensor]:
 
 
 def _idle(node: Node, constants: dict[Node, Tensor]) -> Any:
-    """The argument that a node hands on unchanged; None where it does something."""
+    """The argument that a node returns unchanged; None if the node changes it."""
     first: Any
     second: Any
     first, second = (*node.args, None, None)[:2]
@@ -163,7 +162,7 @@ def _idle(node: Node, constants: dict[Node, Tensor]) -> Any:
 
 
 def _is(unit: int | None, value: Any, constants: dict[Node, Tensor]) -> bool:
-    """Whether a number, or every number of a constant, is the unit."""
+    """True if a number, or every number of a constant, equals the unit."""
     value = constants.get(value) if isinstance(value, Node) else value
     return unit is not None and value is not None and bool((torch.as_tensor(value) == unit).all())
 

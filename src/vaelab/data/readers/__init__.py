@@ -1,1 +1,1 @@
-"""Readers of rows, one file per kind; each gives a `Source`. `vaelab.data.open_file` chooses among them."""
+"""Readers of rows, one module per kind of file. Each returns a `Source`, and `vaelab.data.open_file` chooses one."""

@@ -1,4 +1,4 @@
-"""Which reader a file needs, by its suffix, its name or its first bytes."""
+"""Chooses the reader of a file by its suffix, its name or its first bytes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,25 +16,25 @@ KINDS = ".npy, .npz, .csv, .tsv, .parquet, an IDX file of images (raw or .gz), o
 
 
 def reader_of(path: Path) -> Callable[[Path, int | None, Reading], Source]:
-    """The reader of a file, found by its suffix, or else by its name and its first bytes."""
+    """The reader of a file, chosen by its suffix, or else by its name and its first bytes."""
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; give the path of a file: {KINDS}")
+        raise FileNotFoundError(f"{path} does not exist; use the path of a file: {KINDS}")
     if path.is_dir():
         return read_folder
     if not path.is_file():
-        raise UnreadableFile(f"{path} is not an ordinary file; give the path of one: {KINDS}")
+        raise UnreadableFile(f"{path} must be an ordinary file, but is not; use one of these: {KINDS}")
     suffix = path.suffix.lower()
     if suffix in READERS:
         return READERS[suffix]
     if suffix == ".gz" and Path(path.stem).suffix.lower() in READERS:
-        raise UnreadableFile(f"{path} is compressed, and of .gz files only IDX files are read; unpack it first")
+        raise UnreadableFile(f"{path} must not be compressed, because only IDX files may end in .gz; unpack it first")
     if suffix in ("", ".gz") or "ubyte" in path.name or _first_bytes(path) == IMAGES.to_bytes(4, "big"):
         return read_idx
     if suffix in SUFFIXES:
         raise UnreadableFile(
-            f"{path} is a single image, but data must be rows or a folder of images; give the folder that it is in"
+            f"the data must be rows or a folder of images, but {path} is a single image; use the folder that it is in"
         )
-    raise UnreadableFile(f"{path} is not a kind of file that vaelab reads; give {KINDS}")
+    raise UnreadableFile(f"{path} is not a kind of file that vaelab can read; use {KINDS}")
 
 
 def _first_bytes(path: Path) -> bytes:

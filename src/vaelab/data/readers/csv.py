@@ -1,6 +1,7 @@
-"""Tables of numbers as text: .csv and .tsv.
+"""Reads tables of numbers from text: .csv and .tsv.
 
-Arrow reads most files, and is fast. A reader of one line at a time reads the rest, and names errors by line and column.
+Arrow reads most files, and is fast. Our own reader handles the rest, a line at a time, and its errors name line and
+column.
 """
 
 import re
@@ -24,7 +25,7 @@ FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.c
 
 
 def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
-    """Numbers, separated by commas, semicolons or tabs, with or without a line of names."""
+    """Reads numbers separated by commas, semicolons or tabs, with or without a line of names."""
     layout = find_layout(path, reading.header)
     names = layout.names
     return Source(
@@ -37,13 +38,13 @@ def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
 
 
 def _where(layout: Layout, row: int, column: int) -> str:
-    """Line and column, counted from 1."""
+    """The line and column of a number, in words, counted from 1."""
     record = next(islice(layout.rows(), row, None))
     return _place(layout, record, column + layout.indexed)
 
 
 def _place(layout: Layout, record: Record, column: int) -> str:
-    """The place of a cell, in words; `column` counts all cells from 0."""
+    """The place of a cell, in words. `column` counts all cells from 0."""
     if layout.width == 1:
         return f"line {record.line}"
     named = layout.names is not None and column >= layout.indexed
@@ -71,30 +72,30 @@ def _check_count(layout: Layout, columns: np.ndarray, done: int) -> None:
     if len(wrong):
         record = next(islice(layout.rows(), done + int(wrong[0, 0]), None))
         raise UnreadableFile(
-            f"every column must have a name, but column {wrong[0, 1] + 1} of {layout.path} has none and does not count "
-            f"the rows in line {record.line}; name it, or remove it"
+            f"every column must have a name, but column {wrong[0, 1] + 1} of {layout.path} has none, and it stops "
+            f"counting the rows in line {record.line}; name it, or remove it"
         )
 
 
 def _check_whole(layout: Layout, table: np.ndarray, done: int, records: Iterator[tuple[int, Record]]) -> None:
-    """Refuses whole numbers that a float64 may not hold exactly; only the text shows whether a number is whole."""
+    """Refuses whole numbers that a float64 may not hold exactly. Only the text shows if a number is whole."""
     large = (np.abs(table) > LARGEST_WHOLE) & ~np.isnan(table).any(-1, keepdims=True)
     if not large.any():
         return
-    for index, record in records:  # continues after the last record of the table before
+    for index, record in records:  # continues after the last record of the previous table
         for column in np.flatnonzero(large[index - done]) if index >= done else ():
             cell = record.cells[column].strip()
             if re.fullmatch(r"[+-]?\d+", cell, re.ASCII):
                 raise UnreadableFile(
                     f"every whole number must {WHOLE_BOUND}, but {layout.path} holds {short(cell, 40)} in "
-                    f"{_place(layout, record, int(column))}; correct it, or leave out that row or column"
+                    f"{_place(layout, record, int(column))}; correct it, or remove that row or column"
                 )
         if index == done + len(table) - 1:
             return
 
 
 def _holds_integers(layout: Layout) -> bool:
-    """Whether all numbers are whole. This reads the file once, up to the first number that is not."""
+    """True if all numbers are whole. This reads the file once, up to the first number that is not."""
     try:
         for _ in _batches(layout, whole=True):
             pass
@@ -104,9 +105,9 @@ def _holds_integers(layout: Layout) -> bool:
 
 
 def _tables(layout: Layout) -> Iterator[np.ndarray]:
-    """All cells as float64, NaN where one is missing."""
+    """All cells as float64, with NaN for a missing number."""
     done = 0
-    if layout.width > 1:  # Arrow skips blank lines, but in a single column one is a missing number
+    if layout.width > 1:  # Arrow skips blank lines, but in a single column a blank line is a missing number
         try:
             for batch in _batches(layout):
                 done += len(batch)
@@ -138,16 +139,16 @@ def _batches(layout: Layout, whole: bool = False) -> Iterator[Any]:
 
 
 def _numbers(layout: Layout, record: Record) -> list[float]:
-    """The numbers of a line, NaN where one is missing.
+    """The numbers of a line, with NaN for a missing number.
 
     Raises:
-        UnreadableFile: the line has another number of cells than the first, or one holds something else.
+        UnreadableFile: the line has more or fewer cells than the first, or a cell holds something else.
     """
     if len(record.cells) != layout.width:
         raise UnreadableFile(
-            f"every line must have as many cells, but {layout.path} has {counted(len(record.cells), 'cell')} in line "
-            f"{record.line} and {layout.width} in line {layout.first.line} (separated by "
-            f"{SEPARATORS[layout.separator]}); correct that line"
+            f"every line must have the same number of cells, but {layout.path} has "
+            f"{counted(len(record.cells), 'cell')} in line {record.line} and {layout.width} in line "
+            f"{layout.first.line} (separated by {SEPARATORS[layout.separator]}); correct that line"
         )
     return [_number(layout, record, column, cell.strip()) for column, cell in enumerate(record.cells)]
 
@@ -159,6 +160,6 @@ def _number(layout: Layout, record: Record, column: int, cell: str) -> float:
         return np.nan
     raise UnreadableFile(
         f"every cell must hold a number such as -1234.5, but {layout.path} holds '{short(cell, 40)}' in "
-        f"{_place(layout, record, column)}; write it with a decimal point and without separators, or leave out a "
-        "column of words"
+        f"{_place(layout, record, column)}; write it with a decimal point and without separators, or remove a column "
+        "of words"
     )

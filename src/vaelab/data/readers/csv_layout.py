@@ -1,4 +1,4 @@
-"""Where the rows of a .csv file start, and what its columns are called."""
+"""Finds out where the rows of a .csv file start, and what its columns are called."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,19 +23,19 @@ from vaelab.data.readers.source import WIDEST
 from vaelab.data.wording import counted, listed
 
 YEARS = range(1900, 2101)
-INDEX = re.compile(r"(Unnamed: 0(\.\d+)*)?")  # what pandas calls the index that it writes, once or several times
+INDEX = re.compile(r"(Unnamed: 0(\.\d+)*)?")  # pandas' names for an index that was written once or several times
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a .csv file is read.
+    """The layout of a .csv file.
 
     Attributes:
-        path, encoding, separator: as Python's `open` and `csv` take them.
+        path, encoding, separator: arguments for Python's `open` and `csv`.
         first: the first row.
-        names: of the columns that are read; None without a header.
-        indexed: how many columns at the left count the rows, as pandas writes them, and are left out.
-        facts, cautions: as those of a `Source`.
+        names: the names of the columns that are read; None without a header.
+        indexed: how many columns on the left count the rows, as pandas writes them. They are left out.
+        facts, cautions: as in a `Source`.
     """
 
     path: Path
@@ -49,11 +49,11 @@ class Layout:
 
     @property
     def width(self) -> int:
-        """Cells in a line."""
+        """The number of cells in a line."""
         return len(self.first.cells)
 
     def rows(self) -> Iterator[Record]:
-        """Every row, whatever its cells are; a blank line among rows of one cell is a row with an empty cell."""
+        """All rows, unchecked. If there is a single column, a blank line between rows is a row with an empty cell."""
         blank: list[Record] = []
         for record in records(self.path, self.encoding, self.separator):
             if record.line < self.first.line:
@@ -68,7 +68,7 @@ class Layout:
 
 
 def find_layout(path: Path, header: bool | None) -> Layout:
-    """Looks at the first lines of a file; `header` says whether there are names, and None leaves it to the file.
+    """Finds the layout from the first lines of a file. `header` says if there are names; None decides from the file.
 
     Raises:
         UnreadableFile: the file is empty or not text, the first line may be names or numbers, or the names do not match
@@ -79,14 +79,16 @@ def find_layout(path: Path, header: bool | None) -> Layout:
     found = (record for record in records(path, encoding, separator) if not record.is_blank)
     comments, first = _comments(found)
     if first is None:
-        raise UnreadableFile(f"{path} is empty; give a file with at least one row")
+        raise UnreadableFile(f"{path} must hold at least one row, but is empty; use another file")
     if len(first.cells) > WIDEST:
-        raise UnreadableFile(f"{path} holds {len(first.cells):,} numbers in a line, above {WIDEST:,}; write it as .npy")
+        raise UnreadableFile(
+            f"a line must hold at most {WIDEST:,} numbers, but {path} holds {len(first.cells):,}; write it as .npy"
+        )
     below = list(islice(found, 2))
     line, names, cautions = _header(path, comments, first, header, _counts(below, 0))
     rows = below if line == first.line else [first, *below[:1]]
     if not rows:
-        raise UnreadableFile(f"{path} holds no rows below its names; give a file with at least one")
+        raise UnreadableFile(f"{path} must hold at least one row below its names, but holds none; use another file")
     indexed = _indexed(names or (), rows)
     if indexed == 1:
         cautions.append("left out its first column, which has no name and counts the rows as pandas does")
@@ -96,7 +98,7 @@ def find_layout(path: Path, header: bool | None) -> Layout:
     if separator != ",":
         facts.append(f"its cells are separated by {SEPARATORS[separator]}")
     if comments:
-        facts.append(f"skipped {counted(len(comments), 'line')} of comment (#)")
+        facts.append(f"skipped {counted(len(comments), 'comment line')} (#)")
     if names is not None:
         _check_width(path, names, rows[0])
         names = check_names(names[indexed:], str(path))
@@ -104,7 +106,7 @@ def find_layout(path: Path, header: bool | None) -> Layout:
 
 
 def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
-    """The lines at the top that start with #, and the first after them."""
+    """The lines at the top that start with #, and the first line after them."""
     comments: list[Record] = []
     for record in found:
         if not record.cells[0].lstrip().startswith("#") or is_missing(record.cells[0]):
@@ -116,7 +118,7 @@ def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
 def _header(
     path: Path, comments: Sequence[Record], first: Record, header: bool | None, counting: bool
 ) -> tuple[int | None, tuple[str, ...] | None, list[str]]:
-    """The line that holds the names, the names, and what was assumed."""
+    """The number of the line with names, the names, and the assumptions that were made."""
     titles = _titles(comments, len(first.cells)) if header is not False else None
     if titles and not any(map(is_word, first.cells)):
         return comments[-1].line, titles, []
@@ -127,7 +129,7 @@ def _header(
 
 
 def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:
-    """The names in the last comment, as numpy.savetxt writes a header; None if it holds something else."""
+    """The names in the last comment, which is where numpy.savetxt writes a header; None if there are no names."""
     if not comments or width < 2 or len(comments[-1].cells) != width:
         return None
     cells = (comments[-1].cells[0].lstrip().lstrip("#"), *comments[-1].cells[1:])
@@ -135,10 +137,11 @@ def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:
 
 
 def _is_header(path: Path, cells: Sequence[str], header: bool | None, counting: bool) -> tuple[bool, list[str]]:
-    """Whether cells are names, and what was assumed; `counting`: the first cells of the lines below count the rows.
+    """True if the cells are names, and the assumptions that were made.
 
-    Words are names, numbers and missing marks are a row. 0, 1, 2, … are the names that pandas gives, and beside words
-    years are names too, and whole numbers that count the columns.
+    Words are names. Numbers and marks for missing numbers are a row. 0, 1, 2, … are names, because pandas writes them.
+    Next to words, years are names too, and so are whole numbers that count the columns. `counting` is True if the first
+    cells of the lines below count the rows.
     """
     if header is not None:
         return header, []
@@ -146,10 +149,10 @@ def _is_header(path: Path, cells: Sequence[str], header: bool | None, counting: 
     words = any(map(is_word, cells))
     if (words and numbers and not _look_like_names(numbers)) or (not words and any(map(is_unclear, cells))):
         raise UnreadableFile(
-            f"{path} starts with a line that may hold names or numbers ({listed(cells)}); set data.header=true if it "
-            "holds names, or data.header=false if it is a row (--data header=false after a verb)"
+            f"{path} must start with names or with numbers, but its first line could be either ({listed(cells)}); set "
+            "data.header=true if it holds names, or data.header=false if it is a row (--data header=false after a verb)"
         )
-    columns = cells[1:] if cells[0] == "" else cells  # pandas gives no name to the index that it writes
+    columns = cells[1:] if cells[0] == "" else cells  # pandas writes its index without a name
     given = list(columns) == [str(column) for column in range(len(columns))]
     names = words or (given and (len(columns) > 1 or (len(cells) > 1 and counting)))
     if not (names and numbers) and not (len(numbers) == len(cells) and (given or _look_like_names(numbers))):
@@ -161,7 +164,7 @@ def _is_header(path: Path, cells: Sequence[str], header: bool | None, counting: 
 
 
 def _look_like_names(numbers: Sequence[str]) -> bool:
-    """Whether these are years in order, or 0, 1, 2, … or 1, 2, 3, … in any order."""
+    """True if these are years in order, or 0, 1, 2, … or 1, 2, 3, … in any order."""
     if not all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers):
         return False
     found = [int(number) for number in numbers]
@@ -171,7 +174,7 @@ def _look_like_names(numbers: Sequence[str]) -> bool:
 
 
 def _indexed(names: Sequence[str], rows: Sequence[Record]) -> int:
-    """How many columns at the left are the index of a pandas table; one column at least is not."""
+    """The number of columns on the left that are the index of a pandas table. At least one column is not."""
     found = 0
     while found < len(names) - 1 and INDEX.fullmatch(names[found].strip()) and _counts(rows, found):
         found += 1
@@ -186,6 +189,6 @@ def _counts(rows: Sequence[Record], column: int) -> bool:
 def _check_width(path: Path, names: Sequence[str], row: Record) -> None:
     if len(names) != len(row.cells):
         raise UnreadableFile(
-            f"every column must have one name, but {path} has {counted(len(names), 'name')} and "
+            f"every column must have one name, but {path} has {counted(len(names), 'name')}, and "
             f"{counted(len(row.cells), 'cell')} in line {row.line}; correct that line"
         )

@@ -1,4 +1,4 @@
-"""The text of a .csv file: its encoding, its separator, its lines, and which of its cells are numbers."""
+"""Reads the text of a .csv file: encoding, separator, lines, and the kinds of cells."""
 
 import csv
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers.source import WIDEST
 
-LONGEST = 1 << 24  # characters of a line
-SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and .xls files start
+LONGEST = 1 << 24  # the most characters in a line
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # the first bytes of .xlsx and .ods, and of .xls
 SAID = re.compile(r'"?sep=(.)"?\s*')  # a first line that tells a spreadsheet the separator
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
@@ -18,47 +18,47 @@ MARKS = """
     na n/a n.a. #n/a #na <na> nan -nan +nan null none nil missing . .. ... … ? - -- --- – —
     -1.#ind 1.#ind -1.#qnan 1.#qnan #div/0! #value! #ref! #name? #num! #null!
 """
-MISSING = {"", "#n/a n/a", *MARKS.split()}  # in small letters: of pandas, of spreadsheets, and what people type
+MISSING = {"", "#n/a n/a", *MARKS.split()}  # in small letters: marks of pandas and spreadsheets, and what people type
 
 
 @dataclass(frozen=True)
 class Record:
     """The cells of a line, or of several lines if a quoted cell spans them."""
 
-    line: int  # where it starts, counted from 1 as an editor does
+    line: int  # the line where it starts, counted from 1 like in an editor
     cells: list[str]
 
     @property
     def is_blank(self) -> bool:
-        """Whether it is a line of nothing but spaces."""
+        """True if the line holds only spaces."""
         return len(self.cells) < 2 and not "".join(self.cells).strip()
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell marks a missing number."""
+    """True if a cell marks a missing number."""
     return cell.strip().lower() in MISSING
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number; unlike Python's, it has no underscores."""
+    """True if a cell is a number. Unlike in Python, it cannot have underscores."""
     return bool(NUMBER.fullmatch(cell.strip()))
 
 
 def is_unclear(cell: str) -> bool:
-    """Whether a cell starts like a number without being one, such as 1,5 or 3 cm."""
+    """True if a cell starts like a number but is not one, such as 1,5 or 3 cm."""
     return bool(re.match(r"\W*\d", cell)) and not is_number(cell) and not is_missing(cell)
 
 
 def is_word(cell: str) -> bool:
-    """Whether a cell holds anything else."""
+    """True if a cell is neither a number, nor missing, nor unclear."""
     return not (is_number(cell) or is_missing(cell) or is_unclear(cell))
 
 
 def encoding_of(path: Path) -> str:
-    """UTF-8, or UTF-16 if the first bytes say so.
+    """The encoding of a file: UTF-8, or UTF-16 if the first bytes are its mark.
 
     Raises:
-        UnreadableFile: it is neither, or a spreadsheet under another name.
+        UnreadableFile: the file has another encoding, or is a spreadsheet under another name.
     """
     with path.open("rb") as file:
         start = file.read(4)
@@ -74,17 +74,17 @@ def encoding_of(path: Path) -> str:
 
 
 def separator_of(path: Path, encoding: str) -> str:
-    """What the first line says (`sep=;`), or separates the cells of the first that is no comment: a tab, ;, or a comma.
+    """The separator of cells: a tab, a semicolon or a comma, from a first line `sep=;` or the first that is no comment.
 
     Raises:
-        UnreadableFile: the first line says something else.
+        UnreadableFile: the first line names another separator.
     """
     for line in _lines(path, encoding):
         if said := SAID.fullmatch(line):
             if said[1] not in SEPARATORS:
                 raise UnreadableFile(
-                    f"cells must be separated by commas, semicolons or tabs, but {path} says {line.strip()} in its "
-                    "first line; save it with one of them"
+                    f"cells must be separated by commas, semicolons or tabs, but the first line of {path} says "
+                    f"{line.strip()}; save it with one of them"
                 )
             return said[1]
         if line.strip() and not line.startswith("#"):
@@ -96,7 +96,7 @@ def separator_of(path: Path, encoding: str) -> str:
 
 
 def records(path: Path, encoding: str, separator: str) -> Iterator[Record]:
-    """Every line of the file, cut into cells, but for a first line that says what separates them."""
+    """All lines of the file, split into cells. A first line that names the separator is skipped."""
     reader = csv.reader(_lines(path, encoding), delimiter=separator)
     while True:
         line = reader.line_num + 1
@@ -113,7 +113,10 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
         with path.open(encoding=encoding, newline="") as file:
             while line := file.readline(LONGEST):
                 if len(line) == LONGEST:
-                    raise UnreadableFile(f"{path} holds a line of more than {LONGEST:,} characters; write it as .npy")
+                    raise UnreadableFile(
+                        f"a line must have fewer than {LONGEST:,} characters, but one in {path} is longer; write it as "
+                        ".npy"
+                    )
                 yield line
     except UnicodeError as error:
         raise UnreadableFile(f"{path} must be text in UTF-8, but is not ({error}); save it as CSV UTF-8") from error

@@ -1,4 +1,4 @@
-"""Folders of images, in grey, as a viewer shows them."""
+"""Reads folders of images, in grey, as a viewer shows them."""
 
 import math
 import os
@@ -22,21 +22,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow starts a program to read some
 ORIENTATION = 0x0112  # the tag in EXIF
 TURNED = range(2, 9)
-PAGE = "a page that is left out"
+PAGE = "a page that is left out"  # a key that counts pages, never printed
 
 
 def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
-    """The images in a folder and its sub-folders, in the order of their names: (n, rows, columns), 8-bit grey.
+    """Reads the images in a folder and its sub-folders, in the order of their names: (n, rows, columns), 8-bit grey.
 
-    Each looks as in a viewer: turned by its EXIF orientation, and on the background if it is transparent.
+    Each image looks as in a viewer: turned by its EXIF orientation, and placed on the background if it is transparent.
     """
     inside = _look_through(path)
     images, others = inside.images, inside.others
     if not images:
-        raise UnreadableFile(
-            f"{path} must hold images, but is a folder without images ({_instead(inside)}); put {', '.join(SUFFIXES)} "
-            "files there"
-        )
+        raise UnreadableFile(f"{path} must hold images, but {_instead(inside)}; put {', '.join(SUFFIXES)} files there")
     facts: list[str] = []
     cautions: list[str] = []
     if folders := sorted({str(file.parent.relative_to(path)) for file in images} - {"."}):
@@ -52,7 +49,7 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
 
 
 class Inside(NamedTuple):
-    """What lies in a folder: its images in the order of their names, and the rest by name."""
+    """The contents of a folder: its images in the order of their names, and the names of everything else."""
 
     images: list[Path]
     others: list[str]
@@ -61,7 +58,7 @@ class Inside(NamedTuple):
 
 
 def _look_through(path: Path) -> Inside:
-    """Everything in a folder and its sub-folders; what is hidden, or in a folder of runs, is not looked at."""
+    """Lists everything in a folder and its sub-folders. Hidden folders and folders of runs are not searched."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -88,31 +85,31 @@ def _look_through(path: Path) -> Inside:
 
 
 def _instead(inside: Inside) -> str:
-    """What a folder without images holds."""
+    """Says what a folder without images holds."""
     if inside.others:
         return f"it holds {listed(inside.others)}"
     if inside.runs:
-        return f"it holds vaelab's own runs, whose pictures are skipped ({listed(inside.runs)})"
-    return f"it holds hidden files alone ({listed(inside.hidden)})" if inside.hidden else "it is empty"
+        return f"it holds only vaelab's own runs, and their pictures are skipped ({listed(inside.runs)})"
+    return f"it holds only hidden files ({listed(inside.hidden)})" if inside.hidden else "it is empty"
 
 
 def _arrays(
     files: list[Path], rows: int | None, reading: Reading, facts: list[str], cautions: list[str]
 ) -> Iterator[np.ndarray]:
-    """The images in chunks; `facts` and `cautions` learn at the end what was done to how many, and what is lost."""
+    """Yields the images in chunks. At the end, adds to `facts` and `cautions` what was changed or left out."""
     marks: Counter[str] = Counter()
     size = _read(files[0], reading.grey)[0].shape
     at_once = rows_at_once(rows, math.prod(size))
-    seen: set[tuple[int, int]] = set()  # files, which links may share
-    on_disk = 0  # bytes of these files
+    seen: set[tuple[int, int]] = set()  # several links may share a file, which counts only once
+    on_disk = 0  # the size of these files in bytes
     for start in range(0, len(files), at_once):
         images: list[np.ndarray] = []
         for file in files[start : start + at_once]:
             image, done = _read(file, reading.grey)
             if image.shape != size:
                 raise UnreadableFile(
-                    f"{file} has {_pixels(image.shape)} pixels and {files[0]} has {_pixels(size)}; give images of "
-                    "one size"
+                    f"all images must have the same size, but {file} has {_pixels(image.shape)} pixels and {files[0]} "
+                    f"has {_pixels(size)}; resize or remove one of them"
                 )
             images.append(image)
             marks.update(done)
@@ -128,7 +125,7 @@ def _arrays(
 
 
 def _read(path: Path, background: int) -> tuple[np.ndarray, list[str]]:
-    """(rows, columns), uint8 grey, and what was done to make it so, with {} for the number of such images."""
+    """(rows, columns), uint8 grey, and the changes that this took, with {} for the number of such images."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -137,7 +134,7 @@ def _read(path: Path, background: int) -> tuple[np.ndarray, list[str]]:
             image = Image.open(file, formats=FORMATS)
             check_growth(path, image.width * image.height, f"{image.height}x{image.width} pixels")
             if _is_deep(image):
-                raise UnreadableFile(f"{path} has pixels of more than 8 bits, which would be cut off; save it with 8")
+                raise UnreadableFile(f"{path} must have at most 8 bits per channel, but has more; save it with 8 bits")
             return _as_seen(image, background)
     except UnreadableFile:
         raise
@@ -150,7 +147,7 @@ def _read(path: Path, background: int) -> tuple[np.ndarray, list[str]]:
 
 
 def _is_deep(image: "Image") -> bool:
-    """Whether a channel has more than 8 bits; Pillow would silently keep only the upper 8 of colours."""
+    """True if a channel has more than 8 bits. For colours, Pillow would silently keep only the upper 8."""
     layouts = [str(part) for tile in getattr(image, "tile", ()) for part in np.ravel(np.array(tile[3:], dtype=object))]
     return image.mode[0] in "IF" or any(";16" in layout for layout in layouts if image.format != "BMP")
 
@@ -179,7 +176,7 @@ def _as_seen(image: "Image", background: int) -> tuple[np.ndarray, list[str]]:
 def _orientation(image: "Image") -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # broken EXIF data, which viewers ignore too
+    except Exception:  # the EXIF data are broken; viewers ignore that too
         return 1
 
 

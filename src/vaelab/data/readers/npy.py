@@ -1,4 +1,4 @@
-"""Arrays in NumPy's files: .npy and .npz."""
+"""Reads arrays from NumPy's files: .npy and .npz."""
 
 import math
 import tempfile
@@ -14,23 +14,23 @@ from vaelab.data.columns import check_names
 from vaelab.data.readers import source
 from vaelab.data.readers.source import WIDEST, Reading, Shape, Source, rows_at_once
 
-HEADER_BYTES = 10_000  # of a .npy file; NumPy refuses longer ones too
+HEADER_BYTES = 10_000  # the longest header of a .npy file; NumPy refuses longer ones too
 
 
 def read_npy(path: Path, rows: int | None, reading: Reading) -> Source:
-    """The array of a .npy file."""
+    """Reads the array of a .npy file."""
     return Source(_npy(path, rows))
 
 
 def read_npz(path: Path, rows: int | None, reading: Reading) -> Source:
-    """The one array of a .npz file, or the one called x; an array `names` of words beside x names its columns."""
+    """Reads the only array of a .npz file, or the array `x`. An array `names` of words names the columns of `x`."""
     with zipfile.ZipFile(path) as archive:
         arrays = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         if not arrays:
-            raise UnreadableFile(f"{path} holds no array; give a file that np.savez wrote")
+            raise UnreadableFile(f"{path} must hold an array, but holds none; write it with np.savez")
         if len(arrays) > 1 and "x" not in arrays:
             raise UnreadableFile(
-                f"{path} holds the arrays {', '.join(arrays)}, and none is x; call the one to be read x"
+                f"{path} must hold one array or an array called x, but holds {', '.join(arrays)}; name your data x"
             )
         names = _column_names(path, archive) if {"x", "names"} <= set(arrays) else None
     return Source(_npz(path, f"{arrays[0] if len(arrays) == 1 else 'x'}.npy", rows), names)
@@ -47,33 +47,33 @@ def _npz(path: Path, member: str, rows: int | None) -> Iterator[np.ndarray]:
 
 
 def _column_names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
-    """The array `names`, which must be a list of words; an array of objects is never unpickled."""
+    """Reads the array `names`, which must be a list of words. An array of objects is never unpickled."""
     with archive.open("names.npy") as member:
         file = cast(BinaryIO, member)
         shape, _, dtype = _read_header(path, file)
         if dtype.kind not in "US" or len(shape) != 1:
             raise UnreadableFile(
                 f"the array names in {path} must be a list of words, but holds {dtype} in shape {shape}; save it as "
-                "np.array(names, dtype=str), or leave it out"
+                "np.array(names, dtype=str), or remove it"
             )
         size = shape[0] * dtype.itemsize
         if shape[0] > WIDEST or size > source.CHUNK_BYTES:
             raise UnreadableFile(
-                f"{path} declares {shape[0]} names of {dtype}, more than any table has; leave them out"
+                f"the array names in {path} must hold at most {WIDEST:,} words, but declares {shape[0]} of {dtype}; "
+                "remove it"
             )
         names = np.frombuffer(_read_exactly(path, file, size, shape, dtype), dtype)
     try:
         words = np.char.decode(names, "utf-8") if dtype.kind == "S" else names
     except UnicodeDecodeError as error:
         raise UnreadableFile(
-            f"the array names in {path} must hold words in UTF-8, but does not ({error}); save it as "
-            "np.array(names, dtype=str)"
+            f"the array names in {path} must be in UTF-8, but is not ({error}); save it as np.array(names, dtype=str)"
         ) from error
     return check_names(words.tolist(), str(path))
 
 
 def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[np.ndarray]:
-    """An array in NumPy's format (numpy.org/doc/stable/reference/generated/numpy.lib.format.html), by rows."""
+    """Yields rows of an array in NumPy's format (numpy.org/doc/stable/reference/generated/numpy.lib.format.html)."""
     shape, by_columns, dtype = _read_header(path, file)
     _check_rows(path, shape, dtype)
     if path.suffix.lower() == ".npz":
@@ -93,11 +93,13 @@ def _read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[np.nda
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[Shape, bool, np.dtype]:
-    """Shape, whether it is stored by columns, and type."""
+    """The shape, True if the array is stored by columns, and the type."""
     version = np.lib.format.read_magic(file)
     field = file.read(2 if version == (1, 0) else 4)
-    if (length := int.from_bytes(field, "little")) > HEADER_BYTES:  # NumPy would make room for it before it looks
-        raise UnreadableFile(f"{path} declares a header of {length} bytes, which no array has; write it again")
+    if (length := int.from_bytes(field, "little")) > HEADER_BYTES:  # NumPy would allocate memory before it checks
+        raise UnreadableFile(
+            f"{path} must have a header of at most {HEADER_BYTES:,} bytes, but declares {length:,}; write it again"
+        )
     file.seek(-len(field), 1)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
@@ -107,15 +109,15 @@ def _check_rows(path: Path, shape: Shape, dtype: np.dtype) -> None:
     if dtype.kind not in "biuf":
         raise UnreadableFile(f"{path} must hold plain numbers, but holds {dtype}; save integers or floats")
     if not shape:
-        raise UnreadableFile(f"{path} holds a single number, not rows of numbers; give an array of n rows")
+        raise UnreadableFile(f"{path} must hold rows of numbers, but holds a single number; save an array of n rows")
     if min(shape) < 0 or not math.prod(shape[1:]):
-        raise UnreadableFile(f"{path} holds rows without numbers (shape {shape}); give rows of at least one")
+        raise UnreadableFile(f"{path} must hold at least one number per row, but has shape {shape}; use another file")
 
 
 def _read_exactly(path: Path, file: BinaryIO, size: int, shape: Shape, dtype: np.dtype) -> bytearray:
     content = read_up_to(file, size)
     if len(content) < size:
-        raise UnreadableFile(f"{path} declares {_size(shape, dtype)}, but holds less; fetch or write it again")
+        raise UnreadableFile(f"{path} declares {_size(shape, dtype)}, but holds less; fetch it or write it again")
     return content
 
 
@@ -129,7 +131,7 @@ def _size(shape: Shape, dtype: np.dtype) -> str:
 
 
 def _read_by_columns(path: Path, file: BinaryIO, shape: Shape, dtype: np.dtype, at_once: int) -> Iterator[np.ndarray]:
-    """An array in Fortran's order: its rows are scattered, so they are gathered from a copy on the disk."""
+    """Yields rows of an array in Fortran's order. Its rows are scattered, so they are read from a copy on disk."""
     with tempfile.TemporaryFile() as copy:
         left = math.prod(shape) * dtype.itemsize
         while left:

@@ -1,4 +1,4 @@
-"""Tables in Apache Parquet's files."""
+"""Reads tables from Apache Parquet files."""
 
 import json
 import re
@@ -14,11 +14,11 @@ from vaelab.data.readers.source import Reading, Source, rows_at_once
 from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
 from vaelab.data.wording import counted, listed
 
-ONE_LENGTH = "give lists of one length"
+ONE_LENGTH = "use lists of one length"
 
 
 def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
-    """Numbers, or lists of numbers of one length; columns side by side, in order, without pandas' index."""
+    """Reads columns of numbers, or of lists of one length, side by side in order, without pandas' index."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
@@ -27,7 +27,7 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
         columns = [name for name in every if name not in index]
         if not columns:
             raise UnreadableFile(
-                f"{path} holds no columns besides the index of a table; give rows of at least one number"
+                f"{path} must hold at least one column besides the index of a table, but holds none; use another file"
             )
         check_names(columns, str(path))
         n = file.metadata.num_rows
@@ -37,7 +37,7 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
     found = Source(_arrays(path, rows, columns), names)
     if index:
         found.cautions.append(
-            f"left out {counted(len(index), 'column')} that pandas marks as its index ({listed(index)})"
+            f"left out {counted(len(index), 'column')} that pandas marks as an index ({listed(index)})"
         )
     if names:
         found.where = lambda row, number: f"row {row} (counting from 0), column {names[number]}"
@@ -45,10 +45,10 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
 
 
 def _marked(metadata: Any) -> list[Any]:
-    """What pandas notes of its index beside a table: names, and for one that it does not store a description."""
+    """pandas' notes on the index of a table: the names of columns, or a description of an index that is not stored."""
     try:
         marked = json.loads(metadata[b"pandas"])["index_columns"]
-    except (KeyError, TypeError, ValueError, RecursionError):  # no notes, or another program's
+    except (KeyError, TypeError, ValueError, RecursionError):  # no notes, or notes of another program
         return []
     return marked if isinstance(marked, list) else []
 
@@ -58,7 +58,7 @@ def _is_index(name: str, marked: list[Any]) -> bool:
 
 
 def _names(path: Path, columns: list[str], row: Any) -> tuple[str, ...] | None:
-    """A name for each number of a row: a list called a gives a_0, a_1, …; a single list names none of its numbers."""
+    """A name for each number of a row: a list called a gives a_0, a_1, …; None if there is only a single list."""
     widths = [_unnest(path, name, column).shape[1] for name, column in zip(columns, row.columns, strict=True)]
     if len(columns) == 1 and widths != [1]:
         return None
@@ -88,7 +88,7 @@ def _arrays(path: Path, rows: int | None, columns: list[str]) -> Iterator[np.nda
 
 
 def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[np.ndarray]:
-    """(at most `rows`, numbers per row) at a time; masked where a cell is null."""
+    """Yields (at most `rows`, numbers per row) at a time. Null cells are masked."""
     done = 0
     for batch in file.iter_batches(rows, columns=names):
         columns = [_unnest(path, name, column) for name, column in zip(names, batch.columns, strict=True)]
@@ -101,7 +101,7 @@ def _tables(path: Path, file: Any, names: list[str], rows: int) -> Iterator[np.n
 
 
 def _check_whole(path: Path, names: list[str], columns: list[np.ndarray], table: np.ndarray, done: int) -> None:
-    """Refuses whole numbers that a float64 may not hold exactly, in columns that are joined to one of floats."""
+    """Refuses whole numbers that a float64 may not hold exactly, if their column was joined with floats."""
     whole_rows = ~(np.isnan(np.ma.getdata(table)) | np.ma.getmaskarray(table)).any(-1, keepdims=True)
     for name, column in zip(names, columns, strict=True):
         numbers = np.ma.getdata(column)
@@ -112,7 +112,7 @@ def _check_whole(path: Path, names: list[str], columns: list[np.ndarray], table:
             row, number = np.argwhere(large)[0]
             raise UnreadableFile(
                 f"every whole number must {WHOLE_BOUND}, but {path} holds {numbers[row, number]} in row {done + row} "
-                f"(counting from 0), column {name}; correct it, or leave out that row or column"
+                f"(counting from 0), column {name}; correct it, or remove that row or column"
             )
 
 
@@ -127,7 +127,7 @@ def _unnest(path: Path, name: str, column: Any) -> np.ndarray:
         return _unnest(path, name, column.flatten()).reshape(m, -1) if m else np.empty((0, 1))
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
         raise UnreadableFile(
-            f"{path} must hold plain numbers, but holds {column.type} in its column {name}; leave that column out"
+            f"{path} must hold plain numbers, but holds {column.type} in its column {name}; remove that column"
         )
     if not column.null_count:
         return column.to_numpy(zero_copy_only=False).reshape(m, -1)

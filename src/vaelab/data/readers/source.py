@@ -1,4 +1,4 @@
-"""What a reader returns, and the choices that it is given."""
+"""The choices that a reader gets, and the rows that it returns."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from vaelab.data.row_checks import at_index
 
 Shape = tuple[int, ...]
 
-CHUNK_BYTES = 1 << 24  # of one chunk, unless a single row is larger
-WIDEST = 1 << 16  # columns of a table; each takes its reader an array of its own
+CHUNK_BYTES = 1 << 24  # the size of one chunk, unless a single row is larger
+WIDEST = 1 << 16  # the most columns of a table; a reader needs a separate array for each
 GREYS = {"white": 255, "black": 0}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The choices in how a file is read.
+    """Choices about how to read a file.
 
     Args:
-        header: whether the first line of a .csv holds names; None decides from the line itself.
-        missing: what to do with a row with a missing number: `refuse` (an error names it) or `drop`.
-        background: what lies behind transparent images: `white`, `black`, or a grey from 0 to 255.
+        header: True if the first line of a .csv holds names, False if it is a row; None decides from the line itself.
+        missing: what to do if a number is missing: `refuse` the file with an error, or `drop` the row.
+        background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
 
     Raises:
-        ValueError: a value makes no sense.
+        ValueError: a choice is unknown.
     """
 
     header: bool | None = None
@@ -34,11 +34,12 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.header not in (None, True, False) or type(self.header) is int:
-            raise ValueError(f"data.header must be true, false or null, but is {self.header!r}")
+            raise ValueError(f"data.header must be true, false or null, but is {self.header!r}; use one of these")
         check_choice("data.missing", self.missing, ("refuse", "drop"))
         if self.background not in GREYS and not (type(self.background) is int and 0 <= self.background <= 255):
             raise ValueError(
-                f"data.background must be white, black or a grey from 0 to 255, but is {self.background!r}"
+                f"data.background must be white, black or a grey from 0 to 255, but is {self.background!r}; use one of "
+                "these"
             )
 
     @property
@@ -52,12 +53,12 @@ class Source:
     """The rows of one file.
 
     Attributes:
-        arrays: (m, *row) of any numeric type; a masked array if numbers are missing.
-        names: of the numbers of a row; None if the file gives none.
-        where: (row of the file, number in the row), both from 0 -> its place in words, as you would look it up.
-        thing: what a row is.
-        facts: how it was read; complete when all arrays are.
-        cautions: what was assumed or left out, which you should check.
+        arrays: arrays (m, *row) of any numeric type; masked arrays if numbers are missing.
+        names: the names of the numbers in a row; None if the file has no names.
+        where: (row of the file, number in the row), both from 0 -> the place in words, as you would look it up.
+        thing: what a row is, such as "image".
+        facts: how the file was read; complete once all arrays are read.
+        cautions: what was assumed or left out, for the user to check.
     """
 
     arrays: Iterator[np.ndarray]
@@ -69,12 +70,12 @@ class Source:
 
 
 def rows_at_once(rows: int | None, row_bytes: int) -> int:
-    """How many rows make a chunk."""
+    """The number of rows in a chunk."""
     fitting = max(1, CHUNK_BYTES // max(1, row_bytes))
     return min(rows or fitting, fitting)
 
 
 def split(table: np.ndarray, rows: int | None) -> Iterator[np.ndarray]:
-    """A table (m, *row) in chunks."""
+    """Splits a table (m, *row) into chunks."""
     at_once = rows_at_once(rows, table[:1].nbytes)
     return (table[start : start + at_once] for start in range(0, len(table), at_once))

@@ -1,9 +1,9 @@
-"""A VAE and tensors -> pictures: pure functions that draw nothing themselves and leave torch's generators as they were.
+"""Views of a model: a VAE and tensors -> pictures, as data to draw. They leave torch's generators unchanged.
 
 Images are events of shape (rows, columns), (1, rows, columns) or (3, rows, columns); any other event is a vector of
 numbers, called points. To reconstruct means to decode the mean of q(z|x).
 
-A conditional model gets its condition c, and `given` is what the title calls it: `c = 3`, or `c` if it varies.
+A conditional model gets its condition c, and `given` is how the title writes it: `c = 3`, or `c` if it varies.
 """
 
 from vaelab.evaluation.views.arrays import is_image

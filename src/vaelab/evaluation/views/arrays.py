@@ -1,4 +1,4 @@
-"""Tensors -> the arrays that pictures are made of, and draws that are the same every time."""
+"""Turns tensors into the arrays that pictures are made of, and makes draws reproducible."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Names = tuple[str, ...] | None
 
 
 def is_image(shape: Sequence[int]) -> bool:
-    """Whether an event of this shape is drawn as an image: grey, or red, green and blue."""
+    """True if an event of this shape is drawn as an image: grey, or red, green and blue."""
     return len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3))
 
 
@@ -30,19 +30,19 @@ def points(numbers: Tensor) -> Array:
 
 
 def array(tensor: Tensor) -> Array:
-    """Floating-point numbers of any precision become float32, which numpy knows."""
+    """Tensor -> array. Floating-point numbers of any precision become float32, because numpy lacks some of them."""
     tensor = tensor.detach().cpu()
     return tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draws the same every time, and leaves torch's generators as they were."""
+    """Makes the draws inside reproducible, and leaves torch's generators unchanged."""
     with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
         torch.manual_seed(seed)
         yield
 
 
 def t_given(given: str = "") -> str:
-    """What titles call the likelihood: `p(t|z)`, or `p(t|z, c = 3)` given `c = 3`."""
+    """The likelihood as titles write it: `p(t|z)`, or `p(t|z, c = 3)` if given `c = 3`."""
     return f"p(t|z, {given})" if given else "p(t|z)"

@@ -22,22 +22,22 @@ def prior_samples(
     given: str = "",
     row_names: Names = None,
 ) -> Picture:
-    """What the model generates: n times z ~ p(z), then the mean of p(t|z) or a draw from it.
+    """Samples from the model: z ~ p(z), then the mean of p(t|z) or a draw from it, n times.
 
     Args:
         vae: the model.
-        n: how many.
+        n: the number of samples.
         show: `mean` or `sample`.
-        data: (m, *t) targets to draw points beside.
-        names: of the target's dimensions, if it is no image.
-        seed: of every draw.
-        condition: (c,), or (n, c) for one of each, for a conditional model.
-        given: what the title calls the condition.
-        row_names: of the rows of a picture of images: image i stands in row i modulo their number, as it does if the
-            conditions are the classes in turn.
+        data: (m, *t), targets to show beside sampled points.
+        names: the names of the target's dimensions, if it is not an image.
+        seed: the seed of all draws.
+        condition: (c,), or (n, c) for one per sample, for a conditional model.
+        given: how the title writes the condition.
+        row_names: the names of the rows in a picture of images. Image i is in row i modulo the number of rows, as it is
+            if the conditions are the classes in turn.
 
     Raises:
-        ValueError: n or `show` makes no sense, or the picture is too large.
+        ValueError: n is not a whole number of at least 1, `show` is unknown, or the picture is too large.
     """
     check_whole("n", n, 1)
     check_choice("show", show, ("mean", "sample"))
@@ -48,5 +48,5 @@ def prior_samples(
     title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}"
     if is_image(t.shape[1:]):
         return ImageGrid(images(t), f"Prior samples: {title}, z ~ p(z)", row_names)
-    title += "" if given else ", z ~ p(z)"  # a panel has no room for both
+    title += "" if given else ", z ~ p(z)"  # a panel's title has no room for both
     return PointDraws(points(t), None if data is None else points(data.float()), names, title)

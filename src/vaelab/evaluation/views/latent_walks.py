@@ -1,4 +1,4 @@
-"""Pictures of what the decoder makes of values of z that cover the prior."""
+"""Pictures of decoded values of z that cover the prior."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ from vaelab.evaluation.views.arrays import Names, array, images, is_image, seede
 from vaelab.figures import ImageManifold, ImageTraversals, Picture, PointManifold, PointTraversals
 from vaelab.vae import VAE
 
-TRAVERSED = 10  # latents that a picture shows unless they are named
-STEPS, MANIFOLD_STEPS = 11, 20  # values of a latent: one at a time, or of both of two
+TRAVERSED = 10  # how many latents a picture shows by default
+STEPS, MANIFOLD_STEPS = 11, 20  # values per latent in a traversal and in a manifold
 SPAN = 3.0  # standard deviations of the prior to either side
-DRAWS = 10_000  # of a prior that is not Gaussian; they show which z it covers
+DRAWS = 10_000  # draws that show which z a prior covers if it is not Gaussian
 
 
 @torch.no_grad()
@@ -26,16 +26,16 @@ def manifold(
 ) -> Picture:
     """The mean of p(t|z) over `steps` × `steps` values of a latent space of two dimensions.
 
-    Images lie at quantiles of the prior's marginals (Kingma & Welling 2014, arxiv.org/abs/1312.6114, figure 4), points
-    on an even grid within three of its standard deviations. If the prior is not Gaussian, its quantiles are those of
-    10,000 draws, and the even grid spans as much probability as three standard deviations of a Gaussian do.
+    Images lie at quantiles of the prior's marginals (Kingma & Welling 2014, arxiv.org/abs/1312.6114, figure 4). Points
+    lie on an even grid within three standard deviations of the prior. If the prior is not Gaussian, its quantiles are
+    estimated from 10,000 draws, and the grid covers as much probability as three standard deviations of a Gaussian.
 
     Args:
         vae: the model.
-        steps: values of each latent.
-        names: of the target's dimensions, if it is no image.
+        steps: the number of values per latent.
+        names: the names of the target's dimensions, if it is not an image.
         condition: (c,), for a conditional model.
-        given: what the title calls the condition.
+        given: how the title writes the condition.
 
     Raises:
         ValueError: latent_dim is not 2, there are fewer than two steps, or the picture is too large.
@@ -44,8 +44,8 @@ def manifold(
     prior = vae.prior()
     if prior.event_shape != (2,):
         raise ValueError(
-            f"a manifold of latent_dim={prior.event_shape.numel()} cannot be drawn, because a page has two dimensions; "
-            "draw traversals, or train with latent_dim=2"
+            f"latent_dim must be 2 to draw a manifold, but is {prior.event_shape.numel()}; draw traversals, or train "
+            "with latent_dim=2"
         )
     check_room(vae, steps**2, condition)
     even = _even_grid(prior, steps)
@@ -71,21 +71,21 @@ def traversals(
     condition: Tensor | None = None,
     given: str = "",
 ) -> Picture:
-    """The mean of p(t|z) as one latent at a time moves past the prior's mean.
+    """The mean of p(t|z) while one latent at a time moves through the prior's mean.
 
     Args:
         vae: the model.
-        steps: values per latent.
-        span: how far it moves to either side, in standard deviations of the prior.
-        origin: (p,), of the other latents; None is the prior's mean, or the likeliest of 10,000 draws if the prior is
-            not Gaussian, because the mean of a mixture may be very unlikely.
-        names: of the target's dimensions, if it is no image.
-        dimensions: the latents that move, from 0; the first ten unless given.
+        steps: the number of values per latent.
+        span: how far each latent moves to either side, in standard deviations of the prior.
+        origin: (p,), the values of the other latents. None stands for the prior's mean, or for the likeliest of 10,000
+            draws if the prior is not Gaussian, because the mean of a mixture may be very unlikely.
+        names: the names of the target's dimensions, if it is not an image.
+        dimensions: the latents to move, counted from 0; by default the first ten.
         condition: (c,), for a conditional model.
-        given: what the title calls the condition.
+        given: how the title writes the condition.
 
     Raises:
-        ValueError: `steps` or `span` makes no sense, there is no such latent, or the picture is too large.
+        ValueError: `steps` or `span` is too small, a latent does not exist, or the picture is too large.
     """
     check_whole("steps", steps, 2)
     check_number("span", span, 0, above=True)
@@ -104,15 +104,15 @@ def traversals(
 
 
 def _chosen(dimensions: Sequence[int] | None, latent_dim: int) -> list[int]:
-    """The latents that a picture shows, from 0: those that are named, or else the first ten."""
+    """The latents that a picture shows, counted from 0: the given ones, or else the first ten."""
     chosen = list(range(min(latent_dim, TRAVERSED)) if dimensions is None else dimensions)
     if not chosen or not all(0 <= index < latent_dim for index in chosen):
-        raise ValueError(f"dimensions must be latents from 0 to {latent_dim - 1}, at least one, but is {chosen}")
+        raise ValueError(f"dimensions must be one or more latents from 0 to {latent_dim - 1}, but is {chosen}")
     return chosen
 
 
 def _paths(prior: Distribution, distances: Tensor, start: Tensor, chosen: Sequence[int]) -> Tensor:
-    """z = start (p,), but in row r latent `chosen[r]` lies at the distances (n,) from its mean -> (rows, n, p)."""
+    """z = start (p,), except that latent `chosen[r]` lies at the distances (n,) from its mean in row r -> (rows, n, p)."""
     values = _even(prior, distances)  # (n, p)
     z = start.expand(len(chosen), *values.shape).clone()
     for row, index in enumerate(chosen):
@@ -126,7 +126,7 @@ def _even(prior: Distribution, distances: Tensor) -> Tensor:
 
 
 def _even_grid(prior: Distribution, steps: int) -> Tensor:
-    """Evenly spaced values of each latent, (steps, p), between the quantiles that lie 3 σ from a Gaussian's mean."""
+    """Evenly spaced values of each latent, (steps, p), between the quantiles that lie at ±3 σ for a Gaussian."""
     if is_gaussian(prior):
         return _even(prior, torch.linspace(-SPAN, SPAN, steps))
     low, high = _quantiles(prior, Normal(0.0, 1.0).cdf(torch.tensor([-SPAN, SPAN])))
@@ -134,7 +134,7 @@ def _even_grid(prior: Distribution, steps: int) -> Tensor:
 
 
 def _quantiles(prior: Distribution, probabilities: Tensor) -> Tensor:
-    """The quantiles of each latent's marginal, probabilities (n,) -> (n, p)."""
+    """The quantiles of each latent's marginal: probabilities (n,) -> (n, p)."""
     if is_gaussian(prior):
         return _even(prior, Normal(0.0, 1.0).icdf(probabilities))
     draws = _draws(prior)

@@ -1,4 +1,4 @@
-"""Pictures of q(z|x). They take the distribution itself, because the mean of a flow is worth computing only once."""
+"""Pictures of q(z|x). They take the distribution itself, because computing a flow's mean twice would be slow."""
 
 import numpy as np
 import torch
@@ -14,12 +14,12 @@ Labels = tuple[str, Tensor]
 
 @torch.no_grad()
 def latents(q: Distribution, prior: Distribution, labels: Labels | None = None) -> Picture:
-    """Posterior means over the two dimensions of most KL, coloured by label.
+    """The posterior means in the two dimensions with the most KL, coloured by label.
 
     Args:
         q: the posteriors of n examples, batch_shape (n,).
         prior: p(z), batch_shape ().
-        labels: what they are called and the labels, (n,).
+        labels: the name of the labels, and the labels, (n,).
     """
     shown = informative_dimensions(q, prior, 2)
     name, values = labels or ("", None)
@@ -34,9 +34,9 @@ def latents(q: Distribution, prior: Distribution, labels: Labels | None = None) 
 
 @torch.no_grad()
 def kl_per_dimension_bars(q: Distribution, prior: Distribution) -> Picture:
-    """KL(q(z_j|x) ‖ p(z_j)) of each dimension, the mean over n examples, nats: q with batch_shape (n,).
+    """The mean of KL(q(z_j|x) ‖ p(z_j)) over n examples, for each dimension, nats: q with batch_shape (n,).
 
-    If q or p is not Gaussian, it is that of Gaussians with the same means and variances, and the title says so.
+    If q or p is not Gaussian, Gaussians with the same means and variances take its place, and the title says so.
     """
     by_moments = kl_per_dimension_by(q, prior) == "moments"
     return KLBars(array(kl_per_dimension(q, prior).mean(0)), by_moments)
@@ -44,6 +44,6 @@ def kl_per_dimension_bars(q: Distribution, prior: Distribution) -> Picture:
 
 @torch.no_grad()
 def informative_dimensions(q: Distribution, prior: Distribution, count: int) -> list[int]:
-    """The `count` dimensions of z of most KL over n examples, from 0, in ascending order: q with batch_shape (n,)."""
+    """The `count` dimensions of z with the most KL over n examples, counted from 0, ascending: q, batch_shape (n,)."""
     kl = kl_per_dimension(q, prior).mean(0)
     return sorted(kl.topk(min(count, len(kl))).indices.tolist())

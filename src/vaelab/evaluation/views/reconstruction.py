@@ -1,4 +1,4 @@
-"""Pictures of data that the model encoded and decoded."""
+"""Pictures of reconstructed data: encoded, then decoded."""
 
 import torch
 from torch import Tensor
@@ -14,19 +14,19 @@ from vaelab.vae import VAE
 def reconstructions(
     vae: VAE, x: Tensor, target: Tensor, names: Names = None, seed: int = 0, condition: Tensor | None = None
 ) -> Picture:
-    """Targets beside the mean of p(t|z) and a draw from it, z the mean of q(z|x).
+    """Targets beside the mean of p(t|z) and a draw from it, where z is the mean of q(z|x).
 
     Args:
         vae: the model.
         x: (n, *x).
         target: (n, *t).
-        names: of the target's dimensions, if it is no image.
-        seed: of the draw.
+        names: the names of the target's dimensions, if it is not an image.
+        seed: the seed of the draw.
         condition: (n, c), or (c,) for all, for a conditional model.
 
     Raises:
-        TypeError: x or the target is no tensor of real numbers.
-        ValueError: one of them holds a number that does not fit, or the picture is too large.
+        TypeError: x or the target is not a tensor of real numbers.
+        ValueError: x or the target holds a number that does not fit the model, or the picture is too large.
     """
     check_data(vae, x, target)
     check_room(vae, len(x), condition)
@@ -45,7 +45,7 @@ def surface(vae: VAE, x_grid: Tensor, truth: Tensor, condition: Tensor | None = 
 
     Args:
         vae: the model.
-        x_grid: (n·n, *x), a grid of inputs, its rows and columns as those of `truth`.
+        x_grid: (n·n, *x), a grid of inputs in the order of `truth`.
         truth: (n, n), the true surface.
         condition: (c,), for a conditional model.
     """
@@ -56,5 +56,5 @@ def surface(vae: VAE, x_grid: Tensor, truth: Tensor, condition: Tensor | None = 
 
 
 def _std_is_news(vae: VAE, p: Distribution) -> bool:
-    """Whether the standard deviation of p(t|z) says more than its mean: not for binary data, nor if it is constant."""
+    """True if the standard deviation of p(t|z) adds to the mean: not for binary data, and not if it is constant."""
     return support_of(vae) != "binary" and bool(p.stddev.std() > 1e-4 * p.stddev.mean())
