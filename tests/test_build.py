@@ -76,6 +76,14 @@ def test_each_network_may_be_a_class_of_your_own(tmp_path):
         built(plain(tmp_path, "network.decoder._target_=helpers.own_networks.Linear"))
 
 
+def test_a_part_without_a_constructor_is_named(tmp_path):
+    for key in ("model", "posterior", "prior"):
+        with pytest.raises(ValueError, match=f"{key} must have a _target_ that names a constructor, but has none"):
+            built(plain(tmp_path) | {key: {"min_std": 0.1}})
+        with pytest.raises(ValueError, match=f"{key}._target_ must name what can be imported, but is nowhere.X"):
+            built(plain(tmp_path) | {key: {"_target_": "nowhere.X"}})
+
+
 # The KL
 
 MONTE_CARLO = [
@@ -115,9 +123,7 @@ def test_a_pair_without_a_closed_form_is_refused_before_training(tmp_path):
         config = plain(tmp_path, *overrides)
         vae = built(config)
         state = torch.get_rng_state()
-        with pytest.raises(
-            ValueError, match=r"no closed form; add \+posterior.kl=monte_carlo or use objective=elbo_monte_carlo"
-        ):
+        with pytest.raises(ValueError, match=r"no closed form, but is closed_form; use objective.kl=monte_carlo"):
             build_objective(config, vae)
         assert torch.equal(torch.get_rng_state(), state)
     with pytest.raises(ValueError, match=r"posterior.kl must be one of closed_form, monte_carlo, but is sometimes"):

@@ -15,7 +15,7 @@ from torch import nn
 
 from vaelab.checks import check_choice
 from vaelab.families import closed_form_kl, with_moments
-from vaelab.instantiate import Allow, anything, instantiate, parameters_of, takes
+from vaelab.instantiate import Allow, anything, constructor_of, instantiate, parameters_of, takes
 from vaelab.objectives.elbo import KLS
 from vaelab.vae import VAE
 
@@ -35,8 +35,8 @@ def build_data(config: Config, allow: Allow = anything) -> "DataModule":
         ValueError: a constructor is not allowed or cannot use its values, or the data have no condition to serve.
     """
     node, more = config["data"], {}
-    make, condition = allow(node["_target_"]), config.get("condition")
-    likelihood = allow(config["model"]["_target_"])
+    make, condition = constructor_of(node, allow, "data"), config.get("condition")
+    likelihood = constructor_of(config["model"], allow, "model")
     support = getattr(getattr(likelihood, "__self__", likelihood), "support", None)
     if support is not None and takes(make, "support"):
         more["support"] = support
@@ -110,8 +110,8 @@ def build_vae(
     Raises:
         ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
     """
-    posterior = instantiate(without_kl(config["posterior"]), allow, "posterior")
-    likelihood = instantiate(config["model"], allow, "model", event_shape=tuple(target_shape))
+    posterior = _made(without_kl(config["posterior"]), allow, "posterior")
+    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape))
     prior = _build_prior(config, x_shape, condition_shape, allow)
     size = math.prod(condition_shape) if condition_shape else 0
     return VAE.build(tuple(x_shape), posterior, likelihood, prior, build_networks(config["network"], allow), size)
@@ -121,7 +121,7 @@ def _build_prior(
     config: Config, x_shape: Sequence[int], condition_shape: Sequence[int] | None, allow: Allow
 ) -> nn.Module:
     node = without_kl(config["prior"])
-    needs_shape = "x_shape" in parameters_of(allow(node["_target_"])) and "x_shape" not in node
+    needs_shape = "x_shape" in parameters_of(constructor_of(node, allow, "prior")) and "x_shape" not in node
     more = {"x_shape": tuple(x_shape)} if needs_shape else {}
     prior: nn.Module = instantiate(node, allow, "prior", **more)
     if condition_shape and hasattr(prior, "uses"):
@@ -162,7 +162,7 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
     Raises:
         ValueError: the KL of posterior and prior has no closed form, and none of the three asks for Monte Carlo.
     """
-    objective = instantiate(config["objective"], allow, "objective")
+    objective = _made(config["objective"], allow, "objective")
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
     if getattr(objective, "kl", None) == "monte_carlo":
         asking.append("objective.kl")
@@ -197,19 +197,25 @@ def _check_closed_form(vae: VAE) -> None:
     q, p = with_moments(family(torch.zeros(1, family.num_parameters))), vae.prior()
     if closed_form_kl(q, p) is None:
         raise ValueError(
-            f"the KL must be estimated by Monte Carlo for the posterior {type(family).__name__} and the prior "
-            f"{type(vae.prior).__name__}, because it has no closed form; add +posterior.kl=monte_carlo or use "
-            "objective=elbo_monte_carlo"
+            f"objective.kl must be monte_carlo for posterior={type(family).__name__} and "
+            f"prior={type(vae.prior).__name__}, because their KL has no closed form, but is closed_form; use "
+            "objective.kl=monte_carlo or objective=elbo_monte_carlo"
         )
 
 
 def build_optimizer(config: Config, allow: Allow = anything) -> Callable[..., Any]:
     """Parameters -> optimiser."""
-    make: Callable[..., Any] = instantiate({**config["optimizer"], "_partial_": True}, allow, "optimizer")
+    make: Callable[..., Any] = _made({**config["optimizer"], "_partial_": True}, allow, "optimizer")
     return make
 
 
 def build_scheduler(config: Config, allow: Allow = anything) -> Callable[..., Any] | None:
     """Optimiser -> learning-rate schedule; None if the rate stays."""
     node = config.get("scheduler")
-    return None if node is None else instantiate({**node, "_partial_": True}, allow, "scheduler")
+    return None if node is None else _made({**node, "_partial_": True}, allow, "scheduler")
+
+
+def _made(node: Any, allow: Allow, key: str, **more: Any) -> Any:
+    """What a node describes, which must name a constructor."""
+    constructor_of(node, allow, key)
+    return instantiate(node, allow, key, **more)

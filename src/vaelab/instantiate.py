@@ -71,10 +71,9 @@ def instantiate(node: Any, allow: Allow = anything, key: str = "", /, **more: An
         return node
     inner = partial(_inner, allow, key) if node.get("_recursive_", True) else lambda name, value: value
     values = {name: inner(name, value) for name, value in node.items() if name not in DIRECTIVES}
-    target = node.get("_target_")
-    if target is None:
+    if node.get("_target_") is None:
         return values
-    make = _allowed(target, allow, key)
+    make, target = constructor_of(node, allow, key), node["_target_"]
     arguments, values = inner("_args_", node.get("_args_") or []), values | more
     _check_arguments(make, arguments, values, bool(node.get("_partial_")), key, target)
     if node.get("_partial_"):
@@ -86,9 +85,18 @@ def _inner(allow: Allow, key: str, name: str, value: Any) -> Any:
     return instantiate(value, allow, f"{key}.{name}".lstrip("."))
 
 
-def _allowed(target: Any, allow: Allow, key: str) -> Any:
+def constructor_of(node: Any, allow: Allow, key: str) -> Any:
+    """The constructor that a node names.
+
+    Raises:
+        ValueError: it names none, or the constructor is not allowed.
+    """
+    if not isinstance(node, Mapping) or node.get("_target_") is None:
+        raise ValueError(
+            f"{key} must have a _target_ that names a constructor, but has none; choose one of its options"
+        )
     try:
-        return allow(target)
+        return allow(node["_target_"])
     except ValueError as error:
         raise _with_key(error, key, ["_target_"]) from error
 

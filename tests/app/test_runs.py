@@ -18,6 +18,7 @@ from helpers.idx_files import random_images, write_idx_images, write_small_mnist
 from helpers.runner import ROOT, compose_config, run_train
 from vaelab.app.fit import build
 from vaelab.app.start import train
+from vaelab.runs.load import load_run
 from vaelab.runs.run_state import read_state
 
 TERMS = ("elbo", "log_likelihood", "kl", "bound", "loss")
@@ -235,8 +236,10 @@ def test_a_plain_lightning_script_needs_no_hydra(tmp_path):
     write_small_mnist(tmp_path / "mnist", train=60, test=20, rows=28, columns=28)
     names: dict = {}
     script = script.replace('root="data/mnist"', f'root="{tmp_path / "mnist"}", val_size=13')
+    script = script.replace("outputs/mine", str(tmp_path / "mine"))
     exec(script.replace("trainer = Trainer(", f'trainer = Trainer(default_root_dir="{tmp_path}", '), names)
     assert set(names["trainer"].callback_metrics) >= {"test/elbo", "test/kl"}
+    assert set(load_run(tmp_path / "mine").metrics) >= {"val/elbo", "val/bound"}
 
 
 def test_a_new_try_in_a_folder_is_known_by_its_own_values(tmp_path):

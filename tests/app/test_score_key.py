@@ -71,7 +71,7 @@ def test_a_score_that_is_not_there_is_named(score, answer, tmp_path):
 
 
 def test_a_search_with_pruning_looks_for_the_score(tmp_path):
-    keys = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "latent_dim=range(1,4)", "trainer.max_epochs=3")
+    keys = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "latent_dim=range(1,4)", "trainer.max_epochs=2")
     pruned = ("hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=0")
     process = run_train(tmp_path, "-m", *SHORT, *TINY, *BETA, *keys, *pruned, "hydra.sweep.dir=sweep")
     assert process.returncode == 0, process.stderr

@@ -8,11 +8,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy import stats
+from torch.distributions import Categorical, Independent
 from torch.nn.functional import one_hot
 from torch.testing import assert_close
 
 from helpers.loaded_runs import Rows, loaded_run
 from vaelab import VAE
+from vaelab.app.cli import main
 from vaelab.commands.encode import encode
 from vaelab.commands.evaluate import evaluate_run
 from vaelab.commands.reconstruct import reconstruct
@@ -20,18 +22,19 @@ from vaelab.commands.report_text import format_reports
 from vaelab.commands.rows import ROWS, rows_at_once
 from vaelab.commands.sample import sample
 from vaelab.commands.traverse import traverse
-from vaelab.evaluation import kl_per_dimension
-from vaelab.families import Bernoulli, DiagonalGaussian, Flow, IsotropicGaussian, Laplace
+from vaelab.evaluation import SAMPLES, kl_per_dimension, views
+from vaelab.families import Bernoulli, DiagonalGaussian, Family, Flow, IsotropicGaussian, Laplace
 from vaelab.figures import Picture
 from vaelab.networks import MLP
 from vaelab.priors import LearnedPrior, StandardNormal, VampPrior
 
 N, K, P, CLASSES = 23, 5, 2, 3
 NAMES = ("cat", "dog", "owl")
+Gaussian = partial(DiagonalGaussian, init_std=1.0)
 flow = partial(Flow, context=3, transforms=2, hidden=[7])
 
 
-def build(posterior=DiagonalGaussian, likelihood=DiagonalGaussian, prior=StandardNormal, p=P, shape=(K,), **options):
+def build(posterior=Gaussian, likelihood=Gaussian, prior=StandardNormal, p=P, shape=(K,), **options):
     torch.manual_seed(0)
     prior = VampPrior(shape, 4) if prior is VampPrior else prior((p,))
     network = partial(MLP, hidden=options.pop("hidden", [6]))
@@ -157,6 +160,34 @@ def test_a_report_says_what_is_estimated(tmp_path):
     assert "CANNOT be compared by their scores, because they differ in condition: none | label" in both
 
 
+class Categories(Family):
+    """Each dimension of the target is one of four categories: a family of somebody else's."""
+
+    support = "real"
+
+    def __init__(self, event_shape):
+        super().__init__(event_shape)
+        self.num_parameters = 4 * self.event_size
+
+    def forward(self, parameters):
+        logits = parameters.unflatten(-1, (*self.event_shape, 4))
+        return Independent(Categorical(logits=logits), len(self.event_shape))
+
+
+@torch.no_grad()
+def test_categories_are_written_as_their_mode_and_probabilities(tmp_path):
+    data = torch.randint(0, 4, (N, K), generator=torch.Generator().manual_seed(1)).float()
+    run = loaded_run(tmp_path, build(likelihood=Categories), Rows(data))
+    reconstruct(run, "test", tmp_path / "r.npz")
+    table = np.load(tmp_path / "r.npz")
+    logits = run.vae.decoder.network(run.vae.encode(data).mean).view(N, K, 4)
+    assert_allclose(table["probabilities"], logits.softmax(-1), rtol=1e-5)
+    assert (table["mode"] == logits.argmax(-1).numpy()).all()
+    assert set(np.unique(table["sample"])) <= {0, 1, 2, 3}
+    report = evaluate_run(run, samples=100)
+    assert report["iw_1"] <= report["iw_10"] <= -report["nll"] < 0
+
+
 def test_estimated_means_do_not_shrink_the_batches(tmp_path):
     assert rows_at_once(flow_run(tmp_path)) == ROWS
 
@@ -166,7 +197,7 @@ def test_estimated_means_do_not_shrink_the_batches(tmp_path):
 
 def test_a_flow_at_its_start_gives_the_numbers_of_its_gaussian(tmp_path):
     """With min_std = 0 the flow has σ = exp(a), and the Gaussian σ = exp(h/2): they are equal if h = 2a."""
-    posteriors = partial(flow, min_std=0.0), partial(DiagonalGaussian, min_std=0.0)
+    posteriors = partial(flow, min_std=0.0), partial(DiagonalGaussian, min_std=0.0, init_std=1.0)
     likelihood = partial(IsotropicGaussian, init_std=5.0)  # a wide one, so that few draws are enough
     flowing, gaussian = (build(posterior, likelihood, hidden=[]) for posterior in posteriors)
     with torch.no_grad():
@@ -194,7 +225,7 @@ def test_a_flow_at_its_start_gives_the_numbers_of_its_gaussian(tmp_path):
 
 def test_a_vamp_prior_of_one_component_gives_the_numbers_of_a_learned_prior(tmp_path, drawn):
     vamp = build(prior=lambda shape: VampPrior((K,), 1))
-    learned = build(prior=lambda shape: LearnedPrior(DiagonalGaussian(shape)))
+    learned = build(prior=lambda shape: LearnedPrior(Gaussian(shape)))
     with torch.no_grad():
         for part in ("encoder", "decoder"):
             getattr(learned, part).load_state_dict(getattr(vamp, part).state_dict())
@@ -230,7 +261,7 @@ def test_the_nll_under_a_laplace_likelihood_is_that_of_quadrature(tmp_path):
 
 @torch.no_grad()
 def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
-    run = conditional_run(tmp_path, likelihood=IsotropicGaussian, hidden=[])
+    run = conditional_run(tmp_path, likelihood=partial(IsotropicGaussian, init_std=1.0), hidden=[])
     found = evaluate_run(run, samples=2000)
     weight, bias = (value.double().numpy() for value in run.vae.decoder.network.parameters())
     w, v = weight[:, :P], weight[:, P:]
@@ -240,6 +271,23 @@ def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
     truth = -np.mean([stats.multivariate_normal.logpdf(t, mean, covariance) for t, mean in pairs])
     assert found["exact_nll"] == pytest.approx(truth, rel=1e-6)
     assert found["nll"] == pytest.approx(truth, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected"),
+    [
+        ("evaluate", [f"default {SAMPLES}"]),
+        (
+            "traverse",
+            [f"default {views.STEPS}, or {views.MANIFOLD_STEPS} if", f"default {views.SPAN:g}"],
+        ),
+    ],
+)
+def test_the_help_states_the_defaults(verb, expected, capsys):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(text in said for text in expected)
 
 
 # Conditions

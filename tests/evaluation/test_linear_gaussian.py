@@ -28,8 +28,8 @@ B, P = 7, 2
 NOISES = [IdentityGaussian, partial(IdentityGaussian, std=0.3), IsotropicGaussian, SharedDiagonalGaussian]
 PRIORS = [
     lambda: StandardNormal((P,)),
-    lambda: LearnedPrior(DiagonalGaussian((P,))),
-    lambda: LearnedPrior(FullGaussian((P,))),
+    lambda: LearnedPrior(DiagonalGaussian((P,), init_std=1.0)),
+    lambda: LearnedPrior(FullGaussian((P,), init_std=1.0)),
 ]
 SHAPES = [(1,), (5,), (2, 3)]
 

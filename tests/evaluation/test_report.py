@@ -60,7 +60,9 @@ def linear(k=K, likelihood=IdentityGaussian):
     """A linear VAE; where it is Gaussian, q has the mean of the posterior, and no less variance in any direction."""
     torch.manual_seed(1)
     network = partial(MLP, hidden=[])
-    vae = VAE.build((k,), DiagonalGaussian((P,)), likelihood((k,)), StandardNormal((P,)), network).double()
+    vae = VAE.build(
+        (k,), DiagonalGaussian((P,), init_std=1.0), likelihood((k,)), StandardNormal((P,)), network
+    ).double()
     (w, b), layer = vae.decoder.network.parameters(), vae.encoder.network.layers[0]
     s = (torch.eye(P, dtype=torch.float64) + w.T @ w).inverse()
     layer.weight.data = torch.cat([s @ w.T, torch.zeros(P, k, dtype=torch.float64)]).detach()
@@ -179,7 +181,7 @@ def test_continuous_data_have_no_bits():
 
 
 def test_images_count_every_pixel():
-    vae = VAE.build((2, 3), DiagonalGaussian((P,)), Bernoulli((2, 3)), StandardNormal((P,)), MLP)
+    vae = VAE.build((2, 3), DiagonalGaussian((P,), init_std=1.0), Bernoulli((2, 3)), StandardNormal((P,)), MLP)
     found = run(vae, Fake({"test": (torch.rand(N, 2, 3) < 0.4).float()}, levels=2, measure="mass"))
     assert found["bits_per_dim"] == pytest.approx(found["nll"] / 6 / math.log(2), rel=1e-12)
 
@@ -258,7 +260,7 @@ def test_active_units_follow_the_scale_of_a_learned_prior():
     vae, data = linear(), gaussian_data()
     vae.encoder.network.layers[0].weight.data[0] *= 1e-3
     assert run(vae, data)["active_units"] == P - 1
-    vae.prior = LearnedPrior(DiagonalGaussian((P,), min_std=0.0)).double()
+    vae.prior = LearnedPrior(DiagonalGaussian((P,), min_std=0.0, init_std=1.0)).double()
     vae.prior.numbers.data[P] = math.log(1e-6)  # its variance: z_1 is as wide as before beside it
     assert run(vae, data)["active_units"] == P
 

@@ -62,7 +62,7 @@ def bernoulli_vae(p, prior=None):
     torch.manual_seed(1)
     prior = StandardNormal((p,)) if prior is None else prior
     network = partial(MLP, hidden=[7])
-    vae = VAE.build((K,), DiagonalGaussian((p,), min_std=0), Bernoulli((K,)), prior, network).double()
+    vae = VAE.build((K,), DiagonalGaussian((p,), min_std=0, init_std=1.0), Bernoulli((K,)), prior, network).double()
     for parameter in vae.decoder.parameters():
         parameter.data += 0.5 * torch.randn_like(parameter)
     z, volume = grid(p)
@@ -184,7 +184,7 @@ def linear(dtype=torch.float64, k=5):
     torch.manual_seed(4)
     network = partial(MLP, hidden=[])
     likelihood = IsotropicGaussian((k,), init_std=0.8)
-    vae = VAE.build((k,), DiagonalGaussian((2,)), likelihood, StandardNormal((2,)), network).double()
+    vae = VAE.build((k,), DiagonalGaussian((2,), init_std=1.0), likelihood, StandardNormal((2,)), network).double()
     (w, b), variance = vae.decoder.network.parameters(), likelihood(torch.zeros(k)).variance[0].item()
     s = (torch.eye(2, dtype=torch.float64) + w.T @ w / variance).inverse()
     to_mean = s @ w.T / variance

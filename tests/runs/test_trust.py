@@ -99,6 +99,9 @@ REFUSED = [
     *("many threads", "hundreds of digits", "nothing but NaN", "wrong types", "long names", "sparse weights"),
     *("weights on no device", "shared containers", "containers in themselves", "deep containers"),
     *("a pickled command", "a pickled allocation", "a terabyte inside a checkpoint"),
+    *("hub as decoder", "one hub for both", "a shared constructor", "no decoder", "arguments of a network"),
+    *("another KL", "many pseudo-inputs", "large inputs of a prior", "condition of many numbers", "many classes"),
+    *("a flow of many numbers", "a flow of many pieces", "a constructor in a network"),
 ]
 
 

@@ -124,8 +124,9 @@ def test_the_layout_puts_the_bound_and_its_terms_in_one_chart(sine):
     layout = layout_pb2.Layout()
     layout.ParseFromString(found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     (category,) = layout.category
-    (chart,) = category.chart
+    chart, bound = category.chart
     assert chart.title == "ELBO, rate and distortion"
+    assert list(bound.multiline.tag) == ["^train/bound$", "^val/bound$", "^val/elbo$"]
     wanted = {f"^{split}/{term}$" for split in ("train", "val") for term in ("elbo", "kl", "log_likelihood")}
     assert set(chart.multiline.tag) == wanted
     assert {tag.strip("^$") for tag in wanted} <= set(found.Tags()["scalars"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution, Independent
 
 from vaelab.runs.run import Run
 
@@ -17,11 +17,21 @@ def column_names(run: Run, file: Path) -> tuple[str, ...] | None:
 
 
 def likelihood_columns(p: Distribution, names: Sequence[str] | None) -> dict[str, Tensor]:
-    """The mean of p(t|z) and a draw of it, each (B, *t), or a column for each name: p with batch_shape (B,)."""
-    columns = {"mean": p.mean, "sample": p.sample()}
-    if names is None or p.event_shape != (len(names),):
-        return columns
-    return {f"{key}_{name}": column[:, j] for key, column in columns.items() for j, name in enumerate(names)}
+    """What a table says about p(t|z), with batch_shape (B,): its mean and a draw of it, each (B, *t).
+
+    Categories have no mean: they get their mode, a draw, and the `probabilities` of each category, (B, *t, categories).
+
+    Args:
+        p: p(t|z).
+        names: of the target's dimensions, for a column each; or None.
+    """
+    base = p.base_dist if isinstance(p, Independent) else p
+    categories = base if isinstance(base, Categorical) else None
+    columns = {"mode": p.mode} if categories else {"mean": p.mean}
+    columns |= {"sample": p.sample()}
+    if names is not None and p.event_shape == (len(names),):
+        columns = {f"{key}_{name}": column[:, j] for key, column in columns.items() for j, name in enumerate(names)}
+    return columns | {"probabilities": categories.probs} if categories else columns
 
 
 def arrays(columns: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -65,9 +65,10 @@ def check_room(vae: VAE, images: int, condition: Tensor | None = None) -> None:
         images: the number of draws.
         condition: (c,) or (n, c), for a conditional model.
     """
-    prior, one = vae.prior(), condition if condition is None or condition.dim() == 1 else condition[0]
-    with torch.no_grad(), torch.random.fork_rng([prior.mean.device] if prior.mean.is_cuda else []):
-        size = vae.decode(prior.mean, one).event_shape.numel()
+    one = condition if condition is None or condition.dim() == 1 else condition[0]
+    z = next(vae.parameters(), torch.zeros(())).new_zeros(vae.prior().event_shape)
+    with torch.no_grad(), torch.random.fork_rng([z.device] if z.is_cuda else []):
+        size = vae.decode(z, one).event_shape.numel()
     if images * size > PIXELS:
         raise ValueError(
             f"a picture must hold at most {PIXELS:,} numbers, but {images:,} × {size:,} are more; draw at most "

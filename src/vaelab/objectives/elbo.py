@@ -81,10 +81,10 @@ class ELBO:
     def _by_monte_carlo(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None) -> Terms:
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x, condition)
-        z, log_qz = estimator.sample_and_log_prob(q, self.samples)  # (L, B, p), (L, B)
-        weights = weigh(vae, vae.prior(), z, log_qz, target, condition)
-        log_likelihood = estimator.mean(weights.log_likelihood, q, z)
-        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, z))
+        draws = estimator.draw(q, self.samples)
+        weights = weigh(vae, q, vae.prior(), draws, target, condition)  # (L, B)
+        log_likelihood = estimator.mean(weights.log_likelihood, q, draws.z)
+        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, draws.z))
 
     def _terms(self, log_likelihood: Tensor, kl: Tensor) -> Terms:
         elbo = log_likelihood - kl

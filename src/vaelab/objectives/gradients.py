@@ -15,7 +15,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.families import rsample_and_log_prob
+from vaelab.objectives.importance import Draws, draw
 
 
 class Estimator(Protocol):
@@ -24,8 +24,8 @@ class Estimator(Protocol):
     def sample(self, q: Distribution, samples: int) -> Tensor:
         """z ~ q -> (L, B, p)."""
 
-    def sample_and_log_prob(self, q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
-        """z ~ q, (L, B, p), and log q(z|x) for use in f, (L, B), nats."""
+    def draw(self, q: Distribution, samples: int) -> Draws:
+        """z ~ q, and log q(z|x) for use in f."""
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         """f(z_l), (L, B) -> their mean, (B,), which carries this estimator's gradient."""
@@ -37,8 +37,8 @@ class Pathwise:
     def sample(self, q: Distribution, samples: int) -> Tensor:
         return q.rsample((samples,))
 
-    def sample_and_log_prob(self, q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
-        return rsample_and_log_prob(q, samples)
+    def draw(self, q: Distribution, samples: int) -> Draws:
+        return draw(q, samples)
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         return values.mean(0)
@@ -53,9 +53,9 @@ class ScoreFunction:
     def sample(self, q: Distribution, samples: int) -> Tensor:
         return q.sample((samples,))
 
-    def sample_and_log_prob(self, q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+    def draw(self, q: Distribution, samples: int) -> Draws:
         z = q.sample((samples,))
-        return z, q.log_prob(z).detach()  # its gradient would only add noise, because E_q[∇_φ log q] = 0
+        return Draws(z, q.log_prob(z).detach())  # its gradient would only add noise: E_q[∇_φ log q] = 0
 
     def mean(self, values: Tensor, q: Distribution, z: Tensor) -> Tensor:
         baseline = (values.sum(0) - values) / (len(values) - 1) if self.leave_one_out else 0.0

@@ -7,18 +7,33 @@ eq. 8),
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.vae import VAE
 
 
+class Draws(NamedTuple):
+    """z ~ q(z|x).
+
+    >>> Draws(z=torch.zeros(9, 7, 3), log_qz=None).z.shape
+    torch.Size([9, 7, 3])
+
+    Attributes:
+        z: (L, B, p).
+        log_qz: log q(z|x), (L, B), nats, if it was computed with the draws, as a flow does; else None.
+    """
+
+    z: Tensor
+    log_qz: Tensor | None
+
+
 class LogWeights(NamedTuple):
     """The two parts of log w, each (L, B), in nats.
 
-    >>> import torch
     >>> LogWeights(log_likelihood=torch.tensor([[-3.0]]), log_ratio=torch.tensor([[2.0]])).log_w
     tensor([[-5.]])
 
@@ -36,37 +51,48 @@ class LogWeights(NamedTuple):
         return self.log_likelihood - self.log_ratio
 
 
+def draw(q: Distribution, samples: int) -> Draws:
+    """Draws with a pathwise gradient.
+
+    >>> q = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(7, 3), 1.0), 1)
+    >>> draw(q, samples=9).z.shape
+    torch.Size([9, 7, 3])
+    """
+    both: Any = getattr(q, "rsample_and_log_prob", None)
+    shape = torch.Size((samples,))
+    return Draws(q.rsample(shape), None) if both is None else Draws(*both(shape))
+
+
 def weigh(
-    vae: VAE, prior: Distribution, z: Tensor, log_qz: Tensor, target: Tensor, condition: Tensor | None = None
+    vae: VAE, q: Distribution, prior: Distribution, draws: Draws, target: Tensor, condition: Tensor | None = None
 ) -> LogWeights:
     """Computes the importance weights of draws.
 
-    >>> import torch
     >>> from vaelab import VAE, families, networks, priors
-    >>> from vaelab.families import rsample_and_log_prob
     >>> vae = VAE.build(
     ...     (5,), families.DiagonalGaussian((3,)), families.Bernoulli((5,)), priors.StandardNormal((3,)), networks.MLP
     ... )
     >>> x = torch.ones(7, 5)
-    >>> weigh(vae, vae.prior(), *rsample_and_log_prob(vae.encode(x), samples=9), x).log_w.shape
+    >>> q = vae.encode(x)
+    >>> weigh(vae, q, vae.prior(), draw(q, samples=9), x).log_w.shape
     torch.Size([9, 7])
 
     Args:
         vae: the model that decodes the draws.
+        q: q(z|x), batch_shape (B,).
         prior: p(z), which the caller computes once for many calls.
-        z: draws from q(z|x), (L, B, p).
-        log_qz: log q(z|x) of the draws, (L, B), nats.
+        draws: z ~ q(z|x), L for each example.
         target: (B, *t).
         condition: (B, c), for a conditional model.
     """
-    log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
-    return LogWeights(log_pt_z, log_qz - prior.log_prob(z))
+    log_pt_z = vae.log_likelihood(draws.z, target, condition)  # (L, B)
+    log_qz = q.log_prob(draws.z) if draws.log_qz is None else draws.log_qz  # (L, B)
+    return LogWeights(log_pt_z, log_qz - prior.log_prob(draws.z))
 
 
 def log_mean(log_w: Tensor) -> Tensor:
     """log (1/L) Σ_l w_l: (L, …) -> (…), in nats. It estimates log p, and its expectation is IW_L.
 
-    >>> import torch
     >>> log_mean(torch.tensor([[1.0], [3.0]]).log()).exp()
     tensor([2.])
     """

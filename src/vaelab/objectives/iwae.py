@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vaelab.checks import check_whole
-from vaelab.families import rsample_and_log_prob
-from vaelab.objectives.importance import log_mean, weigh
+from vaelab.objectives.importance import draw, log_mean, weigh
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
@@ -44,8 +43,8 @@ class IWAE:
 
     def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
         """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
-        z, log_qz = rsample_and_log_prob(vae.encode(x, condition), self.samples)  # (K, B, p), (K, B)
-        weights = weigh(vae, vae.prior(), z, log_qz, target, condition)
+        q = vae.encode(x, condition)
+        weights = weigh(vae, q, vae.prior(), draw(q, self.samples), target, condition)  # (K, B)
         bound = log_mean(weights.log_w)
         return Terms(
             elbo=weights.log_w.mean(0),

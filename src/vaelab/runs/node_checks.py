@@ -58,9 +58,7 @@ def check_node(
     kinds = table[target] if target in table else _kinds(key, target, allow, package)
     if node.get("_partial_", delayed) is not delayed:
         raise refusal(f"{key}._partial_", node.get("_partial_"), str(delayed).lower())
-    for name, value in node.items():
-        if name in ("_target_", "_partial_"):
-            continue
+    for name, value in ((name, node[name]) for name in node if name not in ("_target_", "_partial_")):
         check_key(key, name)
         if kinds is ANY:
             check_plain(f"{key}.{name}", value, folder, allow)

@@ -17,10 +17,11 @@ from torch.utils.tensorboard import SummaryWriter
 from vaelab.torch_private import event_file
 from vaelab.vae import VAE
 
-TERMS = ("elbo", "kl", "log_likelihood")  # the bound, the rate, and minus the distortion
+TERMS = ("elbo", "kl", "log_likelihood")  # the rate is the kl, and the distortion minus the log-likelihood
 LAYOUT = {
     "bounds": {
-        "ELBO, rate and distortion": ["Multiline", [f"^{s}/{term}$" for term in TERMS for s in ("train", "val")]]
+        "ELBO, rate and distortion": ["Multiline", [f"^{s}/{term}$" for term in TERMS for s in ("train", "val")]],
+        "the objective's bound, and the ELBO": ["Multiline", ["^train/bound$", "^val/bound$", "^val/elbo$"]],
     }
 }
 SPRITES = 8192  # pixels: the side of the largest sheet of thumbnails that the projector takes
@@ -55,7 +56,7 @@ def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: fl
 
 
 def add_layout(writer: SummaryWriter) -> None:
-    """The custom-scalars tab: the bound and its two terms, of train and val, in one chart."""
+    """The custom-scalars tab: the ELBO and its two terms in one chart, and the objective's bound in another."""
     writer.add_custom_scalars(LAYOUT)
 
 

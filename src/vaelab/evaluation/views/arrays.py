@@ -36,9 +36,9 @@ def array(tensor: Tensor) -> Array:
 
 
 @contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Makes the draws inside reproducible, and leaves torch's generators unchanged."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
         torch.manual_seed(seed)
         yield
 

@@ -7,7 +7,6 @@ from vaelab.checks import check_choice, check_whole
 from vaelab.evaluation.data_checks import check_room
 from vaelab.evaluation.views.arrays import Names, images, is_image, points, seeded, t_given
 from vaelab.figures import ImageGrid, Picture, PointDraws
-from vaelab.precision import device_of
 from vaelab.vae import VAE
 
 
@@ -43,7 +42,7 @@ def prior_samples(
     check_whole("n", n, 1)
     check_choice("show", show, ("mean", "sample"))
     check_room(vae, n, condition)
-    with seeded(device_of(vae), seed):
+    with seeded(seed):
         p = vae.decode(vae.prior().sample((n,)), condition)
         t = p.mean if show == "mean" else p.sample()
     title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}"

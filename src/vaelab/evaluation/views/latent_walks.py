@@ -48,8 +48,9 @@ def manifold(
             "with latent_dim=2"
         )
     check_room(vae, steps**2, condition)
-    drawn_as_images = is_image(vae.decode(prior.mean, condition).event_shape)
-    values = _quantiles(prior, (torch.arange(steps) + 0.5) / steps) if drawn_as_images else _even_grid(prior, steps)
+    even = _even_grid(prior, steps)
+    drawn_as_images = is_image(vae.decode(even[0], condition).event_shape)
+    values = _quantiles(prior, (torch.arange(steps) + 0.5) / steps) if drawn_as_images else even
     z1, z2 = values.unbind(-1)  # (steps,) each
     grid = torch.stack(torch.meshgrid(z1, z2, indexing="xy"), dim=-1)  # (steps, steps, 2), row r at z2[r]
     mean = vae.decode(grid, condition).mean  # (steps, steps, *t)
@@ -149,5 +150,5 @@ def _centre(prior: Distribution) -> Tensor:
 
 
 def _draws(prior: Distribution) -> Tensor:
-    with seeded(prior.mean.device, 0):
+    with seeded(0):
         return prior.sample((DRAWS,))

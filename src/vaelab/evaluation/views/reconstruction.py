@@ -31,7 +31,7 @@ def reconstructions(
     check_data(vae, x, target)
     check_room(vae, len(x), condition)
     p, target = vae.decode(vae.encode(x, condition).mean, condition), target.float()
-    with seeded(p.mean.device, seed):
+    with seeded(seed):
         draw = p.sample()
     if is_image(target.shape[1:]):
         std = images(p.stddev) if _std_is_news(vae, p) else None
