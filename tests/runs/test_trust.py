@@ -181,7 +181,7 @@ def test_a_resumed_run_keeps_its_checkpoints_in_its_folder_and_a_new_one_need_no
     resumed = CheckpointIO(run, run / "last.ckpt", {"a": 2})
     for path in (elsewhere, f"{run}/../elsewhere.ckpt", "elsewhere.ckpt"):
         with pytest.raises(
-            ValueError, match=r"keeps its checkpoints in its own folder, but .*elsewhere.ckpt is outside"
+            ValueError, match=r"must keep its checkpoints in its own folder, but .*elsewhere.ckpt is outside"
         ):
             resumed.save_checkpoint({"a": 3}, path)
         with pytest.raises(ValueError, match="is outside"):

@@ -277,8 +277,8 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said == (
-        "error: one of the run's 2 processes ended with exit code -9, so the others stopped too; see what it said, or "
-        "the memory left\n"
+        "error: one of the run's 2 processes ended with exit code -9, so the others stopped too; read its messages, or "
+        "check the free memory\n"
     )
     assert read_state(tmp_path / "run").state == "failed"
 
