@@ -101,7 +101,7 @@ def test_a_limit_counts_bytes(tmp_path):
 )
 def test_json_that_no_run_writes_is_one_sentence(contents, tmp_path):
     (tmp_path / "a.json").write_bytes(contents if isinstance(contents, bytes) else contents.encode())
-    with pytest.raises(ValueError, match=r"a.json must be a JSON file|a whole number has \d+ digits"):
+    with pytest.raises(ValueError, match=r"a.json must be a JSON file|a whole number must have at most 18 digits"):
         read_json(tmp_path / "a.json")
 
 

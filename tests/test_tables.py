@@ -162,7 +162,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path):
     (tmp_path / "a.npz").mkdir()
-    with pytest.raises(IsADirectoryError, match=r"\A.*it is a folder; give the name of a file\Z"):
+    with pytest.raises(IsADirectoryError, match=r"\A.*it is a folder; use the name of a file\Z"):
         check_table_path(tmp_path / "a.npz")
 
 

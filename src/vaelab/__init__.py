@@ -17,7 +17,7 @@ __all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "save_run",
 
 
 def __getattr__(name: str) -> Any:
-    """Imports on first use: what only draws or prints help need not wait for torch."""
+    """Imports on first use, so that commands that only draw or print help don't wait for torch."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name == "__version__":

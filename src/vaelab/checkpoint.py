@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole, read as data, and refused if they are broken or cost more than their size."""
+"""Writes checkpoints whole, reads them as data, and refuses those that are broken or larger inside than outside."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from vaelab.files import open_regular
 from vaelab.whole_files import write_whole
 
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool")
-NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer and includes `bytearray(10**12)`
+NAMED = {  # all names that a checkpoint's pickle may use; torch's own list is longer and allows `bytearray(10**12)`
     "collections OrderedDict",
     "torch._utils _rebuild_parameter",
     "torch._utils _rebuild_tensor_v2",
@@ -25,18 +25,18 @@ NAMED = {  # all that a checkpoint's pickle may name; torch's own list is longer
 PLAIN = (str, int, float, bool, type(None))
 CONTAINERS = (dict, OrderedDict, list, tuple)
 HIDES = {"EXT1", "EXT2", "EXT4", "INST", "OBJ", "STACK_GLOBAL"}  # instructions whose names cannot be read in advance
-DIRECTORY = 1 << 22  # bytes of the archive's list of its parts
-PICKLE = 1 << 23  # bytes of the pickle, which says how the tensors belong together
-STEPS = 200_000  # instructions of the pickle, and values in it; a shared value counts once for each use
-DEPTH = 60  # levels of nested containers
+DIRECTORY = 1 << 22  # the most bytes in the archive's list of its parts
+PICKLE = 1 << 23  # the most bytes in the pickle, which holds the structure of the checkpoint
+STEPS = 200_000  # the most instructions of the pickle, and values in it; a shared value counts once for each use
+DEPTH = 60  # the most levels of nested containers
 ZIP = b"PK\3\4"  # the first bytes of an archive
-SPARSE = 1 << 28  # bytes; a larger file must really take this space on the disk
+SPARSE = 1 << 28  # a file with more bytes must really take this space on the disk
 LARGEST = 2**64
 SHARED = 2  # how often the numbers in a file may be used: tied weights have two names
 
 
 def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = None) -> None:
-    """Writes a checkpoint whole or not at all; `within` as in `vaelab.whole_files.write_whole`.
+    """Writes a checkpoint whole or not at all. `within` is as in `vaelab.whole_files.write_whole`.
 
     Raises:
         OSError: it cannot be written.
@@ -47,13 +47,13 @@ def write_checkpoint(path: Path, content: dict[str, Any], within: Path | None = 
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's content: tensors and plain containers, nothing that runs (`weights_only=True`).
+    """Reads a checkpoint: tensors and plain containers, nothing that runs (`weights_only=True`).
 
     If the run's folder has been moved, the paths inside are updated.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: a checksum in it is wrong, or it is no checkpoint.
+        ValueError: a checksum in the file is wrong, or it is not a checkpoint.
     """
     try:
         with open_regular(path, follow=True) as file:
@@ -105,7 +105,7 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def _pickle_in(records: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    """The one pickle of an archive; torch ignores the case of names, so names that differ only in case are refused."""
+    """The only pickle of an archive. torch ignores case, so names that differ only in case are refused."""
     names = [record.filename.lower() for record in records]
     if len(set(names)) < len(names):
         raise ValueError("it has two parts with the same name")
@@ -118,7 +118,7 @@ def _pickle_in(records: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
 
 
 def _check_pickle(contents: bytes) -> None:
-    """Raises an error if a pickle is too long, or names something that no run writes."""
+    """Raises an error if a pickle is too long, or contains a name that no run writes."""
     if not contents:
         raise ValueError(f"its pickle must hold 1 to {PICKLE} bytes")
     for step, (instruction, argument, _) in enumerate(pickletools.genops(contents)):

@@ -1,4 +1,4 @@
-"""Checks of the values that people type. Each error says in one sentence what must hold, and what the value is."""
+"""Checks the values that people type. Each error says in one sentence what must hold, and what the value is."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ def check_whole(name: str, value: Any, minimum: int) -> int:
     """Returns `value` unchanged.
 
     Raises:
-        ValueError: it is not a whole number of at least `minimum`.
+        ValueError: the value is not a whole number of at least `minimum`.
     """
     if type(value) is not int or value < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, but is {value!r}")
@@ -24,7 +24,7 @@ def check_number(name: str, value: Any, minimum: float, above: bool = False, max
     """Returns `value` as a float.
 
     Raises:
-        ValueError: it is not a number from `minimum` to `maximum`; with `above` it must be greater than `minimum`.
+        ValueError: the value is not a number from `minimum` to `maximum`. With `above`, it must exceed `minimum`.
     """
     if type(value) in (int, float) and maximum < value < math.inf:
         raise ValueError(f"{name} must be a number of at most {maximum:g}, but is {value!r}")
@@ -38,7 +38,7 @@ def check_flag(name: str, value: Any) -> bool:
     """Returns `value` unchanged.
 
     Raises:
-        ValueError: it is neither true nor false.
+        ValueError: the value is neither true nor false.
     """
     if type(value) is not bool:
         raise ValueError(f"{name} must be true or false, but is {value!r}")
@@ -49,7 +49,7 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """Returns `value` unchanged.
 
     Raises:
-        ValueError: it is none of the choices.
+        ValueError: the value is not one of the choices.
     """
     known = list(choices)
     if value not in known:
@@ -61,7 +61,7 @@ def check_seed(name: str, value: Any) -> int:
     """Returns `value` unchanged.
 
     Raises:
-        ValueError: it is not a whole number from 0 to 2³² − 1.
+        ValueError: the value is not a whole number from 0 to 2³² − 1.
     """
     if check_whole(name, value, 0) > LARGEST_SEED:
         raise ValueError(f"{name} must be a whole number of at most {LARGEST_SEED}, but is {value!r}")

@@ -1,4 +1,4 @@
-"""Any error as one sentence for the person who typed the command."""
+"""Turns any error into one sentence for the person who typed the command."""
 
 import errno
 import re
@@ -8,17 +8,17 @@ from vaelab.escapes import for_terminal
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PLAIN = ("MisconfigurationException",)  # Lightning's own words
-LONGEST = 3_000  # characters of a sentence: a file's own text may be part of it
+LONGEST = 3_000  # the most characters in a sentence, which may contain text from a file
 
 
 def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
-    """What is wrong, why, and what to do, on one line.
+    """Says what is wrong, why, and what to do, on one line.
 
-    Control characters, which may come from a run's files, are written out.
+    Control characters, which may come from a run's files, are escaped.
 
     Args:
-        error: what was raised.
-        given: the overrides of the run, named if the error itself does not say which value is at fault.
+        error: the error.
+        given: the overrides of the run. They are named if the error itself does not say which value is wrong.
     """
     sentence = for_terminal(" ".join(_sentence(error, given).split()))
     return sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 1]}…"

@@ -24,7 +24,7 @@ def for_terminal(text: object) -> str:
 
 
 def lines_for_terminal(text: object) -> str:
-    """As `for_terminal`, but with its line breaks."""
+    """Like `for_terminal`, but keeps line breaks."""
     return "\n".join(map(for_terminal, str(text).split("\n")))
 
 
@@ -39,7 +39,7 @@ def for_csv(cell: object) -> str:
 
 
 def for_markdown(cell: object) -> str:
-    r"""A table cell or a line of Markdown, in which neither Markdown nor HTML has an effect.
+    r"""A table cell or a line of Markdown, with all Markdown and HTML in it escaped.
 
     >>> for_markdown("a|b <script>")
     'a\\|b &lt;script&gt;'
@@ -48,7 +48,7 @@ def for_markdown(cell: object) -> str:
 
 
 def short(text: str, longest: int = 60) -> str:
-    """A text, cut off if it has more letters than `longest`.
+    """Cuts off a text that has more letters than `longest`.
 
     >>> short("a long name", 7)
     'a long…'

@@ -1,4 +1,4 @@
-"""Opens and reads files of a folder that anyone may have made: no link is followed, and no pipe is waited for."""
+"""Opens and reads files in a folder from someone you don't trust: it follows no links, and waits for no pipes."""
 
 import json
 import os
@@ -9,22 +9,22 @@ from typing import Any, BinaryIO, TextIO
 from vaelab import platforms
 
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-LIMIT = 1 << 22  # bytes of a small file: 4 MB
-DIGITS = 18  # of a whole number in a JSON file: what fits into 64 bits
+LIMIT = 1 << 22  # the most bytes in a small file: 4 MiB
+DIGITS = 18  # the most digits of a whole number in a JSON file, which fit into 64 bits
 
 
 def open_regular(path: Path, follow: bool = False) -> BinaryIO:
-    """A file opened for reading if it is an ordinary one. Reading from a pipe or a device might never end.
+    """Opens an ordinary file for reading. Reading from a pipe or a device might never end.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no ordinary file. With `follow`, a link to one is accepted.
+        ValueError: it is not an ordinary file. With `follow`, a link to one is accepted.
     """
     _check_regular(path, os.stat(path, follow_symlinks=follow))
     flags = os.O_RDONLY | platforms.NO_WAIT | platforms.BINARY | (0 if follow else platforms.NO_FOLLOW)
     file = os.fdopen(os.open(path, flags), "rb")
     try:
-        _check_regular(path, os.fstat(file.fileno()))  # another may have taken its place in between
+        _check_regular(path, os.fstat(file.fileno()))  # another file may have replaced it in between
     except ValueError:
         file.close()
         raise
@@ -37,16 +37,16 @@ def _check_regular(path: Path, found: os.stat_result) -> None:
 
 
 def kind_of(found: os.stat_result) -> str:
-    """What a name in a folder stands for, in words."""
+    """The kind of an entry in a folder, in words."""
     return KINDS.get(stat.S_IFMT(found.st_mode), "a device")
 
 
 def read_small(path: Path, limit: int = LIMIT) -> bytes:
-    """The contents of a small file.
+    """Reads a small file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is a link or no ordinary file, or holds more than `limit` bytes.
+        ValueError: it is not an ordinary file, or holds more than `limit` bytes.
     """
     with open_regular(path) as file:
         contents = file.read(limit + 1)
@@ -56,11 +56,11 @@ def read_small(path: Path, limit: int = LIMIT) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """What a small JSON file holds.
+    """Reads a small JSON file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no such file, is nested too deeply, or has a whole number of more than 18 digits.
+        ValueError: it is not small or not JSON, is nested too deeply, or has a whole number of more than 18 digits.
     """
     try:
         return json.loads(read_small(path), parse_int=_whole)
@@ -70,12 +70,12 @@ def read_json(path: Path) -> Any:
 
 def _whole(digits: str) -> int:
     if len(digits.lstrip("-")) > DIGITS:
-        raise ValueError(f"a whole number has {len(digits)} digits, which no file of a run has")
+        raise ValueError(f"a whole number must have at most {DIGITS} digits, but has {len(digits)}; remove the file")
     return int(digits)
 
 
 def open_log(path: Path) -> TextIO | None:
-    """A log file, opened to append to it; None if it is missing or cannot be written, or has a name elsewhere too."""
+    """Opens a log file to append to it; None if it is missing, cannot be written, or also has a name elsewhere."""
     if path.is_symlink():
         return None
     try:

@@ -1,4 +1,4 @@
-"""A folder held open while files in it are made, renamed and removed, so that no link leads elsewhere."""
+"""Keeps a folder open while files in it are made, renamed and removed, so that no link can lead elsewhere."""
 
 import os
 import stat
@@ -10,11 +10,11 @@ from vaelab import platforms
 
 
 class OpenFolder:
-    """What can be done in a folder; a name is always that of an entry of this folder itself.
+    """Operations on the entries of a folder. A name is always an entry of this folder itself.
 
     Args:
         path: the folder.
-        descriptor: of the folder; None on systems that have none, so that its path is used each time.
+        descriptor: the folder's descriptor; None on systems without descriptors, which use the path each time.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -24,17 +24,17 @@ class OpenFolder:
         return name if self.descriptor is not None else str(self.path / name)
 
     def open(self, name: str, flags: int) -> int:
-        """A descriptor of a file, which is never a link's target."""
+        """Opens a file and returns its descriptor. It never follows a link."""
         if not platforms.NO_FOLLOW and os.path.islink(self.path / name):
-            raise OSError(f"{self.path / name} is a link")
+            raise OSError(f"{self.path / name} must be a file, but is a link; remove it")
         return os.open(self._at(name), flags | platforms.NO_FOLLOW | platforms.BINARY, 0o666, dir_fd=self.descriptor)
 
     def rename(self, old: str, new: str) -> None:
-        """Renames a file, in place of an older file with the new name. If that is a link, its target stays."""
+        """Renames a file. It replaces an older file with the new name; if that is a link, its target is unchanged."""
         os.replace(self._at(old), self._at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def add_name(self, old: str, new: str) -> None:
-        """Gives a file a second name; of a link, not of its target."""
+        """Gives a file a second name. If it is a link, the link itself gets the name, not its target."""
         os.link(
             self._at(old),
             self._at(new),
@@ -51,7 +51,7 @@ class OpenFolder:
             os.unlink(self._at(name), dir_fd=self.descriptor)
 
     def has(self, name: str) -> bool:
-        """Whether there is an entry of that name."""
+        """True if there is an entry with this name."""
         try:
             os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -63,7 +63,7 @@ class OpenFolder:
         return os.listdir(self.path if self.descriptor is None else self.descriptor)
 
     def sync(self) -> None:
-        """Puts the names of the entries on the disk, where the system can."""
+        """Puts the names of the entries on the disk, if the system can."""
         if self.descriptor is not None:
             with suppress(OSError):
                 os.fsync(self.descriptor)
@@ -71,14 +71,14 @@ class OpenFolder:
 
 @contextmanager
 def open_folder(folder: Path, within: Path | None = None) -> Iterator[OpenFolder]:
-    """Opens a folder, which is made if it is missing.
+    """Opens a folder, and makes it if it is missing.
 
     Args:
         folder: the folder.
-        within: a folder above it: no folder below it may be a link. The folder itself unless given.
+        within: a folder above it, by default the folder itself. No folder between the two may be a link.
 
     Raises:
-        OSError: one is a link, or the folder cannot be opened or made.
+        OSError: a folder is a link, or cannot be opened or made.
     """
     within = within or folder
     within.mkdir(parents=True, exist_ok=True)

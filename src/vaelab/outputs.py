@@ -1,18 +1,18 @@
-"""Recognises folders that vaelab itself wrote: its runs and sweeps may lie inside a folder of data."""
+"""Recognises folders that vaelab itself wrote, because runs and sweeps may lie inside a folder of data."""
 
 from pathlib import Path
 
 from vaelab.files import LIMIT, read_json, read_small
 
 OF_A_STATE = {"state", "overrides", "config"}  # keys of a run's state.json
-SETTINGS = ("multirun.yaml", ".hydra/hydra.yaml")  # of a sweep, and of a run that has no state.json yet
+SETTINGS = ("multirun.yaml", ".hydra/hydra.yaml")  # files of a sweep, and of a run without a state.json
 OWN = (b"hydra_plugins.vaelab_sweep", b"vaelab.app.lock_folder")  # in the Hydra settings of every command of vaelab
 
 
 def is_output(folder: Path) -> bool:
-    """Whether a folder is a run or a sweep of vaelab.
+    """True if a folder is a run or a sweep of vaelab.
 
-    This depends on what its files hold, not on their names: data sets of Hugging Face have a state.json too.
+    This depends on the contents of its files, not on their names: Hugging Face data sets have a state.json too.
     """
     try:
         found = read_json(folder / "state.json")

@@ -1,4 +1,4 @@
-"""What vaelab takes from Linux or POSIX, and what it does on other systems. No other file asks which system this is.
+"""Features of Linux and POSIX that vaelab uses, and what it does without them. Only this file depends on the system.
 
 ================================  ==================================  ============================================
 what                              needs                               elsewhere
@@ -10,7 +10,7 @@ unfinished files are removed      `flock` (POSIX)                     files that
 a checkpoint gets a second name   hard links (most file systems)      it is copied
 a file survives a power failure   `fsync` of folders (POSIX)          only its contents are put on the disk
 SIGHUP ends a command cleanly     POSIX                               there is no such signal
-Ctrl-C saves a checkpoint         signals (POSIX)                     so it does in a run; cells of a sweep are ended
+Ctrl-C saves a checkpoint         signals (POSIX)                     only in a run; cells of a sweep are ended
 `vaelab train` is one process     `execv` (POSIX)                     it waits for a second process
 threads suit the cores granted    `sched_getaffinity` (Linux)         all cores of the machine count
 memory is kept between steps      glibc                               the system may take it back
@@ -36,8 +36,8 @@ except ImportError:
 
 PYTHON = sys.version_info
 IS_LINUX = sys.platform == "linux"
-HAS_SIGNALS = os.name == "posix"  # that processes send to each other; pipes that can be asked; and `execv`
-# Flags of `os.open`; 0 where the system lacks them. O_BINARY is Windows's, which would change line ends without it.
+HAS_SIGNALS = os.name == "posix"  # signals between processes, `select` on pipes, and `execv`
+# Flags of `os.open`; 0 if the system lacks them. Without O_BINARY, Windows would change line ends.
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 FOLDER: int = getattr(os, "O_DIRECTORY", 0)
@@ -60,7 +60,7 @@ HAS_AFFINITY = hasattr(os, "sched_getaffinity")
 HAS_SYSCONF = hasattr(os, "sysconf")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# SIGINT is not among them, because Python makes it a KeyboardInterrupt.
+# SIGINT is not among them, because Python turns it into a KeyboardInterrupt.
 END_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -81,7 +81,7 @@ def take_normal_time(process: int) -> None:
 
 
 def leave_terminal() -> None:
-    """Takes this process out of the terminal's group, so that Ctrl-C does not reach it."""
+    """Takes this process out of the terminal's group. Ctrl-C then does not reach it."""
     if HAS_SESSIONS:
         with suppress(OSError):  # it leads a group already
             os.setsid()
@@ -122,17 +122,17 @@ def lock_file(descriptor: int, wait: bool) -> None:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if HAS_AFFINITY else os.cpu_count() or 1
 
 
 def memory() -> float:
-    """Bytes of the machine's memory; infinity if the system does not tell."""
+    """The machine's memory in bytes; infinity if the system does not say."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if HAS_SYSCONF else float("inf")
 
 
 def has_input(stream: IO[Any]) -> bool:
-    """Whether reading from a pipe would not wait; True on systems that cannot tell."""
+    """True if reading from a pipe would not wait, or if the system cannot say."""
     return not HAS_SIGNALS or bool(select.select([stream], [], [], 0)[0])
 
 
@@ -141,7 +141,7 @@ def remove_folder(folder: str, inside: int | None) -> None:
 
     Args:
         folder: its name in `inside`, or its path if that is None.
-        inside: descriptor of the folder above.
+        inside: the descriptor of the folder above, or None.
     """
     if inside is None:
         shutil.rmtree(folder)

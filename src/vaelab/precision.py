@@ -1,4 +1,4 @@
-"""The precision in which numbers are scored and added up, whatever the precision of training."""
+"""The precision of scores and of sums, which does not depend on the precision of training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def sum_device(device: torch.device) -> torch.device:
-    """The device on which numbers are added up: their own, or the CPU if it has no float64, as on Apple's GPUs."""
+    """The device for adding numbers up: their own, or the CPU if theirs has no float64, as on Apple's GPUs."""
     return device if device.type in ("cpu", "cuda") or has_float64(device.type) else torch.device("cpu")
 
 
@@ -40,7 +40,7 @@ def add_up_examples(terms: Tensor) -> Tensor:
 
 
 def floating(values: Tensor, like: Tensor) -> Tensor:
-    """Real numbers of any dtype in the wider of their dtype and that of `like`, which is a floating-point one.
+    """Converts real numbers to the wider of their own dtype and the floating-point dtype of `like`.
 
     Raises:
         TypeError: the values are not a tensor of real numbers.
@@ -60,7 +60,7 @@ def least_single(values: Tensor) -> Tensor:
 
 @contextmanager
 def full_precision(module: Module) -> Iterator[Module]:
-    """The module in float32 or better, as a copy if its weights are in half precision; autocast is off inside."""
+    """Gives the module in float32 or better: a copy if its weights are in half precision. Autocast is off inside."""
     device = device_of(module)
     half = any(tensor.dtype in HALF for tensor in chain(module.parameters(), module.buffers()))
     with torch.autocast(device.type, enabled=False):

@@ -8,11 +8,11 @@ from types import FrameType
 
 from vaelab import platforms
 
-PATIENCE = 3.0  # seconds that a minibatch gets to end
+PATIENCE = 3.0  # seconds that a minibatch has to end
 
 
 class Stopped(BaseException):
-    """A signal ended the run. It is no `Exception`, so that `except Exception` does not catch it.
+    """Raised when a signal ends the run. It is not an `Exception`, so `except Exception` does not catch it.
 
     Attributes:
         signal: the signal.
@@ -24,10 +24,10 @@ class Stopped(BaseException):
 
 
 class Stopping:
-    """What a process does when a signal asks it to end: it raises `Stopped`, at once unless it is inside `patient`.
+    """Ends a process after a signal: raises `Stopped`, immediately unless it is inside `patient`.
 
     Attributes:
-        asked: the signal that came; None if none has.
+        asked: the signal that came; None if none has come.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles the signals inside the block, and gives them back to the earlier handlers after it."""
+        """Handles the signals inside the block, and restores the earlier handlers after it."""
         before = {number: signal.getsignal(number) for number in platforms.STOP_SIGNALS}
         self.asked, self.is_patient = None, False
         self.is_listening = threading.current_thread() is threading.main_thread()  # other threads get no signals
@@ -52,14 +52,14 @@ class Stopping:
                     signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Takes the signals back from code that has set handlers of its own since, such as Lightning's."""
+        """Handles the signals again after other code, such as Lightning, has set its own handlers."""
         if self.is_listening:
             for number in platforms.STOP_SIGNALS:
                 signal.signal(number, self._handle)
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """Code inside the block looks at `asked` itself and calls `stop`, for which it has `PATIENCE` seconds."""
+        """Lets the code inside the block check `asked` and call `stop` itself, within `PATIENCE` seconds."""
         self.is_patient = True
         try:
             yield
@@ -67,15 +67,15 @@ class Stopping:
             self.is_patient = False
 
     def wait(self) -> None:
-        """Lifts that limit of time, for instance to write a checkpoint."""
+        """Lifts this time limit, for example to write a checkpoint."""
         if self.reminder is not None:
             self.reminder.cancel()
 
     def stop(self) -> None:
-        """Ends the run if a signal has asked for it.
+        """Ends the run if a signal has come.
 
         Raises:
-            Stopped: a signal has.
+            Stopped: a signal has come.
         """
         if self.asked is not None:
             self.wait()

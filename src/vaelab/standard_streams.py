@@ -1,4 +1,4 @@
-"""Makes standard input, output and error safe to use, whatever they are connected to."""
+"""Makes standard input, output and error safe to use, even if they are closed or broken."""
 
 import io
 import os
@@ -7,13 +7,13 @@ from typing import Any
 
 
 class _Forgiving(io.FileIO):
-    """A file that accepts everything, and drops what can no longer be written."""
+    """A file that accepts all writes, and drops what can no longer be written."""
 
     def write(self, data: Any) -> int:
         """Returns the number of bytes in `data`, even if they could not be written."""
         try:
             written = super().write(data)
-        except OSError:  # the reader has gone, the terminal was closed, or the disk is full
+        except OSError:  # the reader is gone, the terminal was closed, or the disk is full
             written = None
         return memoryview(data).nbytes if written is None else written
 
@@ -37,7 +37,7 @@ def complete_streams() -> None:
 
 
 def forgive_streams() -> None:
-    """Keeps the process alive whatever happens to standard output and error: training continues without them."""
+    """Keeps the process alive if standard output or error breaks. Training then continues without them."""
     complete_streams()
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         before = getattr(sys, name)

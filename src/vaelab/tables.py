@@ -15,16 +15,16 @@ from vaelab.whole_files import replacing
 
 Chunk = Mapping[str, np.ndarray]
 
-AT_ONCE = 1 << 24  # bytes gathered before a .csv or .parquet writer is called
+AT_ONCE = 1 << 24  # how many bytes are collected before a .csv or .parquet writer is called
 
 
 def check_table_path(path: str | Path, *others: str) -> Path:
-    """The path of a table that can be written, or of a file that ends in one of `others`, such as `.png`.
+    """Checks that a path can be that of a table, or of a file with one of the endings `others`, such as `.png`.
 
     Raises:
-        ValueError: its extension is not known.
-        FileNotFoundError: its folder does not exist.
-        IsADirectoryError: it is a folder itself.
+        ValueError: the extension is unknown.
+        FileNotFoundError: the folder does not exist.
+        IsADirectoryError: the path is a folder.
     """
     path = Path(path).expanduser()
     if path.suffix.lower() not in (known := [*WRITERS, *others]):
@@ -34,26 +34,26 @@ def check_table_path(path: str | Path, *others: str) -> Path:
             f"{path} cannot be written, because the folder {path.parent} does not exist; make it first"
         )
     if path.is_dir():
-        raise IsADirectoryError(f"{path} cannot be written, because it is a folder; give the name of a file")
+        raise IsADirectoryError(f"{path} cannot be written, because it is a folder; use the name of a file")
     return path
 
 
 def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
-    """Writes chunks of rows as one table; returns the number of rows.
+    """Writes chunks of rows as one table. Returns the number of rows.
 
     .npz              an array for each name, with the rows of all chunks
-    .csv, .parquet    a column for each name with one number per row; for other names columns name_0, name_1, … of the
+    .csv, .parquet    a column for each name with one number per row; for other names, columns name_0, name_1, … of the
                       flattened dimensions. A .csv holds bools as 0 and 1.
 
-    The table appears under its name when it is whole. If writing fails, an older file of that name stays as it was.
+    The table appears under its name only when it is complete. If writing fails, an older file is unchanged.
 
     Args:
         path: the file, which may exist.
         chunks: names -> arrays (m, *shape). All chunks have the names, types and shapes of the first one, but m may
-            differ. They are written as they come.
+            differ. They are written as they arrive.
 
     Raises:
-        ValueError: an unknown extension, no rows, or chunks that do not fit each other.
+        ValueError: the extension is unknown, there are no rows, or the chunks do not fit each other.
         OSError: the folder does not exist, or the file cannot be written.
 
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -64,20 +64,20 @@ def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
     with replacing(path) as file:
         rows = WRITERS[path.suffix.lower()](file, path.parent, _checked(chunks))
         if not rows:
-            raise ValueError(f"{path} was not written, because there are no rows; give at least one")
+            raise ValueError(f"{path} was not written, because there are no rows; pass at least one")
     return rows
 
 
 def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
-    """The chunks, each checked: it has the names, types and shapes of the first, and arrays of equal length."""
+    """Yields the chunks after checking them: names, types and shapes as in the first, and arrays of equal length."""
     first: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
     for chunk in chunks:
         arrays = {name: np.asarray(array) for name, array in chunk.items()}
         if not arrays or min(array.ndim for array in arrays.values()) < 1:
-            raise ValueError(f"a chunk of {list(arrays)} has no rows; give arrays with one entry per row")
+            raise ValueError(f"a chunk must have rows, but {list(arrays)} has none; pass arrays with one entry per row")
         if len({len(array) for array in arrays.values()}) > 1:
             sizes = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
-            raise ValueError(f"the arrays of a chunk must have equally many rows, but have {sizes}")
+            raise ValueError(f"all arrays of a chunk must have the same number of rows, but have {sizes}")
         kinds = {name: (array.dtype, array.shape[1:]) for name, array in arrays.items()}
         first = first or kinds
         if kinds != first:
@@ -87,7 +87,7 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _write_npz(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
-    """Writes each array to a raw file first, because its header must say how many rows there are.
+    """Writes each array to a raw file first, because the number of rows must be in its header.
 
     The raw files have no name, so they disappear with the process.
     """
@@ -104,7 +104,7 @@ def _write_npz(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndar
             rows += len(next(iter(arrays.values())))
         with zipfile.ZipFile(whole, "w") as archive:
             for name, file in files.items():
-                # A fixed date: the same results give the same bytes.
+                # ZipInfo has a fixed date, so the same results give the same bytes.
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                     _write_npy_header(cast(BinaryIO, member), arrays[name], rows)
                     file.seek(0)
@@ -150,7 +150,7 @@ def _write_arrow(chunks: Iterator[dict[str, np.ndarray]], open_writer: Callable[
 
 
 def _gathered(chunks: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-    """Small chunks put together, because a .parquet file of many small groups of rows is slow to read."""
+    """Joins small chunks, because a .parquet file with many small groups of rows is slow to read."""
     held: list[dict[str, np.ndarray]] = []
     size = 0
     for chunk in chunks:

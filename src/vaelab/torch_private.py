@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack
-from torch._ops import OpOverload  # the type of torch.ops.aten.mul.Tensor, of which a trace consists
+from torch._ops import OpOverload  # the type of torch.ops.aten.mul.Tensor: a trace consists of these
 from torch.distributions import Distribution, MultivariateNormal
 from torch.distributions.kl import _kl_multivariatenormal_multivariatenormal as kl_of_multivariate_normals
 from torch.distributions.multivariate_normal import _batch_mahalanobis as batch_mahalanobis
@@ -23,12 +23,12 @@ from torch.utils._python_dispatch import (
 )  # counts what operations allocate, as its documentation shows
 
 __all__ = ["OpOverload", "TorchDispatchMode", "batch_mahalanobis", "kl_of_multivariate_normals"]
-# batch_mahalanobis: squares (t−μ)ᵀΣ⁻¹(t−μ) with one C for many t, which torch offers only inside its log_prob.
-# kl_of_multivariate_normals: torch's closed form, called with numbers in float32; kl_divergence would call ours again.
+# batch_mahalanobis: squares (t−μ)ᵀΣ⁻¹(t−μ) with one C for many t. torch offers this only inside its log_prob.
+# kl_of_multivariate_normals: torch's closed form, called with float32 numbers; kl_divergence would call ours again.
 
 
 def is_transformed() -> bool:
-    """True inside a transform of torch.func such as vmap; torch has no public question for it."""
+    """True inside a transform of torch.func such as vmap. torch has no public way to find out."""
     return peek_interpreter_stack() is not None
 
 
@@ -45,55 +45,55 @@ def has_readable_values(tensor: Tensor) -> bool:
 
 
 def unbroadcasted_factor(normal: MultivariateNormal) -> Tensor:
-    """C as it was given: `scale_tril` is expanded to the batch shape, and each use would read it that often."""
+    """C before torch expands it to the batch shape. Each use of `scale_tril` would read the expanded copy."""
     return normal._unbroadcasted_scale_tril
 
 
 def checks_distributions() -> bool:
-    """True if torch checks what distributions are given; only setting this is public."""
+    """True if torch checks the arguments of distributions. Only the setter is public."""
     return bool(Distribution._validate_args)
 
 
 def with_parameters(module: nn.Module, parameters: dict[str, Tensor]) -> AbstractContextManager[None]:
-    """Inside, a module has these parameters; `torch.func.functional_call` does it for one call of `forward` only."""
+    """Gives a module these parameters inside the block. `torch.func.functional_call` does so only for one `forward`."""
     context: AbstractContextManager[None] = nn.utils.stateless._reparametrize_module(module, parameters)
     return context
 
 
 def trace(function: Callable[..., Any], *inputs: Any) -> GraphModule:
-    """The tensor operations of one call; `torch.fx.symbolic_trace` records no backward pass."""
+    """Records the tensor operations of one call. `torch.fx.symbolic_trace` records no backward pass."""
     return make_fx(function)(*inputs)
 
 
 def operation_name(operation: OpOverload) -> str:
-    """`mul` for torch.ops.aten.mul.Tensor; its public name holds more, in a form that changes between releases."""
+    """`mul` for torch.ops.aten.mul.Tensor. The public name is longer, and its form changes between releases."""
     return operation._opname
 
 
 def draws_or_writes(operation: object) -> bool:
-    """True if an operation draws random numbers or writes to an argument; only its schema tells."""
+    """True if an operation draws random numbers or writes to an argument. Only its schema says so."""
     return isinstance(operation, OpOverload) and (
         torch.Tag.nondeterministic_seeded in operation.tags or operation._schema.is_mutable
     )
 
 
 def is_compiler_error(error: Exception) -> bool:
-    """True if torch's compiler raised it; the class is not exported."""
+    """True if torch's compiler raised the error. Its class is not exported."""
     from torch._dynamo.exc import TorchDynamoException  # imports the compiler, which takes seconds
 
     return isinstance(error, TorchDynamoException)
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """True if something listens to a module's forward or backward pass; only adding a hook is public."""
+    """True if a hook is attached to a module's forward or backward pass. Only adding a hook is public."""
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor has been written to, so that a change in place is noticed."""
+    """A counter of writes to a tensor, which shows changes in place."""
     return tensor._version
 
 
 def event_file(writer: Any) -> Any:
-    """The file behind a SummaryWriter, which takes a PNG as it is; `add_image` would decode and encode it."""
+    """The file behind a SummaryWriter, which stores a PNG unchanged. `add_image` would decode and encode it."""
     return writer._get_file_writer()

@@ -1,8 +1,8 @@
-"""How to start training from here, for messages that tell the reader what to type."""
+"""The command that starts training, for messages that tell the reader what to type."""
 
 import os
 
-COMMAND = "VAELAB_COMMAND"  # in the environment, so that the cells of a sweep and a run's other processes know it too
+COMMAND = "VAELAB_COMMAND"  # in the environment, so the cells of a sweep and a run's other processes have it too
 
 
 def typed_command() -> str:

@@ -1,4 +1,4 @@
-"""Writes files that appear under their name only when they are whole."""
+"""Writes files that appear under their name only when they are complete."""
 
 import os
 import secrets
@@ -20,11 +20,11 @@ def write_whole(path: Path, contents: bytes | memoryview, within: Path | None = 
 
     Args:
         path: the file.
-        contents: what it shall hold.
+        contents: its new contents.
         within: as for `replacing`.
 
     Raises:
-        OSError: it cannot be written; it is then as it was.
+        OSError: the file cannot be written. It is then unchanged.
     """
     try:
         with replacing(path, within) as file:
@@ -32,21 +32,21 @@ def write_whole(path: Path, contents: bytes | memoryview, within: Path | None = 
     except OSError as error:
         reason = error.strerror or error
         raise OSError(
-            f"{path} cannot be written ({reason}); it is as it was, so make room or choose another"
+            f"{path} cannot be written ({reason}) and is unchanged; make room, or choose another place"
         ) from error
 
 
 @contextmanager
 def replacing(path: Path, within: Path | None = None) -> Iterator[BinaryIO]:
-    """A new file, which becomes `path` when the block ends without an error.
+    """Opens a new file, which becomes `path` when the block ends without an error.
 
-    It is on the disk by then, so that not even a power failure leaves half of it. Until then it lies beside `path`,
-    under a hidden name that cannot be guessed, and is locked. So the next file that is written into this folder can
-    remove what a killed process left. If `path` is a link, the link is replaced, and its target is left alone.
+    It is on the disk by then, so not even a power failure leaves half of it. Until then it lies beside `path`, under a
+    hidden name that cannot be guessed, and is locked. The lock lets the next writer in this folder remove the files of
+    killed processes. If `path` is a link, the link is replaced, and its target is unchanged.
 
     Args:
         path: the file.
-        within: a folder above it: no folder between the two may be a link. The file's own folder unless given.
+        within: a folder above it, by default the file's own folder. No folder between the two may be a link.
 
     Raises:
         OSError: the file cannot be written.
@@ -59,9 +59,9 @@ def replacing(path: Path, within: Path | None = None) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                if platforms.HAS_FILE_LOCKS:  # while it is locked, no other process removes it
+                if platforms.HAS_FILE_LOCKS:  # rename it while it is locked, so no other process removes it
                     folder.rename(part, path.name)
-            if not platforms.HAS_FILE_LOCKS:  # Windows renames only files that are closed
+            if not platforms.HAS_FILE_LOCKS:  # Windows can rename only closed files
                 folder.rename(part, path.name)
             folder.sync()
         finally:
@@ -70,11 +70,11 @@ def replacing(path: Path, within: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def _begin(folder: OpenFolder) -> tuple[str, BinaryIO]:
-    """A new file under a hidden name, locked as long as it is open."""
+    """Opens a new file under a hidden name. It is locked while it is open."""
     while True:
         part = f".{secrets.token_hex(8)}{UNFINISHED}"
         file = os.fdopen(folder.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL), "w+b")
-        with suppress(OSError):  # a file system without locks, on which nothing is removed either
+        with suppress(OSError):  # the file system has no locks, and then nothing is removed either
             platforms.lock_file(file.fileno(), wait=True)
         if folder.has(part):  # another process may have removed it before it was locked
             return part, file
@@ -85,7 +85,7 @@ def _remove_left_over(folder: OpenFolder) -> None:
     """Removes the unfinished files of processes that have ended."""
     for name in folder.names():
         if name.startswith(".") and name.endswith(UNFINISHED):
-            with suppress(OSError):  # its process still writes, or it is no ordinary file
+            with suppress(OSError):  # its process is still writing, or it is not an ordinary file
                 descriptor = folder.open(name, os.O_RDWR | platforms.NO_WAIT)
                 try:
                     platforms.lock_file(descriptor, wait=False)
@@ -95,12 +95,12 @@ def _remove_left_over(folder: OpenFolder) -> None:
 
 
 def second_name(path: Path, name: Path) -> None:
-    """Gives a file a second name in its folder, so that its contents stay there when the first name is rewritten.
+    """Gives a file a second name in its folder. It keeps the contents when the first name is rewritten.
 
-    It is copied if the system has no second names. Nothing happens if there is no such file.
+    The file is copied if the system has no hard links. Nothing happens if there is no such file.
     """
     part = f".{secrets.token_hex(8)}{UNFINISHED}"
-    with suppress(OSError, ValueError), open_folder(path.parent) as folder:  # ValueError: it is no ordinary file
+    with suppress(OSError, ValueError), open_folder(path.parent) as folder:  # ValueError: it is not an ordinary file
         if not platforms.HAS_HARD_LINKS:
             _copy(path, name)
             return
@@ -108,7 +108,7 @@ def second_name(path: Path, name: Path) -> None:
         try:
             folder.rename(part, name.name)
         finally:
-            with suppress(OSError):  # it stays where it is if both were names of one file already
+            with suppress(OSError):  # the temporary name stays if both already were names of one file
                 folder.remove(part)
 
 

@@ -160,9 +160,9 @@ def test_the_nll_says_how_many_samples_stand_behind_it(tmp_path):
 @pytest.mark.parametrize(
     ("change", "remark"),
     [
-        (changed(split="val"), "is of other data (it differs in its split)"),
-        (changed(overrides="noise_std=0.5"), "is of other data (it differs in its split)"),
-        (changed(per="row of 3 numbers"), "is of other data (it differs in per)"),
+        (changed(split="val"), "is about other data (it differs in its split)"),
+        (changed(overrides="noise_std=0.5"), "is about other data (it differs in its split)"),
+        (changed(per="row of 3 numbers"), "is about other data (it differs in per)"),
         (changed(samples="many"), "must hold an nll"),
         (changed(samples=0), "must hold an nll"),
         (changed(nll=None), "must hold an nll"),

@@ -93,7 +93,7 @@ def test_a_study_is_about_one_thing(tmp_path):
         open_study(tmp_path, "maximize", about | {"hydra.sweeper.metric": "val/nll"})
     with pytest.raises(ValueError, match=r"with trainer.max_epochs=its default, and this one has trainer.max_epochs=9"):
         open_study(tmp_path, "maximize", about | {"trainer.max_epochs": "9"})
-    with pytest.raises(ValueError, match=r"holds a search with other data or other files in conf/; use another"):
+    with pytest.raises(ValueError, match=r"the same search, but its data or the files in conf/ differ; use another"):
         open_study(tmp_path, "maximize", about | {DATA_AND_FILES: "other"})
     assert open_study(tmp_path, "maximize", about).trials[0].value == -3.0
 
@@ -134,7 +134,7 @@ def test_a_journal_removes_no_file(tmp_path):
     named = name + struct.pack(">2I", len(name), sum(name)) + bytes.fromhex("d9d505f920a163d7")
     (tmp_path / "sweep").mkdir()
     hot_journal(tmp_path / "sweep", named)
-    with pytest.raises(ValueError, match=r"study.db-journal must be the journal of study.db alone, but names a file"):
+    with pytest.raises(ValueError, match=r"study.db-journal must belong only to study.db, but names a file"):
         open_study(tmp_path / "sweep", "maximize", {})
     assert victim.read_text() == "mine"
 
@@ -221,7 +221,7 @@ def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):
         compose=lambda _: OmegaConf.create(),
     )
     asked = [study.ask({"model": CategoricalDistribution(["gaussian", "bernoulli"])}) for _ in cells]
-    with pytest.raises(ValueError, match="compare like with like, but bernoulli has measure: other"):
+    with pytest.raises(ValueError, match="must be comparable, but bernoulli has measure: other"):
         sweeper._run(study, [(trial.number, trial.params) for trial in asked], [], ["model"])
     assert [trial.value for trial in study.trials] == [-45.0, None]
     assert cells[1].done

@@ -1,4 +1,4 @@
-"""Draws arrays as matplotlib figures, with numpy and matplotlib alone, so that a drawing process needs no torch.
+"""Draws arrays as matplotlib figures. This needs only numpy and matplotlib, so drawing processes don't import torch.
 
 Matplotlib is imported when the first picture is drawn, so code that only describes pictures does not wait for it.
 """

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 MARKS = "osD^vP*X<>"
 LINES = ("-", "--", ":", "-.")
-LETTER = 0.075  # inches of a small letter
-SPREAD = 0.25  # of several lines at one name, to each side; names are 1 apart
-LABEL, TICK = 56, 28  # letters of a legend's entry and of a tick's name
-NAMED = 24  # names beside runs in the rate–distortion plane
-ENTRIES, TICKS = 30, 40  # at most this many, so that a picture can show thousands of configurations
+LETTER = 0.075  # the width of a small letter in inches
+SPREAD = 0.25  # how far several lines at one name spread to each side, if names are 1 apart
+LABEL, TICK = 56, 28  # the most letters in a legend's entry and in a tick's name
+NAMED = 24  # the most names beside runs in the rate–distortion plane
+ENTRIES, TICKS = 30, 40  # the most legend entries and ticks, so that a picture can show thousands of configurations
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Line:
 
     Args:
         label: its name.
-        x: (n,): the place of each run along the key that varies.
-        y: (n,): its score, nats.
-        rate, distortion: (n,): its KL and its −E log p(t|z), nats.
+        x: (n,), the place of each run along the key that varies.
+        y: (n,), its score, nats.
+        rate, distortion: (n,), its KL and its −E log p(t|z), nats.
     """
 
     label: str
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Runs whose scores compare."""
+    """Runs with scores that can be compared."""
 
     title: str
     lines: tuple[Line, ...]
@@ -56,11 +56,11 @@ class ScoreOver(Picture):
     of cases at 2, 3, 5 and 10 seeds. A 95 % interval of two seeds would be 13 times as wide, and hide everything else.
 
     Args:
-        panels: a panel for each kind of number; densities and probabilities share no axis.
-        name: of the key that varies.
+        panels: a panel for each kind of number, because densities and probabilities must not share an axis.
+        name: the name of the key that varies.
         score: the name of the score.
-        legend: what the lines differ in.
-        ticks: names of the places 0, 1, … along what varies, if these are not numbers.
+        legend: the keys in which the lines differ.
+        ticks: the names of the places 0, 1, …, if the values of the key are not numbers.
     """
 
     panels: tuple[Panel, ...]
@@ -91,9 +91,9 @@ class ScoreOver(Picture):
         return figure
 
     def _draw_line(self, axis: Any, line: Line, style: dict[str, Any], shift: float) -> bool:
-        """Draws runs and their means, and returns whether any place has several runs.
+        """Draws runs and their means. Returns True if any place has several runs.
 
-        Names have no order, so nothing joins their means; `shift` keeps apart those of several lines.
+        Names have no order, so their means are not joined, and `shift` keeps several lines apart.
         """
         places, groups = _by_place(line, line.y)
         means, errors = map(np.array, zip(*map(_mean_and_error, groups), strict=True))
@@ -111,13 +111,13 @@ class ScoreOver(Picture):
 class RateDistortion(Picture):
     """Every run in the rate–distortion plane (Alemi et al. 2018, fig. 1; arxiv.org/abs/1711.00464), nats.
 
-    On a dashed line rate + distortion, which is −ELBO, is the same; lower left is better.
+    Along a dashed line, rate + distortion (the negative ELBO) is the same. Lower left is better.
 
     Args:
         panels: a panel for each kind of number.
-        legend: what the marks differ in.
-        names: of the places along what varies: place -> name. Each is written beside a run in the middle of its place,
-            for each line, or once for all of them if there would be too many.
+        legend: the keys in which the marks differ.
+        names: (place, name) of each value of the key that varies. Each name is written beside a run in the middle of
+            its place, once for each line, or once for all lines if that would be too many names.
     """
 
     panels: tuple[Panel, ...]
@@ -145,14 +145,14 @@ class RateDistortion(Picture):
 
     @staticmethod
     def _write(axis: Any, name: str, rate: float, distortion: float) -> None:
-        """A name beside a run, on the side that has more room."""
+        """Writes a name beside a run, on the side with more room."""
         left = rate > sum(axis.get_xlim()) / 2
         side = {"ha": "right" if left else "left", "xytext": (-4 if left else 4, 4), "textcoords": "offset points"}
         axis.annotate(shortened(name, TICK), (rate, distortion), fontsize=8, zorder=5, **side)
 
 
 def _panels_with_legends(shown: tuple[Panel, ...], entries: int, room: float = 0.0) -> tuple["Figure", Any]:
-    """Panels with room (in inches) for the names of ticks, and for the longest legend with some entries more."""
+    """Panels with room (in inches) for the names of ticks, and for the longest legend and some additional entries."""
     longest = entries + max(min(sum(bool(line.label) for line in panel.lines), ENTRIES + 1) for panel in shown)
     bottom = room + (0.95 + 0.2 * longest if longest else 0.6)
     figure, axes = panels(1, len(shown), 4.6, 3.2, left=0.9, bottom=bottom, top=0.75)
@@ -166,13 +166,13 @@ def _styled(panel: Panel, shown: tuple[Panel, ...]) -> Iterator[tuple[Line, dict
     for number, line in enumerate(panel.lines):
         index = places[line.label]
         entry = shortened(line.label, LABEL) if number < ENTRIES else f"and {more} more" if number == ENTRIES else ""
-        more_colours = index // len(PALETTE)  # a colour that comes again has another mark and dash
+        more_colours = index // len(PALETTE)  # a colour that is used again gets another mark and dash
         look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[(index + more_colours) % len(MARKS)], "ms": 5}
         yield line, look | {"ls": LINES[more_colours % len(LINES)], "label": entry or "_nolegend_"}
 
 
 def _in_the_middle(lines: Sequence[Line]) -> Iterator[tuple[float, float, float]]:
-    """(place, rate, distortion) of a run in the middle of each place, of each line or of all lines together."""
+    """(place, rate, distortion) of a run in the middle of each place, for each line or for all lines together."""
     if sum(len(np.unique(line.x)) for line in lines) > NAMED:
         x, rate, distortion = np.concatenate([(line.x, line.rate, line.distortion) for line in lines], axis=1)
         lines = [Line("", x, x, rate, distortion)]
@@ -190,12 +190,12 @@ def _by_place(line: Line, values: Array) -> tuple[Array, list[Array]]:
 
 
 def _mean_and_error(values: Array) -> tuple[float, float]:
-    """Mean and standard error, which is 0 for a single value."""
+    """The mean and the standard error, which is 0 for a single value."""
     return values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def _ticks_at(axis: Any, places: Array) -> None:
-    """Ticks at the runs, on a logarithmic axis if their places spread over more than a factor of 8."""
+    """Sets ticks at the runs. The axis is logarithmic if the largest place is at least 8 times the smallest."""
     if places.min() > 0 and places.max() / places.min() >= 8:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
@@ -206,7 +206,7 @@ def _ticks_at(axis: Any, places: Array) -> None:
 
 
 def _finish(axis: Any, panel: Panel, legend: str, room: float = 0.0, subtitle: str = "") -> None:
-    """Titles above, legend below."""
+    """Adds the title above a panel, and the legend below it."""
     lines = wrap(panel.title, 52)
     axis.set_title("\n".join([*lines[:2], *([subtitle] if subtitle else [])]), fontsize=9.5)
     height = axis.get_position().height * axis.figure.get_size_inches()[1]

@@ -1,4 +1,4 @@
-"""A low-priority process draws the pictures, so that training does not wait. This file holds both ends of its pipe.
+"""A low-priority process draws the pictures, so training does not wait. This file holds both ends of its pipe.
 
 Pickled (key, picture) pairs go to its standard input, and pickled (key, PNG bytes, error) triples come from its
 standard output. Nothing is pickled to or from a file. The process ends when its input ends, so it does not outlive a
@@ -37,9 +37,9 @@ class Drawn(NamedTuple):
     """The result of drawing a picture.
 
     Attributes:
-        key: what `DrawingProcess.draw` was given.
+        key: the key that `DrawingProcess.draw` was called with.
         png: the contents of a PNG file; empty if drawing failed.
-        error: why drawing failed; empty if it did not.
+        error: the reason why drawing failed; empty if it did not.
     """
 
     key: Any
@@ -61,7 +61,7 @@ class DrawingProcess:
         )
         self.asked: queue.SimpleQueue[tuple[Any, Picture] | None] = queue.SimpleQueue()
         self.drawn: queue.SimpleQueue[Drawn] = queue.SimpleQueue()
-        self.waiting = 0  # pictures asked for and not collected
+        self.waiting = 0  # pictures that were requested and not yet collected
         self.timed_out = False
         self.writer = threading.Thread(target=self._write, daemon=True)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -69,13 +69,13 @@ class DrawingProcess:
         self.reader.start()
 
     def draw(self, key: Hashable, picture: Picture) -> None:
-        """Asks for a picture; `key` comes back with it."""
+        """Requests a picture. `key` comes back with it."""
         self.waiting += 1
         self.asked.put((key, picture))
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """True if the process is running."""
         return self.process.poll() is None
 
     def collect(self) -> list[Drawn]:
@@ -85,12 +85,12 @@ class DrawingProcess:
         return done
 
     def hurry(self) -> None:
-        """Gives the process normal priority from now on, because someone will wait for it."""
+        """Gives the process normal priority from now on, because the run will wait for it."""
         if self.alive:
             platforms.take_normal_time(self.process.pid)
 
     def finish(self, timeout: float) -> None:
-        """Waits at most `timeout` seconds for the pictures that were asked for, and ends the process.
+        """Waits at most `timeout` seconds for the requested pictures, and ends the process.
 
         After the next `collect`, `waiting` is the number of pictures that were not drawn.
         """
@@ -104,7 +104,7 @@ class DrawingProcess:
 
     def kill(self) -> None:
         """Ends the process at once."""
-        self.hurry()  # it needs time to give back its memory, too, which it would not get on a busy machine
+        self.hurry()  # it also needs time to free its memory, and at low priority a busy machine gives it none
         self.process.kill()
         self.process.wait()
         self.asked.put(None)
@@ -113,7 +113,7 @@ class DrawingProcess:
 
     def _write(self) -> None:
         assert self.process.stdin is not None
-        with suppress(OSError), self.process.stdin as pipe:  # OSError: it died, and the reader notices that
+        with suppress(OSError), self.process.stdin as pipe:  # OSError: it died, and the reader will notice
             while (asked := self.asked.get()) is not None:
                 pickle.dump(asked, pipe, pickle.HIGHEST_PROTOCOL)
                 pipe.flush()
@@ -125,21 +125,21 @@ class DrawingProcess:
                 self.drawn.put(Drawn(*pickle.load(pipe)))
 
 
-spare: list[DrawingProcess] = []  # started early, so that they import while Lightning is imported
+spare: list[DrawingProcess] = []  # started early, so their imports run at the same time as Lightning's
 
 
 def serve() -> None:
-    """The drawing process itself: draws what its standard input asks for, until that ends."""
+    """Runs the drawing process: draws pictures from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that closes the pipe
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # text that libraries print must not end up between the answers
     _warm_up()
     _answer(sys.stdin.buffer, answers)
-    os._exit(0)  # someone waits for this process to end, and an ordinary exit takes longer than a picture
+    os._exit(0)  # the run waits for this process, and an ordinary exit takes longer than drawing a picture
 
 
 def _warm_up() -> None:
-    """Imports and caches what drawing needs, until a picture is asked for. An error would come again with that one."""
+    """Imports and caches what drawing needs, until a picture is requested. Errors will reappear with that picture."""
     numbers = np.linspace(0, 1, 50, dtype=np.float32).reshape(2, 5, 5)
     with suppress(Exception):
         for picture in (
@@ -162,7 +162,7 @@ def _answer(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def _render(picture: Picture) -> tuple[bytes, str]:
-    """(PNG bytes, "") or (b"", what went wrong)."""
+    """Renders a picture: (PNG bytes, "") or (b"", the error)."""
     try:
         return picture.render(), ""
     except Exception as error:

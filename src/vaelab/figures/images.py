@@ -1,4 +1,4 @@
-"""Pictures of images: every image is (rows, columns) grey or (rows, columns, 3) colour."""
+"""Pictures of images. Every image is (rows, columns) grey or (rows, columns, 3) colour."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-GAP = 0.1  # between two images, as a share of an image
-WIDTH = 6.0  # inches
-LABELS = 1.4  # inches of it for the names of the rows
-LONGEST_ROW = 15  # letters of a name of a row
+GAP = 0.1  # the gap between two images, as a share of an image
+WIDTH = 6.0  # the width of a picture in inches
+LABELS = 1.4  # the part of it for the names of rows, in inches
+LONGEST_ROW = 15  # the most letters in the name of a row
 
 
 def limits(images: Array) -> tuple[float, float]:
-    """The values drawn black and white: 0 and 1 if the images roughly keep to them, or else their own extremes."""
+    """The values drawn as black and white: 0 and 1 if the images are roughly in this range, else their extremes."""
     low, high = float(images.min()), float(images.max())
     return (0.0, 1.0) if low > -0.3 and 0.3 < high < 1.3 else (low, max(high, low + 1e-9))
 
@@ -54,7 +54,7 @@ def show_sheet(axes: "Axes", sheet: Array) -> None:
 
 
 def sheet_panel(sheet: Array, left: float = 0.1, bottom: float = 0.1) -> tuple["Figure", "Axes"]:
-    """A figure whose height follows from a sheet's shape, and its only axes, with the sheet drawn."""
+    """A figure with a sheet drawn on its only axes. Its height depends on the sheet's shape."""
     width = WIDTH - left - 0.1
     height = min(width * sheet.shape[0] / sheet.shape[1], 8.0)
     figure, axes = panels(1, 1, width, height, left=left, right=0.1, top=0.35, bottom=bottom)
@@ -68,7 +68,7 @@ class ImageReconstructions(Picture):
 
     Args:
         target, mean, sample: (n, h, w[, 3]).
-        std: (n, h, w[, 3]), or None if the mean already tells it.
+        std: (n, h, w[, 3]), or None if it adds nothing to the mean.
     """
 
     target: Array
@@ -92,12 +92,12 @@ class ImageReconstructions(Picture):
 
 @dataclass(frozen=True, eq=False)
 class ImageGrid(Picture):
-    """Images side by side: in as square a sheet as fits, or in a row for each name.
+    """Images side by side: in a sheet that is nearly square, or in a row for each name.
 
     Args:
         images: (n, h, w[, 3]).
-        title: what they are.
-        row_names: names of the rows, or None. Image i stands in row i modulo their number.
+        title: the title.
+        row_names: the names of the rows, or None. Image i is in row i modulo the number of rows.
     """
 
     images: Array
@@ -129,7 +129,7 @@ class ImageManifold(Picture):
         images: (rows, columns, h, w[, 3]), row r at z₂ = `z2[r]`, column c at z₁ = `z1[c]`.
         z1: (columns,), ascending.
         z2: (rows,), ascending.
-        title: what is drawn.
+        title: the title.
     """
 
     images: Array
@@ -151,13 +151,13 @@ class ImageManifold(Picture):
 
 @dataclass(frozen=True, eq=False)
 class ImageTraversals(Picture):
-    """The decoder's mean as one latent at a time moves.
+    """The decoder's mean while one latent at a time moves.
 
     Args:
         images: (dimensions, values, h, w[, 3]).
         values: (values,), in standard deviations of p(z) from its mean.
-        dimensions: (dimensions,) indices of the latents, from 0.
-        title: what is drawn.
+        dimensions: (dimensions,), the indices of the latents, from 0.
+        title: the title.
     """
 
     images: Array

@@ -1,4 +1,4 @@
-"""Pictures of the encoder: where examples lie in latent space, and how much KL each dimension costs."""
+"""Pictures of the encoder: the places of examples in latent space, and the KL of each dimension."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 MARKS = "oooooo^^^^"
-BARS = 64  # above this many dimensions, a histogram
+BARS = 64  # with more dimensions, a histogram replaces the bars
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +22,10 @@ class LatentScatter(Picture):
 
     Args:
         z: (n, 2), or (n, 1) for a latent space of one dimension.
-        dimensions: (2,) or (1,) indices of the latents shown, from 0.
-        latent_dim: how many there are.
-        labels: (n,), or None: whole numbers of at most ten kinds are classes, anything else a quantity.
-        label: what the labels are.
+        dimensions: (2,) or (1,), the indices of the latents shown, from 0.
+        latent_dim: the number of latents.
+        labels: (n,), or None. Whole numbers with at most ten different values are classes, all others a quantity.
+        label: the name of the labels.
     """
 
     z: Array
@@ -64,7 +64,7 @@ class LatentScatter(Picture):
         return kinds if len(kinds) <= len(PALETTE) else None
 
     def _classes(self, panel: "Axes", kinds: Array) -> None:
-        """Draws a colour and a mark for each class, and its name in the middle: ten colours are hard to tell apart."""
+        """Draws each class with a colour and a mark, and its name in the middle: ten colours are hard to tell apart."""
         for colour, mark, kind in zip(PALETTE, MARKS, kinds, strict=False):
             mine = self.labels == kind
             down = self.z[mine, 1] if self.z.shape[1] > 1 else np.full(mine.sum(), float(kind))
@@ -73,7 +73,7 @@ class LatentScatter(Picture):
         panel.legend(title=self.label, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6, handletextpad=0.1)
 
     def _quantity(self, figure: "Figure", panel: "Axes") -> None:
-        """Draws the quantity as colour, or, with one latent dimension, as the other axis."""
+        """Draws the quantity as colour, or as the other axis if there is one latent dimension."""
         if self.labels is None:
             panel.scatter(self.z[:, 0], self.z[:, 1], s=10, lw=0, color=BLUE)
         elif self.z.shape[1] == 1:
@@ -84,18 +84,19 @@ class LatentScatter(Picture):
 
 
 def _write(panel: "Axes", x: float, y: float, text: str, colour: str) -> None:
-    """Text in a white box edged in a colour."""
+    """Writes text in a white box with a coloured edge."""
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
     panel.text(x, y, text, ha="center", va="center", fontsize=9, weight="bold", bbox=box)
 
 
 @dataclass(frozen=True, eq=False)
 class KLBars(Picture):
-    """KL of each latent dimension, which shows the dimensions that carry information.
+    """The KL of each latent dimension, which shows the dimensions that carry information.
 
     Args:
-        kl: (p,), nats, mean over examples.
-        by_moments: whether it is that of Gaussians with the same means and variances, which need not add up to the KL.
+        kl: (p,), nats, the mean over examples.
+        by_moments: True if it is computed from Gaussians with the same means and variances. It then need not add up
+            to the KL.
     """
 
     kl: Array

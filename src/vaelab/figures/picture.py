@@ -1,4 +1,4 @@
-"""The base of all pictures: arrays with names, which can draw themselves."""
+"""The base class of all pictures: arrays with names, and how to draw them."""
 
 import io
 import os
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
-LONGEST_NAME = 30  # letters
-TICKS = 5  # at most this many spaces between ticks, because drawing ticks takes longer than all the rest
+LONGEST_NAME = 30  # the most letters in a name
+TICKS = 5  # the most spaces between ticks, because drawing ticks takes longer than everything else
 BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
 STYLE: Any = {
     "font.size": 10.5,
@@ -31,13 +31,13 @@ STYLE: Any = {
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
     "legend.frameon": False,
-    "axes.titley": 1.0,  # otherwise each title measures all labels around it, a fifth of the time
+    "axes.titley": 1.0,  # otherwise each title measures all labels around it, which takes a fifth of the time
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.parse_math": False,  # a $ in the name of a column or a key is no formula
-    "text.usetex": False,  # whatever the user's matplotlibrc says: LaTeX would take seconds for each picture
+    "text.parse_math": False,  # a $ in the name of a column or a key does not start a formula
+    "text.usetex": False,  # even if the user's matplotlibrc sets it: LaTeX would take seconds for each picture
 }
-# Petroff's ten colours (arxiv.org/abs/2107.02270), chosen to differ for people who see colours differently.
+# Petroff's ten colours (arxiv.org/abs/2107.02270), which people with colour-vision deficiencies can tell apart.
 PALETTE = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
@@ -47,7 +47,7 @@ DIVERGING = "PuOr_r"
 
 
 def import_matplotlib() -> Any:
-    """Imports matplotlib whatever MPLBACKEND is: a notebook's backend may be missing, and this needs none."""
+    """Imports matplotlib without MPLBACKEND, because a notebook's backend may be missing here, and files need none."""
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]
     named = os.environ.pop("MPLBACKEND", None)
@@ -71,13 +71,13 @@ class Picture(ABC):
     def _draw(self) -> "Figure": ...
 
     def draw(self) -> "Figure":
-        """A new matplotlib figure, which pyplot does not know."""
+        """Draws the picture as a new matplotlib figure, without pyplot."""
         matplotlib = import_matplotlib()
         with matplotlib.rc_context(STYLE):
             return self._draw()
 
     def render(self, dpi: float = DPI, format: str = "png") -> bytes:
-        """The contents of an image file."""
+        """Draws the picture and returns the contents of an image file."""
         matplotlib = import_matplotlib()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -91,12 +91,12 @@ class Picture(ABC):
         return buffer.getvalue()
 
     def save(self, path: str | Path, dpi: float = DPI) -> None:
-        """Writes an image file, whole or not at all; its ending names the format (.png .pdf .svg)."""
+        """Writes a complete image file, or none if it fails. Its ending chooses the format (.png .pdf .svg)."""
         path = Path(path)
         write_whole(path, self.render(dpi, path.suffix.lstrip(".").lower() or "png"))
 
     def is_finite(self) -> bool:
-        """Whether all arrays hold only finite numbers. Those of a run that diverged do not."""
+        """True if all arrays hold only finite numbers. If a run has diverged, they don't."""
         arrays = (getattr(self, field.name) for field in fields(self))
         return all(np.isfinite(array).all() for array in arrays if isinstance(array, np.ndarray))
 
@@ -115,10 +115,10 @@ def panels(
     down: float = 0.7,
     **options: Any,
 ) -> tuple["Figure", "np.ndarray[Any, Any]"]:
-    """A figure and its axes (rows, columns), each `width` x `height` inches.
+    """A figure and its axes (rows, columns), each `width` × `height` inches.
 
-    The other lengths are inches around and between the axes. Matplotlib's own layouts measure every label, which takes
-    as long as the drawing itself: too long for the end of a run.
+    The other lengths are the inches around and between the axes. Matplotlib's own layouts measure every label. That
+    takes as long as drawing itself, which is too long at the end of a run.
     """
     from matplotlib.figure import Figure
 
@@ -134,14 +134,14 @@ def panels(
 
 
 def add_bar(figure: "Figure", panel: "Axes", colours: "ScalarMappable", label: str) -> None:
-    """A colour bar to the right of a panel, in `BAR` inches."""
+    """Adds a colour bar to the right of a panel, within `BAR` inches."""
     box, (w, _) = panel.get_position(), figure.get_size_inches()
     place = (box.x1 + 0.08 / w, box.y0, 0.11 / w, box.height)
     figure.colorbar(colours, cax=figure.add_axes(place), label=label).ax.locator_params(axis="y", nbins=TICKS)
 
 
 def grid_of(count: int, across: int = 2) -> tuple[int, int]:
-    """(rows, columns) for `count` panels, at most `across` beside each other."""
+    """(rows, columns) for `count` panels, with at most `across` in a row."""
     columns = min(count, across)
     return -(-count // columns), columns
 
@@ -165,7 +165,7 @@ def names_of(names: tuple[str, ...] | None, count: int, letter: str = "t") -> tu
 
 
 def shortened(text: str, longest: int) -> str:
-    """A text without its middle if it is too long: names mostly differ at one of their ends.
+    """Removes the middle of a text that is too long, because names mostly differ at their ends.
 
     >>> shortened("a_long_name_of_a_model_7", 12)
     'a_long…del_7'
@@ -175,5 +175,5 @@ def shortened(text: str, longest: int) -> str:
 
 
 def first_of(shown: int, count: int) -> str:
-    """A title's remark that not all dimensions are shown, or nothing."""
+    """A remark for a title that not all dimensions are shown; empty if all are."""
     return f" (first {shown} of {count} dimensions)" if shown < count else ""

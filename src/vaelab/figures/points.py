@@ -1,4 +1,4 @@
-"""Pictures of data that are not images: every example is a vector of d numbers."""
+"""Pictures of data that are not images. Every example is a vector of d numbers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-SHOWN = 4  # target dimensions
-LINES = ("-", "--", ":", "-.")  # so that curves differ by more than their colour
+SHOWN = 4  # the most target dimensions in a picture
+LINES = ("-", "--", ":", "-.")  # line styles, so that curves differ in more than their colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +35,9 @@ class PointReconstructions(Picture):
     """Reconstructions over targets, a panel for each target dimension; points on the line are perfect.
 
     Args:
-        target, mean, std, sample: (n, d): the targets, and of p(t|z) at the posterior mean the mean, the standard
-            deviation and one draw.
-        names: of the d target dimensions.
+        target, mean, std, sample: (n, d), the targets, and the mean, the standard deviation and one draw of p(t|z) at
+            the posterior mean.
+        names: the names of the d target dimensions.
     """
 
     target: Array
@@ -77,8 +77,8 @@ class PointDraws(Picture):
     Args:
         draws: (n, d).
         data: (m, d), or None.
-        names: of the d dimensions.
-        title: what the draws are.
+        names: the names of the d dimensions.
+        title: the title of the draws.
     """
 
     draws: Array
@@ -135,14 +135,14 @@ class PointDraws(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointManifold(Picture):
-    """The decoder's mean over two latent dimensions, a map for each target dimension.
+    """The decoder's mean over two latent dimensions, with a map for each target dimension.
 
     Args:
         means: (rows, columns, d), row r at z₂ = `z2[r]`, column c at z₁ = `z1[c]`.
         z1: (columns,), ascending.
         z2: (rows,), ascending.
-        names: of the d target dimensions.
-        title: what is drawn.
+        names: the names of the d target dimensions.
+        title: the title.
     """
 
     means: Array
@@ -168,14 +168,14 @@ class PointManifold(Picture):
 
 @dataclass(frozen=True, eq=False)
 class PointTraversals(Picture):
-    """The decoder's mean ± standard deviation as one latent at a time moves, a panel for each latent.
+    """The decoder's mean ± standard deviation while one latent at a time moves, with a panel for each latent.
 
     Args:
         means, stds: (dimensions, values, d).
         values: (values,), in standard deviations of p(z) from its mean.
-        dimensions: (dimensions,) indices of the latents, from 0.
-        names: of the d target dimensions.
-        title: what is drawn.
+        dimensions: (dimensions,), the indices of the latents, from 0.
+        names: the names of the d target dimensions.
+        title: the title.
     """
 
     means: Array
@@ -213,6 +213,6 @@ class PointTraversals(Picture):
 
 
 def _span(values: Array) -> tuple[float, float]:
-    """The range of a set of numbers, never empty."""
+    """The range of a set of numbers, which is never empty."""
     low, high = float(values.min()), float(values.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -19,10 +19,10 @@ class Search(Picture):
     """The score of every trial, the best so far, and how much each key matters.
 
     Args:
-        trials, scores, best: (n,): number, finite score and the best score so far.
+        trials, scores, best: (n,), the number, the finite score, and the best score so far.
         metric: the name of the score.
-        names: of m keys.
-        importances: (m,).
+        names: the names of m keys.
+        importances: (m,), the importance of each key.
     """
 
     trials: Array
@@ -42,12 +42,12 @@ class Search(Picture):
         names: tuple[str, ...],
         importances: Sequence[float],
     ) -> "Search":
-        """From numbers in the order of the trials."""
+        """Makes the picture from numbers in the order of the trials."""
         so_far = (np.minimum if minimise else np.maximum).accumulate(scores)
         return cls(np.array(trials), np.array(scores), so_far, metric, names, np.array(importances))
 
     def _range(self) -> tuple[float, float]:
-        """The scores to show: without the worst tenth, because a few failures would squeeze all others together."""
+        """The range of scores to show, without the worst tenth: a few failures would squeeze the others together."""
         hidden = 10 if len(self.scores) >= 10 else 0
         shown = [hidden, 100] if self.best[-1] == self.scores.max() else [0, 100 - hidden]
         low, high = np.percentile(self.scores, shown)

@@ -18,10 +18,10 @@ class Surface(Picture):
     """The true and the modelled surface, their difference, and the standard deviation of p(t|z).
 
     Args:
-        x, y: (n, m), where the surface is known.
-        truth, mean, std: (n, m), the true height, and of p(t|z) at the posterior mean the mean and the standard
-            deviation.
-        name: of the height.
+        x, y: (n, m), the points at which the surface is known.
+        truth, mean, std: (n, m), the true height, and the mean and the standard deviation of p(t|z) at the posterior
+            mean.
+        name: the name of the height.
     """
 
     x: Array

@@ -1,1 +1,1 @@
-"""Many runs, each in its own process and folder, which resume if they are interrupted, and are compared."""
+"""Runs sweeps: many runs, each in its own process and folder. They resume after an interruption, and are compared."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from vaelab.runs.run_state import read_state
 from vaelab.sweeps.cells import key_and_value
 
-LONGEST = 180  # bytes of a folder's name
+LONGEST = 180  # the most bytes in the name of a folder
 
 
 def unquoted(value: str) -> str:
@@ -21,25 +21,25 @@ def unquoted(value: str) -> str:
 
 
 def varying(cells: Iterable[Sequence[str]]) -> list[str]:
-    """The keys whose values differ between cells, in the order of the command line."""
+    """The keys that have different values in different cells, in the order of the command line."""
     tables = [dict(map(key_and_value, overrides)) for overrides in cells]
     keys = dict.fromkeys(key for table in tables for key in table)
     return [key for key in keys if len({table.get(key) for table in tables}) > 1]
 
 
 def shared_folders(cells: Iterable[Sequence[str]], keys: Sequence[str]) -> dict[str, str]:
-    """Key -> the folders that all its paths share, such as `/home/me/data/`."""
+    """Key -> the folder that all its paths share, such as `/home/me/data/`."""
     shared = {}
     for key in keys:
         values = {unquoted(value) for cell in cells for name, value in map(key_and_value, cell) if name == key}
         if values and all("/" in value for value in values):
-            with suppress(ValueError):  # one path is absolute, another is not
+            with suppress(ValueError):  # some paths are absolute, others are not
                 shared[key] = os.path.commonpath([os.path.dirname(value) for value in values]) + "/"
     return shared
 
 
 def naming(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """The overrides that name a cell: those of these keys, or all of them if there are none of these keys."""
+    """The overrides that name a cell: the ones with these keys, or all overrides if none has such a key."""
     return [override for override in overrides if key_and_value(override)[0] in keys] or list(overrides)
 
 
@@ -47,9 +47,9 @@ def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str
     """The name of a cell's folder: `model=gaussian,latent_dim=2`.
 
     Args:
-        overrides: the cell's.
+        overrides: the overrides of the cell.
         keys: the keys that name it.
-        shared: key -> the beginning of its value that is left out.
+        shared: key -> the beginning of its value, which the name leaves out.
     """
     chosen = []
     for override in naming(overrides, keys):
@@ -61,7 +61,7 @@ def cell_name(overrides: Sequence[str], keys: Sequence[str], shared: Mapping[str
 
 
 def with_digest(name: str, text: str) -> str:
-    """A name that ends in a digest of a text, so that it differs from other names that begin alike."""
+    """Adds a digest of a text to a name, so that it differs from other names with the same beginning."""
     shortened = name.encode()[:LONGEST].decode(errors="ignore")
     return f"{shortened}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -75,7 +75,7 @@ def alike(batch: Iterable[Sequence[str]], keys: Sequence[str], shared: Mapping[s
 
 
 def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[str], taken: Iterable[str] = ()) -> str:
-    """`name`, with a digest if other values have that name, in this folder or among those that are `taken`."""
+    """`name`, with a digest if it already belongs to other values, in this folder or in `taken`."""
     state, own = read_state(folder / name), naming(overrides, keys)
     if name not in taken and (state is None or naming(state.overrides, keys) == own):
         return name
@@ -83,7 +83,7 @@ def free_name(folder: Path, name: str, overrides: Sequence[str], keys: Sequence[
 
 
 def merged(overrides: Sequence[str], first: Sequence[str]) -> str:
-    """A sentence about a combination that is the same cell as an earlier one."""
+    """A sentence that says which earlier cell a combination repeats, and why."""
     own, other = ([each for each in one if each not in two] for one, two in ((overrides, first), (first, overrides)))
     of_data = all(key_and_value(each)[0].startswith("data") for each in (*own, *other))
     same = "data" if of_data else "settings"

@@ -1,4 +1,4 @@
-"""Runs `python COMMAND…` for a cell of a sweep, and passes signals on to it. If it dies, the others run on."""
+"""Runs `python COMMAND…` for a cell of a sweep, and passes signals on to it. If it dies, the other cells continue."""
 
 import os
 import time
@@ -12,12 +12,12 @@ from vaelab.sweeps.preloaded_process import PATIENCE, POLL, become, start_proces
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how a process runs.
+    """The folder, the variables and the imports with which a process runs.
 
     Attributes:
         folder: its working folder; empty for the current one.
-        environment: variables to set.
-        preload: a module, which the server imports before it forks the first process. Its imports are best made inside
+        environment: the environment variables to set.
+        preload: a module that the server imports before it forks the first process. Its own imports should be inside
             `preloading`.
     """
 
@@ -27,12 +27,12 @@ class Setting:
 
 
 def run_python(command: Sequence[str], asked: Callable[[], int | None], setting: Setting | None = None) -> int:
-    """Runs `python COMMAND…` without its standard output; returns its exit code, negative for a signal.
+    """Runs `python COMMAND…` without its standard output. Returns its exit code, which is negative for a signal.
 
     Args:
         command: a Python file and its arguments, or `-m`, a module and its arguments.
-        asked: returns the signal that stops the process, or None; called about every `POLL` seconds.
-        setting: where and how it runs.
+        asked: returns the signal that stops the process, or None. It is called about every `POLL` seconds.
+        setting: the folder, the variables and the imports of the process.
     """
     setting = setting or Setting()
     environment = variables() | dict(setting.environment)
@@ -53,7 +53,7 @@ def run_python(command: Sequence[str], asked: Callable[[], int | None], setting:
 
 
 def _tell(process: BaseProcess, number: int, told: float | None) -> float:
-    """Passes a signal on once, and kills the process if it has not ended in time; returns when it was told."""
+    """Passes a signal on once, and kills the process if it doesn't end in time. Returns the time of the signal."""
     if told is None:
         assert process.pid is not None
         with suppress(ProcessLookupError):
@@ -65,7 +65,7 @@ def _tell(process: BaseProcess, number: int, told: float | None) -> float:
 
 
 def _end(process: BaseProcess) -> None:
-    """Ends a process if the wait for it was broken off, as by a second Ctrl-C."""
+    """Ends a process if waiting for it was interrupted, for example by a second Ctrl-C."""
     if process.exitcode is None:
         process.terminate()
         process.join(PATIENCE)

@@ -1,4 +1,4 @@
-"""The cells of a sweep. Each has a folder, named by what varies, and a state on disk."""
+"""The cells of a sweep. Each has a folder, named after the values that vary, and a state on disk."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from vaelab.sweeps.config_hash import flat
 from vaelab.sweeps.preloaded_process import PATIENCE, POLL
 from vaelab.sweeps.scores import ELBO, score_of
 
-STOP = ".stop"  # a file in a sweep's folder while it stops: holds the number of the signal
+STOP = ".stop"  # this file in a sweep's folder holds the number of the signal that stops the sweep
 MOVABLE = ("data.root", "data.path")  # keys that may change when a cell resumes
 MARKS = ("state.json", "metrics.json", "checkpoints")  # a folder with one of these belongs to a run
 
@@ -29,8 +29,8 @@ class Cell:
     """One combination of a sweep.
 
     Attributes:
-        folder: of its run.
-        overrides: all those of its command line.
+        folder: the folder of its run.
+        overrides: all overrides of its command line.
         config: a hash of its config.
     """
 
@@ -40,7 +40,7 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to do."""
+        """True if nothing is left to do."""
         state = read_state(self.folder)
         return state is not None and state.state == "done" and (self.folder / "metrics.json").is_file()
 
@@ -52,22 +52,22 @@ def key_and_value(override: str) -> tuple[str, str]:
 
 
 def quoted(text: object) -> str:
-    """A text in quotes for Hydra's overrides, in which a backslash escapes only before a quote and at the end."""
+    """Quotes a text for Hydra's overrides. There a backslash escapes only before a quote and at the end."""
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(text)) + "'"
 
 
 def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revision: str | None) -> Cell:
-    """The cell of a config in a sweep's folder: the existing one, or else a new one, which is pending.
+    """Finds the cell of a config in a sweep's folder, or makes a new one, which is pending.
 
     Raises:
         ValueError: the name belongs to another config, the folder holds a run that is not a cell, or it is a link.
     """
     place, overrides = folder / name, tuple(overrides)
-    if place.resolve() != folder.resolve() / name:  # files of a cell may be removed, so they must not lie elsewhere
+    if place.resolve() != folder.resolve() / name:  # a cell's files may be removed, so they must not be elsewhere
         raise ValueError(f"{place} must be a folder, but is a link to one; remove it, or use another hydra.sweep.dir")
     state = read_state(place)
     if state is None and any(place.glob("checkpoints/*.ckpt")):
-        raise ValueError(f"{place} holds a run that is not a cell of a sweep; use another hydra.sweep.dir")
+        raise ValueError(f"{place} must be a cell of a sweep, but holds another run; use another hydra.sweep.dir")
     if state is None:
         place.mkdir(parents=True, exist_ok=True)
         write_state(place, State("pending", overrides=overrides, config=config, revision=revision))
@@ -78,12 +78,12 @@ def claim(folder: Path, name: str, overrides: Sequence[str], config: str, revisi
 
 
 def is_taken(place: Path) -> bool:
-    """Whether a folder holds a cell or another run."""
+    """True if a folder holds a cell or another run."""
     return any((place / mark).exists() for mark in MARKS)
 
 
 def cells_in(folder: Path) -> dict[str, str]:
-    """Hash of a config -> folder of its cell, for all cells in a sweep's folder or below it."""
+    """Maps the hash of each config to the folder of its cell, for all cells in or below a sweep's folder."""
     found: dict[str, str] = {}
     for at, folders, names in os.walk(folder):
         folders.sort()
@@ -103,7 +103,7 @@ def stop_asked(sweep: Path) -> int | None:
 
 
 def packages(config: Any) -> list[str]:
-    """The packages whose constructors a config names, except vaelab and constructors that vaelab knows."""
+    """The packages of all constructors in a config, except vaelab and the constructors that vaelab allows."""
     targets = {str(value) for key, value in flat(config) if key.split(".")[-1] == "_target_"}
     return sorted({target.split(".")[0] for target in targets - NAMES} - {"vaelab"})
 
@@ -117,16 +117,16 @@ def run_cell(
     asked: Callable[[], int | None],
     setting: Setting | None = None,
 ) -> State | None:
-    """Runs a cell, or resumes it; returns its state at the end, or None if it did not begin.
+    """Runs or resumes a cell. Returns its state at the end, or None if it did not begin.
 
     Args:
-        program: what trains a run: train.py, or `-m` and a module.
-        flags: of the sweep's command line, its Hydra settings included.
+        program: the program that trains a run: train.py, or `-m` and a module.
+        flags: the flags of the sweep's command line, including its Hydra settings.
         cell: a cell that is not done.
-        allow: packages whose constructors its own config names.
-        changes: overrides of how it runs, such as `trainer.enable_progress_bar=false`.
+        allow: the packages of the constructors in its config.
+        changes: overrides that don't affect results, such as `trainer.enable_progress_bar=false`.
         asked: returns the signal that stops the sweep, or None.
-        setting: where and how its process runs.
+        setting: the folder, the variables and the imports of its process.
     """
     if asked() is not None:
         return None
@@ -148,16 +148,16 @@ def run_cell(
 
 
 def _wait_until_free(folder: Path) -> None:
-    """Waits for the run of a sweep that was killed: it is about to end."""
+    """Waits for a run that still ends after its sweep was killed."""
     deadline = time.monotonic() + PATIENCE
     while in_use(folder):
         if time.monotonic() > deadline:
-            raise ValueError(f"{folder} is in use by another process; wait for it")
+            raise ValueError(f"{folder} must be free, but is in use by another process; wait for it")
         time.sleep(POLL)
 
 
 def _clear(folder: Path) -> None:
-    """Removes what a run left that died before its first checkpoint, except its state; no link is followed."""
+    """Removes the files of a run that died before its first checkpoint, except its state. Follows no links."""
     with open_folder(folder, folder.parent) as opened:
         for name in opened.names():
             if name not in ("state.json", ".lock"):
@@ -173,7 +173,7 @@ def _death(code: int) -> str:
 
 
 def score_tag(cell: Cell) -> str:
-    """The tag of a cell's score."""
+    """The tag of a cell's score, such as `val/bound`."""
     try:
         return score_of(cell.folder, read_json(cell.folder / "metrics.json"))
     except (OSError, ValueError, TypeError):
@@ -181,7 +181,7 @@ def score_tag(cell: Cell) -> str:
 
 
 def score(cell: Cell) -> float:
-    """A cell's score: the number that its key `score` names, NaN if there is none."""
+    """A cell's score: the final number with the tag in its key `score`; NaN if there is none."""
     try:
         return float(read_json(cell.folder / "metrics.json")[score_tag(cell)])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):

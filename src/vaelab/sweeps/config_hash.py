@@ -1,4 +1,4 @@
-"""Hash of the settings that affect results and of the content of the data: runs with the same hash are the same."""
+"""Hashes the settings that affect results, and the content of the data. Runs with the same hash are the same."""
 
 import glob
 import hashlib
@@ -14,17 +14,17 @@ from vaelab.outputs import is_output
 
 WITHOUT_EFFECT = ("threads", "trainer.enable_progress_bar")  # settings that do not affect results
 PRUNING = "callbacks.prune"  # it may end a run early, but changes none of its numbers
-LARGEST = 2**31  # bytes of data that are read; larger data are compared by names, sizes and dates
+LARGEST = 2**31  # the most bytes of data to read; larger data are compared by names, sizes and dates
 BLOCK = 2**20
-READ = re.compile(r"(path|root|file|folder|dir)s?$")  # how keys end that name data
+READ = re.compile(r"(path|root|file|folder|dir)s?$")  # endings of keys that name data
 
 
 def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
-    """Hash of a config's settings and of the content of its data.
+    """Hashes the settings of a config and the content of its data.
 
-    Every path below `data` stands for the content of its file or folder. So the same data under another path give the
-    same hash, and other data under the same path give another one. A word such as `drop` also counts as itself,
-    because a file or folder may have that name by chance.
+    Every path below `data` stands for the content of its file or folder. The same data under another path therefore
+    give the same hash, and other data under the same path give another hash. A word such as `drop` also counts as
+    itself, because a file or folder may have that name by chance.
 
     Args:
         config: plain containers with every value filled in.
@@ -59,7 +59,7 @@ def _of_data(key: str, value: Any, here: Path) -> Any:
 
 
 def may_be_path(key: str, value: str) -> bool:
-    """Whether a value looks like a path. A word such as `drop` does not, even if a folder has that name."""
+    """True if a value looks like a path. A word such as `drop` does not, even if a folder has that name."""
     return bool(READ.search(key)) or "/" in value or "." in value
 
 
@@ -72,9 +72,9 @@ def content_of(value: Any, here: Path) -> Any:
     try:
         if path.is_dir() and (files := _of_folder(path)):
             return ["folder", files]
-        if path.is_file():  # its suffix decides how it is read
+        if path.is_file():  # its suffix decides how to read it
             return ["file", path.suffix.lower(), _of_file(path, *_size_and_date(path))]
-    except OSError:  # it cannot be read; the data module says why
+    except OSError:  # it cannot be read, and the data module will say why
         pass
     return ["path", str(path)]
 
@@ -106,7 +106,7 @@ def _of_folder(folder: Path) -> list[tuple[str, Any]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files in a folder, also linked ones, each folder once; without runs and sweeps below it."""
+    """The regular files in a folder, linked ones included, each folder once. Runs and sweeps below it are skipped."""
     visited: set[str] = set()
     for at, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
@@ -120,7 +120,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether a file is a lock: it is empty, and appears when a run or a download begins."""
+    """True if a file is a lock. It is empty, and appears when a run or a download begins."""
     return path.name == ".lock" and path.stat().st_size == 0
 
 
@@ -131,7 +131,7 @@ def _size_and_date(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=100_000)
 def _of_file(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file's bytes, which are read again only if its size or date has changed."""
+    """SHA-256 of a file's bytes. They are read again only if its size or date has changed."""
     found = hashlib.sha256()
     if size > LARGEST:
         return f"{size} bytes of {changed}"

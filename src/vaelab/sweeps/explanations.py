@@ -1,6 +1,6 @@
 """Sentences below the tables of runs: what their numbers mean and assume, and what to run if something is missing.
 
-What comes from a run's files is escaped.
+Text from a run's files is escaped.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ REPEAT = "add seed=1,2,3 to the command"
 Escape = Callable[[object], str]
 MOST_NAMED = 5  # objectives in a sentence
 MEANS = (
-    "[low, high] is the 95 % interval of one mean (Student's t, for independent and normal scores). It contains the "
-    "luck of the seeds, but not the luck of the split of the data, which is fixed."
+    "[low, high] is the 95 % interval of one mean (Student's t, for independent and normal scores). It includes the "
+    "luck of the seeds, but not the luck of the data split, which is fixed."
 )
 DIFFERENCES = (
     "The last column is the difference to the best configuration. Its 95 % intervals hold for all pairs of a table at "
-    "once (Tukey), so they stay right although the same numbers picked the best. The best's own number is partly luck: "
-    "expect new seeds to do a little worse."
+    "once (Tukey), so they are right even though the same numbers picked the best. The best's own number is partly "
+    "luck, so expect new seeds to do a little worse."
 )
 ASSUMPTIONS = (
     "The intervals assume that seeds are independent draws, and that scores are normal with the same spread in every "
@@ -34,18 +34,18 @@ UNEQUAL_SEEDS = (
     "that of the best."
 )
 NO_SHARED_SEEDS = (
-    "The configurations share too few seeds to be compared seed by seed, so the last column compares their means alone."
+    "The configurations share too few seeds to be compared seed by seed, so the last column compares only their means."
 )
 
 
 def notes(group: Group, escape: Escape) -> list[str]:
-    """Sentences below the table of one group."""
+    """The sentences below the table of one group."""
     several_meanings = [_why_not_by_score(group, escape)] if len(group.meanings) > 1 else []
     return several_meanings + _about_seeds(group)
 
 
 def _why_not_by_score(group: Group, escape: Escape) -> str:
-    """Why runs of several objectives are ranked by their NLL, or not at all, and what to run then."""
+    """Says why runs with several objectives are ranked by their NLL, or not at all, and what to run then."""
     named = [escape(short(meaning, 40)) for meaning in group.meanings[:MOST_NAMED]]
     more = len(group.meanings) - len(named)
     listed = ", ".join([*named, *([f"{more} more"] if more else [])])
@@ -69,7 +69,7 @@ def _about_seeds(group: Group) -> list[str]:
 
 
 def explanations(groups: Sequence[Group], escape: Escape) -> list[str]:
-    """Sentences below all tables."""
+    """The sentences below all tables."""
     sizes = {len(each.runs) for group in groups for each in group.configurations}
     if not sizes:
         return []

@@ -1,6 +1,6 @@
-"""Plots of runs that share a table: the ELBO over what varies, and the rate–distortion plane.
+"""Plots of runs that share a table: the ELBO over a key that varies, and the rate–distortion plane.
 
-The ELBO means the same under every objective, so they show runs that their scores could not rank.
+The ELBO means the same under every objective, so the plots can show runs whose scores cannot be ranked.
 """
 
 import math
@@ -16,11 +16,11 @@ from vaelab.sweeps.ranking import LARGEST, Configuration, Group, groups_of
 from vaelab.sweeps.rows import Row, by_number, finite
 from vaelab.sweeps.scores import ELBO
 
-PANELS = 6  # at most, because a sweep over data.seed has a table for each of its values
+PANELS = 6  # the most panels, because a sweep over data.seed has a table for each of its values
 
 
 def pictures(rows: Sequence[Row]) -> dict[str, Picture]:
-    """Name of a file without its ending -> a plot, with a panel for each of the largest tables."""
+    """Maps names of files, without endings, to plots with a panel for each of the largest tables."""
     groups = sorted(groups_of(rows), key=lambda group: -sum(len(each.runs) for each in group.configurations))[:PANELS]
     if not groups:
         return {}
@@ -55,7 +55,7 @@ def _panel(group: Group, across: str, place: Callable[[str], float]) -> Panel:
 
 
 def _label(texts: Sequence[str]) -> str:
-    """Keys or values side by side; each gets its share of the room."""
+    """Joins keys or values, and gives each its share of the room."""
     return for_terminal(", ".join(shortened(text, max(LABEL // len(texts) - 2, 3)) for text in texts))
 
 

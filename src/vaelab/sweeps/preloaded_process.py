@@ -1,7 +1,7 @@
-"""Starts Python processes in milliseconds: each is forked from a server, which has imported what all of them need.
+"""Starts Python processes in milliseconds: each is forked from a server that has already imported what they need.
 
-If the process that started them dies, they stop. On systems without a fork server, each is started anew, which takes
-seconds.
+If the process that started them dies, they stop. On systems without a fork server, each one is a new Python, which
+takes seconds.
 """
 
 import gc
@@ -20,13 +20,13 @@ from typing import Any
 
 from vaelab import platforms
 
-PATIENCE = 15.0  # seconds that a process gets to end after it was told to
-POLL = 0.05  # seconds between two looks
-_starting = threading.Lock()  # while a process starts, the variables of this one are those of the other
+PATIENCE = 15.0  # seconds that a process has to end after a signal
+POLL = 0.05  # seconds between two checks
+_starting = threading.Lock()  # while another process starts, this one has its environment variables
 
 
 def variables() -> dict[str, str]:
-    """The variables of this process."""
+    """The environment variables of this process."""
     with _starting:
         return dict(os.environ)
 
@@ -34,30 +34,30 @@ def variables() -> dict[str, str]:
 def start_process(
     target: Callable[..., object], arguments: tuple[Any, ...], environment: Mapping[str, str], preload: str
 ) -> BaseProcess:
-    """Starts a function in a process of its own.
+    """Runs a function in its own process.
 
     Args:
-        target: a function of a module, to be found by its name.
-        arguments: of the function, to be pickled.
-        environment: the server's variables, if this starts it: some count only when torch is imported.
+        target: a function of a module, found by its name.
+        arguments: the function's arguments, which are pickled.
+        environment: the server's variables, if this starts it. Some have an effect only when torch is imported.
         preload: the module that the server imports.
 
     Raises:
         EOFError: the server died, because the import failed.
     """
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # where the server finds `preload`
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # the server looks for `preload` here
     with _starting, _variables({**environment, "PYTHONPATH": paths}), _without_main_module():
         if platforms.HAS_FORK_SERVER:
             if preload:
                 multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
-            with suppress(OSError):  # its socket cannot be made, for instance because TMPDIR is too long a path
+            with suppress(OSError):  # its socket cannot be made, for example because the path TMPDIR is too long
                 return _started("forkserver", target, arguments)
         return _started("spawn", target, arguments)
 
 
 def _started(method: str, target: Callable[..., object], arguments: tuple[Any, ...]) -> BaseProcess:
     context: Any = multiprocessing.get_context(method)
-    name = multiprocessing.current_process().name  # as if it were no part of multiprocessing
+    name = multiprocessing.current_process().name  # so it doesn't look like a part of multiprocessing
     process: BaseProcess = context.Process(target=target, args=arguments, name=name)
     process.start()
     return process
@@ -65,7 +65,7 @@ def _started(method: str, target: Callable[..., object], arguments: tuple[Any, .
 
 @contextmanager
 def _variables(environment: Mapping[str, str]) -> Iterator[None]:
-    """Sets this process's variables, which a server takes over."""
+    """Sets this process's environment variables, which a new server inherits."""
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -77,7 +77,7 @@ def _variables(environment: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _without_main_module() -> Iterator[None]:
-    """Hides this process's script from multiprocessing, which would import it again in every process."""
+    """Hides this process's script from multiprocessing, which would otherwise import it again in every process."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -88,12 +88,12 @@ def _without_main_module() -> Iterator[None]:
 
 @contextmanager
 def preloading() -> Iterator[None]:
-    """Imports made inside, by the module that a server preloads, are shared by all its processes.
+    """Wraps the imports of the module that a server preloads, so that all its processes share them.
 
-    They take a second less than elsewhere, and end if the process that started the server dies.
+    These imports are a second faster than elsewhere, and stop if the process that started the server dies.
     """
     platforms.leave_terminal()
-    gc.disable()  # nothing imported is garbage
+    gc.disable()  # imports leave no garbage
     parent, done = os.getppid(), threading.Event()
 
     def watch() -> None:
@@ -114,10 +114,10 @@ def preloading() -> Iterator[None]:
 
 def become(command: list[str], folder: str, environment: Mapping[str, str]) -> None:
     """Turns this process, started by `start_process`, into `python COMMAND…` in a folder and with these variables."""
-    platforms.leave_terminal()  # Ctrl-C goes to the process that started this one, which passes it on once
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a launcher's process ignores it, and passes that on
+    platforms.leave_terminal()  # Ctrl-C goes to the process that started this one, and that passes it on once
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a launcher ignores SIGINT, and we would inherit that
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    multiprocessing.set_start_method(None, force=True)  # workers for loading data start as they would elsewhere
+    multiprocessing.set_start_method(None, force=True)  # workers that load data start in the usual way
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -135,7 +135,7 @@ def become(command: list[str], folder: str, environment: Mapping[str, str]) -> N
 
 
 def _end_with_parent() -> None:
-    """Waits until the process that started this one has ended, and then ends this one."""
+    """Waits until the process that started this one ends, and then ends this one."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""Finds which runs compare, which repeat a configuration, and which configuration is best."""
+"""Finds runs that can be compared, runs that repeat a configuration, and the best configuration."""
 
 import json
 import math
@@ -16,23 +16,23 @@ from vaelab.sweeps.scores import is_lower_better
 from vaelab.sweeps.statistics import Interval, rank
 
 SEED = "seed"  # runs that differ only in this key repeat a configuration
-FOLDER = "folder"  # a column that tells apart runs with the same values and seed
+FOLDER = "folder"  # the column that distinguishes runs with the same values and seed
 LARGEST = 1e30  # nats; a larger number comes from an overflow, and its digits would fill the table
-NAMED = 2  # keys of data.json in a title
-CHECKSUM = "checksum"  # such keys end in this; a title names them only if no readable key differs
-TRIAL = "fast_dev_run"  # a key of data.json that only such a run has
+NAMED = 2  # the most keys of data.json in a title
+CHECKSUM = "checksum"  # keys of checksums end in this; a title names them only if no readable key differs
+TRIAL = "fast_dev_run"  # the key of data.json that marks a run with trainer.fast_dev_run
 WITHOUT = {"val_scored": "all", "test_scored": "all"}  # the meaning of a key that is missing in data.json
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that differ in nothing but their seed: seed -> run."""
+    """Runs that differ only in their seed: seed -> run."""
 
     values: Mapping[str, str]
     runs: Mapping[str, Row]
 
     def scores(self, tag: str) -> dict[str, float]:
-        """Seed -> a final number, for the runs in which it is finite."""
+        """Seed -> a final number, for the runs that have a finite one."""
         numbers = {seed: row.metrics.get(tag, math.nan) for seed, row in self.runs.items()}
         return {seed: number for seed, number in numbers.items() if abs(number) < LARGEST}
 
@@ -42,13 +42,13 @@ class Group:
     """Configurations that share a table, the best first.
 
     Attributes:
-        title: what their scores are.
+        title: the kind of their scores.
         score: the tag of the score that all their runs have.
-        meanings: what the scores mean; several do not compare.
-        ranked_by: the tag of the number that ranks them; empty if none does, and then they come in the runs' order.
-        configurations: m of them.
-        to_best: how far the number of each is from that of the best, (m,); NaN if nothing ranks them.
-        paired: whether that is taken seed by seed.
+        meanings: the meanings of the scores; if there are several, they cannot be compared.
+        ranked_by: the tag of the number that ranks them. If it is empty, they are in the order of the runs.
+        configurations: the m configurations.
+        to_best: the difference between each and the best, (m,); NaN if nothing ranks them.
+        paired: True if the difference is taken seed by seed.
     """
 
     title: str
@@ -61,12 +61,12 @@ class Group:
 
     @property
     def balanced(self) -> bool:
-        """Whether all configurations have the same seeds."""
+        """True if all configurations have the same seeds."""
         return len({frozenset(each.runs) for each in self.configurations}) == 1
 
 
 def why_not(row: Row) -> str:
-    """Why a run is not compared; empty if it is compared."""
+    """The reason why a run is not compared; empty if it is."""
     if row.state != "done":
         return row.reason or {"pending": "has not started", "running": "is still running"}.get(row.state, row.state)
     if TRIAL in row.data:
@@ -79,7 +79,7 @@ def why_not(row: Row) -> str:
 
 
 def groups_of(rows: Sequence[Row]) -> list[Group]:
-    """The runs grouped by the table that they share; of runs with equal configs and data, only the first counts."""
+    """Groups runs by the table that they share. Of runs with equal configs and data, only the first counts."""
     once: dict[object, Row] = {}
     for row in rows:
         if not why_not(row):
@@ -150,14 +150,14 @@ def _group(title: str, rows: Sequence[Row], keys: Sequence[str]) -> Group:
 
 
 def _shared_nll(rows: Sequence[Row]) -> str:
-    """The NLL of the most samples that every run has; empty if there is none."""
+    """The tag of the NLL with the most samples that every run has; empty if there is none."""
     tags = [tag for tag in rows[0].metrics if tag.startswith(NLL)]
     shared = [tag for tag in tags if all(abs(row.metrics.get(tag, math.nan)) < LARGEST for row in rows)]
     return max(shared, key=lambda tag: int(re.findall(r"\d+", tag)[0]), default="")
 
 
 def _ranked(configurations: Sequence[Configuration], tag: str) -> tuple[Sequence[int], Interval, bool]:
-    """The order of configurations by a number, the best first, how far each is from the best, and whether by seeds."""
+    """Orders configurations, the best first: (order, differences to the best, True if they are taken seed by seed)."""
     if not tag:
         nothing = np.full(len(configurations), math.nan)
         return range(len(configurations)), Interval(nothing, nothing, nothing), False

@@ -1,4 +1,4 @@
-"""Runs as rows of a table. A run that cannot be read has a row that says why, and does not affect the others."""
+"""Reads runs as rows of a table. If a run cannot be read, its row says why, and the other rows are unaffected."""
 
 import math
 import os
@@ -14,10 +14,10 @@ from vaelab.sweeps.config_hash import WITHOUT_EFFECT
 from vaelab.sweeps.run_files import CANNOT_BE_READ, check_state, read_data, read_metrics, read_nll, read_object
 from vaelab.sweeps.scores import ELBO, compared_by, score_of
 
-UNREADABLE = "unreadable"  # a row's state, beside those of a run
-PRUNED = "pruned"  # how the reason of such a run begins; `vaelab.training.PruneTrial` sets a trial's attribute so named
+UNREADABLE = "unreadable"  # a state that only a row can have, not a run
+PRUNED = "pruned"  # the first word of a pruned run's reason, and the trial's attribute that `PruneTrial` sets
 MARKS = ("state.json", "metrics.json")  # a folder that holds one of these is a run
-WHERE = ("data.root", "data.path")  # where the data lie: shown only if it differs
+WHERE = ("data.root", "data.path")  # the places of the data, shown only if they differ
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,17 @@ class Row:
     """One run.
 
     Attributes:
-        folder: of the run.
-        values: key -> value of its command line.
+        folder: the folder of the run.
+        values: key -> value, from its command line.
         state: one of `vaelab.runs.run_state.STATES`, or UNREADABLE.
-        reason: why it failed, was stopped, pruned or cannot be read.
+        reason: why it failed, was stopped or pruned, or cannot be read.
         config: a hash of its config.
         metrics: its final numbers, nats per example; `test/nll (5000 samples)` if `vaelab evaluate` has run.
-        data: what data.json says its numbers are of; two runs compare only if all of it agrees.
-        seconds: spent in it.
+        data: facts about its data, from data.json. Two runs can be compared only if all of them agree.
+        seconds: the time spent in it.
         score: the tag of the number that says how good it is.
-        meaning: of its score: two runs compare only if it agrees; see `vaelab.sweeps.scores.compared_by`.
+        meaning: the meaning of its score. Two runs can be compared only if it agrees; see
+            `vaelab.sweeps.scores.compared_by`.
         remark: why a file that the row does not need was left out; empty otherwise.
     """
 
@@ -52,11 +53,11 @@ class Row:
 
 
 def read_rows(folders: Sequence[Path]) -> list[Row]:
-    """The runs in these folders, each a run or a sweep.
+    """Reads the runs in these folders. Each folder is a run or a sweep.
 
     Raises:
         FileNotFoundError: a folder does not exist.
-        ValueError: it is a file, or holds no run.
+        ValueError: a folder is a file, or holds no run.
     """
     found: dict[Path, Row] = {}
     for folder in folders:
@@ -66,13 +67,13 @@ def read_rows(folders: Sequence[Path]) -> list[Row]:
             raise FileNotFoundError(f"{folder} does not exist, so there is nothing to compare; name a run or a sweep")
         runs = list(_runs_in(folder))
         if not runs:
-            raise ValueError(f"{folder} holds no run; name the folder of a run or of a sweep")
+            raise ValueError(f"{folder} must hold a run, but holds none; name the folder of a run or of a sweep")
         found |= {path.resolve(): read_row(path) for path in runs}
     return list(found.values())
 
 
 def read_row(folder: Path) -> Row:
-    """The run in a folder; one that cannot be read has the state UNREADABLE and a reason."""
+    """Reads the run in a folder. If that fails, the row has the state UNREADABLE and a reason."""
     row = Row(folder, {"run": folder.name})
     try:
         row = _with_state(row)
@@ -87,7 +88,7 @@ def read_row(folder: Path) -> Row:
 
 
 def _with_state(row: Row) -> Row:
-    """The row with what its state.json holds, if there is one."""
+    """Adds the contents of state.json to a row, if there is one."""
     found = read_object(row.folder / "state.json")
     if found is None:
         return row
@@ -107,7 +108,7 @@ def _with_score(row: Row) -> Row:
 
 
 def _with_nll(row: Row) -> Row:
-    """The row with the NLL that `vaelab evaluate` found on the test split."""
+    """Adds the NLL that `vaelab evaluate` found on the test split to a row."""
     try:
         return replace(row, metrics={**row.metrics, **read_nll(row.folder, row.data)})
     except CANNOT_BE_READ as error:
@@ -115,7 +116,7 @@ def _with_nll(row: Row) -> Row:
 
 
 def _runs_in(folder: Path) -> Iterator[Path]:
-    """The folders of runs at or under a folder, in the order of their names; links are not followed."""
+    """The folders of runs in or below a folder, in the order of their names. Links are not followed."""
     left = [folder]
     while left:
         here = left.pop()
@@ -126,19 +127,19 @@ def _runs_in(folder: Path) -> Iterator[Path]:
             with os.scandir(here) as entries:
                 inside = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
-            yield here  # it may hold a run: its row says that it cannot be read
+            yield here  # it may hold a run, and its row will say that it cannot be read
             continue
         left += sorted(inside, key=lambda path: by_number(path.name), reverse=True)
 
 
 def by_number(name: str) -> list[Any]:
-    """A key by which names are sorted like people do: m2 comes before m10."""
+    """A sort key that orders names as people do: m2 comes before m10."""
     parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", name)
     return [(0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)]
 
 
 def finite(text: str) -> float | None:
-    """The finite number that a text is, or None."""
+    """Reads a text as a finite number; None if it isn't one."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reads the files of a run's folder, which may come from anyone: they must be small, regular and well formed."""
+"""Reads the files of a run's folder. It may come from anyone, so they must be small, regular and well formed."""
 
 import json
 import math
@@ -12,17 +12,17 @@ from vaelab.runs.run_state import STATES
 
 LARGEST_FILE = 1 << 20  # bytes
 MOST_OVERRIDES, MOST_NUMBERS = 200, 1000
-EVALUATION = ("split", "examples", "samples", "checkpoint", "seed", "overrides")  # keys that are not about the data
+EVALUATION = ("split", "examples", "samples", "checkpoint", "seed", "overrides")  # keys that don't describe the data
 CANNOT_BE_READ = (OSError, ValueError, RecursionError)
 BEST, NLL = "best.ckpt", "test/nll"
-HOW_IT_WAS_READ = "read"  # a sentence in data.json for people, which says nothing about the numbers
+HOW_IT_WAS_READ = "read"  # a sentence in data.json for people, which doesn't affect the numbers
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """A small JSON file that holds an object; None if there is no such file.
+    """Reads a small JSON file that holds an object; None if there is no such file.
 
     Raises:
-        OSError, ValueError: it is another kind of file, too large, or holds something else.
+        OSError, ValueError: the file is not regular, is too large, or holds something else.
     """
     try:
         contents = read_small(path, LARGEST_FILE)
@@ -44,7 +44,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def check_state(found: Mapping[str, Any]) -> None:
-    """Raises a ValueError if an object is not what a run's state.json holds."""
+    """Raises a ValueError if an object cannot be the state.json of a run."""
     state, reason, config = (found.get(key, "") for key in ("state", "reason", "config"))
     overrides, seconds = found.get("overrides", []), found.get("seconds", 0.0)
     if state not in STATES:
@@ -58,7 +58,7 @@ def check_state(found: Mapping[str, Any]) -> None:
 
 
 def read_data(folder: Path) -> dict[str, str]:
-    """What a run's numbers are of; empty if it does not say.
+    """Reads the facts about a run's data; empty if the run has no data.json.
 
     Raises:
         OSError, ValueError: data.json cannot be read.
@@ -68,9 +68,9 @@ def read_data(folder: Path) -> dict[str, str]:
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
-    """A run's final numbers; empty if there are none yet.
+    """Reads a run's final numbers; empty if there are none yet.
 
-    null stands for a number that is not finite. Version 0.1 wrote NaN or Infinity.
+    A number that is not finite is stored as null. Version 0.1 stored NaN or Infinity.
 
     Raises:
         OSError, ValueError: metrics.json cannot be read, or holds something else.
@@ -86,14 +86,14 @@ def read_metrics(folder: Path) -> dict[str, float]:
 
 
 def read_nll(folder: Path, data: Mapping[str, str]) -> dict[str, float]:
-    """The NLL that `vaelab evaluate` found on the test split; its tag names what else must agree.
+    """Reads the NLL that `vaelab evaluate` found on the test split. Its tag holds the number of samples.
 
     Args:
-        folder: the run's.
-        data: what its other numbers are of.
+        folder: the folder of the run.
+        data: the facts about the data of its other numbers.
 
     Raises:
-        OSError, ValueError: evaluation.json cannot be read, or is of other data.
+        OSError, ValueError: evaluation.json cannot be read, or belongs to other data.
     """
     report = read_object(folder / "evaluation.json")
     if report is None:
@@ -103,7 +103,7 @@ def read_nll(folder: Path, data: Mapping[str, str]) -> dict[str, float]:
         raise ValueError("evaluation.json must hold an nll, its number of samples and the name of a checkpoint")
     others = [key for key in data if key in report and key not in EVALUATION and _as_text(report[key]) != data[key]]
     if others or report.get("split", "test") != "test" or report.get("overrides"):
-        raise ValueError(f"evaluation.json is of other data (it differs in {others[0] if others else 'its split'})")
+        raise ValueError(f"evaluation.json is about other data (it differs in {others[0] if others else 'its split'})")
     return {f"{NLL} ({samples} samples{'' if checkpoint == BEST else f' of {checkpoint}'})": float(nll)}
 
 
@@ -112,7 +112,7 @@ def _as_text(value: Any) -> str:
 
 
 def _whole(digits: str) -> int | float:
-    """An integer of JSON: one of hundreds of digits would take Python long, and no float holds it."""
+    """Reads an integer in JSON. One with hundreds of digits would be slow to read, and no float can hold it."""
     return int(digits) if len(digits) < 20 else float(digits)
 
 

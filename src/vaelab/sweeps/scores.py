@@ -1,4 +1,4 @@
-"""Which number says how good a run is, and with which runs that number compares."""
+"""Finds the score of a run, and its meaning: only runs with the same meaning can be compared."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ HOW = ("gradient", "kl")  # keys of an objective that change how its terms are e
 
 
 def is_lower_better(tag: str) -> bool:
-    """Whether the lowest number is the best.
+    """True if the lowest number is the best.
 
     >>> is_lower_better("val/bound"), is_lower_better("test/nll (5000 samples)")
     (False, True)
@@ -27,10 +27,10 @@ def is_lower_better(tag: str) -> bool:
 
 
 def score_of(folder: Path, metrics: Mapping[str, Any]) -> str:
-    """The tag of a run's score: what its key `score` names, or the default of the version that trained it.
+    """The tag of a run's score: the value of its key `score`, or the default of the version that trained it.
 
     Args:
-        folder: the run's.
+        folder: the folder of the run.
         metrics: its final numbers.
 
     Raises:
@@ -41,9 +41,9 @@ def score_of(folder: Path, metrics: Mapping[str, Any]) -> str:
 
 
 def compared_by(folder: Path, score: str, metrics: Mapping[str, float]) -> str:
-    """What a run's score means: two scores of one tag compare if this is the same, as in `IWAE(samples=5)`.
+    """The meaning of a run's score, such as `IWAE(samples=5)`. Scores can be compared if tag and meaning agree.
 
-    A bound that is the ELBO itself compares with every other such bound, whatever the objective was.
+    A bound that is the ELBO itself can be compared with every other such bound, under any objective.
 
     Raises:
         OSError, ValueError: the run's config cannot be read.
@@ -61,7 +61,7 @@ def compared_by(folder: Path, score: str, metrics: Mapping[str, float]) -> str:
 def read_setting(folder: Path, key: str) -> Any:
     """The value of one key of a run's config; None if the run has no config, or its config has no such key.
 
-    Only the lines about that key are parsed, which is fast and safe whatever else the file holds.
+    This parses only the lines about that key, so it is fast, and safe for any file.
 
     Raises:
         OSError, ValueError: the config cannot be read.
@@ -79,7 +79,7 @@ def read_setting(folder: Path, key: str) -> Any:
 
 
 def _parsed(lines: str, key: str, name: str) -> Any:
-    """The value of a key in some lines of YAML, of a file of that name."""
+    """The value of a key in some lines of YAML. `name` is the file, for the error."""
     import yaml
 
     wrong = f"{key} in {name} must be a few lines of plain YAML"

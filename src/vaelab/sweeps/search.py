@@ -1,4 +1,4 @@
-"""What a search makes of its trials: their metrics, a table, a picture, and the best one."""
+"""The results of a search: the metric of each trial, a table, a picture, and the best trial."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ from vaelab.sweeps.run_files import read_object
 from vaelab.whole_files import write_whole
 
 LUCK = (
-    "This trial was picked by these scores, so part of its score is luck; train its values again with -m seed=1,2,3 to "
+    "This trial was picked for its score, so part of the score is luck; train its values again with -m seed=1,2,3 to "
     "see how much."
 )
 
 
 def readable(value: Any) -> str:
-    """A value as it is given to a cell: numbers have four digits, as in 0.01398."""
+    """A value as it appears on a cell's command line: numbers have four digits, as in 0.01398."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -37,11 +37,11 @@ def evaluate(
     """The metric of a finished cell, in nats per example; NaN if it is not finite, or if evaluating `val/nll` failed.
 
     Args:
-        cell: done.
+        cell: a cell that is done.
         metric: a key of metrics.json, or `val/nll`.
-        samples: of the importance-weighted estimate of `val/nll`.
-        program: what the `vaelab` command runs: `-m` and a module.
-        allow: packages whose constructors the cell's own config names.
+        samples: the number of samples in the importance-weighted estimate of `val/nll`.
+        program: the program behind the `vaelab` command: `-m` and a module.
+        allow: the packages of the constructors in the cell's config.
         asked: returns the signal that stops the sweep, or None.
 
     Raises:
@@ -56,13 +56,13 @@ def evaluate(
     metrics = read_object(cell.folder / "metrics.json") or {}
     if metric not in metrics:
         raise ValueError(
-            f"hydra.sweeper.metric={metric} is not in {cell.folder / 'metrics.json'}; give one of its keys"
+            f"hydra.sweeper.metric must be a key of {cell.folder / 'metrics.json'}, but is {metric}; use one of those"
         )
     return _finite(metrics[metric])
 
 
 def _evaluated(cell: Cell, samples: int) -> float:
-    """The value of −log p̂ that was evaluated with this number of samples; NaN if there is none."""
+    """−log p̂ as evaluated with this number of samples; NaN if it was not evaluated."""
     try:
         report = read_object(cell.folder / "evaluation_val.json") or {}
     except (OSError, ValueError):
@@ -71,12 +71,12 @@ def _evaluated(cell: Cell, samples: int) -> float:
 
 
 def _finite(value: object) -> float:
-    """A finite number, or else NaN: an infinite score would win every search."""
+    """The number if it is finite, else NaN, because an infinite score would win every search."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
 
 def write_results(study: Any, folder: Path, metric: str) -> None:
-    """Writes trials.csv and search.png, and prints which trial is the best."""
+    """Writes trials.csv and search.png, and prints the best trial."""
     write_whole(folder / "trials.csv", _table(study, metric).encode())
     done = [trial for trial in study.trials if trial.state.name == "COMPLETE" and math.isfinite(trial.value)]
     if not done:
@@ -89,7 +89,7 @@ def write_results(study: Any, folder: Path, metric: str) -> None:
 
 
 def _table(study: Any, metric: str) -> str:
-    """A line of CSV for each trial."""
+    """The trials as CSV, one line each."""
     keys = list(dict.fromkeys(key for trial in study.trials for key in trial.params))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -102,17 +102,17 @@ def _table(study: Any, metric: str) -> str:
 
 
 def _picture(study: Any, done: Sequence[Any], metric: str) -> Search:
-    """The best score so far, and how much each key matters.
+    """A picture of the best score so far, and of how much each key matters.
 
-    Importance is PED-ANOVA's (Watanabe et al. 2023, arxiv.org/abs/2304.10255): the share of the spread among good
-    trials that a key explains.
+    The importance of a key comes from PED-ANOVA (Watanabe et al. 2023, arxiv.org/abs/2304.10255): it is the share of
+    the spread among good trials that the key explains.
     """
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     importances: Mapping[str, float] = {}
     if len(done) > 3:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # if the trials hardly differ, nothing matters, which it says at length
+            warnings.simplefilter("ignore")  # if the trials hardly differ, it warns at length that no key matters
             importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     numbers, values = [trial.number for trial in done], [trial.value for trial in done]
     minimise, names = study.direction.name == "MINIMIZE", tuple(map(for_terminal, importances))

@@ -12,8 +12,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 CONFIDENCE = 0.95
-# Percent of sweeps that claim a difference if there is none, but one of 5 configurations spreads three times as much
-# as the others over 3 seeds. With equal spreads it is 5. A test repeats the simulation.
+# The percentage of sweeps that show a difference although there is none, if one of 5 configurations spreads three times
+# as much as the others over 3 seeds. With equal spreads it is 5 %. A test repeats the simulation.
 CLAIMS_IF_SPREADS_DIFFER = 10
 LARGEST_TABLE = 10**6  # configurations x seeds; the paired fit of a larger table would take minutes
 
@@ -32,9 +32,8 @@ class Ranking(NamedTuple):
     Attributes:
         effects: (..., m), each configuration's mean over all seeds; the plain mean if all have the same seeds.
         to_best: (..., m), how far each effect lies below the largest one, at most 0. The intervals of all m(m − 1)/2
-            pairs hold together with 95 % confidence, so the best may be chosen by the same numbers.
-        paired: whether differences are taken seed by seed, so that the luck that a seed brings to all configurations
-            cancels.
+            pairs hold together with 95 % confidence, so the same numbers may choose the best.
+        paired: True if differences are taken seed by seed. Then the luck that all configurations share cancels out.
     """
 
     effects: Array
@@ -46,7 +45,7 @@ def mean_interval(values: Array) -> Interval:
     """Student's t interval of a mean, with n − 1 degrees of freedom.
 
     Args:
-        values: (..., n), a number for each seed; a single one has no interval.
+        values: (..., n), a number for each seed; a single number has no interval.
 
     >>> [round(float(number), 3) for number in mean_interval(np.array([1.0, 2.0, 4.0]))]
     [2.333, -1.461, 6.128]
@@ -61,10 +60,10 @@ def mean_interval(values: Array) -> Interval:
 
 
 def rank(scores: Sequence[Mapping[str, float]]) -> Ranking:
-    """Compares configurations: seed by seed if they share enough seeds, or else by their means alone.
+    """Compares configurations: seed by seed if they share enough seeds, or else only by their means.
 
     Args:
-        scores: for each configuration, seed -> finite number; at least one for each.
+        scores: for each configuration, seed -> finite number, at least one.
 
     >>> ranking = rank([{"1": -3.0, "2": -3.5, "3": -3.2}, {"1": -2.0, "2": -2.6, "3": -2.1}])
     >>> [round(float(ends[0]), 3) for ends in ranking.to_best]
@@ -85,18 +84,18 @@ def rank_table(scores: Array, paired: bool) -> Ranking:
     """Differences to the best by Tukey's studentised range; Tukey–Kramer if configurations have different seeds.
 
     Least squares fits an effect for each configuration and, if paired, one for each seed. The residuals estimate the
-    spread, which is assumed to be the same for all configurations. (Tukey 1953; Kramer 1956, doi.org/10.2307/3001469,
-    for unequal numbers; the fit of two factors is that of John & Williams 1995, Cyclic and Computer Generated Designs,
-    ch. 1.)
+    spread, which is assumed to be the same for all configurations. Sources: Tukey 1953; Kramer 1956,
+    doi.org/10.2307/3001469, for unequal numbers; John & Williams 1995, Cyclic and Computer Generated Designs, ch. 1,
+    for the fit of two factors.
 
     Args:
         scores: (..., m, n), m configurations by n seeds; NaN is a missing run, in the same places throughout.
-        paired: whether column j is one seed for all configurations; they must be connected (`is_connected`).
+        paired: True if column j is the same seed for all configurations, which must then be connected (`is_connected`).
     """
     m, n = scores.shape[-2:]
     ran = ~np.isnan(scores.reshape(-1, m, n)[0])  # (m, n)
     count, filled = ran.sum(1), np.where(ran, scores, 0.0)
-    share = ran / count[:, None]  # (m, n): of each seed in a configuration's mean
+    share = ran / count[:, None]  # (m, n): the share of each seed in a configuration's mean
     means = filled.sum(-1) / count  # (..., m)
     inverse = np.linalg.pinv(np.diag(ran.sum(0)) - ran.T @ share, hermitian=True) if paired else np.zeros((n, n))
     seeds = (filled.sum(-2) - means @ ran) @ inverse  # (..., n): the effect of each seed; they add up to 0
@@ -116,7 +115,7 @@ def rank_table(scores: Array, paired: bool) -> Ranking:
 
 
 def is_connected(ran: Array) -> bool:
-    """Whether any two of the configurations are linked by seeds that they share with others: ran (m, n), bool."""
+    """True if chains of shared seeds link all configurations: ran (m, n), bool."""
     reached = ran[0]
     while True:
         further = ran[(ran & reached).any(1)].any(0)

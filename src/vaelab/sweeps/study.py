@@ -1,4 +1,4 @@
-"""The Optuna study of a search, which lies in the sweep's folder, and which of its trials compare."""
+"""Opens the Optuna study of a search, which is in the sweep's folder, and checks that its trials can be compared."""
 
 import os
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from vaelab.sweeps.rows import PRUNED, UNREADABLE, read_row
 from vaelab.sweeps.scores import compared_by
 
 ABOUT = "about"  # the study's attribute: what it searches for, and where
-DATA_AND_FILES = "data and files"  # of ABOUT: a digest of what the command line does not show
-FIRST = "first"  # the study's attribute: what the metric of its first finished cell is of
-OBJECTIVE = "objective"  # of FIRST: what the metric means
-SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, sqlite.org/fileformat
+DATA_AND_FILES = "data and files"  # a key of ABOUT: a digest of what the command line does not show
+FIRST = "first"  # the study's attribute: facts about the data and the metric of its first finished cell
+OBJECTIVE = "objective"  # a key of FIRST: the meaning of the metric
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # the end of a journal that names another file, sqlite.org/fileformat
 
 
 def storage(folder: Path) -> str:
@@ -28,15 +28,15 @@ def storage(folder: Path) -> str:
 
 
 def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
-    """The Optuna study in a sweep's folder. It is new if there was none, or none with a finished trial.
+    """Opens the Optuna study in a sweep's folder, or makes a new one if there is none with a finished trial.
 
     Args:
-        folder: the sweep's.
+        folder: the folder of the sweep.
         direction: `maximize` or `minimize`.
-        about: the keys, values and metric of the search. The study keeps them, so that only the same search continues.
+        about: the keys, values and metric of the search. The study stores them, so only the same search can continue.
 
     Raises:
-        ValueError: the study there is another search, or one of its files belongs to another folder.
+        ValueError: the study belongs to another search, or one of its files belongs to another folder.
     """
     import optuna
 
@@ -51,7 +51,8 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
         key = changed[0]
         if key == DATA_AND_FILES:
             raise ValueError(
-                f"{folder} holds a search with other data or other files in conf/; use another hydra.sweep.dir"
+                f"{folder} must hold the same search, but its data or the files in conf/ differ; use another "
+                "hydra.sweep.dir"
             )
         raise ValueError(
             f"{folder} holds a search with {key}={before.get(key, 'its default')}, and this one has "
@@ -62,10 +63,10 @@ def open_study(folder: Path, direction: Any, about: Mapping[str, str]) -> Any:
 
 
 def _check_files(folder: Path) -> None:
-    """Raises a ValueError if SQLite, as it opens the study, would write to a file of another folder or remove one."""
+    """Raises a ValueError if SQLite would write to a file of another folder, or remove one, when it opens the study."""
     for name in ("study.db", "study.db-journal", "study.db-wal", "study.db-shm"):
         if not is_own(folder / name):
-            raise ValueError(f"{folder / name} must be a file of this folder alone, but is not; remove it")
+            raise ValueError(f"{folder / name} must be a file of only this folder, but is not; remove it")
     try:
         with open_regular(folder / "study.db-journal") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - len(SUPER_JOURNAL)))
@@ -74,13 +75,13 @@ def _check_files(folder: Path) -> None:
         return
     if ending == SUPER_JOURNAL:
         raise ValueError(
-            f"{folder / 'study.db-journal'} must be the journal of study.db alone, but names a file that SQLite "
-            "would remove; use another hydra.sweep.dir"
+            f"{folder / 'study.db-journal'} must belong only to study.db, but names a file that SQLite would remove; "
+            "use another hydra.sweep.dir"
         )
 
 
 def is_pruned(study: Any, number: int, cell: Cell) -> bool:
-    """Whether a finished cell's run was pruned, for this trial or for an earlier one with the same values."""
+    """True if the run of a finished cell was pruned, in this trial or in an earlier one with the same values."""
     state, epoch = read_state(cell.folder), study.trials[number].user_attrs.get(PRUNED)
     if state and epoch is not None:
         state = replace(state, reason=f"pruned after epoch {epoch}")
@@ -89,11 +90,10 @@ def is_pruned(study: Any, number: int, cell: Cell) -> bool:
 
 
 def check_comparable(study: Any, cell: Cell, metric: str) -> None:
-    """Keeps in the study what the metric of its first finished cell is of, and compares another cell's with that.
+    """Checks that a cell has the same data and objective as the first finished cell, which the study stores.
 
     Raises:
-        ValueError: this cell's is of other data or another objective, so that the search would rank what does not
-            compare.
+        ValueError: the data or the objective differ, so the search would rank numbers that cannot be compared.
     """
     row = read_row(cell.folder)
     own = dict(row.data)
@@ -103,11 +103,11 @@ def check_comparable(study: Any, cell: Cell, metric: str) -> None:
     if (first := study.user_attrs.get(FIRST)) is None:
         study.set_user_attr(FIRST, own)
         return
-    first = {OBJECTIVE: "ELBO", **first}  # version 0.1 did not keep it
+    first = {OBJECTIVE: "ELBO", **first}  # version 0.1 did not store the objective
     for key in {**first, **own}:
         if first.get(key) != own.get(key):
             raise ValueError(
-                f"a search must compare like with like, but {cell.folder.name} has {key}: {own.get(key, 'none')}, and "
-                f"the first finished trial has {first.get(key, 'none')}; search over one kind in another "
-                "hydra.sweep.dir, or use hydra/sweeper=grid in this one, where all finished runs are kept"
+                f"all trials of a search must be comparable, but {cell.folder.name} has {key}: {own.get(key, 'none')}, "
+                f"and the first finished trial has {first.get(key, 'none')}; search over one kind in another "
+                "hydra.sweep.dir, or use hydra/sweeper=grid in this one, which keeps all finished runs"
             )

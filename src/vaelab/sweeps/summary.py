@@ -1,4 +1,4 @@
-"""The cells of sweeps side by side: tables, plots, and the files that hold them."""
+"""Compares the runs of sweeps: tables, plots, and the files that hold them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +13,15 @@ from vaelab.whole_files import write_whole
 
 
 def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
-    """Compares the runs in these folders; returns how many are not done, and the tables as text.
+    """Compares the runs in these folders. Returns the number of runs that are not done, and the tables as text.
 
     Args:
-        folders: runs or sweeps.
+        folders: the folders of runs or sweeps.
         output: a folder for summary.csv, summary.md and the plots; None writes nothing.
 
     Raises:
         FileNotFoundError: a folder does not exist.
-        ValueError: one holds no run.
+        ValueError: a folder holds no run.
         OSError: the summary cannot be written.
     """
     rows = read_rows(folders)

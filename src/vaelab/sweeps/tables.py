@@ -1,6 +1,6 @@
 """Tables of runs for a terminal, a page and a spreadsheet.
 
-Whatever comes from a run's files is escaped once, when its cell is made.
+Text from a run's files is escaped once, when it becomes a cell of a table.
 """
 
 import csv
@@ -21,8 +21,8 @@ from vaelab.sweeps.rows import UNREADABLE, WHERE, Row
 from vaelab.sweeps.run_files import NLL
 from vaelab.sweeps.statistics import Interval, mean_interval
 
-MOST_KEYS = 12  # columns of keys; a run with more of its own would push all others off the screen
-MOST_COLUMNS = 1_000  # of keys, and of numbers, in summary.csv: runs that share none would make it large
+MOST_KEYS = 12  # the most columns of keys, because more would push the other columns off the screen
+MOST_COLUMNS = 1_000  # the most columns of keys, and of numbers, in summary.csv: runs that share none would need many
 
 Escape = Callable[[object], str]
 
@@ -57,7 +57,7 @@ def as_markdown(rows: Sequence[Row], pictures: Sequence[str] = ()) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """A line for each run: its overrides, its state, its numbers, its seconds."""
+    """The runs as CSV, one line each: its overrides, its state, its numbers, its seconds."""
     varies = varying_keys([row for row in rows if row.state == "done"])
     keys = [
         key for key in dict.fromkeys(key for row in rows for key in row.values) if key not in WHERE or key in varies
@@ -77,7 +77,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def _of_most_runs(rows: Sequence[Row], tags: Sequence[str]) -> list[str]:
-    """Tags in their order; if there are too many for a table, only those that most runs have."""
+    """The tags in order. If they are too many for a table, only the tags that most runs have."""
     found = Counter(tag for row in rows for tag in row.metrics)
     kept = {tag for tag, _ in found.most_common(MOST_COLUMNS)}
     return [tag for tag in tags if tag in kept]
@@ -90,7 +90,7 @@ def counts(rows: Sequence[Row]) -> str:
 
 
 def format_interval(interval: Interval) -> str:
-    """-101.889 [-101.913, -101.865], with enough digits to show its width; without an interval the number alone."""
+    """-101.889 [-101.913, -101.865], with enough digits to show the width. Without an interval, only the number."""
     centre, low, high = map(float, interval)
     if math.isnan(low):
         return _signed(centre, 3)
@@ -100,7 +100,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def _signed(number: float, digits: int) -> str:
-    """A number with this many digits. If it rounds to 0 it has no sign, because -0.000 would look like a difference."""
+    """A number with this many digits. Zero has no sign, because -0.000 would look like a difference."""
     return f"{round(number, digits) + 0.0:.{digits}f}"
 
 
@@ -150,7 +150,7 @@ def _tags(group: Group) -> list[str]:
 
 
 def _mean(configuration: Configuration, tag: str) -> str:
-    """A cell: the mean over seeds, and their number if some have no such number."""
+    """A cell: the mean over seeds, and how many seeds have this number if some don't."""
     numbers = list(configuration.scores(tag).values())
     if not numbers:
         return "-"

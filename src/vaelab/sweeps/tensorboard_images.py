@@ -1,4 +1,4 @@
-"""Pictures that TensorBoard shows as images of a sweep."""
+"""Writes pictures that TensorBoard shows as images of a sweep."""
 
 import io
 import time
@@ -10,10 +10,10 @@ from vaelab.whole_files import write_whole
 
 
 def write_images(folder: Path, drawn: Mapping[str, bytes]) -> None:
-    """Writes pictures as a file of events, in place of an earlier one.
+    """Writes pictures to an event file, which replaces an earlier one.
 
     Args:
-        folder: where TensorBoard finds it: a run of its own, beside the runs below this folder.
+        folder: the folder of the sweep. TensorBoard shows it as a separate run, beside the runs below this folder.
         drawn: names of files -> their contents, PNG.
     """
     from tensorboard.compat.proto.event_pb2 import Event
@@ -21,7 +21,7 @@ def write_images(folder: Path, drawn: Mapping[str, bytes]) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     for old in folder.glob("events.out.tfevents.*.comparison"):
-        with suppress(OSError):  # it may be a folder of that name
+        with suppress(OSError):  # it may be a folder
             old.unlink()
     if not drawn:
         return
