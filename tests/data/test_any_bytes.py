@@ -22,7 +22,7 @@ from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Reading, read_chunks
 from vaelab.data.readers.source import CHUNK_BYTES
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "15"))
 ROWS = np.arange(35.0).reshape(7, 5)
 SECONDS = 5.0
 

@@ -72,6 +72,7 @@ def compiled():
     return vae, TracedGradient(vae, ELBO(samples=3, beta=0.7), (x, x), compiled=True)
 
 
+@pytest.mark.drill  # the compiler takes half a minute
 def test_a_compiled_trace_draws_the_same_and_rounds_otherwise(compiled):
     vae, traced = compiled
     for _ in range(2):
@@ -90,6 +91,7 @@ def test_a_compiled_trace_draws_the_same_and_rounds_otherwise(compiled):
                 parameter += 0.1 * torch.randn_like(parameter)
 
 
+@pytest.mark.drill
 def test_a_model_of_the_same_shape_is_compiled_from_what_is_known(compiled):
     from torch._dynamo.utils import counters
 

@@ -145,7 +145,9 @@ def test_a_run_without_a_score_is_named(tmp_path):
     assert re.search(r"^2 +done +has no val/elbo$", text, re.M)
 
 
-@pytest.mark.parametrize(("name", "answer"), [("nowhere", "does not exist"), ("empty", "must hold a run")])
+@pytest.mark.parametrize(
+    ("name", "answer"), [("nowhere", "does not exist"), ("empty", "must hold a run, but holds none")]
+)
 def test_what_holds_no_run_is_said(name, answer, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit) as exit:

@@ -93,7 +93,7 @@ def test_more_values_run_nothing_twice(undisturbed, tmp_path):
     assert "9 runs: 9 done" in process.stdout
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.drill)])
 def test_every_launcher_gives_the_same_numbers(launcher, undisturbed, tmp_path):
     process = sweep(tmp_path, *GRID, *LAUNCHERS[launcher])
     assert process.returncode == 0, process.stderr

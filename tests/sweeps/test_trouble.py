@@ -15,7 +15,7 @@ from helpers.sweeping import LAUNCHERS, states, sweep, table
 from vaelab.runs.folder import locked
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.drill)])
 def test_a_cell_that_fails_is_reported_and_the_others_run_on(launcher, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
     trouble = ("+callbacks.trouble._target_=trouble.Trouble", "+callbacks.trouble.kind=none,kill,raise")
@@ -36,7 +36,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_run_on(launcher, tmp_path,
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.drill)])
 def test_ctrl_c_stops_a_sweep_that_goes_on_later(launcher, tmp_path):
     grid = ("-m", "latent_dim=1,2,3", *TINY, *SHORT, "trainer.max_epochs=100", *LAUNCHERS[launcher])
     command = [sys.executable, str(ROOT / "train.py"), *grid, "hydra.sweep.dir=sweep"]
@@ -79,5 +79,5 @@ def test_a_single_runs_folder_is_no_sweeps(tmp_path):
     (tmp_path / "run" / "metrics.json").write_text("{}")
     process = run_train(tmp_path, "-m", "seed=1,2", *TINY, *SHORT, "hydra.sweep.dir=run")
     assert process.returncode == 1
-    assert process.stderr == "error: run holds a single run; use another hydra.sweep.dir\n"
+    assert process.stderr == "error: hydra.sweep.dir must be the folder of a sweep, but run holds a single run; use another\n"
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.json"]

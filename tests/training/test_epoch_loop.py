@@ -209,6 +209,7 @@ def test_flows_and_conditions_take_the_same_steps_in_the_tight_loop(model, tmp_p
     assert_equal(*outcomes)
 
 
+@pytest.mark.drill
 def test_compiled_steps_are_those_of_single_steps_up_to_rounding(tmp_path):
     weights = []
     for ordinary in (True, False):

@@ -306,11 +306,11 @@ def test_a_cell_of_a_sweep_may_use_several_processes(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "environment", "answer"),
     [
-        (("trainer=ddp", "compile=true"), {}, "compile=true does not work with several processes"),
+        (("trainer=ddp", "compile=true"), {}, "compile must be false for a run with several processes"),
         (
             ("trainer=ddp", "trainer.strategy=ddp_spawn"),
             {},
-            "trainer.strategy=ddp_spawn cannot split a run between processes",
+            "trainer.strategy=ddp_spawn cannot share a run between processes",
         ),
         (
             (),

@@ -56,7 +56,7 @@ def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: fl
 
 
 def add_layout(writer: SummaryWriter) -> None:
-    """The custom-scalars tab: the ELBO and its two terms in one chart, and the objective's bound in another."""
+    """Adds the custom-scalars tab: the ELBO and its two terms in one chart, and the objective's bound in another."""
     writer.add_custom_scalars(LAYOUT)
 
 
