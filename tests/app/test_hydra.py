@@ -334,9 +334,7 @@ def test_a_number_of_cells_that_makes_no_sense(given):
 def test_a_value_that_needs_quotes_is_told_so():
     with pytest.raises(HydraException) as error:
         OverridesParser.create().parse_overrides(["data.path=größe/t.csv"])
-    assert "quote a value with spaces, commas, brackets, ~ or letters beyond ASCII" in one_sentence(
-        error.value
-    )
+    assert "quote a value with spaces, commas, brackets, ~ or letters beyond ASCII" in one_sentence(error.value)
     (override,) = OverridesParser.create().parse_overrides(["data.path='größe/t.csv'"])
     assert override.value() == "größe/t.csv"
 

@@ -56,9 +56,7 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str 
 
 def _split_rows(run: Run, split: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
     if find_class(run, condition):
-        raise ValueError(
-            f"--condition is {condition}, but the rows of {split} have their own conditions; leave it out"
-        )
+        raise ValueError(f"--condition is {condition}, but the rows of {split} have their own conditions; leave it out")
     device = next(run.vae.parameters()).device
     for batch in run.ready_datamodule(overrides).batches(split, rows_at_once(run)):
         x, target, *own = (tensor.to(device) for tensor in batch)
