@@ -93,7 +93,7 @@ def test_a_run_that_is_refused_changes_nothing_of_another(where, alone, place, m
     before = hashed(alone[0])
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [where, "data.val_size=7"], return_hydra_config=True)
-    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; vaelab train resume=.* resumes it"):
+    with pytest.raises(SystemExit, match=r"^error: .*7 already holds a run; vaelab train resume=.* resumes it"):
         LockFolder().on_run_start(config)
     assert hashed(alone[0]) == before
 

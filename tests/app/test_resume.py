@@ -262,7 +262,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     capsys.readouterr()
     go_on(tmp_path)
-    assert f"{tmp_path} is finished, after 4 epoch(s)" in capsys.readouterr().out
+    assert f"{tmp_path} is finished after 4 epochs" in capsys.readouterr().out
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     assert after.keys() == before.keys()
     assert all(after[path] == before[path] for path in before if path.name != ".lock")
@@ -321,7 +321,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
-    with pytest.raises(ValueError, match=r"holds a run already; vaelab train resume=.* resumes it"):
+    with pytest.raises(ValueError, match=r"already holds a run; vaelab train resume=.* resumes it"):
         train(compose_config(tmp_path, *RUN))
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 

@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 
 
 def test_it_loads_as_it_was_trained(folder):
-    with pytest.raises(ValueError, match=r"names own_networks.Linear, which is no class of vaelab"):
+    with pytest.raises(ValueError, match=r"names own_networks.Linear, which is not a class of vaelab"):
         vaelab.load_run(folder)
     run = vaelab.load_run(folder, allow=["own_networks"])
     saved = torch.load(folder.parent / "weights.pt", weights_only=True)

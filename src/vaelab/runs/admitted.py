@@ -43,7 +43,7 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
     # A module's own imports are within its reach too: only what was defined in the package counts.
     if not isinstance(found, type) or found.__module__.split(".")[0] not in packages:
         raise ValueError(
-            f"the run's config names {target}, which is no class of {' or '.join(packages)}, so it is not called; if "
+            f"the run's config names {target}, which is not a class of {' or '.join(packages)}, so it is not called; if "
             "you trust it, allow its package"
         )
     if not issubclass(found, kind):

@@ -25,7 +25,7 @@ def checkpoint_in(folder: Path) -> Path:
         raise FileNotFoundError(f"{folder} does not exist, so there is no run to load; {WHAT_A_RUN_HOLDS}")
     inside = sorted(path.parent.parent.name for path in folder.glob("*/checkpoints/*.ckpt"))
     jobs = f"; it holds the runs {', '.join(dict.fromkeys(inside))}, so name one of them" if inside else ""
-    raise FileNotFoundError(f"{folder} is no run, because {WHAT_A_RUN_HOLDS}{jobs}")
+    raise FileNotFoundError(f"{folder} is not a run, because {WHAT_A_RUN_HOLDS}{jobs}")
 
 
 def read_run_checkpoint(checkpoint: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def check_unused(folder: Path) -> None:
         raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
-            f"{folder} holds a run already; {typed_command()} resume={folder} resumes it, and another hydra.run.dir "
+            f"{folder} already holds a run; {typed_command()} resume={folder} resumes it, and another hydra.run.dir "
             "starts a new one"
         )
 

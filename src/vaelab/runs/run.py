@@ -98,7 +98,7 @@ class Run:
         known = dict.fromkeys([*data, *signature(make).parameters])  # a run of an older version lacks newer keys
         keys = [key for key in known if key not in DECIDED]
         if unknown := [key for key in overrides if key not in keys]:
-            raise ValueError(f"{unknown[0]} is no key of the run's data; its keys are {', '.join(keys)}")
+            raise ValueError(f"{unknown[0]} is not a key of the run's data; the keys are {', '.join(keys)}")
         changed = {**self.config, "data": local_data(data | overrides, self.allow)}
         module = build_data(changed, admitted(self.allow))
         module.model_names = self.x_names
