@@ -30,7 +30,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(owner, name, monkeypatch, 
     write_whole(path, b"old")
     with monkeypatch.context() as patch:
         fails(patch, owner, name)
-        with pytest.raises(OSError, match=r"file cannot be written \(No space left on device\); it is as it was"):
+        with pytest.raises(OSError, match=r"file cannot be written \(No space left on device\) and is unchanged"):
             write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -196,7 +196,7 @@ def test_a_run_that_cannot_be_evaluated_does_not_lose_the_others(runs, tmp_path,
     (tmp_path / "gone.npy").rename(tmp_path / "moved.npy")
     shutil.copytree(runs["gaussian"], fine)
     (fine / "evaluation.json").unlink(missing_ok=True)
-    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say where with --data"):
+    with pytest.raises(SystemExit, match=r"the data of .*lost were not found .* set --data"):
         main(["evaluate", str(lost), str(fine), "--samples", "5"])
     assert "nll" in capsys.readouterr().out
     assert json.loads((fine / "evaluation.json").read_text())["samples"] == 5
@@ -343,7 +343,7 @@ def test_inputs_without_targets_are_encoded_and_reconstructed(runs, tmp_path, ca
     main(["reconstruct", str(runs["sine"]), str(tmp_path / "xy.npy"), "-o", str(tmp_path / "s.csv")])
     assert len(columns(tmp_path / "s.csv")["mean_0"]) == 3
     said = rejected(capsys, "reconstruct", runs["sine"], tmp_path / "xy.npy", "-o", tmp_path / "s.png")
-    assert "no target to draw" in said
+    assert "a picture needs targets" in said
 
 
 def test_a_long_file_streams(runs, tmp_path, monkeypatch):

@@ -357,7 +357,7 @@ def test_conditions_that_do_not_fit_are_refused(conditional, tmp_path):
     for wrong in ("cow", "3", "-1"):
         with pytest.raises(ValueError, match=f"--condition must be one of cat, dog, owl, or .* but is {wrong}$"):
             reconstruct(conditional, file, out, condition=wrong)
-    with pytest.raises(ValueError, match=r"--condition must be left out for test, whose rows have .* but is dog"):
+    with pytest.raises(ValueError, match=r"--condition is dog, but the rows of test have .*; leave it out"):
         encode(conditional, "test", out, condition="dog")
     plain = RUNS["laplace"](tmp_path)
     for verb in (
@@ -366,6 +366,6 @@ def test_conditions_that_do_not_fit_are_refused(conditional, tmp_path):
         lambda: sample(plain, 3, tmp_path / "s.png", condition="dog"),
         lambda: traverse(plain, tmp_path / "t.png", condition="dog"),
     ):
-        with pytest.raises(ValueError, match=r"--condition must be left out, because .* without one, but is dog"):
+        with pytest.raises(ValueError, match=r"--condition is dog, but .* without a condition; leave it out"):
             verb()
     assert not out.exists()

@@ -106,7 +106,7 @@ def test_cells_of_a_sweep_and_single_checkpoints_load_too(tmp_path):
     assert vaelab.load_run(last).folder == tmp_path / "sweep" / "latent_dim=3"
     moved = shutil.copy(last, tmp_path / "elsewhere.ckpt")
     assert vaelab.load_run(moved).vae.prior().event_shape == (3,)
-    with pytest.raises(FileNotFoundError, match=r"sweep is not a run.*holds the runs latent_dim=1, latent_dim=3, so name"):
+    with pytest.raises(FileNotFoundError, match=r"sweep is not a run.*the runs latent_dim=1, latent_dim=3, so name"):
         vaelab.load_run(tmp_path / "sweep")
 
 
@@ -126,7 +126,7 @@ def test_what_is_no_run_is_told_in_a_sentence(run_folder, tmp_path):
     with pytest.raises(ValueError, match=r"torn.ckpt cannot be read as a checkpoint"):
         vaelab.load_run(torn)
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match=r"other.ckpt carries no config of vaelab"):
+    with pytest.raises(ValueError, match=r"other.ckpt holds no config of vaelab"):
         vaelab.load_run(tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="device=nonsense cannot be used here"):
         vaelab.load_run(run_folder, device="nonsense")
@@ -202,7 +202,7 @@ def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, t
         ),
         (
             lambda config: config["network"]["encoder"].update(hidden=[10**15] * 2),
-            "config that no model can be built from",
+            "config from which no model can be built",
         ),
         (lambda config: config["network"].update(hidden=[1] * 2000), "must be a list of at most 1000 entries"),
         (

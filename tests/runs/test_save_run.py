@@ -147,7 +147,7 @@ def test_what_cannot_be_made_again_is_not_saved(changed, sentence, tmp_path):
 def test_a_part_that_keeps_something_else_than_it_was_given_is_not_saved(tmp_path):
     module, points = parts(network=partial(Linear, hidden=[4]))
     module.vae.encoder.network.hidden = [9]
-    with pytest.raises(ValueError, match=r"the model cannot be made again .*must have the shape"):
+    with pytest.raises(ValueError, match=r"the model cannot be rebuilt .*must have the shape"):
         vaelab.save_run(tmp_path / "run", module, points)
     with pytest.raises(ValueError, match="module must have a vae and an objective, but is a Linear"):
         vaelab.save_run(tmp_path / "run", torch.nn.Linear(2, 3), points)

@@ -1,4 +1,4 @@
-"""What each flag of Lightning's Trainer may be in a run. docs/trainer.md says what each one does."""
+"""Checks the flags of Lightning's Trainer for a run. docs/trainer.md says what each one does."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -85,7 +85,7 @@ def _clipped(name: str, value: Any) -> None:
 
 
 def _one_of(choices: tuple[object, ...], *more: object) -> Check:
-    """One of some names, or a constructor of your own (`_target_: …`)."""
+    """One of some names, or your own constructor (`_target_: …`)."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Mapping) and not any(value is each or value == each for each in (*choices, *more)):
@@ -112,7 +112,7 @@ def _plugins(name: str, value: Any) -> None:
 
 def _strategy(name: str, value: Any) -> None:
     if not isinstance(value, Mapping) and value not in STRATEGIES:
-        raise ValueError(f"{name}={value} cannot split a run between processes; use trainer=ddp")
+        raise ValueError(f"{name}={value} cannot share a run between processes; use trainer=ddp")
 
 
 def _only(allowed: Any, why: str) -> Check:
@@ -126,7 +126,7 @@ def _only(allowed: Any, why: str) -> Check:
 
 
 def _shown(value: Any) -> str:
-    """As it is typed on the command line."""
+    """A value as you type it on the command line."""
     return "null" if value is None else str(value).lower() if type(value) is bool else repr(value)
 
 
