@@ -144,7 +144,7 @@ def test_an_archive_has_one_beginning_and_one_list(tmp_path):
     write_checkpoint(path, CONTENT)
     whole = path.read_bytes()
     path.write_bytes(evil(7) + whole)  # torch would read the pickle, zipfile what follows it
-    with pytest.raises(ValueError, match="does not begin as an archive"):
+    with pytest.raises(ValueError, match="it is not an archive"):
         read_checkpoint(path)
     path.write_bytes(whole[:4] + bytes(100) + whole)  # zipfile corrects the place of the list, torch does not
     with pytest.raises(ValueError, match="list of parts is in the wrong place"):

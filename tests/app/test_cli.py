@@ -426,7 +426,7 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("encode", run, tmp_path / "wide.npy", "-o", file), "rows of 5 numbers"),
         (("encode", run, tmp_path / "nan.npy", "-o", file), "row 2"),
         (("encode", run, tmp_path / "words.npy", "-o", file), "words.npy"),
-        (("encode", run, tmp_path / "empty.npy", "-o", file), "no rows"),
+        (("encode", run, tmp_path / "empty.npy", "-o", file), "must hold at least one row"),
         (("encode", run, tmp_path / "rows.txt", "-o", file), "is not a kind of file that vaelab can read"),
         (("encode", run, tmp_path / "ragged.csv", "-o", file), "ragged.csv"),
         (("encode", run, tmp_path / "missing.npy", "-o", file), "missing.npy does not exist"),

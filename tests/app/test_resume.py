@@ -262,7 +262,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     capsys.readouterr()
     go_on(tmp_path)
-    assert f"{tmp_path} is finished, after 4 epoch(s)" in capsys.readouterr().out
+    assert f"{tmp_path} is finished after 4 epochs" in capsys.readouterr().out
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     assert after.keys() == before.keys()
     assert all(after[path] == before[path] for path in before if path.name != ".lock")

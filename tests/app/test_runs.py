@@ -164,7 +164,7 @@ BAD_INPUT = {
     "optimizer.lr=fast": "optimizer.lr must be a number of at least 0, but is 'fast'",
     "optimizer.betas=[a,b]": "check optimizer.betas=[a,b], or set HYDRA_FULL_ERROR=1 to see where",
     "optimizer.lr=1e15 trainer.max_epochs=1 trainer.accelerator=cpu": "the loss of step 2 is not finite, because",
-    "latent_dim=2,3": "latent_dim=2,3 has several values, which is a sweep; add -m to train one run for each",
+    "latent_dim=2,3": "latent_dim=2,3 must have one value for one run, but has several; add -m to train a run for each",
     "model=bernoulli data=mnist data.root=images": "data.val_size must be smaller than the number of training images, ",
 }
 

@@ -341,7 +341,7 @@ def test_a_wrong_argument_is_named_in_the_error(bound, name, value):
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_a_baseline_of_other_samples_needs_other_samples(bound):
     with pytest.raises(
-        ValueError, match=r"objective\.samples must be at least 2 .* but is 1: .* use objective\.samples=2 or more"
+        ValueError, match=r"objective\.samples must be at least 2 .* but is 1, .* use objective\.samples=2 or more"
     ):
         bound(samples=1, gradient="score_function_baseline")
 

@@ -158,6 +158,13 @@ def run(cwd, name, *arguments):
     return cwd / name
 
 
+def test_the_first_process_draws_pictures_while_the_others_wait(tmp_path):
+    arguments = [each for each in ODD if each != "callbacks.pictures=null"]
+    process = run_train(tmp_path, *arguments, "trainer=ddp", "hydra.run.dir=run", timeout=60)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")} >= {"surface", "latents", "manifold"}
+
+
 def weights(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 

@@ -118,7 +118,10 @@ def _not_composed(error: ConfigCompositionException, text: str) -> str | None:
         why = str(cause or "it has another type").splitlines()[0]
         return f"{match[1]} is not possible ({why}); `{typed_command()} --cfg all` shows the default"
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'", text):
-        return f"{match[1]} has several values, which is a sweep; add -m to train one run for each"
+        return f"{match[1]} must have one value for one run, but has several; add -m to train a run for each"
+    if match := re.match(r"Sweeping over Hydra's configuration is not supported : '(.+?)'", text):
+        key, _, values = match[1].partition("=")
+        return f"{key} must have one value, but has several; quote them, as in '{key}=\"{values}\"'"
     if match := re.match(r"hydra\.searchpath must be a list of strings\. Got: (.+)", text):
         return f"hydra.searchpath must be a list of folders, but is {match[1]}; write hydra.searchpath=[file://folder]"
     return _without_value(text)

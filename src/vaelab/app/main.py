@@ -76,7 +76,7 @@ def resume_run(arguments: Sequence[str]) -> None:
     from vaelab.signals import Stopped
 
     if unread := [argument for argument in arguments if "=" not in argument]:
-        raise ValueError(f"{unread[0]} has no meaning for a run that resumes; leave it out")
+        raise ValueError(f"a run that resumes takes key=value arguments only, but one is {unread[0]}; leave it out")
     given = dict(argument.split("=", 1) for argument in arguments)
     folder = Path(given["resume"]).expanduser()
     from vaelab.app.resume import log_to, resume

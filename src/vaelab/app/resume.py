@@ -59,6 +59,7 @@ def resume(arguments: Mapping[str, str]) -> None:
         cfg = resumed_config(resumed.content, changes, allow)
         if is_finished(folder, cfg, resumed.content):
             return
+        check_epochs(cfg, resumed.content)
         check_schedule(cfg, resumed.content)
         with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")), explained():
             choices = resumed.content["hyper_parameters"]["choices"]
@@ -129,8 +130,15 @@ def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
     cure = "a larger trainer.max_epochs trains it longer"
     if stopped:
         cure = "early stopping or trainer.max_time ended it, so train a new run"
-    print(for_terminal(f"{folder} is finished, after {done} epoch(s); {cure}"))
+    print(for_terminal(f"{folder} is finished after {done} {'epoch' if done == 1 else 'epochs'}; {cure}"))
     return True
+
+
+def check_epochs(cfg: DictConfig, content: dict[str, Any]) -> None:
+    """Raises a ValueError if the run has already trained for more epochs than it should."""
+    epochs, done = cfg.trainer.max_epochs, content["epoch"]
+    if epochs is not None and 0 <= epochs < done:
+        raise ValueError(f"trainer.max_epochs must be at least {done}, the epochs already trained, but is {epochs}")
 
 
 def check_schedule(cfg: DictConfig, content: dict[str, Any]) -> None:

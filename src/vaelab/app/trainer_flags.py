@@ -136,7 +136,7 @@ FLAGS: dict[str, Check] = {
     "devices": _devices,
     "num_nodes": _only(1, "a run's processes share one machine"),
     "precision": _one_of(PRECISIONS, *OLD_PRECISIONS),
-    "logger": _only((), "loggers are a group of their own; use logger=tensorboard, ~logger, or a key under logger"),
+    "logger": _only((), "loggers have their own group; use logger=tensorboard, ~logger, or a key under logger"),
     "callbacks": _only((), "callbacks are a group of their own; add yours with +callbacks.NAME._target_=…"),
     "fast_dev_run": _fast_dev_run,
     "max_epochs": _whole(-1),

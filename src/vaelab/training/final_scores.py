@@ -82,7 +82,7 @@ def _why_unvalidated(trainer: Any, data: LightningDataModule) -> str:
     if not hasattr(data, "val"):
         return "the data have no validation split"
     return (
-        f"the run ended after {trainer.global_step} step(s), before a validation was due "
+        f"the run ended after {trainer.global_step} steps, before a validation was due "
         f"(trainer.check_val_every_n_epoch={trainer.check_val_every_n_epoch}, "
         f"trainer.val_check_interval={trainer.val_check_interval})"
     )

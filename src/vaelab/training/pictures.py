@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from vaelab.checks import check_number, check_whole
 from vaelab.figures import DrawingProcess, spare
 from vaelab.training.examples_shown import Examples, gather
+from vaelab.training.non_finite import parameter_not_finite
 from vaelab.training.pictures_of import is_finite, pictures_of, posterior
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
@@ -60,6 +61,7 @@ class Pictures(Callback):
         self.dirpath = dirpath
         self.timeout = check_number("callbacks.pictures.timeout", timeout, 0)
         self.processes: list[DrawingProcess] = []
+        self.run = self.folder = Path()
         self._reset()
 
     def _reset(self) -> None:
@@ -67,6 +69,11 @@ class Pictures(Callback):
         self.examples: Examples | None = None
         self.last_step = -1  # the step of the last snapshot
         self.warned: set[str] = set()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the folder, in every process of the run: Lightning's `log_dir` waits for all of them."""
+        self.run = Path(trainer.log_dir or trainer.default_root_dir)
+        self.folder = Path(self.dirpath or self.run / "figures")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the drawing processes now, so that their imports are done when the first picture is due."""
@@ -142,7 +149,9 @@ class Pictures(Callback):
                 self.examples = gather(trainer, self.count)
             q, examples = posterior(vae, self.examples)
             if not is_finite(vae, q, examples):
-                return  # the model diverged, and the final numbers will say so
+                if parameter_not_finite(vae) == "":  # a run that diverged says so itself
+                    self._warn("pictures are left out, because a mean or standard deviation of the model is not finite")
+                return
             for name, view in pictures_of(vae, q, examples).items():
                 with self._guarded(f"the picture {name} is left out"):
                     picture = view()
@@ -158,13 +167,10 @@ class Pictures(Callback):
                 self._warn(f"the picture {name} is left out, because drawing it failed ({error})")
                 continue
             with self._guarded(f"the picture {name} is left out"):
-                folder, run = self._folder(trainer), Path(trainer.log_dir or trainer.default_root_dir)
-                write_whole(folder / f"{name}.png", png, run if folder.is_relative_to(run) else None)
+                within = self.run if self.folder.is_relative_to(self.run) else None
+                write_whole(self.folder / f"{name}.png", png, within)
                 for writer in writers(trainer):
                     add_png(writer, f"pictures/{name}", png, step, walltime)
-
-    def _folder(self, trainer: Trainer) -> Path:
-        return Path(self.dirpath or Path(trainer.log_dir or trainer.default_root_dir) / "figures")
 
     def _write_tabs(self, trainer: Trainer, vae: VAE, examples: Examples) -> None:
         for writer in writers(trainer):
