@@ -1,4 +1,4 @@
-"""A trained VAE and what it was made from."""
+"""A trained run: its VAE, its config and its data module."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ DECIDED = ("_target_", "support", "condition")  # keys of the data that the mode
 
 @dataclass(frozen=True)
 class Run:
-    """A trained VAE and what it was made from.
+    """A trained VAE with its config, as `load_run` returns it.
 
     Attributes:
         folder: the run's folder.
