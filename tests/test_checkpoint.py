@@ -98,7 +98,7 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
 
 
 class Payload:
-    """Unpickled, it would make a file."""
+    """A pickle of this would make a file when it is loaded."""
 
     def __init__(self, path):
         self.path = path

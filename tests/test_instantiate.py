@@ -1,4 +1,4 @@
-"""Nodes of a config -> objects: as Hydra makes them, with errors that name the key."""
+"""Nodes of a config become the same objects as in Hydra, and errors name the key."""
 
 import collections
 import fractions

@@ -1,4 +1,4 @@
-"""Files of a run are written and read without following a link, whatever lies in its folder."""
+"""Files of a run are written and read without following links, for any contents of its folder."""
 
 import os
 import stat

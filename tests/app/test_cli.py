@@ -62,7 +62,7 @@ def vaelab_command(*arguments, timeout=120):
 
 
 def rejected(capsys, *arguments):
-    """What a command that fails says."""
+    """The message of a command that fails."""
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in arguments])
     said = str(exit_.value.code) if isinstance(exit_.value.code, str) else capsys.readouterr().err.strip()
@@ -73,7 +73,7 @@ def rejected(capsys, *arguments):
 
 
 def columns(path):
-    """What a table holds: name -> array."""
+    """The content of a table: name -> array."""
     if path.suffix == ".npz":
         return dict(np.load(path))
     if path.suffix == ".csv":

@@ -1,4 +1,4 @@
-"""Every option of every group composes, builds and trains; every pair that cannot fit says so."""
+"""Every option of every group composes, builds and trains; every pair that cannot work gets an error."""
 
 import json
 

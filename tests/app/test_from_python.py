@@ -27,7 +27,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def own(tmp_path):
-    """A folder with an option for data of your own."""
+    """A folder with an option for your own data."""
     (tmp_path / "own" / "data").mkdir(parents=True)
     (tmp_path / "own" / "data" / "mine.yaml").write_text(
         "_target_: own_classes.Rows\nfile: rows.npy\nval_size: 0.1\ntest_size: 0.1\nbatch_size: 8\n"

@@ -33,7 +33,7 @@ ROWS = ("data=rows", "data.val_size=7", "data.test_size=11")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with data, and config files in a folder of their own."""
+    """A folder with data, and a separate folder with config files."""
     cwd = tmp_path_factory.mktemp("hydra")
     chance = np.random.default_rng(0)
     for name, scale in {"a": 1.0, "b": 5.0, "c": 2.0}.items():

@@ -1,4 +1,4 @@
-"""What `vaelab evaluate` prints."""
+"""The output of `vaelab evaluate`."""
 
 import math
 

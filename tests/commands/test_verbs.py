@@ -1,4 +1,4 @@
-"""Every verb on models that are not Gaussian or have a condition, against what their distributions say directly."""
+"""Compares every verb, on models that are not Gaussian or have a condition, with their distributions."""
 
 import math
 from functools import partial
@@ -161,7 +161,7 @@ def test_a_report_says_what_is_estimated(tmp_path):
 
 
 class Categories(Family):
-    """Each dimension of the target is one of four categories: a family of somebody else's."""
+    """A user's own family: each dimension of the target is one of four categories."""
 
     support = "real"
 

@@ -1,4 +1,4 @@
-"""Pictures of a VAE against what its distributions say directly."""
+"""Compares pictures of a VAE with its distributions."""
 
 import numpy as np
 import pytest

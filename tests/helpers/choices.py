@@ -178,7 +178,7 @@ def mean(log_w: Tensor) -> Tensor:
 
 
 def log_mean_w(log_w: Tensor) -> Tensor:
-    """That of IW_K."""
+    """The estimate of IW_K."""
     return log_w.logsumexp(0) - np.log(len(log_w))
 
 
@@ -193,7 +193,7 @@ OBJECTIVES = [
 
 
 def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
-    """Whether torch or vaelab knows KL(q ‖ p) of the two."""
+    """True if torch or vaelab has a closed form of KL(q ‖ p) for the two."""
     return posterior in (diagonal, full) and prior.name != "vamp"
 
 

@@ -1,4 +1,4 @@
-"""A run's folder -> the trained VAE, without its data and without running what a stranger wrote."""
+"""A run's folder -> the trained VAE, without its data, and without running code from its files."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ def run_folder(tmp_path_factory):
 
 
 def doctored(run_folder, tmp_path, change):
-    """A copy of the run whose best.ckpt went through `change`."""
+    """A copy of the run with its best.ckpt changed by `change`."""
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
     path = copy / "checkpoints" / "best.ckpt"

@@ -1,4 +1,4 @@
-"""A module that a plain Lightning script has trained is a run: it loads, and every verb serves it."""
+"""A module from a plain Lightning script can be saved as a run, loaded, and used by every verb."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A run that comes from anyone: nothing of it runs, writes or fetches outside its folder, and its cost is bounded."""
+"""A run from anyone: nothing in it runs code, writes or downloads outside its folder, and its cost is bounded."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def place(good, tmp_path, monkeypatch):
-    """A copy of the good run beside some victims; whoever reaches for the network fails the test."""
+    """A copy of the good run beside some victims. The test fails if anything uses the network."""
     victims(tmp_path / "outside")
     monkeypatch.setattr(socket.socket, "connect", lambda *arguments: pytest.fail("something reached for the network"))
     monkeypatch.chdir(tmp_path / "outside")
@@ -195,7 +195,7 @@ def test_a_resumed_run_keeps_its_checkpoints_in_its_folder_and_a_new_one_need_no
 
 
 def test_the_checkpoint_that_was_checked_is_the_one_that_is_resumed(place, monkeypatch):
-    """`last.ckpt` stays broken, as in a folder that is not ours to write."""
+    """`last.ckpt` stays broken, as in a folder that we cannot write to."""
     run = place / "run"
     whole = (run / "checkpoints" / "last.ckpt").read_bytes()
     (run / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
@@ -314,7 +314,7 @@ def test_every_option_writes_a_config_that_can_be_resumed(chosen, tmp_path):
 
 
 def constructors():
-    """vaelab's own that a config may name."""
+    """The constructors of vaelab that a config may name."""
     for package in ("families", "priors", "networks", "objectives", "data"):
         for found in vars(import_module(f"vaelab.{package}")).values():
             if isinstance(found, type) and found.__module__.startswith(f"vaelab.{package}"):

@@ -1,4 +1,4 @@
-"""Cells: their names, their configs, and how the run of one ends."""
+"""Cells: their names, their configs, and the ends of their runs."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Search: what is drawn, what is done with it, and that it goes on."""
+"""Searches: the draws, their results, and resuming."""
 
 import csv
 import json
@@ -110,7 +110,7 @@ def test_a_study_is_made_of_files_of_its_own_folder(name, how, tmp_path):
 
 
 def hot_journal(folder, ending=b""):
-    """Leaves a study as a process does that was killed in the middle of writing."""
+    """Leaves a study like a process that was killed while writing."""
     optuna.create_study(storage=storage(folder), study_name="sweep", direction="maximize")
     database, journal = folder / "study.db", folder / "study.db-journal"
     connection = sqlite3.connect(database, isolation_level=None)
@@ -168,7 +168,7 @@ def test_a_trial_of_the_values_of_a_pruned_one_is_pruned(tmp_path):
 
 
 def finished(folder, name, **data):
-    """A finished cell whose numbers are of these data."""
+    """A finished cell with numbers from these data."""
     cell = claim(folder, name, [f"model={name}"], name, None)
     write_state(cell.folder, State("done", overrides=cell.overrides, config=name))
     (cell.folder / "data.json").write_text(json.dumps({"data": "MNIST", **data}))
@@ -209,7 +209,7 @@ def test_a_search_ranks_bounds_of_one_objective_only(tmp_path):
 
 
 def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):
-    """The study is told the first score alone, and not the better one of another kind."""
+    """The study gets only the first score, not the better one of another kind."""
     cells = [finished(tmp_path, "gaussian", measure="log-density"), finished(tmp_path, "bernoulli", measure="other")]
     sweeper, study = object.__new__(OptunaSearch), optuna.create_study(direction="maximize")
     sweeper.metric, sweeper.samples, sweeper.pruner = "val/elbo", 1, None

@@ -1,4 +1,4 @@
-"""Runs that draw: what lies in the event file and the folder, and that no mishap in drawing harms a run."""
+"""Runs that draw pictures: the contents of event file and folder, and that no failure in drawing harms a run."""
 
 import logging
 import os
@@ -38,7 +38,7 @@ QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_ch
 
 
 class Images(LightningDataModule):
-    """A data module of someone else's: DataLoaders of 4x6 images, with labels and nothing more."""
+    """A user's own data module: DataLoaders of 4x6 images, with only labels besides."""
 
     def __init__(self, loads_labels=True):
         super().__init__()
