@@ -70,7 +70,7 @@ def test_further_arguments_win():
         ),
         (
             {"_target_": "vaelab.families.Laplace"},
-            "model cannot be made by vaelab.families.Laplace (missing a required argument: 'event_shape'); give",
+            "model cannot be made by vaelab.families.Laplace (missing a required argument: 'event_shape'); set",
         ),
         (
             {"_target_": "vaelab.families.Laplace", "event_shape": [3], "min_std": -1},

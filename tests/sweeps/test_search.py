@@ -384,7 +384,7 @@ def test_a_search_over_nothing_is_refused(tmp_path):
     process = run_train(tmp_path, "-m", "hydra/sweeper=optuna", "latent_dim=2", "hydra.sweep.dir=sweep")
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("error: a search needs a key with several values, but every key has one")
+    assert line.startswith("error: a search needs a key with several values, but every key has only one")
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_a_metric_that_no_run_has_may_be_corrected(tmp_path):
     process = run_train(tmp_path, *SEARCH, *keys, "hydra.sweeper.metric=val/nothing", timeout=300)
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("error: hydra.sweeper.metric must be a key of .*, but is val/nothing")
+    assert line.startswith("error: hydra.sweeper.metric must be a key of ")
     process = run_train(tmp_path, *SEARCH, *keys, timeout=300)
     assert process.returncode == 0, process.stderr
     (trial,) = trials(tmp_path)
