@@ -1,4 +1,4 @@
-"""A run's folder -> the trained VAE, without its data, and without running code from its files."""
+"""A run's folder -> the trained VAE, without its data and without running what a stranger wrote."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ def run_folder(tmp_path_factory):
 
 
 def doctored(run_folder, tmp_path, change):
-    """A copy of the run with its best.ckpt changed by `change`."""
+    """A copy of the run whose best.ckpt went through `change`."""
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
     path = copy / "checkpoints" / "best.ckpt"
@@ -106,7 +106,9 @@ def test_cells_of_a_sweep_and_single_checkpoints_load_too(tmp_path):
     assert vaelab.load_run(last).folder == tmp_path / "sweep" / "latent_dim=3"
     moved = shutil.copy(last, tmp_path / "elsewhere.ckpt")
     assert vaelab.load_run(moved).vae.prior().event_shape == (3,)
-    with pytest.raises(FileNotFoundError, match=r"sweep is not a run.*the runs latent_dim=1, latent_dim=3, so name"):
+    with pytest.raises(
+        FileNotFoundError, match=r"sweep is not a run.*holds the runs latent_dim=1, latent_dim=3, so name"
+    ):
         vaelab.load_run(tmp_path / "sweep")
 
 

@@ -1,4 +1,4 @@
-"""A run from anyone: nothing in it runs code, writes or downloads outside its folder, and its cost is bounded."""
+"""A run that comes from anyone: nothing of it runs, writes or fetches outside its folder, and its cost is bounded."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def place(good, tmp_path, monkeypatch):
-    """A copy of the good run beside some victims. The test fails if anything uses the network."""
+    """A copy of the good run beside some victims; whoever reaches for the network fails the test."""
     victims(tmp_path / "outside")
     monkeypatch.setattr(socket.socket, "connect", lambda *arguments: pytest.fail("something reached for the network"))
     monkeypatch.chdir(tmp_path / "outside")
@@ -195,7 +195,7 @@ def test_a_resumed_run_keeps_its_checkpoints_in_its_folder_and_a_new_one_need_no
 
 
 def test_the_checkpoint_that_was_checked_is_the_one_that_is_resumed(place, monkeypatch):
-    """`last.ckpt` stays broken, as in a folder that we cannot write to."""
+    """`last.ckpt` stays broken, as in a folder that is not ours to write."""
     run = place / "run"
     whole = (run / "checkpoints" / "last.ckpt").read_bytes()
     (run / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
@@ -314,7 +314,7 @@ def test_every_option_writes_a_config_that_can_be_resumed(chosen, tmp_path):
 
 
 def constructors():
-    """The constructors of vaelab that a config may name."""
+    """vaelab's own that a config may name."""
     for package in ("families", "priors", "networks", "objectives", "data"):
         for found in vars(import_module(f"vaelab.{package}")).values():
             if isinstance(found, type) and found.__module__.startswith(f"vaelab.{package}"):
@@ -389,9 +389,7 @@ def test_allowing_torch_admits_its_optimisers_and_nothing_that_writes(tmp_path):
     written = recipe(compose_config(tmp_path)) | {"x_shape": [3], "target_shape": [2], "choices": {}}
     optimizer = {"_target_": "torch.optim.Rprop", "_partial_": True, "etas": [0.4, 1.3]}
     check_config(written | {"optimizer": optimizer}, tmp_path, ("torch",))
-    with pytest.raises(
-        ValueError, match=r"names torch.optim.Rprop, which is not a class of vaelab, so it is not called"
-    ):
+    with pytest.raises(ValueError, match=r"torch.optim.Rprop, which is not a class of vaelab, so it is not called"):
         check_config(written | {"optimizer": optimizer}, tmp_path)
     aliases = {
         "callbacks": {"x": {"_target_": "torch.utils.data.DataLoader", "dataset": [1]}},
