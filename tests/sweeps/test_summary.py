@@ -160,7 +160,7 @@ def test_a_sweep_where_nothing_is_done_has_a_summary(tmp_path):
     write_state(tmp_path / "cell", State("failed", "why", ("seed=1",)))
     left, text = summarise([tmp_path], tmp_path)
     assert left == 1
-    assert "1 runs: 1 failed" in text
+    assert "1 run: 1 failed" in text
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["summary.csv", "summary.md"]
 
 

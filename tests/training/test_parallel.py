@@ -133,6 +133,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a forked process cannot use CUDA")
 @pytest.mark.parametrize("model", [flow_model, conditional_model])
 def test_flows_and_conditions_get_the_weights_of_one_process(model, one_thread):
     found = []
