@@ -49,13 +49,14 @@ def evaluate_run(
 
 
 def _training(run: Run) -> dict[str, Any]:
-    """The settings of training that matter to the numbers: the objective, its β, and the likelihood's floor of σ.
+    """The settings of training that matter to the numbers: the objective, and the likelihood's floor of σ.
 
     An objective without β has None, and so has a likelihood without a floor.
     """
     objective = run.config.get("objective") or {}
     return {
         "objective": str(objective.get("_target_", "")).split(".")[-1] or None,
+        "objective_settings": {key: value for key, value in objective.items() if not key.startswith("_")},
         "beta": objective.get("beta"),
         "min_std": getattr(getattr(run.vae.decoder, "family", None), "min_std", None),
     }
