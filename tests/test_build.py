@@ -80,7 +80,7 @@ def test_a_part_without_a_constructor_is_named(tmp_path):
     for key in ("model", "posterior", "prior"):
         with pytest.raises(ValueError, match=f"{key} must have a _target_ that names a constructor, but has none"):
             built(plain(tmp_path) | {key: {"min_std": 0.1}})
-        with pytest.raises(ValueError, match=f"{key}._target_ must name what can be imported, but is nowhere.X"):
+        with pytest.raises(ValueError, match=f"{key}._target_ must be importable, but is nowhere.X"):
             built(plain(tmp_path) | {key: {"_target_": "nowhere.X"}})
 
 
@@ -177,11 +177,11 @@ def test_a_conditional_run_keeps_the_shape_and_the_names_of_its_condition(labell
 
 
 def test_a_condition_that_nobody_can_use_is_refused(labelled, tmp_path):
-    with pytest.raises(ValueError, match=r"prior.*conditional model.*leave out condition"):
+    with pytest.raises(ValueError, match=r"prior.*conditional model.*leave the condition out"):
         build(compose_config(tmp_path, *SHORT, *labelled, "condition=label", "prior=vamp"))
     config = plain(tmp_path, *labelled) | {"condition": "label"}
     config["data"] = {"_target_": "helpers.own_classes.Bare"}
-    with pytest.raises(ValueError, match=r"condition=label needs data that serve a condition, but .*Bare takes none"):
+    with pytest.raises(ValueError, match=r"condition=label needs data with a condition, but .*Bare has none"):
         vaelab.build.build_data(config)
 
 

@@ -30,7 +30,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(owner, name, monkeypatch, 
     write_whole(path, b"old")
     with monkeypatch.context() as patch:
         fails(patch, owner, name)
-        with pytest.raises(OSError, match=r"file cannot be written \(No space left on device\); it is as it was"):
+        with pytest.raises(OSError, match=r"file cannot be written \(No space left on device\) and is unchanged"):
             write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -98,7 +98,7 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
 
 
 class Payload:
-    """Unpickled, it would make a file."""
+    """A pickle of this would make a file when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -144,7 +144,7 @@ def test_an_archive_has_one_beginning_and_one_list(tmp_path):
     write_checkpoint(path, CONTENT)
     whole = path.read_bytes()
     path.write_bytes(evil(7) + whole)  # torch would read the pickle, zipfile what follows it
-    with pytest.raises(ValueError, match="does not begin as an archive"):
+    with pytest.raises(ValueError, match="it is not an archive"):
         read_checkpoint(path)
     path.write_bytes(whole[:4] + bytes(100) + whole)  # zipfile corrects the place of the list, torch does not
     with pytest.raises(ValueError, match="list of parts is in the wrong place"):

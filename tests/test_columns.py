@@ -36,7 +36,7 @@ PEOPLE = np.random.default_rng(0).normal(size=(29, 3)) * [4, 0.1, 2] + [40, 1.7,
 
 
 def write_people(path, order=(0, 1, 2), names=NAMES, rows=PEOPLE):
-    """People in a file whose columns stand in another order, or are called otherwise."""
+    """A file of people with its columns in another order, or with other names."""
     names, rows = [names[column] for column in order], rows[:, order]
     if path.suffix == ".csv":
         np.savetxt(path, rows, "%.17g", ",", header=",".join(names), comments="")

@@ -36,7 +36,7 @@ def test_the_examples_of_a_module_run(path, tmp_path, monkeypatch):
 
 
 def public(room):
-    """What a room exports, and its name as one writes it."""
+    """The exports of a package, with the names that users write."""
     module = import_module(f"vaelab.{room}")
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     names = getattr(module, "__all__", own)

@@ -1,4 +1,4 @@
-"""A linear VAE with one learned variance per column ends where factor analysis does."""
+"""A linear VAE with one learned variance per column reaches the optimum of factor analysis."""
 
 from functools import partial
 

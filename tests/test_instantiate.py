@@ -1,4 +1,4 @@
-"""Nodes of a config -> objects: as Hydra makes them, with errors that name the key."""
+"""Nodes of a config become the same objects as in Hydra, and errors name the key."""
 
 import collections
 import fractions
@@ -65,11 +65,11 @@ def test_further_arguments_win():
     [
         (
             {"_target_": "nowhere.Thing"},
-            "model._target_ must name what can be imported, but is nowhere.Thing (No module",
+            "model._target_ must be importable, but is nowhere.Thing (No module",
         ),
-        ({"_target_": "math.nothing"}, "model._target_ must name what can be imported, but is math.nothing ("),
+        ({"_target_": "math.nothing"}, "model._target_ must be importable, but is math.nothing ("),
         ({"_target_": "math.pi"}, "model._target_ must name a class or a function, but math.pi is a float"),
-        ({"_target_": ""}, "model._target_ must name what can be imported"),
+        ({"_target_": ""}, "model._target_ must be importable"),
         (
             {"_target_": "vaelab.families.Laplace", "event_shape": [3], "min_st": 1},
             "model.min_st is not a key of vaelab.families.Laplace, so nothing would read it; did you mean model.min_s",
@@ -80,7 +80,7 @@ def test_further_arguments_win():
         ),
         (
             {"_target_": "vaelab.families.Laplace"},
-            "model cannot be made by vaelab.families.Laplace (missing a required argument: 'event_shape'); give",
+            "model cannot be made by vaelab.families.Laplace (missing a required argument: 'event_shape'); set",
         ),
         (
             {"_target_": "vaelab.families.Laplace", "event_shape": [3], "min_std": -1},
@@ -92,7 +92,7 @@ def test_further_arguments_win():
         ),
         (
             {"_target_": "builtins.dict", "a": [{"_target_": "math.nothing"}]},
-            "model.a._target_ must name what can be imported",
+            "model.a._target_ must be importable",
         ),
         (
             {"_target_": "operator.truediv", "_args_": [1, 0]},

@@ -49,7 +49,7 @@ def built(tmp_path_factory):
 
 
 def run(path, cwd, *command):
-    """`python -m vaelab COMMAND` with another vaelab than the one that is tested elsewhere."""
+    """`python -m vaelab COMMAND` with another installation of vaelab."""
     return subprocess.run(
         [sys.executable, "-m", "vaelab", *command],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""What vaelab does on systems that lack a part of Linux: each part is switched off, and the other way taken."""
+"""Checks vaelab on systems that lack a part of Linux: each part is switched off, and vaelab uses its fallback."""
 
 import os
 import re
@@ -199,7 +199,7 @@ OF_SOME_SYSTEMS = (
 
 
 def test_no_other_file_asks_which_system_this_is():
-    """Nor does one call what only some systems have."""
+    """No other file calls functions that only some systems have."""
     found = {
         path.name
         for path in Path(platforms.__file__).parents[1].rglob("*.py")

@@ -1,4 +1,4 @@
-"""Names that a library keeps to itself are used in one file per library, which says why."""
+"""Private names of a library are used in only one file per library, which says why."""
 
 import ast
 from pathlib import Path

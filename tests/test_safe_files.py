@@ -1,4 +1,4 @@
-"""Files of a run are written and read without following a link, whatever lies in its folder."""
+"""Files of a run are written and read without following links, for any contents of its folder."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ def test_a_second_name_elsewhere_keeps_what_it_held(outside, tmp_path):
 def test_no_folder_below_the_run_may_be_a_link(outside, tmp_path):
     run = tmp_path / "run"
     (run / "checkpoints").symlink_to(outside)
-    with pytest.raises(OSError, match=r"last.ckpt cannot be written \(.*\); it is as it was"):
+    with pytest.raises(OSError, match=r"last.ckpt cannot be written \(.*\) and is unchanged"):
         write_whole(run / "checkpoints" / "last.ckpt", b"new", within=run)
     write_whole(run / "a" / "b" / "c", b"new", within=run)
     assert (run / "a" / "b" / "c").read_bytes() == b"new"

@@ -38,7 +38,7 @@ def test_the_process_survives_whatever_happens_to_its_streams(redirected, tmp_pa
 
 
 def test_a_run_without_streams_and_with_a_notebooks_backend_is_done(tmp_path):
-    """As `python train.py >&- 2>&-` in a notebook whose drawing backend is missing here."""
+    """Like `python train.py >&- 2>&-` in a notebook with a drawing backend that is missing here."""
     environment = {**os.environ, "MPLBACKEND": "module://missing.backend", "PYTHONIOENCODING": "ascii"}
     keys = [*TINY, *SHORT[:-1], "callbacks.pictures.examples=7", "hydra.run.dir=run"]
     closed = ["bash", "-c", 'exec "$@" >&- 2>&- <&-', "bash", sys.executable, str(ROOT / "train.py"), *keys]

@@ -1,4 +1,4 @@
-"""Tables: what is written is read back, a failure leaves what was there, and little memory is held."""
+"""Tables can be read back, a failure keeps the old file, and writing needs little memory."""
 
 import doctest
 import os
@@ -127,7 +127,7 @@ def test_columns_of_one_name_are_refused(tmp_path):
 
 @pytest.mark.parametrize("chunk", [{}, {"a": np.array(1.0)}])
 def test_a_chunk_that_is_no_rows_is_refused(tmp_path, chunk):
-    with pytest.raises(ValueError, match="has no rows"):
+    with pytest.raises(ValueError, match="a chunk must have rows"):
         write_table(tmp_path / "a.npz", [chunk])
 
 
@@ -179,7 +179,7 @@ def test_a_long_table_takes_little_memory(tmp_path, suffix, monkeypatch):
 
 
 def killed_while_writing(path):
-    """A process that writes a table is killed half way; -> the file that it leaves."""
+    """Kills a process half way through writing a table, and returns the file that it leaves."""
     process = os.fork()
     if not process:
 
@@ -206,7 +206,7 @@ def test_the_next_table_removes_what_a_killed_process_left(tmp_path, suffix):
 
 
 def test_what_another_process_is_writing_stays(tmp_path):
-    """Also what is none of ours: a link, whose target stays too."""
+    """Other entries stay too, such as a link and its target."""
     (tmp_path / "mine").write_text("mine")
     (tmp_path / ".x.part").symlink_to(tmp_path / "mine")
 

@@ -1,4 +1,4 @@
-"""Every choice in helpers/choices.py fits every other, and a model trains, moves, is copied and restored as a whole."""
+"""Every choice in helpers/choices.py works with every other, and a model can be trained, moved, copied and restored."""
 
 import copy
 from functools import partial

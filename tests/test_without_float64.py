@@ -1,4 +1,4 @@
-"""Numbers on a device without float64: everything that is summed goes to the CPU."""
+"""Numbers on a device without float64: all sums are computed on the CPU."""
 
 import sys
 from functools import partial

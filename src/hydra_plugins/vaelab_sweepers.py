@@ -1,4 +1,4 @@
-"""The sweepers of vaelab, kept thin: Hydra finds plug-ins only here, and every Hydra application imports them."""
+"""vaelab's sweepers: thin, because Hydra finds plug-ins only here, and every Hydra application imports them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class GridSweeper(Sweeper):
-    """Every combination of the values given: hydra/sweeper=grid.
+    """Runs every combination of the given values: hydra/sweeper=grid.
 
     Args:
-        max_batch_size: cells handed to the launcher at once; None means all.
-        params: key -> values, as on the command line, which wins.
+        max_batch_size: how many cells the launcher gets at once; None means all.
+        params: key -> values, as on the command line, which takes precedence.
     """
 
     def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None) -> None:
@@ -25,22 +25,22 @@ class GridSweeper(Sweeper):
         self.grid: Grid
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra gives every sweeper."""
+        """Makes the grid from the arguments that Hydra passes to every sweeper."""
         from vaelab.app.hydra_sweeps.grid import Grid
         from vaelab.app.hydra_sweeps.sweep import set_up
 
         self.grid = Grid(set_up(hydra_context, task_function, config), self.max_batch_size, self.params)
 
     def sweep(self, arguments: list[str]) -> list[float]:
-        """Runs every cell; returns the score of each."""
+        """Runs every cell. Returns the score of each."""
         return self.grid.run(arguments)
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for the next cells: hydra/sweeper=optuna.
+    """Lets Optuna choose the cells: hydra/sweeper=optuna.
 
     Args:
-        options: those of `vaelab.app.hydra_sweeps.search.OptunaSearch`.
+        options: the options of `vaelab.app.hydra_sweeps.search.OptunaSearch`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -48,12 +48,12 @@ class OptunaSweeper(Sweeper):
         self.search: OptunaSearch
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra gives every sweeper."""
+        """Makes the search from the arguments that Hydra passes to every sweeper."""
         from vaelab.app.hydra_sweeps.search import OptunaSearch
         from vaelab.app.hydra_sweeps.sweep import set_up
 
         self.search = OptunaSearch(set_up(hydra_context, task_function, config), **self.options)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs `n_trials` cells, or the rest of them."""
+        """Runs cells until there are `n_trials`."""
         self.search.run(arguments)

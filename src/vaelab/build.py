@@ -1,8 +1,8 @@
-"""A run's config -> its data, VAE, objective, optimiser and schedule: training, loading and sweeps all build here.
+"""Builds data, VAE, objective, optimiser and schedule from a run's config, for training, loading and sweeps.
 
 A config is plain containers with every value filled in. Each function takes `allow`, which decides which constructors a
-config may name (`vaelab.instantiate`): everything for what a user types, and what `vaelab.runs.trust` admits for a run
-that is loaded or resumed.
+config may name (`vaelab.instantiate`). A user's own config may name any. The config of a loaded or resumed run may name
+only those that `vaelab.runs.trust` admits.
 """
 
 import logging
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 
 def build_data(config: Config, allow: Allow = anything) -> "DataModule":
-    """The data module of a config, as yet without data.
+    """Builds the data module of a config, before its data are read.
 
-    It is told what the likelihood scores (`support`) and which condition the model sees, if its constructor takes them.
+    Its constructor gets the likelihood's `support` and the model's `condition`, if it takes them.
 
     Raises:
-        ValueError: a constructor is not allowed or cannot use its values, or the data have no condition to serve.
+        ValueError: a constructor is not allowed or cannot use its values, or the data have no condition.
     """
     node, more = config["data"], {}
     make, condition = constructor_of(node, allow, "data"), config.get("condition")
@@ -43,7 +43,7 @@ def build_data(config: Config, allow: Allow = anything) -> "DataModule":
     if condition is not None and "condition" not in node:
         if not takes(make, "condition"):
             raise ValueError(
-                f"condition={condition} needs data that serve a condition, but {node['_target_']} takes none; leave "
+                f"condition={condition} needs data with a condition, but {node['_target_']} has none; leave the "
                 "condition out, or use data=mnist"
             )
         more["condition"] = condition
@@ -57,13 +57,13 @@ def ready_data(
     names: Sequence[str] | None = None,
     condition_names: Sequence[str] | None = None,
 ) -> "DataModule":
-    """The data module of a config with its data, which are fetched first if need be.
+    """Builds the data module of a config and reads its data, which are downloaded first if necessary.
 
     Args:
-        config: a run's.
-        allow: which constructors may be called.
-        names: the columns that a trained model knows, in its order; None for a new run.
-        condition_names: the classes that a trained conditional model knows, in its order; None for a new run.
+        config: the config of a run.
+        allow: decides which constructors may be called.
+        names: the columns of a trained model, in its order; None for a new run.
+        condition_names: the classes of a trained conditional model, in its order; None for a new run.
     """
     data = build_data(config, allow)
     data.model_names = None if names is None else tuple(names)
@@ -74,12 +74,12 @@ def ready_data(
 
 
 def condition_shape_of(data: "DataModule") -> tuple[int, ...] | None:
-    """The shape of the condition that data serve; None if they serve none."""
+    """The shape of the data's condition; None if they have none."""
     return getattr(data, "condition_shape", None)
 
 
 def data_facts(data: "DataModule") -> dict[str, Any]:
-    """Shapes, names and a checksum of the data: a run's config keeps them, so that it loads without the data."""
+    """Shapes, names and a checksum of the data. A run's config stores them, so the run loads without its data."""
     condition_shape, classes = condition_shape_of(data), getattr(data, "condition_names", None)
     return {
         "x_shape": list(data.x_shape),
@@ -98,14 +98,14 @@ def build_vae(
     condition_shape: Sequence[int] | None = None,
     allow: Allow = anything,
 ) -> VAE:
-    """The VAE of a config, with fresh weights.
+    """Builds the VAE of a config, with new weights.
 
     Args:
-        config: a run's.
+        config: the config of a run.
         x_shape: the shape of x, the encoder's input.
         target_shape: the shape of the target, which the decoder is scored on.
-        condition_shape: the shape of a condition; None if the model sees none.
-        allow: which constructors may be called.
+        condition_shape: the shape of a condition; None if the model has none.
+        allow: decides which constructors may be called.
 
     Raises:
         ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
@@ -126,14 +126,14 @@ def _build_prior(
     prior: nn.Module = instantiate(node, allow, "prior", **more)
     if condition_shape and hasattr(prior, "uses"):
         raise ValueError(
-            f"prior must be one without the encoder for a conditional model, but is {type(prior).__name__}, whose "
-            "pseudo-inputs have no condition; use prior=standard_normal, or leave out condition"
+            f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does, and its "
+            "pseudo-inputs have no condition; use prior=standard_normal, or leave the condition out"
         )
     return prior
 
 
 def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str, Callable[..., nn.Module]]:
-    """The constructors of both networks; a node with a `_target_` of its own is the same for both."""
+    """The constructors of both networks. If the node itself has a `_target_`, both use it."""
     if node.get("_target_") is not None:
         rest = {name: value for name, value in node.items() if name not in ("encoder", "decoder")}
         same = instantiate(rest | {"_partial_": True}, allow, "network")
@@ -141,14 +141,14 @@ def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str
     if missing := [name for name in ("encoder", "decoder") if not isinstance(node.get(name), Mapping)]:
         raise ValueError(
             f"network.{missing[0]} must be a constructor with a _target_, but is {node.get(missing[0])}; use "
-            "network=mlp, or give network a _target_ that serves for both"
+            "network=mlp, or set network._target_ for both"
         )
     names = ("encoder", "decoder")
     return {name: instantiate({**node[name], "_partial_": True}, allow, f"network.{name}") for name in names}
 
 
 def start_at_data(vae: VAE, data: "DataModule") -> None:
-    """Starts a new model at its data: the decoder's bias at their mean, and a prior's examples at training inputs."""
+    """Starts a new model at its data: the decoder's bias at their mean, and the prior's pseudo-inputs at examples."""
     decoder: Any = vae.decoder
     decoder.start_at(data.mean())
     start_from: Any = getattr(vae.prior, "start_from", None)
@@ -157,10 +157,10 @@ def start_at_data(vae: VAE, data: "DataModule") -> None:
 
 
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
-    """The objective of a config. Its KL is estimated by Monte Carlo if posterior, prior or objective asks for that.
+    """Builds the objective of a config. Its KL is by Monte Carlo if posterior, prior or objective sets that.
 
     Raises:
-        ValueError: the KL of posterior and prior has no closed form, and none of the three asks for Monte Carlo.
+        ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo.
     """
     objective = _made(config["objective"], allow, "objective")
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
@@ -176,18 +176,18 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
 
 
 def kl_of(objective: Any) -> str:
-    """How an objective computes the KL, `closed_form` or `monte_carlo`; without a `kl`, it uses only draws."""
+    """How an objective computes the KL: `closed_form` or `monte_carlo`. Without a `kl`, it uses only draws."""
     return str(getattr(objective, "kl", "monte_carlo"))
 
 
 def asked_kl(config: Config, group: str) -> str | None:
-    """What the page of a posterior or a prior asks for: `monte_carlo`, `closed_form`, or None if it has no `kl`."""
+    """The key `kl` of a posterior or a prior: `monte_carlo`, `closed_form`, or None if it has no such key."""
     asked = config[group].get("kl")
     return None if asked is None else check_choice(f"{group}.kl", asked, KLS)
 
 
 def without_kl(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node without `kl`: the builder reads that key, not the constructor."""
+    """A node without `kl`, because the builder reads that key, not the constructor."""
     return {name: value for name, value in node.items() if name != "kl"}
 
 
@@ -204,18 +204,18 @@ def _check_closed_form(vae: VAE) -> None:
 
 
 def build_optimizer(config: Config, allow: Allow = anything) -> Callable[..., Any]:
-    """Parameters -> optimiser."""
+    """Builds the constructor of the optimiser: parameters -> optimiser."""
     make: Callable[..., Any] = _made({**config["optimizer"], "_partial_": True}, allow, "optimizer")
     return make
 
 
 def build_scheduler(config: Config, allow: Allow = anything) -> Callable[..., Any] | None:
-    """Optimiser -> learning-rate schedule; None if the rate stays."""
+    """Builds the constructor of the learning-rate schedule: optimiser -> schedule; None for a constant rate."""
     node = config.get("scheduler")
     return None if node is None else _made({**node, "_partial_": True}, allow, "scheduler")
 
 
 def _made(node: Any, allow: Allow, key: str, **more: Any) -> Any:
-    """What a node describes, which must name a constructor."""
+    """Instantiates a node that must name a constructor."""
     constructor_of(node, allow, key)
     return instantiate(node, allow, key, **more)

@@ -85,7 +85,7 @@ def _check_archive(file: BinaryIO) -> None:
     if found.st_size > SPARSE and found.st_blocks * 512 < found.st_size // 2:
         raise ValueError("most of it is an empty hole on the disk, which no run leaves")
     if file.read(len(ZIP)) != ZIP:
-        raise ValueError("it does not begin as an archive")  # torch would read it as a plain pickle
+        raise ValueError("it is not an archive")  # torch would read it as a plain pickle
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # opening the archive reads the whole list
     if end and end[5] > DIRECTORY:
         raise ValueError("it has more parts than any checkpoint has")

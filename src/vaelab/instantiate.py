@@ -1,9 +1,9 @@
-"""A config's plain containers -> the objects that they describe, with Hydra's keys for it.
+"""Makes objects from the plain containers of a config, with Hydra's keys.
 
     _target_     the dotted name of a class, a function or a method, which is called with the other keys
     _args_       a list of positional arguments
-    _partial_    true gives `functools.partial` in place of the call
-    _recursive_  false leaves the nodes inside as they are
+    _partial_    true gives `functools.partial` instead of the call
+    _recursive_  false keeps the nodes inside unchanged
 
 Values are plain Python values: `_convert_` is accepted and changes nothing. Nothing is ever unpickled.
 """
@@ -25,7 +25,7 @@ UNCLEAR = (TypeError, LookupError, AttributeError, AssertionError, ArithmeticErr
 
 
 def anything(target: str) -> Any:
-    """The class, function or method that a dotted name stands for: everything that a user types may be called.
+    """Finds the class, function or method with a dotted name. Everything that a user types may be called.
 
     Raises:
         ValueError: it cannot be imported, or it cannot be called.
@@ -33,7 +33,7 @@ def anything(target: str) -> Any:
     try:
         found = _located(target)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"_target_ must name what can be imported, but is {target} ({error})") from error
+        raise ValueError(f"_target_ must be importable, but is {target} ({error}); check its spelling") from error
     if not callable(found):
         raise ValueError(f"_target_ must name a class or a function, but {target} is a {type(found).__name__}")
     return found
@@ -45,25 +45,24 @@ def _located(target: str) -> Any:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it imports is not
+            raise  # the module exists, but something that it imports does not
     return resolve_name(target)  # a method: package.module.Class.method
 
 
 def instantiate(node: Any, allow: Allow = anything, key: str = "", /, **more: Any) -> Any:
-    """What a node of a config describes; a node without a `_target_` gives its values, a list its items.
+    """Makes the object that a node describes. A node without a `_target_` gives its values, and a list gives its items.
 
     >>> instantiate({"_target_": "vaelab.families.Bernoulli"}, event_shape=[2, 3]).event_size
     6
 
     Args:
         node: plain containers.
-        allow: decides which constructors are called; all of them unless given.
+        allow: decides which constructors may be called, by default all.
         key: the node's place in the config, for the errors.
-        more: further keyword arguments, which win over those of the node.
+        more: further keyword arguments, which take precedence over those of the node.
 
     Raises:
-        ValueError: a constructor is not allowed, or cannot make anything of what it is given. The sentence names the
-            key.
+        ValueError: a constructor is not allowed, or cannot use its values. The sentence names the key.
     """
     if isinstance(node, list | tuple):
         return [instantiate(item, allow, key) for item in node]
@@ -90,7 +89,7 @@ def constructor_of(node: Any, allow: Allow, key: str) -> Any:
     """The constructor that a node names.
 
     Raises:
-        ValueError: it names none, or the constructor is not allowed.
+        ValueError: the node names no constructor, or one that is not allowed.
     """
     if not isinstance(node, Mapping) or node.get("_target_") is None:
         raise ValueError(
@@ -134,7 +133,7 @@ def _annotated(make: Any, name: str) -> set[Any]:
 
 
 def _with_key(error: ValueError, key: str, names: Sequence[str] | Mapping[str, Any]) -> ValueError:
-    """The same error; if it begins with an argument's name, such as `min_std must be`, with the whole key instead."""
+    """The same error. If it begins with the name of an argument, as `min_std must be`, that becomes the whole key."""
     first = re.match(r"\w+(?=[ =])", str(error))
     named = key and first and first[0] in names and type(error) is ValueError
     return ValueError(f"{key}.{error}") if named else error
@@ -143,7 +142,7 @@ def _with_key(error: ValueError, key: str, names: Sequence[str] | Mapping[str, A
 def _check_arguments(
     make: Any, arguments: Sequence[Any], values: Mapping[str, Any], delayed: bool, key: str, target: Any
 ) -> None:
-    """Raises a ValueError if a constructor does not take an argument, or needs another."""
+    """Raises a ValueError if a constructor does not take an argument, or needs one that is missing."""
     try:
         signature = inspect.signature(make)
     except (TypeError, ValueError):  # some builtins have none
@@ -156,11 +155,11 @@ def _check_arguments(
     try:
         (signature.bind_partial if delayed else signature.bind)(*arguments, **values)
     except TypeError as error:
-        raise ValueError(f"{key} cannot be made by {target} ({error}); give it the values that it needs") from error
+        raise ValueError(f"{key} cannot be made by {target} ({error}); set the values that it needs") from error
 
 
 def takes(make: Any, name: str) -> bool:
-    """Whether a constructor takes a keyword argument of this name."""
+    """True if a constructor takes a keyword argument with this name."""
     parameters = parameters_of(make)
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -168,7 +167,7 @@ def takes(make: Any, name: str) -> bool:
 
 
 def parameters_of(make: Any) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a constructor by name; none if Python does not know them, as of some builtins."""
+    """The parameters of a constructor by name; empty if Python cannot tell, as for some builtins."""
     try:
         return inspect.signature(make).parameters
     except (TypeError, ValueError):

@@ -19,7 +19,7 @@ AT_ONCE = 1 << 24  # how many bytes are collected before a .csv or .parquet writ
 
 
 def check_table_path(path: str | Path, *others: str) -> Path:
-    """Checks that a path can be that of a table, or of a file with one of the endings `others`, such as `.png`.
+    """Checks that a path can name a table, or a file with one of the endings `others`, such as `.png`.
 
     Raises:
         ValueError: the extension is unknown.

@@ -62,7 +62,7 @@ def vaelab_command(*arguments, timeout=120):
 
 
 def rejected(capsys, *arguments):
-    """What a command that fails says."""
+    """The message of a command that fails."""
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in arguments])
     said = str(exit_.value.code) if isinstance(exit_.value.code, str) else capsys.readouterr().err.strip()
@@ -73,7 +73,7 @@ def rejected(capsys, *arguments):
 
 
 def columns(path):
-    """What a table holds: name -> array."""
+    """The content of a table: name -> array."""
     if path.suffix == ".npz":
         return dict(np.load(path))
     if path.suffix == ".csv":
@@ -196,7 +196,7 @@ def test_a_run_that_cannot_be_evaluated_does_not_lose_the_others(runs, tmp_path,
     (tmp_path / "gone.npy").rename(tmp_path / "moved.npy")
     shutil.copytree(runs["gaussian"], fine)
     (fine / "evaluation.json").unlink(missing_ok=True)
-    with pytest.raises(SystemExit, match=r"the data of .*lost are not found .* say where with --data"):
+    with pytest.raises(SystemExit, match=r"the data of .*lost were not found .* set --data"):
         main(["evaluate", str(lost), str(fine), "--samples", "5"])
     assert "nll" in capsys.readouterr().out
     assert json.loads((fine / "evaluation.json").read_text())["samples"] == 5
@@ -343,7 +343,7 @@ def test_inputs_without_targets_are_encoded_and_reconstructed(runs, tmp_path, ca
     main(["reconstruct", str(runs["sine"]), str(tmp_path / "xy.npy"), "-o", str(tmp_path / "s.csv")])
     assert len(columns(tmp_path / "s.csv")["mean_0"]) == 3
     said = rejected(capsys, "reconstruct", runs["sine"], tmp_path / "xy.npy", "-o", tmp_path / "s.png")
-    assert "no target to draw" in said
+    assert "a picture needs targets" in said
 
 
 def test_a_long_file_streams(runs, tmp_path, monkeypatch):
@@ -426,7 +426,7 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("encode", run, tmp_path / "wide.npy", "-o", file), "rows of 5 numbers"),
         (("encode", run, tmp_path / "nan.npy", "-o", file), "row 2"),
         (("encode", run, tmp_path / "words.npy", "-o", file), "words.npy"),
-        (("encode", run, tmp_path / "empty.npy", "-o", file), "no rows"),
+        (("encode", run, tmp_path / "empty.npy", "-o", file), "must hold at least one row"),
         (("encode", run, tmp_path / "rows.txt", "-o", file), "is not a kind of file that vaelab can read"),
         (("encode", run, tmp_path / "ragged.csv", "-o", file), "ragged.csv"),
         (("encode", run, tmp_path / "missing.npy", "-o", file), "missing.npy does not exist"),
@@ -440,8 +440,8 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         ),
         (("encode", run, "test", "-o", file, "--seed", "-1"), "--seed must be a whole number of at least 0, but is -1"),
         (("encode", run, "test", "-o", file, "--device", "nonsense"), "device=nonsense"),
-        (("encode", run, "test", "-o", file, "--data", "nonsense=3"), "nonsense is no key of the run's data"),
-        (("evaluate", run, "--data", "support=binary"), "support is no key of the run's data"),
+        (("encode", run, "test", "-o", file, "--data", "nonsense=3"), "nonsense is not a key of the run's data"),
+        (("evaluate", run, "--data", "support=binary"), "support is not a key of the run's data"),
         (("evaluate", run, "--data", "seed=abc"), "data.seed must be a whole number of at least 0, but is 'abc'"),
         (("encode", images, tmp_path / "turned.npy", "-o", file), "must have the shape 1x5x7, but the data has"),
         (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "must not name the data themselves"),

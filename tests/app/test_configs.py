@@ -1,4 +1,4 @@
-"""Every option of every group composes, builds and trains; every pair that cannot fit says so."""
+"""Every option of every group composes, builds and trains; every pair that cannot work gets an error."""
 
 import json
 
@@ -124,7 +124,7 @@ def test_a_bar_that_nobody_wants_is_left_out(tmp_path):
         ("threads=0", "threads must be a whole number of at least 1, but is 0"),
         ("compile=maybe", "compile must be true or false, but is 'maybe'"),
         ("matmul_precision=low", "matmul_precision must be one of highest, high, medium, but is low"),
-        ("~model", "model is missing"),
+        ("~model", "model must have a value, but is missing"),
         ("data.surface=maybe", "data.surface must be true or false, but is 'maybe'"),
         ("network.activation=[tanh]", "network.activation must be one of tanh, relu, .*, but is"),
         ("posterior.event_shape=[3]", r"the prior's z must have the posterior's shape \(3,\), but has \(2,\)"),

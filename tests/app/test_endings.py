@@ -1,4 +1,4 @@
-"""How a run ends: once it is trained, nothing that is shown or written afterwards makes it fail."""
+"""The end of a run: once it is trained, no failure in showing or writing results makes it fail."""
 
 import builtins
 import json
@@ -76,7 +76,7 @@ class WithoutVal(Sine):
 
 
 def strict_json(path):
-    """What a reader finds that knows JSON alone, which has no NaN and no Infinity."""
+    """The content as strict JSON, which has no NaN and no Infinity."""
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")

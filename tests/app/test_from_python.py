@@ -27,7 +27,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def own(tmp_path):
-    """A folder with an option for data of your own."""
+    """A folder with an option for your own data."""
     (tmp_path / "own" / "data").mkdir(parents=True)
     (tmp_path / "own" / "data" / "mine.yaml").write_text(
         "_target_: own_classes.Rows\nfile: rows.npy\nval_size: 0.1\ntest_size: 0.1\nbatch_size: 8\n"
@@ -47,7 +47,7 @@ def test_a_config_is_that_of_the_command_line(own, tmp_path):
     ("given", "answer"),
     [
         (["latent_dims=3"], "latent_dims is not a key, so nothing would read it; did you mean latent_dim"),
-        (["latent_dim=1,2"], "latent_dim=1,2 has several values, which is a sweep; add -m"),
+        (["latent_dim=1,2"], "latent_dim=1,2 must have one value for one run, but has several; add -m"),
         (["data=mine"], "data=mine is not known; use one of array, mnist, sine"),
     ],
 )

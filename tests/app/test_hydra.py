@@ -33,7 +33,7 @@ ROWS = ("data=rows", "data.val_size=7", "data.test_size=11")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with data, and config files in a folder of their own."""
+    """A folder with data, and a separate folder with config files."""
     cwd = tmp_path_factory.mktemp("hydra")
     chance = np.random.default_rng(0)
     for name, scale in {"a": 1.0, "b": 5.0, "c": 2.0}.items():
@@ -93,7 +93,7 @@ def test_a_run_that_is_refused_changes_nothing_of_another(where, alone, place, m
     before = hashed(alone[0])
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", [where, "data.val_size=7"], return_hydra_config=True)
-    with pytest.raises(SystemExit, match=r"^error: .*7 holds a run already; vaelab train resume=.* resumes it"):
+    with pytest.raises(SystemExit, match=r"^error: .*7 already holds a run; vaelab train resume=.* resumes it"):
         LockFolder().on_run_start(config)
     assert hashed(alone[0]) == before
 
@@ -221,10 +221,10 @@ def test_what_cannot_be_composed_is_explained(typed, answer):
     ("typed", "answer"),
     [
         ("hydra.run.dir=", "hydra.run.dir must name a folder, but is empty; name one, or leave it out"),
-        ("hydra.run.dir=${nothing.there}/x", "a value refers to nothing.there, which has no value here; give it one"),
-        ("hydra.run.dir=${hydra.job.num}", "a value refers to hydra.job.num, which has no value here; give it one"),
+        ("hydra.run.dir=${nothing.there}/x", "a value refers to nothing.there, which has no value here; set it"),
+        ("hydra.run.dir=${hydra.job.num}", "a value refers to hydra.job.num, which has no value here; set it"),
         ("hydra.run.dir=${oc.env:NO_SUCH}", "the config takes a value from NO_SUCH, which is not in the environment"),
-        ("hydra.run.dir=file", "file is a file, but a run needs a folder; choose another hydra.run.dir"),
+        ("hydra.run.dir=file", "hydra.run.dir must be a folder, but file is a file; choose another"),
         (f"hydra.run.dir={'x' * 300}", "hydra.run.dir must be made of names of at most 255 bytes, but one has 300"),
         (f"hydra.run.dir={'long/' * 800}", "hydra.run.dir must be a path of at most 3584 bytes, but has "),
     ],
@@ -243,7 +243,7 @@ def test_impossible_folders_are_refused_before_training(typed, answer, tmp_path,
 def test_a_sweeper_of_another_kind_is_refused():
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         config = compose("train", ["hydra/sweeper=basic"], return_hydra_config=True)
-    with pytest.raises(SystemExit, match=r"^error: hydra/sweeper=basic does not know which runs are done; use hydra"):
+    with pytest.raises(SystemExit, match=r"^error: hydra/sweeper must be one that .*, but is basic; use hydra"):
         LockFolder().on_multirun_start(config)
 
 
@@ -334,9 +334,7 @@ def test_a_number_of_cells_that_makes_no_sense(given):
 def test_a_value_that_needs_quotes_is_told_so():
     with pytest.raises(HydraException) as error:
         OverridesParser.create().parse_overrides(["data.path=größe/t.csv"])
-    assert "put a value with spaces, commas, brackets, ~ or letters beyond ASCII into quotes" in one_sentence(
-        error.value
-    )
+    assert "quote a value with spaces, commas, brackets, ~ or letters beyond ASCII" in one_sentence(error.value)
     (override,) = OverridesParser.create().parse_overrides(["data.path='größe/t.csv'"])
     assert override.value() == "größe/t.csv"
 

@@ -75,7 +75,7 @@ def outcome(folder, overrides, changes=None):
 
 
 def fitting(option, small_mnist):
-    """What makes a short run of this option possible."""
+    """The overrides that make a short run of this option possible."""
     if option == "data=mnist" or option == "model=bernoulli":
         images = ["model=bernoulli", "data=mnist", f"data.root={small_mnist}", "data.val_size=13"]
         return [*images, "latent_dim=3", "data.eval_batch_size=5"]
@@ -86,7 +86,7 @@ def fitting(option, small_mnist):
 
 @pytest.fixture(scope="module")
 def outcomes(small_mnist, tmp_path_factory):
-    """What a run of an option gives as it is; remembered, since many keys belong to one option."""
+    """The result of a run with an option unchanged. It is cached, because many keys belong to one option."""
     known = {}
 
     def of(option):

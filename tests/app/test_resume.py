@@ -1,4 +1,4 @@
-"""A run that was interrupted at any moment, and gone on with, leaves what the uninterrupted one leaves."""
+"""A run that is interrupted at any moment and then resumed leaves the same files as an uninterrupted run."""
 
 import errno
 import json
@@ -49,7 +49,7 @@ KINDS = {
 
 
 class Death(BaseException):
-    """The process is gone: nothing is tidied up."""
+    """The process died: nothing is cleaned up."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def _soon(monkeypatch):
 
 @pytest.fixture(scope="module")
 def references(tmp_path_factory):
-    """What the uninterrupted run of a kind leaves."""
+    """Everything that the uninterrupted run of a kind leaves."""
     known = {}
 
     def of(kind):
@@ -75,7 +75,7 @@ def references(tmp_path_factory):
 
 
 def dies(owner, name, call, after=False):
-    """A context in which the process dies at a call of a method, before or after what it does."""
+    """A context in which the process dies at the call of a method, before or after its work."""
     method, calls = getattr(owner, name), iter(range(1, 10**9))
 
     def deadly(*arguments, **options):
@@ -93,7 +93,7 @@ def dies(owner, name, call, after=False):
 
 
 def interrupted(folder, overrides, *death, after=False):
-    """Trains until it dies; -> whether it did."""
+    """Trains until the process dies. Returns True if it died."""
     patch = dies(*death, after=after)
     try:
         train(compose_config(folder, *overrides))
@@ -262,7 +262,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     capsys.readouterr()
     go_on(tmp_path)
-    assert f"{tmp_path} is finished, after 4 epoch(s)" in capsys.readouterr().out
+    assert f"{tmp_path} is finished after 4 epochs" in capsys.readouterr().out
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
     assert after.keys() == before.keys()
     assert all(after[path] == before[path] for path in before if path.name != ".lock")
@@ -321,7 +321,7 @@ def test_what_cannot_go_on_is_said(tmp_path):
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     assert interrupted(tmp_path, RUN, VAEModule, "_check_finite", 29)
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
-    with pytest.raises(ValueError, match=r"holds a run already; vaelab train resume=.* resumes it"):
+    with pytest.raises(ValueError, match=r"already holds a run; vaelab train resume=.* resumes it"):
         train(compose_config(tmp_path, *RUN))
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 
@@ -402,7 +402,7 @@ def wait_for(condition, seconds=60.0):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_signal_ends_a_run_that_goes_on_later(number, tmp_path):
-    """In processes of their own, by the command line."""
+    """In separate processes, from the command line."""
     keys = [*RUN, "trainer.max_epochs=60", "callbacks.last.seconds=0.1", "callbacks.last.every_n_steps=null"]
     whole = run_train(tmp_path, *keys, "hydra.run.dir=whole")
     assert whole.returncode == 0, whole.stderr

@@ -47,7 +47,7 @@ def evaluate_again(folder: Path) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The runs that the tests look at, two at a time: name -> (working folder, finished process)."""
+    """The runs for the tests, two at a time: name -> (working folder, finished process)."""
     mnist = tmp_path_factory.mktemp("images")
     write_small_mnist(mnist, train=60, test=20, rows=5, columns=7, gz=True)
     commands = {
@@ -164,14 +164,14 @@ BAD_INPUT = {
     "optimizer.lr=fast": "optimizer.lr must be a number of at least 0, but is 'fast'",
     "optimizer.betas=[a,b]": "check optimizer.betas=[a,b], or set HYDRA_FULL_ERROR=1 to see where",
     "optimizer.lr=1e15 trainer.max_epochs=1 trainer.accelerator=cpu": "the loss of step 2 is not finite, because",
-    "latent_dim=2,3": "latent_dim=2,3 has several values, which is a sweep; add -m to train one run for each",
+    "latent_dim=2,3": "latent_dim=2,3 must have one value for one run, but has several; add -m to train a run for each",
     "model=bernoulli data=mnist data.root=images": "data.val_size must be smaller than the number of training images, ",
 }
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """What each bad input ends with, two at a time."""
+    """The message of each bad input, two at a time."""
     cwd = tmp_path_factory.mktemp("bad_input")
     images = random_images(4, 5, 7)
     for name, damage in {
@@ -206,7 +206,7 @@ def test_bad_input_ends_in_one_sentence(typed, answers):
 
 
 def readme_script(beginning):
-    """The script in the README that begins so."""
+    """The script in the README that begins with this text."""
     scripts = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (script,) = (script for script in scripts if script.startswith(beginning))
     return script

@@ -1,4 +1,4 @@
-"""`score` decides which weights are the best ones, when a run ends early, and what a search looks for."""
+"""`score` decides which weights are best, when a run ends early, and how a search ranks its trials."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Every flag of Lightning's Trainer: what it does here is what docs/trainer.md says."""
+"""Every flag of Lightning's Trainer does what docs/trainer.md says."""
 
 import inspect
 import json
@@ -212,7 +212,7 @@ class Plain(LightningModule):
 
 
 class Events(Callback):
-    """What happens when, by optimiser steps; it asks for no training minibatch, so that they are stepped in rows."""
+    """Records events by optimiser step. It needs no training minibatch, so those run in the tight loop."""
 
     def __init__(self):
         self.seen = []
@@ -305,7 +305,7 @@ class Redrawn(Sine):
 
 @pytest.mark.parametrize(("overfit", "count"), [(1, 1), (3, 3), (0.3, 2)])
 def test_overfitting_sees_the_same_minibatches_each_epoch(overfit, count):
-    """The first ones in their order, as Lightning's are, and with the same draws."""
+    """The first minibatches in order, as in Lightning, with the same draws."""
     seen = Batches()
     data = Redrawn(surface=True, batch_size=8, **SIZES)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}

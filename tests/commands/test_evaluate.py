@@ -1,4 +1,4 @@
-"""What `vaelab evaluate` prints."""
+"""The output of `vaelab evaluate`."""
 
 import math
 
@@ -67,6 +67,7 @@ def test_the_objective_is_shown_with_its_settings():
     assert "trained with VRAlpha(alpha=0.5, samples=5), sigma floor 0.01;" in told
     told = comparability(REPORT | {"objective": "ELBO", "objective_settings": {"samples": 1, "beta": 1.0}})
     assert "trained with ELBO(beta=1, samples=1), sigma floor 0.01;" in told
+    assert "trained with ELBO, beta 1, sigma floor 0.01;" in comparability(REPORT | {"objective": "ELBO"})
     hostile = comparability(REPORT | {"objective": "A", "objective_settings": {"b": "c" * 1_000}})
     assert len(hostile) < 500
 

@@ -1,4 +1,4 @@
-"""Every verb on models that are not Gaussian or have a condition, against what their distributions say directly."""
+"""Compares every verb, on models that are not Gaussian or have a condition, with their distributions."""
 
 import math
 from functools import partial
@@ -162,7 +162,7 @@ def test_a_report_says_what_is_estimated(tmp_path):
 
 
 class Categories(Family):
-    """Each dimension of the target is one of four categories: a family of somebody else's."""
+    """A user's own family: each dimension of the target is one of four categories."""
 
     support = "real"
 
@@ -358,7 +358,7 @@ def test_conditions_that_do_not_fit_are_refused(conditional, tmp_path):
     for wrong in ("cow", "3", "-1"):
         with pytest.raises(ValueError, match=f"--condition must be one of cat, dog, owl, or .* but is {wrong}$"):
             reconstruct(conditional, file, out, condition=wrong)
-    with pytest.raises(ValueError, match=r"--condition must be left out for test, whose rows have .* but is dog"):
+    with pytest.raises(ValueError, match=r"--condition is dog, but the rows of test have .*; leave it out"):
         encode(conditional, "test", out, condition="dog")
     plain = RUNS["laplace"](tmp_path)
     for verb in (
@@ -367,6 +367,6 @@ def test_conditions_that_do_not_fit_are_refused(conditional, tmp_path):
         lambda: sample(plain, 3, tmp_path / "s.png", condition="dog"),
         lambda: traverse(plain, tmp_path / "t.png", condition="dog"),
     ):
-        with pytest.raises(ValueError, match=r"--condition must be left out, because .* without one, but is dog"):
+        with pytest.raises(ValueError, match=r"--condition is dog, but .* without a condition; leave it out"):
             verb()
     assert not out.exists()

@@ -78,7 +78,7 @@ WHOLE = {
 
 @st.composite
 def damaged(draw, whole):
-    """Any bytes; or a file that was whole, changed in a few places."""
+    """Any bytes, or a valid file that was changed in a few places."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=200))
     content = bytearray(whole)

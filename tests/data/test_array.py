@@ -1,4 +1,4 @@
-"""Array: every row in one split, as it stands in the file, or one sentence."""
+"""Array: every row is in one split, unchanged, or there is an error in one sentence."""
 
 import math
 import zlib

@@ -1,4 +1,4 @@
-"""Batches: every row once per pass, in the order that was asked for."""
+"""Batches: every row once per pass, in the right order."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ SHUFFLE = pytest.mark.parametrize("shuffle", [False, True])
 
 
 def rows(n: int) -> torch.Tensor:
-    """-> (n, 3): row i is 3i, 3i+1, 3i+2, so that its first entry names it."""
+    """-> (n, 3): row i is 3i, 3i+1, 3i+2, so its first entry identifies it."""
     return torch.arange(3.0 * n).view(n, 3)
 
 

@@ -1,4 +1,4 @@
-"""The label of an image as a condition: one-hot, beside its own image in every batch, and at no cost without one."""
+"""The label of an image as a condition: one-hot, beside its own image in every batch, at no cost without one."""
 
 import zlib
 from functools import partial

@@ -91,7 +91,7 @@ def test_a_first_line_of_numbers_is_a_row(tmp_path, first, said):
 
 
 def test_a_first_line_of_zero_may_be_the_name_of_the_only_column(tmp_path):
-    """As pandas writes a table of one column without names."""
+    """A table of one column without names, as pandas writes it."""
     rows, names, report = taken(written(tmp_path, ",0\n0,1.5\n1,2.5\n"))
     assert (rows, names) == ([[1.5], [2.5]], ("0",))
     assert "its first line (, 0) was read as names (data.header=false reads it as a row)" in report
@@ -246,7 +246,7 @@ def test_the_line_is_the_one_that_an_editor_shows(tmp_path):
 
 
 def test_both_csv_readers_return_the_same_numbers(tmp_path, monkeypatch):
-    """Arrow's, and the one that takes what Arrow does not."""
+    """Arrow's reader, and our own for all other files."""
     cells = np.random.default_rng(0).normal(size=(23, 5)) * 10.0 ** np.arange(-2, 3)
     for numbers, form in ((cells, "%.17g"), (cells.round(), "%d")):
         counted = np.column_stack([np.arange(23), numbers])

@@ -35,7 +35,7 @@ def after(rows):
 
 
 class Own(DataModule):
-    """A user's own data: no more than shapes and splits."""
+    """A user's own data, with only shapes and splits."""
 
     def setup(self, stage=None):
         self.x_shape, self.target_shape = (3,), (2,)

@@ -27,7 +27,7 @@ LOCK = ".lock"
 
 
 class Mirror:
-    """Files served over HTTP, and a record of what was asked for.
+    """Files served over HTTP, and a record of the requests.
 
     Args:
         files: name -> content.
@@ -98,7 +98,7 @@ def start() -> Iterator:
 
 @pytest.fixture
 def dead() -> Iterator[str]:
-    """The address of a mirror that refuses connections: its port is taken, and nobody listens there."""
+    """The address of a mirror that refuses connections: its port is taken, and no process listens there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/mnist/"

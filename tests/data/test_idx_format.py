@@ -1,4 +1,4 @@
-"""Reading IDX files: exact when they are whole, one sentence when they are not, never more memory than they hold."""
+"""Reading IDX files: exact if they are complete, one sentence if not, and never more memory than they hold."""
 
 import gzip
 import re

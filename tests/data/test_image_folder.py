@@ -229,7 +229,7 @@ def test_a_folder_without_pictures_names_what_it_holds(tmp_path):
 
 
 def test_another_kind_of_picture_is_not_opened(tmp_path):
-    """Some kinds start a program that reads them."""
+    """Pillow starts a program to read some formats."""
     content = io.BytesIO()
     Image.fromarray(GREY).save(content, "EPS")
     (tmp_path / "a.png").write_bytes(content.getvalue())

@@ -1,4 +1,4 @@
-"""MNIST: the right splits, pixels on each support, and randomness where it belongs."""
+"""MNIST: the right splits, pixels on each support, and randomness only in the right places."""
 
 import hashlib
 import math
@@ -49,12 +49,12 @@ def one_pass(data: MNIST, split: str) -> torch.Tensor:
 
 
 def in_any_order(images: torch.Tensor) -> torch.Tensor:
-    """The same images, sorted, so that a shuffled pass compares."""
+    """The same images, sorted, so shuffled passes can be compared."""
     return torch.tensor(sorted(images.flatten(1).tolist()), dtype=images.dtype)
 
 
 def grey_of(images: torch.Tensor, support: str) -> torch.Tensor:
-    """The grey that a pixel came from; a binary pixel tells it for black and white alone."""
+    """The grey value that a pixel came from. A binary pixel only tells black from white."""
     scale = 256 if support == "real" else 255
     return (images.double() * scale).add(0 if support == "real" else 0.5).floor()
 
@@ -323,7 +323,7 @@ def test_a_damaged_file_is_named(tmp_path, damaged):
 
 
 def test_the_canonical_files_are_those_of_the_hash_table(tmp_path):
-    """Reads the set beside the repository where it lies there, and a small one of the same names elsewhere."""
+    """Reads MNIST beside the repository if it is there, or else a small data set with the same names."""
     root, n_train, n_test, size, val_size = CANONICAL, 60_000, 10_000, (28, 28), 10_000
     if all((CANONICAL / name).is_file() for name in SHA256):
         for name, sha256 in SHA256.items():

@@ -1,4 +1,4 @@
-"""Rows from files: exact, in order and in bounded chunks; one sentence where there are no rows of numbers."""
+"""Rows from files: exact, in order and in bounded chunks; one sentence if there are no rows of numbers."""
 
 import gzip
 import io
@@ -491,7 +491,7 @@ ZEROS = 10**8  # bytes, which compress to a thousandth
 
 @pytest.mark.parametrize("kind", ["npz", "gz", "parquet", "png", "csv", "ckpt"])
 def test_what_grows_beyond_its_file_is_refused(kind, tmp_path):
-    """Of all that they hold: a file of a stranger does not fill the memory."""
+    """A file from someone you don't trust does not fill the memory."""
     path = tmp_path / f"rows.{kind}"
     if kind == "npz":
         np.savez_compressed(path, x=np.zeros((ZEROS // 80, 10)))

@@ -1,4 +1,4 @@
-"""sin(x+y): the right function, noise and domain; splits that depend on the data seed and on nothing else."""
+"""sin(x+y): the right function, noise and domain; splits that depend only on the data seed."""
 
 import math
 import re
@@ -27,7 +27,7 @@ def batches_of(data: Sine, split: str) -> list[tuple[torch.Tensor, torch.Tensor]
 
 
 def whole(data: Sine, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """x and target of a split, ordered by the first coordinate, so that a shuffled pass compares."""
+    """x and target of a split, ordered by the first coordinate, so shuffled passes can be compared."""
     x, target = (torch.cat(parts) for parts in zip(*batches_of(data, split), strict=True))
     order = x[:, 0].argsort()
     return x[order], target[order]

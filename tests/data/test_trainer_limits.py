@@ -1,4 +1,4 @@
-"""What is said of the part of a split that a run scores is what Lightning serves."""
+"""The reported part of a split is the part that Lightning serves."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ class Plain(LightningModule):
 
 
 class OwnLoaders(Sine):
-    """Data of which vaelab does not know the minibatches."""
+    """Data whose minibatches vaelab does not know."""
 
     def val_dataloader(self):
         return DataLoader(TensorDataset(*self.val), 3)

@@ -82,7 +82,7 @@ def digest(place: Path, own: Path) -> dict[str, tuple]:
 
 
 def run_command(verb: str, run: Path, place: Path, limit: float) -> Ending:
-    """Does it in a fork, whose working folder is beside the runs."""
+    """Runs it in a fork, in a working folder beside the runs."""
     log, noted = place / "log" / "said.txt", place / "log" / "connections.txt"
     for path in (log, noted):
         path.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ def make_tree(place: Path, good: Path) -> None:
 
 
 def tried(name: str, verb: str, place: Path, usual: Ending) -> tuple[Ending, list[str]]:
-    """Makes a hostile folder and does one thing with it; -> how that ends, and what has changed outside."""
+    """Makes a hostile folder and uses it once. Returns the result, and the changes outside."""
     run = place / "runs" / "hostile"
     shutil.copytree(place / "good", run)
     HOSTILE[name](run, place / "outside")
@@ -166,7 +166,7 @@ def tried(name: str, verb: str, place: Path, usual: Ending) -> tuple[Ending, lis
 
 
 def faults(name: str, place: Path, usual: dict[str, Ending]) -> list[str]:
-    """What is wrong with what the verbs do to one hostile folder, a line each."""
+    """Lists what the verbs do wrong with one hostile folder, a line each."""
     found = []
     for verb in VERBS:
         end, wrong = tried(name, verb, place, usual[verb])
@@ -202,7 +202,7 @@ def usual_ending(verb: str, place: Path) -> Ending:
 
 
 def work(place: Path, names: list[str]) -> list[str]:
-    """All verbs on some folders; -> what is wrong."""
+    """Runs all verbs on some folders, and lists what is wrong."""
     usual = {}
     for verb in VERBS:
         ends = [usual_ending(verb, place) for _ in range(2)]

@@ -102,7 +102,7 @@ def node(key: str, **values: Any) -> Change:
 
 
 def gone(path: Path) -> Path:
-    """Takes away what has a name."""
+    """Removes an entry by name."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -139,7 +139,7 @@ def text(name: str, contents: str | bytes) -> Change:
 
 
 def listening(run: Path, outside: Path) -> None:
-    """A socket in place of a file; its path may be too long, so that it is made from inside."""
+    """A socket in place of a file. Its path may be too long, so it is made from inside the folder."""
     here = os.getcwd()
     gone(run / "state.json")
     os.chdir(run)
@@ -159,7 +159,7 @@ def sparse(name: str, size: int) -> Change:
 
 
 def archived(make: Callable[[], bytes]) -> Change:
-    """Checkpoints with a pickle of one's own."""
+    """Checkpoints with the attacker's own pickle."""
 
     def change(run: Path, outside: Path) -> None:
         for name in CHECKPOINTS:
@@ -211,7 +211,7 @@ def sparse_archive(path: Path, whole: bytes) -> None:
 
 
 def lying(path: Path, whole: bytes) -> None:
-    """A list of parts that says that it begins elsewhere, and is larger than the file."""
+    """A list of parts that declares another place, and is larger than the file."""
     path.write_bytes(whole[:-22] + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0))
 
 
@@ -282,7 +282,7 @@ def wrong_types(content: dict, run: Path, outside: Path) -> None:
 
 
 def best_moved(content: dict, run: Path, outside: Path) -> None:
-    """A checkpoint that would be removed when a better one comes."""
+    """A checkpoint that would be removed once there is a better one."""
     found = next(inner for name, inner in content["callbacks"].items() if name.startswith("ModelCheckpoint"))
     victim = str(outside / "victim.ckpt")
     found.update(best_k_models={victim: torch.tensor(-1e9)}, kth_best_model_path=victim, kth_value=torch.tensor(-1e9))

@@ -1,4 +1,4 @@
-"""Kills runs with SIGKILL at random moments, goes on with each, and compares: python -m tests.drills.kill --kills 100.
+"""Kills runs with SIGKILL at random moments, resumes each, and compares: python -m tests.drills.kill --kills 100.
 
 Each run is a fork of this process, which has everything imported, so that a kill costs seconds. A third of the runs are
 killed again while they go on.
@@ -39,7 +39,7 @@ KEYS = (
 
 
 def start(work: Callable[[], object], log: Path) -> int:
-    """Does the work in a fork; -> its process id."""
+    """Does the work in a fork, and returns its process id."""
     if process := os.fork():
         return process
     code = 1
@@ -56,7 +56,7 @@ def start(work: Callable[[], object], log: Path) -> int:
 
 
 def wait(process: int, seconds: float = 120.0) -> int:
-    """-> the exit code, negative for a signal."""
+    """Returns the exit code, negative for a signal."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(process, os.WNOHANG)
@@ -69,7 +69,7 @@ def wait(process: int, seconds: float = 120.0) -> int:
 
 
 def kill_after(process: int, seconds: float) -> bool:
-    """-> whether it was still alive."""
+    """Returns True if it was still alive."""
     time.sleep(seconds)
     done, _ = os.waitpid(process, os.WNOHANG)
     if done:

@@ -1,4 +1,4 @@
-"""Types mistakes, and shows what each ends with: python -m tests.drills.mistakes -o docs/mistakes.md.
+"""Makes typical mistakes, and shows the message of each: python -m tests.drills.mistakes -o docs/mistakes.md.
 
 Every line is a command in a process of its own, in a folder of made files. A mistake must end with one sentence, no
 traceback and an exit code that is not 0, and leave every file as it was.
@@ -180,14 +180,14 @@ def prepare(place: Path) -> None:
 
 
 def digest(place: Path) -> dict[str, str]:
-    """Every file of note that is there: name -> its hash."""
+    """Every relevant file: name -> its hash."""
     files = (path for path in sorted(place.rglob("*")) if path.is_file())
     kept = (path for path in files if path.name not in (".lock", "train.log") and "outputs" not in path.parts)
     return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
 def ending(place: Path, command: list[str]) -> tuple[int, list[str]]:
-    """-> exit code, and the lines that a command prints, with the folder left out of them."""
+    """Returns the exit code and the printed lines of a command, without the folder."""
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=180, check=False)
     said = (done.stderr.strip() or done.stdout.strip()).replace(f"{place}/", "").replace(str(ROOT), ".")
     return done.returncode, [
@@ -230,7 +230,7 @@ def main() -> None:
 
 
 def _folder(line: str, otherwise: str) -> list[str]:
-    """Where a run goes that the line gives no folder: those that start in the same second would share one."""
+    """The folder of a run if the line names none: runs that start in the same second would share one."""
     return [] if re.search(r"resume=|hydra\.run\.dir=|-m", line) else [f"hydra.run.dir={otherwise}"]
 
 

@@ -1,4 +1,4 @@
-"""How often a mean ± two standard errors contains the truth, over fresh test sets."""
+"""Counts how often a mean ± two standard errors contains the truth, over new test sets."""
 
 from functools import partial
 
@@ -42,7 +42,7 @@ def scored():
 
 @pytest.mark.parametrize("name", ["nll", "elbo", "log_likelihood", "kl", "iw_1", "iw_5", "regret_paired"])
 def test_two_standard_errors_contain_the_mean_over_all_examples(name, scored):
-    """That mean is the average over 20,000 examples, so its own error is a twentieth of a set's."""
+    """The mean is over 20,000 examples, so its own error is a twentieth of the error of a set."""
     terms, _ = scored
     assert 0.91 < coverage(terms[name], terms[name].mean().item(), name) < 0.98
 

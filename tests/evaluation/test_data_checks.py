@@ -1,4 +1,4 @@
-"""Data of any dtype get the same scores in every function, and what cannot be scored is refused in a sentence."""
+"""Data of any dtype get the same scores in every function, and data that cannot be scored are refused in a sentence."""
 
 from functools import partial
 

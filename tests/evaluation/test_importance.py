@@ -52,7 +52,7 @@ class Posterior(nn.Module):
 
 
 class Spy(nn.Module):
-    """Calls a module and keeps a note of it."""
+    """Calls a module and records the call."""
 
     def __init__(self, module, note):
         super().__init__()
@@ -90,7 +90,7 @@ def wide_proposal(full_noise=True, full_prior=True, widening=1.5, shift=0.5):
 
 
 def standard_errors_off(values, truth):
-    """How far the mean over the first dimension lies from the truth, at most."""
+    """The largest distance between the mean over the first dimension and the truth."""
     return ((values.mean(0) - truth).abs() / (values.std(0) / len(values) ** 0.5)).max().item()
 
 

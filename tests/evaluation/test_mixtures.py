@@ -23,7 +23,7 @@ WEIGHTS = torch.tensor([0.2, 0.5, 0.3])
 
 
 class Mixture(Family):
-    """Two Gaussians of equal weight and width: a family of somebody else's, without rsample."""
+    """Two Gaussians of equal weight and width: a user's own family, without rsample."""
 
     support = "real"
 

@@ -48,7 +48,7 @@ class Fake:
 
 
 def gaussian_data(n=N, **options):
-    """Draws of the very model that `linear` is."""
+    """Draws from the model `linear` itself."""
     vae = linear()
     w, b = vae.decoder.network.layers[0].weight.detach(), vae.decoder.network.layers[0].bias.detach()
     generator = MultivariateNormal(b, w @ w.T + torch.eye(K, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Pictures of a VAE against what its distributions say directly."""
+"""Compares pictures of a VAE with its distributions."""
 
 import numpy as np
 import pytest
@@ -202,6 +202,6 @@ def test_a_picture_that_would_fill_the_memory_is_refused(monkeypatch, images):
         lambda: views.prior_samples(vae, 10),
         lambda: views.reconstructions(vae, x.repeat(2, 1, 1, 1), x.repeat(2, 1, 1, 1)),
     ):
-        with pytest.raises(ValueError, match=r"at most 270 numbers, but \d+ times 30 are more; draw at most 9 images"):
+        with pytest.raises(ValueError, match=r"at most 270 numbers, but \d+ × 30 are more; draw at most 9 images"):
             draw()
     assert torch.equal(torch.get_rng_state(), state)

@@ -1,4 +1,4 @@
-"""What every family in helpers/choices.py must do."""
+"""The contract of every family in helpers/choices.py."""
 
 import itertools
 import math
@@ -29,7 +29,7 @@ def distribution_of(row, shape, *leading):
 
 
 def truths(row, shape, *leading):
-    """A distribution of each place, by scipy from its raw numbers alone."""
+    """A distribution of each place, made by scipy only from its raw numbers."""
     family = row.build(shape)
     numbers = row.numbers(family, *leading).numpy()
     return {place: row.truth(family, numbers[place]) for place in np.ndindex(*leading)}

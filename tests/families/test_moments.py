@@ -1,4 +1,4 @@
-"""Estimated means and standard deviations: how far off they are, and that they cost nothing else."""
+"""Estimated means and standard deviations: their errors, and that nothing else changes."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ B, P = 7, 3
 
 
 class Unknown(Distribution):
-    """A Gaussian that does not say its moments, and notes how much is drawn at once."""
+    """A Gaussian that hides its moments, and records how much is drawn at once."""
 
     has_rsample = True
     largest = 0

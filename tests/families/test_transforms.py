@@ -1,4 +1,4 @@
-"""What torch.func and any dtype of data ask of every family and every KL."""
+"""Every family and every KL works inside torch.func, and with data of any dtype."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The drawing process: it answers, outlives mistakes, and ends."""
+"""The drawing process answers, survives errors, and ends."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from vaelab.figures import DrawingProcess, KLBars, Picture
 
 @dataclass(frozen=True, eq=False)
 class Slow(Picture):
-    """Takes longer than anyone waits; the drawing process can unpickle it, since it gets this process's sys.path."""
+    """Takes longer than any timeout. The drawing process can unpickle it, because it gets this process's sys.path."""
 
     seconds: float = 60.0
 

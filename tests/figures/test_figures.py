@@ -1,4 +1,4 @@
-"""Every picture draws, says what its axes are, and is not blank."""
+"""Every picture can be drawn, names its axes, and is not blank."""
 
 import io
 import pickle

@@ -178,7 +178,7 @@ def mean(log_w: Tensor) -> Tensor:
 
 
 def log_mean_w(log_w: Tensor) -> Tensor:
-    """That of IW_K."""
+    """The estimate of IW_K."""
     return log_w.logsumexp(0) - np.log(len(log_w))
 
 
@@ -214,7 +214,7 @@ def build(
 
 @cache
 def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
-    """True if torch or vaelab has KL(q ‖ p) of the two in closed form."""
+    """True if torch or vaelab has a closed form of KL(q ‖ p) for the two."""
     vae = build(LIKELIHOODS[0], posterior, prior)
     return families.closed_form_kl(vae.encode(torch.zeros(2, 3).double()), vae.prior()) is not None
 

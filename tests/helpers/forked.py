@@ -56,7 +56,7 @@ class Forked:
 
 
 def run(command: list[str], cwd: Path, timeout: float) -> subprocess.CompletedProcess:
-    """As `subprocess.run` with captured output."""
+    """Like `subprocess.run` with captured output."""
     process = Forked(command, cwd)
     out, err = process.communicate(timeout)
     return subprocess.CompletedProcess(command, process.returncode, out, err)

@@ -22,7 +22,7 @@ def random_images(n: int, rows: int, columns: int, seed: int = 0) -> Tensor:
 
 
 def coded_images(n: int, rows: int, columns: int) -> Tensor:
-    """-> (n, rows, columns), uint8, black or white: image i spells i + 1 in bits, so that every support keeps it."""
+    """-> (n, rows, columns), uint8, black or white: image i spells i + 1 in bits, which every support preserves."""
     bits = torch.arange(1, n + 1).unsqueeze(-1) >> torch.arange(rows * columns) & 1
     return (255 * bits).to(torch.uint8).view(n, rows, columns)
 
@@ -33,7 +33,7 @@ def idx_bytes(images: Tensor, magic: int = IMAGES, declared: tuple[int, int, int
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
-    """Writes `content`, compressed where the name ends in .gz, always to the same bytes."""
+    """Writes `content`, compressed if the name ends in .gz, always as the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return path
@@ -47,7 +47,7 @@ def write_idx_images(
     keep: int | None = None,
     tail: bytes = b"",
 ) -> Path:
-    """Writes an IDX file of images, gzipped where the name ends in .gz; -> its path.
+    """Writes an IDX file of images, gzipped if the name ends in .gz, and returns its path.
 
     Args:
         path: the file; its folder is made where it is missing.
@@ -63,7 +63,7 @@ def write_idx_images(
 def write_small_mnist(
     folder: Path, train: int = 30, test: int = 11, rows: int = 5, columns: int = 7, seed: int = 0, gz: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Writes random training and test images under MNIST's names; -> both, uint8."""
+    """Writes random training and test images under MNIST's names, and returns both, uint8."""
     suffix = ".gz" if gz else ""
     train_images = random_images(train, rows, columns, seed)
     test_images = random_images(test, rows, columns, seed + 1)
@@ -73,6 +73,6 @@ def write_small_mnist(
 
 
 def write_idx_labels(path: Path, labels: Tensor, declared: int | None = None) -> Path:
-    """Writes an IDX file of labels (n,), 0 to 255, gzipped where the name ends in .gz; -> its path."""
+    """Writes an IDX file of labels (n,), 0 to 255, gzipped if the name ends in .gz, and returns its path."""
     n = len(labels) if declared is None else declared
     return write_bytes(path, struct.pack(">2I", LABELS, n) + labels.to(torch.uint8).numpy().tobytes())

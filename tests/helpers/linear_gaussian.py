@@ -1,4 +1,4 @@
-"""The linear-Gaussian model, of which everything is known: z ~ N(m₀, S₀), t|z ~ N(Wz + b, R), q = N(a, V).
+"""The linear-Gaussian model, with everything in closed form: z ~ N(m₀, S₀), t|z ~ N(Wz + b, R), q = N(a, V).
 
     log p(t) = log N(t; Wm₀ + b, W S₀ Wᵀ + R)
     p(z|t) = N(m, Λ⁻¹),  Λ = S₀⁻¹ + WᵀR⁻¹W,  m = Λ⁻¹ (WᵀR⁻¹(t−b) + S₀⁻¹m₀)
@@ -64,13 +64,13 @@ class LinearDecoder(nn.Module):
 
 
 def gaussian(mean: Tensor, covariance: Tensor, full: bool) -> Gaussian:
-    """N(mean, covariance), or with the covariance's diagonal alone."""
+    """N(mean, covariance), or with only the diagonal of the covariance."""
     scale = torch.linalg.cholesky(covariance) if full else covariance.diagonal(dim1=-2, dim2=-1).sqrt()
     return Gaussian(mean, scale, full)
 
 
 def random_gaussian(shape: tuple[int, ...], full: bool, generator: torch.Generator) -> Gaussian:
-    """A generic N(mean, covariance), batch_shape shape[:-1], whose standard deviations are near 1."""
+    """A generic N(mean, covariance), batch_shape shape[:-1], with standard deviations near 1."""
     mean, log_std = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
     lower = torch.randn(*shape, shape[-1], generator=generator, dtype=torch.float64)
     std = (log_std / 4).exp()
@@ -89,7 +89,7 @@ def linear_vae(
 
 
 def with_encoder(vae: VAE, mean: Tensor, covariance: Tensor, full: bool) -> VAE:
-    """The same model with q = N(mean, covariance), or with the covariance's diagonal alone."""
+    """The same model with q = N(mean, covariance), or with only the diagonal of the covariance."""
     return VAE(gaussian(mean.detach(), covariance.detach(), full), vae.decoder, vae.prior)
 
 

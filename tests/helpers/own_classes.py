@@ -1,4 +1,4 @@
-"""A user's classes, which a config names beside those of vaelab."""
+"""A user's own classes, for configs."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from vaelab.data import Array, DataModule
 
 
 class Look(Callback):
-    """Writes a variable of the environment into the working directory of a run."""
+    """Writes an environment variable to the working directory of a run."""
 
     def on_train_start(self, trainer, pl_module):
         Path("seen.txt").write_text(os.environ["OWN"])
@@ -29,14 +29,14 @@ class Count(HydraCallback):
 
 
 class Rows(Array):
-    """Rows of a file that has a key of its own."""
+    """Rows of a file, with an additional key."""
 
     def __init__(self, file, **kwargs):
         super().__init__(path=file, **kwargs)
 
 
 class Bare(DataModule):
-    """Data that can serve nothing beside x."""
+    """Data that can serve only x."""
 
     def __init__(self):
         super().__init__()

@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Linear(nn.Module):
-    """A linear map of what it is given, flattened, through layers of the widths in `hidden`."""
+    """A linear map of its flattened input, through layers with the widths in `hidden`."""
 
     def __init__(self, shape, outputs, hidden=()):
         super().__init__()

@@ -1,4 +1,4 @@
-"""All that a run leaves behind, to hold one run against another bit for bit."""
+"""Everything that a run leaves, to compare two runs bit for bit."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 
 def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every number in the event files of a run as it lies there: tag -> (step, value), nothing purged."""
+    """Every number in the event files of a run, unchanged: tag -> (step, value), nothing purged."""
     found: dict[str, list[tuple[int, float]]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: (len(path.name), path.name)):
         for event in EventFileLoader(str(path)).Load():
@@ -43,7 +43,7 @@ def plain(value: Any, folder: str = "") -> Any:
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Where two of them differ."""
+    """The places where two of them differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = [*one, *(key for key in other if key not in one)]
         return [line for key in keys for line in differences(one.get(key), other.get(key), f"{path}.{key}")]

@@ -1,4 +1,4 @@
-"""Runs vaelab as its users do: in a process of its own, or, to save the imports, in this one."""
+"""Runs vaelab as its users do: in a separate process, or in this one to save the imports."""
 
 import subprocess
 import sys
@@ -40,5 +40,5 @@ def run_train(cwd: Path, *arguments: str, timeout: float = 120, fresh: bool = Fa
 
 
 def start_train(cwd: Path, *arguments: str) -> forked.Forked:
-    """As `run_train`, without waiting for its end."""
+    """Like `run_train`, but does not wait for the end."""
     return forked.Forked([str(ROOT / "train.py"), *arguments], cwd)

@@ -1,4 +1,4 @@
-"""Runs sweeps in processes of their own, and reads what they leave."""
+"""Runs sweeps in separate processes, and reads what they leave."""
 
 import csv
 
@@ -22,11 +22,11 @@ def sweep(cwd, *arguments, timeout=400):
 
 
 def states(folder):
-    """cell -> its state, of those that there are."""
+    """cell -> its state, for all cells that exist."""
     return {path.parent.name: read_state(path.parent).state for path in folder.glob("*/state.json")}
 
 
 def table(folder):
-    """cell -> what a summary says of it, but for the time it took."""
+    """cell -> its line in the summary, without the time."""
     with (folder / "summary.csv").open() as file:
         return {row.pop("run"): {key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)}

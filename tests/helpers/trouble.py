@@ -1,4 +1,4 @@
-"""What can go wrong in a cell."""
+"""Things that can go wrong in a cell."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from lightning.pytorch import Callback
 
 
 class Trouble(Callback):
-    """Ends the process as memory that runs out does, at the end of the first epoch."""
+    """Ends the process at the end of the first epoch, as if memory had run out."""
 
     def __init__(self, kind):
         self.kind = kind

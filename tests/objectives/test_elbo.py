@@ -49,7 +49,7 @@ def independent_terms(objective, vae, t, n=4001):
 
 
 def standard_errors_off(estimates, truth):
-    """How far the mean over the first dimension lies from the truth, at most; rounding does not count."""
+    """The largest distance between the mean over the first dimension and the truth, apart from rounding."""
     error = (estimates.mean(0) - truth).abs()
     return ((error - 1e-9).clamp(min=0) / (estimates.std(0) / len(estimates) ** 0.5 + 1e-12)).max().item()
 
@@ -341,7 +341,7 @@ def test_a_wrong_argument_is_named_in_the_error(bound, name, value):
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_a_baseline_of_other_samples_needs_other_samples(bound):
     with pytest.raises(
-        ValueError, match=r"objective\.samples must be at least 2 .* but is 1: .* use objective\.samples=2 or more"
+        ValueError, match=r"objective\.samples must be at least 2 .* but is 1, .* use objective\.samples=2 or more"
     ):
         bound(samples=1, gradient="score_function_baseline")
 

@@ -1,4 +1,4 @@
-"""What every objective in helpers/choices.py must do, against integrals over a latent with one dimension."""
+"""The contract of every objective in helpers/choices.py, tested against integrals over a latent with one dimension."""
 
 import pytest
 import torch

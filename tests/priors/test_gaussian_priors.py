@@ -1,4 +1,4 @@
-"""Where the Gaussian priors start, and what they learn."""
+"""The start of the Gaussian priors, and what they learn."""
 
 import pytest
 import torch

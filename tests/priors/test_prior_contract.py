@@ -1,4 +1,4 @@
-"""What every prior in helpers/choices.py must do, beside every posterior."""
+"""The contract of every prior in helpers/choices.py, with every posterior."""
 
 import copy
 

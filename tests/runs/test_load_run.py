@@ -106,7 +106,9 @@ def test_cells_of_a_sweep_and_single_checkpoints_load_too(tmp_path):
     assert vaelab.load_run(last).folder == tmp_path / "sweep" / "latent_dim=3"
     moved = shutil.copy(last, tmp_path / "elsewhere.ckpt")
     assert vaelab.load_run(moved).vae.prior().event_shape == (3,)
-    with pytest.raises(FileNotFoundError, match=r"sweep is no run.*holds the runs latent_dim=1, latent_dim=3, so name"):
+    with pytest.raises(
+        FileNotFoundError, match=r"sweep is not a run.*holds the runs latent_dim=1, latent_dim=3, so name"
+    ):
         vaelab.load_run(tmp_path / "sweep")
 
 
@@ -119,14 +121,14 @@ def test_the_last_weights_are_taken_where_there_are_no_best(run_folder, tmp_path
 def test_what_is_no_run_is_told_in_a_sentence(run_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist, so there is no run to load"):
         vaelab.load_run(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="is no run, because a run's folder holds"):
+    with pytest.raises(FileNotFoundError, match="is not a run, because a run's folder holds"):
         vaelab.load_run(tmp_path)
     torn = tmp_path / "torn.ckpt"
     torn.write_bytes((run_folder / "checkpoints" / "best.ckpt").read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"torn.ckpt cannot be read as a checkpoint"):
         vaelab.load_run(torn)
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match=r"other.ckpt carries no config of vaelab"):
+    with pytest.raises(ValueError, match=r"other.ckpt holds no config of vaelab"):
         vaelab.load_run(tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="device=nonsense cannot be used here"):
         vaelab.load_run(run_folder, device="nonsense")
@@ -202,7 +204,7 @@ def test_a_class_of_vaelab_is_called_only_where_it_belongs(target, run_folder, t
         ),
         (
             lambda config: config["network"]["encoder"].update(hidden=[10**15] * 2),
-            "config that no model can be built from",
+            "config from which no model can be built",
         ),
         (lambda config: config["network"].update(hidden=[1] * 2000), "must be a list of at most 1000 entries"),
         (
@@ -225,7 +227,7 @@ def test_ones_own_classes_load_when_their_package_is_allowed(run_folder, tmp_pat
     copy = doctored(
         run_folder, tmp_path, lambda content: content["hyper_parameters"]["prior"].update(_target_="mine.Mine")
     )
-    with pytest.raises(ValueError, match=r"names mine.Mine, which is no class of vaelab"):
+    with pytest.raises(ValueError, match=r"names mine.Mine, which is not a class of vaelab"):
         vaelab.load_run(copy)
     assert type(vaelab.load_run(copy, allow=["mine"]).vae.prior).__name__ == "Mine"
 

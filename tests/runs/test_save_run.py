@@ -1,4 +1,4 @@
-"""A module that a plain Lightning script has trained is a run: it loads, and every verb serves it."""
+"""A module from a plain Lightning script can be saved as a run, loaded, and used by every verb."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 
 
 def test_it_loads_as_it_was_trained(folder):
-    with pytest.raises(ValueError, match=r"names own_networks.Linear, which is no class of vaelab"):
+    with pytest.raises(ValueError, match=r"names own_networks.Linear, which is not a class of vaelab"):
         vaelab.load_run(folder)
     run = vaelab.load_run(folder, allow=["own_networks"])
     saved = torch.load(folder.parent / "weights.pt", weights_only=True)
@@ -147,7 +147,7 @@ def test_what_cannot_be_made_again_is_not_saved(changed, sentence, tmp_path):
 def test_a_part_that_keeps_something_else_than_it_was_given_is_not_saved(tmp_path):
     module, points = parts(network=partial(Linear, hidden=[4]))
     module.vae.encoder.network.hidden = [9]
-    with pytest.raises(ValueError, match=r"the model cannot be made again .*must have the shape"):
+    with pytest.raises(ValueError, match=r"the model cannot be rebuilt .*must have the shape"):
         vaelab.save_run(tmp_path / "run", module, points)
     with pytest.raises(ValueError, match="module must have a vae and an objective, but is a Linear"):
         vaelab.save_run(tmp_path / "run", torch.nn.Linear(2, 3), points)

@@ -137,13 +137,13 @@ def test_what_a_resumed_run_writes_stays_in_its_folder(name, place, monkeypatch)
 @pytest.mark.parametrize(
     ("edit", "answer"),
     [
-        (lambda c: c["optimizer"].update(_target_="os.system"), "names os.system, which is no class of vaelab"),
+        (lambda c: c["optimizer"].update(_target_="os.system"), "names os.system, which is not a class of vaelab"),
         (lambda c: c["callbacks"]["best"].update(_target_="subprocess.Popen"), "names subprocess.Popen"),
         (
             lambda c: c["network"].update(_target_="vaelab.figures.drawing_process.subprocess.Popen"),
             "cannot be imported|no class",
         ),
-        (lambda c: c["network"].update(_target_="vaelab.whole_files.write_whole"), "which is no class of vaelab"),
+        (lambda c: c["network"].update(_target_="vaelab.whole_files.write_whole"), "which is not a class of vaelab"),
         (
             lambda c: c["callbacks"]["best"].update(dirpath="/tmp/elsewhere"),
             "dirpath .* must be a folder inside the run",
@@ -181,7 +181,7 @@ def test_a_resumed_run_keeps_its_checkpoints_in_its_folder_and_a_new_one_need_no
     resumed = CheckpointIO(run, run / "last.ckpt", {"a": 2})
     for path in (elsewhere, f"{run}/../elsewhere.ckpt", "elsewhere.ckpt"):
         with pytest.raises(
-            ValueError, match=r"keeps its checkpoints in its own folder, but .*elsewhere.ckpt is outside"
+            ValueError, match=r"must keep its checkpoints in its own folder, but .*elsewhere.ckpt is outside"
         ):
             resumed.save_checkpoint({"a": 3}, path)
         with pytest.raises(ValueError, match="is outside"):
@@ -375,10 +375,10 @@ def test_an_allowed_packages_constructor_gets_plain_values_of_any_kind(tmp_path,
     written = recipe(compose_config(tmp_path)) | {"x_shape": [3], "target_shape": [2], "choices": {}}
     written["callbacks"]["bar"] = {"_target_": "theirs.Bar", "a": [{"b": 1.5, "c": None}], "d": "any text / at all"}
     check_config(written, tmp_path, ("theirs",))
-    with pytest.raises(ValueError, match=r"names theirs.Bar, which is no class of vaelab"):
+    with pytest.raises(ValueError, match=r"names theirs.Bar, which is not a class of vaelab"):
         check_config(written, tmp_path)
     written["callbacks"]["bar"]["a"] = [{"_target_": "os.getcwd"}]
-    with pytest.raises(ValueError, match=r"names os.getcwd, which is no class of vaelab or theirs"):
+    with pytest.raises(ValueError, match=r"names os.getcwd, which is not a class of vaelab or theirs"):
         check_config(written, tmp_path, ("theirs",))
     written["callbacks"]["bar"]["a"] = "${oc.env:HOME}"
     with pytest.raises(ValueError, match=r"must be text without"):
@@ -389,7 +389,7 @@ def test_allowing_torch_admits_its_optimisers_and_nothing_that_writes(tmp_path):
     written = recipe(compose_config(tmp_path)) | {"x_shape": [3], "target_shape": [2], "choices": {}}
     optimizer = {"_target_": "torch.optim.Rprop", "_partial_": True, "etas": [0.4, 1.3]}
     check_config(written | {"optimizer": optimizer}, tmp_path, ("torch",))
-    with pytest.raises(ValueError, match=r"names torch.optim.Rprop, which is no class of vaelab, so it is not called"):
+    with pytest.raises(ValueError, match=r"torch.optim.Rprop, which is not a class of vaelab, so it is not called"):
         check_config(written | {"optimizer": optimizer}, tmp_path)
     aliases = {
         "callbacks": {"x": {"_target_": "torch.utils.data.DataLoader", "dataset": [1]}},
@@ -521,7 +521,7 @@ def test_a_lock_empties_no_file_elsewhere(tmp_path):
     for name, make in (("hard", Path.hardlink_to), ("soft", Path.symlink_to)):
         (tmp_path / name).mkdir()
         make(tmp_path / name / ".lock", tmp_path / "victim")
-        with pytest.raises(ValueError, match=r".lock must be a file of this folder alone"), locked(tmp_path / name):
+        with pytest.raises(ValueError, match=r".lock must be a file of only this folder"), locked(tmp_path / name):
             pass
         assert not in_use(tmp_path / name)
     assert (tmp_path / "victim").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Steps on a GPU: the data set lies there, and a captured step is the step."""
+"""Steps on a GPU: the data are moved there, and a captured step equals an ordinary one."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Steps come out the same whichever way they are taken, and what was traced does not outlive its settings."""
+"""All ways to take a step give the same result, and a trace is dropped if its settings change."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ def nothing(found, batch):
 
 
 class Beta:
-    """An objective that somebody changes as training goes on."""
+    """An objective that changes during training."""
 
     pure = True
 
@@ -40,7 +40,7 @@ class Beta:
 
 
 def train(vae, betas, pure):
-    """Trains over stretches of steps, each with a β of its own -> the weights, and how many traces each one left."""
+    """Trains over stretches of steps, each with its own β -> the weights, and the number of traces after each."""
     objective = Beta(0)
     objective.pure = pure
     taker, optimizer = Stepper(vae, objective), torch.optim.Adam(vae.parameters(), lr=0.01)
@@ -104,7 +104,7 @@ def test_parts_of_a_model_that_are_replaced_are_trained():
 
 
 class Moody(nn.Module):
-    """Not a function of its input alone."""
+    """A part that depends on more than its input."""
 
     def __init__(self):
         super().__init__()

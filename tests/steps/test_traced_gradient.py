@@ -1,4 +1,4 @@
-"""A traced gradient is the gradient, bit for bit, of every model and objective; and it knows when it is not."""
+"""A traced gradient equals the gradient, bit for bit, for every model and objective, or the trace is refused."""
 
 import re
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def test_without_a_compiler_it_says_what_to_do():
 
 
 def linear(vae, x, target):
-    """An objective whose gradient is the same whatever the data and the parameters."""
+    """An objective with a constant gradient."""
     each = 3 * vae.encoder.network.layers[0].weight.sum() + 0 * x.flatten(1).sum(-1)
     return Terms(each, each, each, each, each)
 

@@ -1,4 +1,4 @@
-"""Processes of cells: each is what `python COMMAND…` would be, listens to its sweep, and ends with it."""
+"""Processes of cells: each behaves like `python COMMAND…`, gets signals from its sweep, and ends with it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def run(*command, asked=lambda: None, folder="", **environment):
 
 @pytest.fixture
 def script(tmp_path):
-    """Writes a script; returns its path."""
+    """Writes a script and returns its path."""
 
     def write(text, name="script.py"):
         (tmp_path / name).write_text(text)
@@ -32,7 +32,7 @@ def script(tmp_path):
 
 @pytest.fixture(params=["forked", "started anew"])
 def way(request, monkeypatch):
-    """Both ways to start a process; the second is that of systems without a fork server."""
+    """Both ways to start a process. The second is for systems without a fork server."""
     monkeypatch.setattr(platforms, "HAS_FORK_SERVER", request.param == "forked")
 
 
@@ -66,7 +66,7 @@ open("found.json", "w").write(json.dumps(found))
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("module", [True, False])
 def test_a_process_is_that_of_the_same_command_alone(module, script, tmp_path):
-    """Its arguments, its folder, its variables, what it finds as `__main__`, and how it would start others."""
+    """Its arguments, folder, variables, `__main__`, and start method for other processes."""
     path = script(ALIKE, "alike.py")
     command = [*(["-m", "alike"] if module else [str(path)]), "a b", "ü"]
     assert run(*command, folder=tmp_path, GIVEN="a b") == 0
@@ -78,7 +78,7 @@ def test_a_process_is_that_of_the_same_command_alone(module, script, tmp_path):
 
 
 def test_the_script_that_starts_processes_is_not_imported_by_them(script, tmp_path):
-    """It may do its work at the top level, without asking for its `__name__`."""
+    """A script may work at the top level, without a check of `__name__`."""
     inner = script("import sys; sys.exit(4 if 'ahead' in sys.modules else 5)")
     script("import sys; sys.modules['ahead'] = sys", "ahead_of_all.py")
     outer = script(
@@ -194,7 +194,7 @@ def test_a_script_listens_to_ctrl_c_though_who_runs_it_does_not(script, tmp_path
 
 
 def test_ctrl_c_in_a_terminal_reaches_neither_server_nor_script(script, tmp_path):
-    """It goes to all processes of the terminal's group; the sweep alone decides what becomes of its cells."""
+    """Ctrl-C goes to all processes of the terminal's group, but only the sweep decides about its cells."""
     begun, done = tmp_path / "begun", tmp_path / "done"
     path = script(f"import time\nopen({str(begun)!r}, 'w')\ntime.sleep(1)\nopen({str(done)!r}, 'w')")
     script("import vaelab.sweeps.preloaded_process as c, time\nwith c.preloading():\n    time.sleep(1)", "slow.py")

@@ -1,4 +1,4 @@
-"""What makes two runs the same."""
+"""The hash of a config: which runs are the same."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What the plots of sweeps show: every configuration, under names that you can tell apart, with nothing cut off."""
+"""Plots of sweeps show every configuration, under different names, with nothing cut off."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which runs share a table, and which repeat a configuration."""
+"""Groups the runs that share a table, and the runs that repeat a configuration."""
 
 import math
 
@@ -96,7 +96,7 @@ def test_two_data_sets_never_share_a_name(key, tmp_path):
 
 
 def test_equal_runs_whose_data_moved_are_one_run(tmp_path):
-    """The hash of a config is one of its data's content too."""
+    """The hash of a config also depends on the content of its data."""
     for path in ("/x/a", "/y/a"):
         run = write_run(tmp_path / path[1], -1.0, (f"data.path={path}",))
         write_state(run, State("done", "", (f"data.path={path}",), "cafe"))

@@ -1,4 +1,4 @@
-"""What is read from run folders, and what is wrong with those that cannot be read."""
+"""Reading run folders, and the reasons if a folder cannot be read."""
 
 import json
 import math
@@ -196,7 +196,7 @@ def test_data_may_be_described_by_any_json(tmp_path):
 
 
 def test_a_run_of_version_0_1_is_read(tmp_path):
-    """It has no data.json, or no state.json."""
+    """A run of an older version has no data.json, or no state.json."""
     for name in ("data.json", "state.json"):
         run = write_run(tmp_path / name, -2.0)
         (run / name).unlink()

@@ -1,4 +1,4 @@
-"""Which number ranks runs, and which runs it compares."""
+"""The score of a run, and which runs it can be compared with."""
 
 import doctest
 import time
@@ -40,7 +40,7 @@ def said(folder):
 
 
 def test_runs_of_one_objective_are_ranked_by_their_own_score(tmp_path):
-    """By the bound the other one is best than by the ELBO."""
+    """The best run by the bound is not the best by the ELBO."""
     for name, elbo, bound in (("a", -2.0, -1.5), ("b", -3.0, -1.0)):
         write(tmp_path / name, elbo, bound, IWAE, overrides=(f"model={name}",))
     assert order(tmp_path) == ("val/bound", ["b", "a"])
@@ -126,7 +126,7 @@ def test_runs_whose_scores_differ_share_no_table(tmp_path):
 
 
 def test_a_run_of_version_0_1_is_ranked_by_its_elbo(tmp_path):
-    """It has no bound, and no key `score`; its objectives compare, because the ELBO does."""
+    """Version 0.1 has no bound and no key `score`. Its objectives can be compared, because the ELBO can."""
     for name, elbo in (("a", -2.0), ("b", -1.0)):
         run = write_run(tmp_path / name, elbo, (f"objective={name}",))
         (run / "hparams.yaml").write_text(yaml.dump({"objective": ELBO | {"beta": name}}))

@@ -1,4 +1,4 @@
-"""Search: what is drawn, what is done with it, and that it goes on."""
+"""Searches: the draws, their results, and resuming."""
 
 import csv
 import json
@@ -104,13 +104,13 @@ def test_a_study_is_made_of_files_of_its_own_folder(name, how, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "victim").write_text("mine")
     getattr(tmp_path / "sweep" / name, how)(tmp_path / "victim")
-    with pytest.raises(ValueError, match=rf"{name} must be a file of this folder alone, but is not; remove it"):
+    with pytest.raises(ValueError, match=rf"{name} must be a file of only this folder, but is not; remove it"):
         open_study(tmp_path / "sweep", "maximize", {})
     assert (tmp_path / "victim").read_text() == "mine"
 
 
 def hot_journal(folder, ending=b""):
-    """Leaves a study as a process does that was killed in the middle of writing."""
+    """Leaves a study like a process that was killed while writing."""
     optuna.create_study(storage=storage(folder), study_name="sweep", direction="maximize")
     database, journal = folder / "study.db", folder / "study.db-journal"
     connection = sqlite3.connect(database, isolation_level=None)
@@ -168,7 +168,7 @@ def test_a_trial_of_the_values_of_a_pruned_one_is_pruned(tmp_path):
 
 
 def finished(folder, name, **data):
-    """A finished cell whose numbers are of these data."""
+    """A finished cell with numbers from these data."""
     cell = claim(folder, name, [f"model={name}"], name, None)
     write_state(cell.folder, State("done", overrides=cell.overrides, config=name))
     (cell.folder / "data.json").write_text(json.dumps({"data": "MNIST", **data}))
@@ -209,7 +209,7 @@ def test_a_search_ranks_bounds_of_one_objective_only(tmp_path):
 
 
 def test_a_search_ends_at_a_score_that_does_not_compare(tmp_path):
-    """The study is told the first score alone, and not the better one of another kind."""
+    """The study gets only the first score, not the better one of another kind."""
     cells = [finished(tmp_path, "gaussian", measure="log-density"), finished(tmp_path, "bernoulli", measure="other")]
     sweeper, study = object.__new__(OptunaSearch), optuna.create_study(direction="maximize")
     sweeper.metric, sweeper.samples, sweeper.pruner = "val/elbo", 1, None
@@ -248,7 +248,7 @@ def test_a_run_is_evaluated_with_as_many_samples_as_are_asked_for(tmp_path, monk
     command = ["-m", "vaelab", "evaluate", str(tmp_path), "--split", "val", "--samples=50"]
     assert call == ([*command, "--allow=mine", "--allow=vaelab"], 15)
     assert math.isnan(evaluate(cell, "val/nll", 60, ["-m", "vaelab"], [], lambda: None))
-    with pytest.raises(ValueError, match=r"hydra.sweeper.metric=val/nothing is not in"):
+    with pytest.raises(ValueError, match=r"hydra.sweeper.metric must be a key of .*, but is val/nothing"):
         evaluate(cell, "val/nothing", 60, ["-m", "vaelab"], [], lambda: None)
 
 
@@ -301,7 +301,7 @@ def test_an_infinite_score_wins_no_search(direction, tmp_path, capsys):
     write_results(study, tmp_path, "val/elbo")
     said = capsys.readouterr().out
     assert f"val/elbo {3 if direction == 'maximize' else 1}.000 with a=" in said
-    assert "part of its score is luck" in said
+    assert "part of the score is luck" in said
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -384,7 +384,7 @@ def test_a_search_over_nothing_is_refused(tmp_path):
     process = run_train(tmp_path, "-m", "hydra/sweeper=optuna", "latent_dim=2", "hydra.sweep.dir=sweep")
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("error: a search needs a key with several values, but every key has one")
+    assert line.startswith("error: a search needs a key with several values, but every key has only one")
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_a_metric_that_no_run_has_may_be_corrected(tmp_path):
     process = run_train(tmp_path, *SEARCH, *keys, "hydra.sweeper.metric=val/nothing", timeout=300)
     assert process.returncode == 1
     (line,) = process.stderr.strip().splitlines()
-    assert line.startswith("error: hydra.sweeper.metric=val/nothing is not in")
+    assert line.startswith("error: hydra.sweeper.metric must be a key of ")
     process = run_train(tmp_path, *SEARCH, *keys, timeout=300)
     assert process.returncode == 0, process.stderr
     (trial,) = trials(tmp_path)

@@ -123,7 +123,7 @@ def test_no_rival_stands_above_the_best(place):
 
 
 def test_lucky_seeds_do_not_make_a_configuration_the_best():
-    """Seed 3 gives everyone 100 nats more; the worse configuration alone did not miss it."""
+    """Seed 3 gives all configurations 100 nats more, and only the worse one has it."""
     seeds = {"1": 0.0, "2": 1.0, "4": -1.0, "3": 100.0}
     better = {seed: luck + 1.01 + 0.01 * place for place, (seed, luck) in enumerate(seeds.items()) if seed != "3"}
     ranking = rank([better, seeds, {seed: luck - 5 for seed, luck in seeds.items()}])
@@ -177,7 +177,7 @@ def sweeps(m, n, luck=0.0):
 
 
 def claims(scores, paired=True):
-    """Whether a configuration is shown to be worse than the best: (sweeps, m), bool."""
+    """True if a configuration is shown to be worse than the best: (sweeps, m), bool."""
     return rank_table(scores, paired).to_best.high < 0
 
 

@@ -23,7 +23,7 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A sweep that nobody disturbs, by Hydra's basic launcher: its folder and process."""
+    """An undisturbed sweep with Hydra's basic launcher: its folder and process."""
     cwd = tmp_path_factory.mktemp("undisturbed")
     process = sweep(cwd, *GRID)
     return cwd / "sweep", process

@@ -79,5 +79,6 @@ def test_a_single_runs_folder_is_no_sweeps(tmp_path):
     (tmp_path / "run" / "metrics.json").write_text("{}")
     process = run_train(tmp_path, "-m", "seed=1,2", *TINY, *SHORT, "hydra.sweep.dir=run")
     assert process.returncode == 1
-    assert process.stderr == "error: run holds a single run; use another hydra.sweep.dir\n"
+    said = "error: hydra.sweep.dir must be the folder of a sweep, but run holds a single run; use another\n"
+    assert process.stderr == said
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.json"]

@@ -1,4 +1,4 @@
-"""What a training step costs, as counts of tensor operations and of Lightning's hooks: unlike times, they repeat."""
+"""Counts the tensor operations and Lightning hooks of a training step. Unlike times, these counts repeat."""
 
 from collections import Counter
 from functools import partial
@@ -83,7 +83,7 @@ class Watch(Callback):
 
 @pytest.fixture
 def watch(monkeypatch, tmp_path):
-    """What an epoch took whose steps are all in the tight loop, with traced gradients."""
+    """The counts of an epoch with all steps in the tight loop and traced gradients."""
     monkeypatch.setattr(stepper, "TRACE_AFTER", 5)
     torch.manual_seed(0)
     watch = Watch(monkeypatch)

@@ -1,4 +1,4 @@
-"""Steps in the tight loop equal those that Lightning takes one by one: weights, counters, curves, callbacks."""
+"""Steps in the tight loop equal Lightning's own steps: weights, counters, curves, callbacks."""
 
 from functools import partial
 
@@ -91,7 +91,7 @@ def fit(folder, module, ordinary, callbacks=(), ckpt_path=None, data=None, **opt
 
 
 def outcome(trainer, folder):
-    """All that a run leaves behind."""
+    """Everything that a run leaves."""
     module = trainer.lightning_module
     return {
         "weights": [parameter.detach() for parameter in module.parameters()],
@@ -253,7 +253,7 @@ def test_an_overridden_hook_is_called_at_each_step(tmp_path):
 
 
 class Own(Module):
-    """Has a training step of its own."""
+    """Has its own training step."""
 
     def training_step(self, batch, batch_idx):
         self.calls += 1

@@ -205,7 +205,7 @@ def test_train_terms_are_added_up_in_float64():
 
 
 class Loose(DataModule):
-    """Serves what it is given, as a user's data module may."""
+    """Serves the given tensors, as a user's data module may."""
 
     x_shape = target_shape = (K,)
 

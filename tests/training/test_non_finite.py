@@ -1,4 +1,4 @@
-"""A number that is no longer finite ends a run in one sentence, and what was saved before stays good."""
+"""A number that is not finite ends a run with one sentence, and everything saved before stays valid."""
 
 from math import inf
 
@@ -27,7 +27,7 @@ def ends(folder, *overrides):
 
 
 def trains_or_says_why(folder, *overrides):
-    """Nothing but one sentence may end a run, and nothing that it saved may hold a number that is not finite."""
+    """A run must end with only one sentence, and must not have saved a number that is not finite."""
     said = ""
     try:
         train(compose_config(folder, *SHORT, *overrides))

@@ -158,6 +158,13 @@ def run(cwd, name, *arguments):
     return cwd / name
 
 
+def test_the_first_process_draws_pictures_while_the_others_wait(tmp_path):
+    arguments = [each for each in ODD if each != "callbacks.pictures=null"]
+    process = run_train(tmp_path, *arguments, "trainer=ddp", "hydra.run.dir=run", timeout=60)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")} >= {"surface", "latents", "manifold"}
+
+
 def weights(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
@@ -277,8 +284,8 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said == (
-        "error: one of the run's 2 processes ended with exit code -9, so the others stopped too; see what it said, or "
-        "the memory left\n"
+        "error: one of the run's 2 processes ended with exit code -9, so the others stopped too; read its messages, or "
+        "check the free memory\n"
     )
     assert read_state(tmp_path / "run").state == "failed"
 
@@ -306,11 +313,11 @@ def test_a_cell_of_a_sweep_may_use_several_processes(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "environment", "answer"),
     [
-        (("trainer=ddp", "compile=true"), {}, "compile=true does not work with several processes"),
+        (("trainer=ddp", "compile=true"), {}, "compile must be false for a run with several processes"),
         (
             ("trainer=ddp", "trainer.strategy=ddp_spawn"),
             {},
-            "trainer.strategy=ddp_spawn cannot split a run between processes",
+            "trainer.strategy=ddp_spawn cannot share a run between processes",
         ),
         (
             (),

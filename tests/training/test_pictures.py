@@ -1,4 +1,4 @@
-"""Runs that draw: what lies in the event file and the folder, and that no mishap in drawing harms a run."""
+"""Runs that draw pictures: the contents of event file and folder, and that no failure in drawing harms a run."""
 
 import logging
 import os
@@ -16,6 +16,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from torch import nn
+from torch.distributions import Cauchy, Independent
 from torch.testing import assert_close
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -36,7 +38,7 @@ QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_ch
 
 
 class Images(LightningDataModule):
-    """A data module of someone else's: DataLoaders of 4x6 images, with labels and nothing more."""
+    """A user's own data module: DataLoaders of 4x6 images, with only labels besides."""
 
     def __init__(self, loads_labels=True):
         super().__init__()
@@ -301,6 +303,27 @@ def test_a_run_that_diverged_draws_nothing_and_warns_of_nothing(tmp_path, caplog
     with caplog.at_level(logging.WARNING, "vaelab"):
         fit(tmp_path, Pictures(every_n_epochs=None), callbacks=[Diverge()])
     assert not [record for record in caplog.records if record.name.startswith("vaelab")]
+
+
+class NoMean(nn.Module):
+    """A likelihood without a mean."""
+
+    support = "real"
+
+    def forward(self, numbers):
+        loc = numbers[..., :24].unflatten(-1, (1, 4, 6))
+        return Independent(Cauchy(loc, 1.0, validate_args=False), 3, validate_args=False)
+
+
+def test_a_likelihood_without_a_mean_is_said_once(tmp_path, caplog):
+    model = module(2)
+    model.vae.decoder.family = NoMean()
+    with caplog.at_level(logging.WARNING, "vaelab"):
+        fit(tmp_path, Pictures(every_n_epochs=1), model=model)
+    (record,) = [record for record in caplog.records if record.name.startswith("vaelab")]
+    assert (
+        record.getMessage() == "pictures are left out, because a mean or standard deviation of the model is not finite"
+    )
 
 
 def test_an_error_in_training_leaves_no_process_behind(tmp_path, monkeypatch):

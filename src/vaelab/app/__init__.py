@@ -1,1 +1,1 @@
-"""The command line: `vaelab`, and what trains. The only package that imports Hydra."""
+"""The command line: the `vaelab` command, and the program that trains. Only this package imports Hydra."""

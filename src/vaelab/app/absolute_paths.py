@@ -12,10 +12,10 @@ def make_absolute(cfg: Container, here: str | Path, of_data: bool = False, name:
     """Makes the relative paths of a config absolute: folders to write to, and data that exist.
 
     Args:
-        cfg: changed in place.
+        cfg: the config, which is changed in place.
         here: the folder where the command was typed.
-        of_data: whether `cfg` is below `data`, where every text may be a path.
-        name: the key of `cfg`, which is that of its items too if it is a list.
+        of_data: True if `cfg` is below `data`, where every text may be a path.
+        name: the key of `cfg`. If it is a list, its items have this key too.
     """
     from vaelab.sweeps.config_hash import existing, may_be_path
 

@@ -1,4 +1,4 @@
-"""The arguments of the `vaelab` command. This imports neither torch nor Hydra, so that its help appears at once."""
+"""The arguments of the `vaelab` command. This imports neither torch nor Hydra, so its help appears at once."""
 
 import argparse
 from pathlib import Path
@@ -11,13 +11,13 @@ DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, 
 FILE  .npz .csv .parquet, or .png for a picture"""
 TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` shows how"
 COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
-SEED = "decides every draw except those of pixels, which data.seed of the run decides (default 0)"
+SEED = "the seed of all draws except pixels, which have the run's data.seed (default 0)"
 LATENTS = "which latents, from 1 (default: the ten with the highest KL if the run is evaluated, else the first ten)"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence."""
+    """A parser that says what is wrong in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; `{self.prog} --help` shows how\n")
@@ -28,7 +28,7 @@ class KeepLines(argparse.RawDescriptionHelpFormatter):
 
 
 class Version(argparse.Action):
-    """Prints the version, which is looked up only if someone asks."""
+    """Prints the version, which is looked up only on request."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         import vaelab
@@ -38,7 +38,7 @@ class Version(argparse.Action):
 
 
 def parser() -> Parser:
-    """The command line of every verb."""
+    """The parser of the command line, with all verbs."""
     main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=KeepLines)
     main.add_argument("--version", action=Version, nargs=0, help="print the version of vaelab")
     verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
@@ -99,7 +99,7 @@ def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _add_condition(verb: Parser, default: str) -> None:
-    text = f"the class that a conditional model is given, by its name or its number from 0 ({default})"
+    text = f"the class for a conditional model, by its name or its number from 0 ({default})"
     verb.add_argument("--condition", metavar="CLASS", help=text)
 
 

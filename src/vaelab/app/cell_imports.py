@@ -1,4 +1,4 @@
-"""What the runs of a sweep import. The server that they are forked from imports this module once."""
+"""Imports everything that the runs of a sweep need. The server that they are forked from imports this module once."""
 
 from vaelab.sweeps.preloaded_process import preloading
 

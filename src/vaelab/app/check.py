@@ -1,4 +1,4 @@
-"""What a config must hold, checked before anything is built."""
+"""Checks a config before anything is built from it."""
 
 import os
 from typing import Any
@@ -43,13 +43,13 @@ def check_keys(cfg: DictConfig) -> None:
         keys = ", ".join(NEEDED + OPTIONAL)
         raise ValueError(f"{', '.join(unknown)} is not a key, so nothing would read it; the keys are {keys}")
     if missing := [key for key in NEEDED if cfg.get(key) is None]:
-        raise ValueError(f"{', '.join(missing)} is missing, and no run can do without it; give it a value")
+        raise ValueError(f"{', '.join(missing)} must have a value, but is missing; set it")
     if cfg.get("resume") is not None:
         raise ValueError(f"resume cannot be combined with anything else; use {typed_command()} resume=RUN")
 
 
 def check_environment(cfg: DictConfig) -> None:
-    """Raises a ValueError if another launcher has set its variables, by which Lightning would wait for processes."""
+    """Raises a ValueError if another launcher has set its variables: Lightning would then wait for its processes."""
     if rank():
         return
     alone = cfg.trainer.get("devices") in (1, "auto", None)

@@ -20,23 +20,23 @@ log = logging.getLogger(__name__)
 
 
 def train(arguments: Sequence[str]) -> NoReturn:
-    """Replaces this process by the one that trains.
+    """Replaces this process by the program that trains.
 
-    Hydra must not see the word `train`, and Lightning's launcher of several processes starts each by the same command.
+    Hydra must not see the word `train`, and Lightning starts each of several processes with the same command.
     """
     os.environ[COMMAND] = "vaelab train"
     become_program([sys.executable, "-m", "vaelab.app", *arguments])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The `vaelab` command; exits 0, or with one sentence and another code."""
+    """Runs the `vaelab` command. It exits with 0, or with one sentence and another code."""
     if arguments is None:  # the command itself
         if sys.argv[1:2] == ["train"]:
             train(sys.argv[2:])
         complete_streams()
         os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
     options = parser().parse_args(arguments)
-    if arguments is None:  # these signals end it by an exception, so that unfinished files are removed
+    if arguments is None:  # these signals raise an exception, so unfinished files are removed
         for number in END_SIGNALS:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
         logging.basicConfig(format="%(message)s")  # on stderr
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_verb(options: argparse.Namespace) -> None:
-    """Does what the command line says."""
+    """Runs the verb on the command line."""
     check_seed("--seed", options.seed)
     overrides = dict(_key_and_value(override) for override in getattr(options, "overrides", ()))
     if options.verb == "evaluate":
@@ -71,7 +71,7 @@ def run_verb(options: argparse.Namespace) -> None:
 
 
 def _write_file(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    """Writes what a trained model makes of data, or draws."""
+    """Writes what a trained model computes from data, or draws."""
     import torch
 
     from vaelab.commands.encode import encode
@@ -85,7 +85,7 @@ def _write_file(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     if options.verb == "traverse" and output.suffix.lower() != ".png":
         raise ValueError(f"-o must name a .png file, because traverse draws a picture, but is {output}")
     if "data" in options and output.exists() and Path(options.data).exists() and output.samefile(options.data):
-        raise ValueError(f"-o must not name the data themselves, which would be lost, but is {output}")
+        raise ValueError(f"-o must not name the data themselves, which would be lost, but is {output}; choose another")
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
     if options.verb == "encode":
@@ -101,10 +101,10 @@ def _write_file(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 
 def _show(text: str, *written: Path | None) -> None:
-    """Prints what a verb has found. If it is in files already, an output that cannot be written is only a warning.
+    """Prints the results of a verb. If they are already in files, an output that cannot be written is only a warning.
 
     Raises:
-        OSError: it cannot be printed and is in no file, or the reader has closed the pipe.
+        OSError: the results cannot be printed and are in no file, or the reader has closed the pipe.
     """
     try:
         print(text, flush=True)
@@ -113,7 +113,7 @@ def _show(text: str, *written: Path | None) -> None:
     except OSError as error:
         if not any(written):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the end of the process would try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python would try again at exit
         files = ", ".join(str(path) for path in written if path)
         log.warning("standard output cannot be written (%s), but the results are in %s", error.strerror, files)
 
@@ -143,7 +143,7 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _key_and_value(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key.isidentifier():
-        raise ValueError(f"--data must be KEY=VALUE, as in --data root=/my/images, but is {override}")
+        raise ValueError(f"--data must be KEY=VALUE, but is {override}; write for example --data root=/my/images")
     try:
         return key, json.loads(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The config of a run: where its files lie, and how they are composed."""
+"""Finds the config files, and composes the config of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ def conf_folder() -> Path:
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
-    """The config of a run, as `vaelab train --cfg job` shows it.
+    """Composes the config of a run, as `vaelab train --cfg job` shows it.
 
     Args:
-        overrides: as on the command line, such as `["model=bernoulli", "latent_dim=20"]`.
-        config_dir: a folder with options of your own, as `--config-dir`.
+        overrides: the overrides, as on the command line, such as `["model=bernoulli", "latent_dim=20"]`.
+        config_dir: a folder with your own options, like `--config-dir`.
 
     Raises:
-        ValueError: the overrides make no config.
+        ValueError: no config can be composed from the overrides.
 
     Example:
         >>> config = compose(["latent_dim=5", "optimizer=sgd"])
@@ -42,7 +42,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
 def compose_with_hydra(
     overrides: Sequence[str], config_dir: str | Path | None = None, name: str = CONFIG, multirun: bool = False
 ) -> DictConfig:
-    """As `compose`, with Hydra's own settings under `hydra`."""
+    """Like `compose`, but keeps Hydra's own settings under `hydra`."""
     from vaelab.app.errors import explained
     from vaelab.app.hydra_private import load_config
 

@@ -17,7 +17,7 @@ from vaelab.objectives import Terms
 from vaelab.runs.final_numbers import format_summary
 from vaelab.training import explain_write_errors
 
-HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, beside the groups
+HPARAMS = (  # columns of TensorBoard's hyper-parameters tab, in addition to the groups
     "latent_dim",
     "seed",
     "network.hidden",
@@ -55,7 +55,7 @@ def conclude(folder: Path, trained: Trained) -> float:
 
 
 def fill_hparams(config: dict[str, Any], metrics: dict[str, float], trainer: Trainer) -> None:
-    """Fills TensorBoard's hyper-parameters tab; every run writes the same keys, so that runs compare."""
+    """Fills TensorBoard's hyper-parameters tab. All runs write the same keys, so you can compare them."""
     hparams = dict(config["choices"])
     for key in HPARAMS:
         value = OmegaConf.select(OmegaConf.create(config), key)
@@ -64,4 +64,4 @@ def fill_hparams(config: dict[str, Any], metrics: dict[str, float], trainer: Tra
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hparams, final, trainer.global_step)
-            logger.finalize("success")  # a thread writes, and the end of the process would cut it short
+            logger.finalize("success")  # a thread writes the file, and the end of the process would cut it off

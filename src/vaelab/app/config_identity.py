@@ -1,4 +1,4 @@
-"""Which runs are the same: a hash of a composed config."""
+"""Hashes a composed config: runs with the same hash are the same."""
 
 import re
 from typing import Any
@@ -10,14 +10,14 @@ OF_ONE_START = re.compile(r"\$\{(now|hydra):(?!job\.)")  # may differ each time 
 
 
 def identity(cfg: DictConfig, whole: DictConfig) -> str:
-    """Hash of the settings that affect results, and of the content of the data.
+    """Hashes the settings that affect results, and the content of the data.
 
     Args:
-        cfg: the config of a run, without Hydra's own.
-        whole: a config with Hydra's own, which `${hydra:…}` refers to.
+        cfg: the config of a run, without Hydra's settings.
+        whole: a config with Hydra's settings, for `${hydra:…}`.
 
     Raises:
-        omegaconf.errors.OmegaConfBaseException: an interpolation leads nowhere.
+        omegaconf.errors.OmegaConfBaseException: an interpolation refers to nothing.
     """
     from vaelab.sweeps.config_hash import config_hash
 
@@ -25,7 +25,7 @@ def identity(cfg: DictConfig, whole: DictConfig) -> str:
 
 
 def without_hydra(whole: DictConfig) -> DictConfig:
-    """A config as a run sees it."""
+    """A config without Hydra's settings, as a run gets it."""
     return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
 
 
@@ -33,7 +33,7 @@ def filled_in(cfg: DictConfig, whole: DictConfig) -> dict[str, Any]:
     """A config in plain containers with every value filled in, except for those that differ from start to start."""
     shown, before = OmegaConf.masked_copy(whole, "hydra"), HydraConfig.instance().cfg
     with read_write(shown.hydra), open_dict(shown.hydra):
-        shown.hydra.runtime.output_dir = "."  # each run has its own
+        shown.hydra.runtime.output_dir = "."  # otherwise different in each run
     HydraConfig.instance().set_config(shown)
     try:
         values: Any = OmegaConf.to_container(cfg, resolve=True)

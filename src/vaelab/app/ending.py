@@ -1,4 +1,4 @@
-"""What a command says when it ends early, and its exit code."""
+"""Ends a command early, with a sentence and an exit code."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ log = logging.getLogger("vaelab")
 
 
 def say(error: Exception, given: Sequence[str] = ()) -> None:
-    """Says in one sentence why a run ends; if all of its processes know why, the first one says it."""
+    """Says in one sentence why a run ends. If all of its processes know, only the first one says it."""
     from vaelab.app.errors import one_sentence
 
     if rank() and is_known_to_the_first(error):
@@ -23,14 +23,14 @@ def say(error: Exception, given: Sequence[str] = ()) -> None:
 
 
 def tell(sentence: str) -> None:
-    """Logs a sentence; prints it if Hydra's settings have switched logging off."""
+    """Logs a sentence, or prints it if Hydra's settings have switched off logging."""
     log.error("%s", sentence)
     if log.disabled:
         print(sentence, file=sys.stderr)
 
 
 def is_known_to_the_first(error: Exception) -> bool:
-    """Whether the first process of this run ends too, and by itself."""
+    """True if the first process of this run ends too, on its own."""
     from vaelab.training.non_finite import Diverged
 
     return isinstance(error, Diverged) or stopping.asked is not None or first_has_ended()
@@ -39,7 +39,7 @@ def is_known_to_the_first(error: Exception) -> bool:
 def say_how_to_resume(stopped: Stopped, folder: Path) -> NoReturn:
     """Ends the process after a signal, and says how to resume the run."""
     if rank():
-        sys.exit(0)  # the first says it
+        sys.exit(0)  # the first process says it
     saved = any(folder.glob("checkpoints/*.ckpt"))
     cure = f"{typed_command()} resume={folder} resumes it" if saved else "nothing was saved yet, so start it again"
     tell(f"{stopped}; {cure}")

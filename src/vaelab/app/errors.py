@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf as sentences that say what to type."""
+"""Turns errors of Hydra and OmegaConf into sentences that say what to type."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ LAUNCHERS = {"joblib": "hydra-joblib-launcher", "submitit_": "hydra-submitit-lau
 
 
 def one_sentence(error: BaseException, given: Sequence[str] = ()) -> str:
-    """As `vaelab.errors.one_sentence`, with the errors of Hydra and OmegaConf in plain words."""
+    """Like `vaelab.errors.one_sentence`, but also puts errors of Hydra and OmegaConf into plain words."""
     return errors.one_sentence(in_plain_words(error), given)
 
 
@@ -40,7 +40,7 @@ def explained() -> Iterator[None]:
 
 
 def in_plain_words(error: BaseException) -> BaseException:
-    """A ValueError with a sentence in place of an error of Hydra or OmegaConf; any other error as it is."""
+    """Replaces an error of Hydra or OmegaConf with a ValueError that says it in a sentence. Keeps any other error."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__  # what the constructor itself raised
     sentence = _sentence(error, str(error)[: errors.LONGEST])  # some patterns are slow on a word without an end
@@ -56,8 +56,8 @@ def _sentence(error: BaseException, text: str) -> str | None:
         return f"{error.override} must be a key and its value, such as latent_dim=5, or an option, such as data=mnist"
     if isinstance(error, OverrideParseException) or type(error).__name__ == "LexerNoViableAltException":  # of antlr4
         return (
-            f"the command line cannot be read ({text.splitlines()[0]}); put a value with spaces, commas, brackets, ~ "
-            "or letters beyond ASCII into quotes of its own, as in 'data.root=\"~/my images\"'"
+            f"the command line cannot be read ({text.splitlines()[0]}); quote a value with spaces, commas, brackets, ~ "
+            "or letters beyond ASCII, as in 'data.root=\"~/my images\"'"
         )
     if isinstance(error, SearchPathException):
         folder = re.sub(r"^Additional config directory '(.+)' not found$", r"\1", text)
@@ -72,7 +72,8 @@ def _sentence(error: BaseException, text: str) -> str | None:
         return "hydra.verbose must be true, false, or names of loggers; use hydra.verbose=true"
     if text.startswith("Config group override must be"):
         return (
-            f"a group was given no option; name one, as in model=gaussian, or leave it out, as in ~logger ({_keys()})"
+            "a group needs an option, but has none; name one, as in model=gaussian, or remove the group, as in "
+            f"~logger ({_keys()})"
         )
     return text if type(error) is HydraException else None
 
@@ -82,7 +83,7 @@ def _keys() -> str:
 
 
 def _unknown_option(error: MissingConfigException, text: str) -> str | None:
-    """An option of a group, or a primary config, that does not exist."""
+    """A sentence about an option of a group, or a primary config, that does not exist."""
     if error.missing_cfg_file is None:
         folder = re.search(r"config directory '(.+?)'|config module '(.+?)'", text)
         named = f" {folder[1] or folder[2]}" if folder else ""
@@ -99,7 +100,7 @@ def _unknown_option(error: MissingConfigException, text: str) -> str | None:
 
 
 def _not_composed(error: ConfigCompositionException, text: str) -> str | None:
-    """An override that does not fit the config."""
+    """A sentence about an override that does not fit the config."""
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and text.startswith("Could not override"):
         return _unknown_key(cause, text.split("'")[1])
@@ -115,16 +116,19 @@ def _not_composed(error: ConfigCompositionException, text: str) -> str | None:
         return f"{match[1]} cannot be removed, because it is not in the config; {_keys()}"
     if match := re.match(r"Error merging override (.+)", text):
         why = str(cause or "it has another type").splitlines()[0]
-        return f"{match[1]} is not possible ({why}); `{typed_command()} --cfg all` shows what it is otherwise"
+        return f"{match[1]} is not possible ({why}); `{typed_command()} --cfg all` shows the default"
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'", text):
-        return f"{match[1]} has several values, which is a sweep; add -m to train one run for each"
+        return f"{match[1]} must have one value for one run, but has several; add -m to train a run for each"
+    if match := re.match(r"Sweeping over Hydra's configuration is not supported : '(.+?)'", text):
+        key, _, values = match[1].partition("=")
+        return f"{key} must have one value, but has several; quote them, as in '{key}=\"{values}\"'"
     if match := re.match(r"hydra\.searchpath must be a list of strings\. Got: (.+)", text):
         return f"hydra.searchpath must be a list of folders, but is {match[1]}; write hydra.searchpath=[file://folder]"
     return _without_value(text)
 
 
 def _unknown_key(error: OmegaConfBaseException, key: str) -> str:
-    """A key that is not in the config, with the one that was perhaps meant."""
+    """A sentence about a key that is not in the config, with the key that was perhaps meant."""
     missing, full = str(error.key), str(error.full_key)
     nearest = get_close_matches(missing, [str(sibling) for sibling in error.parent_node or {}], n=1)
     if key.startswith("trainer.") and not nearest:
@@ -134,9 +138,9 @@ def _unknown_key(error: OmegaConfBaseException, key: str) -> str:
 
 
 def _without_value(text: str) -> str | None:
-    """A value that refers to another one, or to a variable, that is not there."""
+    """A sentence about a value that refers to a missing value or variable."""
     if match := re.search(r"Environment variable '(.+?)' not found", text):
-        return f"the config takes a value from {match[1]}, which is not in the environment; set it, or give the value"
+        return f"the config takes a value from {match[1]}, which is not in the environment; set it, or set the value"
     if match := re.search(r"(?:Interpolation key '|Missing mandatory value: )([\w.]+)", text):
-        return f"a value refers to {match[1]}, which has no value here; give it one, or refer to another key"
+        return f"a value refers to {match[1]}, which has no value here; set it, or refer to another key"
     return None

@@ -1,4 +1,4 @@
-"""Builds what a config describes, trains it, and scores its best weights."""
+"""Builds the model and the data of a config, trains, and scores the best weights."""
 
 import gc
 import logging
@@ -62,14 +62,14 @@ class Trained(NamedTuple):
 
 
 def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anything) -> tuple[VAEModule, Any]:
-    """The VAEModule and the data module of a config, ready for `Trainer.fit`.
+    """Builds the VAEModule and the data module of a config, ready for `Trainer.fit`.
 
     Args:
         cfg: the config of a run.
         resumed: the checkpoint to resume from; None for a new run.
         allow: decides which constructors may be called.
     """
-    read = [str(key) for key in cfg if key not in ("callbacks", "logger")]  # whose folders are known only in a run
+    read = [str(key) for key in cfg if key not in ("callbacks", "logger")]  # their folders are known only in a run
     config: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, read), resolve=True)
     trained = resumed.content["hyper_parameters"] if resumed else {}
     data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
@@ -87,19 +87,19 @@ def fit(
     resumed: Resumed | None = None,
     allow: Allow = anything,
 ) -> Trained:
-    """Trains, tests the best weights and writes metrics.json: everything that decides whether a run is done.
+    """Trains, tests the best weights and writes metrics.json. After that, a run counts as done.
 
     Args:
         cfg: the config of the run.
-        folder: the run's.
-        choices: group -> the option that was chosen.
+        folder: the run's folder.
+        choices: group -> the chosen option.
         resumed: the checkpoint to resume from; None for a new run.
         allow: decides which constructors may be called.
     """
     _prepare_process()
     with stopping.listening():
         seed_everything(cfg.seed, verbose=False)
-        os.environ.pop("PL_GLOBAL_SEED", None)  # by which Lightning would seed again in each of several processes
+        os.environ.pop("PL_GLOBAL_SEED", None)  # Lightning would use it to seed each of several processes again
         module, data = build(cfg, resumed, allow)
         trainer = make_trainer(cfg, folder, resumed, allow)
         check_parallel(cfg, trainer)
@@ -124,7 +124,7 @@ def fit(
 
 def _prepare_process() -> None:
     gc.enable()
-    gc.freeze()  # thousands of modules are imported, and stay
+    gc.freeze()  # thousands of modules are imported, and remain
     quiet_lightning()
     keep_freed_memory()
     if rank():
@@ -133,7 +133,7 @@ def _prepare_process() -> None:
 
 
 def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer) -> int:
-    """Sets how torch multiplies; returns the number of threads."""
+    """Sets torch's threads and the precision of its products. Returns the number of threads."""
     samples = cfg.objective.get("samples", 1)
     threads = cfg.get("threads") or worthwhile_threads(module, data.batch_size, samples, trainer.num_devices)
     torch.set_num_threads(threads)
@@ -142,7 +142,7 @@ def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer
 
 
 def recipe(cfg: DictConfig) -> dict[str, Any]:
-    """The config in plain containers, with every value filled in and every path absolute: a checkpoint carries it."""
+    """The config in plain containers, with every value filled in and every path absolute, for a checkpoint."""
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     data = OmegaConf.create(config["data"])
     make_absolute(data, Path.cwd(), of_data=True)
@@ -150,7 +150,7 @@ def recipe(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) -> None:
-    """Writes what is known before training: the data, and what the run is made with."""
+    """Writes what is known before training: facts about the data, and the environment."""
     described = data.describe() | what_is_scored(trainer, data)
     write_json(folder / "data.json", described | ({"read": data.read_report} if data.read_report else {}))
     write_environment(folder, sys.argv, threads)
@@ -159,7 +159,7 @@ def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) ->
 def _take_back(folder: Path, resumed: Resumed) -> None:
     """Removes what the run wrote after the checkpoint that it resumes from."""
     cut_event_files(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
-    for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # of fewer epochs
+    for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # they belong to fewer epochs
         old.unlink(missing_ok=True)
 
 
@@ -167,7 +167,7 @@ def _train_and_score(
     trainer: Trainer, module: VAEModule, data: LightningDataModule, resumed: Resumed | None
 ) -> tuple[dict[str, float], list[str]]:
     if not traceback_wanted():
-        os.environ.pop("HYDRA_FULL_ERROR", None)  # which other processes of this run would take for the user's
+        os.environ.pop("HYDRA_FULL_ERROR", None)  # other processes of this run would think that the user set it
     if trainer.world_size > 1 and not rank():
         os.environ[STARTED_BY] = str(os.getpid())
     with ddp_processes(trainer), explain_write_errors():
@@ -180,7 +180,7 @@ def _train_and_score(
 
 @contextmanager
 def score_is_logged(score: str, trainer: Trainer) -> Iterator[None]:
-    """Says which scores there are, if Lightning finds that nothing logs the score of a run.
+    """Lists the scores that exist, if Lightning finds that nothing logs the score of a run.
 
     Raises:
         ValueError: nothing logs the score.
@@ -196,7 +196,7 @@ def score_is_logged(score: str, trainer: Trainer) -> Iterator[None]:
 
 
 def check_finite(metrics: dict[str, float]) -> None:
-    """Raises a ValueError if a term of the objective is not finite; a callback's own numbers decide nothing."""
+    """Raises a ValueError if a term of the objective is not finite. Numbers of callbacks don't matter."""
     terms = {f"{split}/{term}" for split in ("val", "test") for term in Terms._fields}
     if bad := [f"{tag}={value}" for tag, value in metrics.items() if tag in terms and not math.isfinite(value)]:
         raise ValueError(f"the run diverged, because it ends with {', '.join(bad)}; try a lower optimizer.lr")

@@ -1,4 +1,4 @@
-"""`vaelab.train`: what the command line trains, from Python."""
+"""`vaelab.train`: trains from Python what the command line would train."""
 
 import codecs
 import os
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     from vaelab.runs.run import Run
 
 MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-PATIENCE = 20.0  # seconds that an interrupted run gets to save its weights
+PATIENCE = 20.0  # seconds that an interrupted run has to save its weights
 
 
 class RunFailed(RuntimeError):
-    """A run or a sweep ended with an error, which the message says in one sentence."""
+    """Raised when a run or a sweep ends with an error. The message is one sentence."""
 
 
 def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> "Run | list[Run]":
-    """Trains as `vaelab train OVERRIDES` does, in a process of its own, and shows what that prints.
+    """Trains like `vaelab train OVERRIDES`, in a separate process, and shows its output.
 
     If you press Ctrl-C, or *interrupt* in a notebook, the run saves its weights and ends. Then
     `vaelab.train(["resume=FOLDER"])` resumes it.
 
     Args:
-        overrides: as on the command line, such as `["model=bernoulli", "latent_dim=20"]`; `"-m"` makes it a sweep.
-        config_dir: a folder with options of your own, as `--config-dir`.
+        overrides: the overrides, as on the command line, such as `["model=bernoulli", "latent_dim=20"]`; `"-m"` starts
+            a sweep.
+        config_dir: a folder with your own options, like `--config-dir`.
 
     Returns:
         The trained run, as `vaelab.load_run` returns it. For a sweep: a list of its runs, sorted by folder.
 
     Raises:
-        ValueError: the overrides make no config.
-        RunFailed: the run failed, or one of a sweep did; the other runs of the sweep are in its folder.
+        ValueError: no config can be composed from the overrides.
+        RunFailed: the run failed, or one run of a sweep did. The other runs of the sweep are in its folder.
 
     Example:
         >>> run = train(["latent_dim=5", "trainer.max_epochs=1"])  # doctest: +SKIP
@@ -92,18 +93,18 @@ def _runs_of_a_sweep(folder: Path, given: Sequence[str], config_dir: str | Path 
 
 
 def _run(arguments: Sequence[str]) -> None:
-    """Runs `vaelab train ARGUMENTS`, and prints what it says as it says it.
+    """Runs `vaelab train ARGUMENTS`, and shows its output immediately.
 
     Raises:
         RunFailed: it ended with an error.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "vaelab.app", *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # it finds the same modules
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # so it finds the same modules
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # so that Ctrl-C reaches it once, from here
+        start_new_session=True,  # so Ctrl-C reaches it only once, from here
     )
     assert process.stdout is not None
     try:
@@ -117,7 +118,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _show(output: IO[bytes]) -> str:
-    """Prints a stream as it comes, and returns its end."""
+    """Prints a stream as it arrives, and returns its last part."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     said = ""
     while chunk := output.read1(2**16):  # type: ignore[attr-defined]
@@ -129,7 +130,7 @@ def _show(output: IO[bytes]) -> str:
 
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:
-    """Asks a run to save its weights and end; ends it if it does not, or if the user interrupts again."""
+    """Interrupts a run, which then saves its weights. Kills it if it doesn't end, or if the user interrupts again."""
     interrupt_process(process)
     until = time.monotonic() + PATIENCE
     try:
@@ -141,7 +142,7 @@ def _interrupt(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _sentence(said: str, code: int) -> str:
-    """The sentence with which a run ended."""
+    """The last sentence of a run that failed."""
     lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()]
     for line in reversed(lines):
         if line.startswith("error: "):

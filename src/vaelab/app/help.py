@@ -1,4 +1,4 @@
-"""The page that `--help` shows: `hydra.help` of the config, with the groups and their options."""
+"""Makes the page that `--help` shows: `hydra.help` of the config, with the groups and their options."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from vaelab.app.compose import CONFIG, compose_with_hydra, conf_folder
 
 
 def help_page(arguments: Sequence[str]) -> str:
-    """What `--help` prints; the other arguments decide which values are shown.
+    """The page that `--help` prints. The other arguments decide which values it shows.
 
-    Hydra itself would take a second to list the options of its own groups beside ours.
+    Hydra itself would take a second, because it also lists the options of its own groups.
     """
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
@@ -29,7 +29,7 @@ def help_page(arguments: Sequence[str]) -> str:
 
 
 def _groups(folders: Sequence[Path]) -> str:
-    """A line for each group in some folders of config files."""
+    """Lists the groups in folders of config files, a line each."""
     options: dict[str, set[str]] = {}
     for file in (file for folder in folders for file in folder.glob("*/*.yaml")):
         options.setdefault(file.parent.name, set()).add(file.stem)

@@ -1,4 +1,4 @@
-"""What Hydra calls for one run, and for each cell of a sweep in the process of its launcher."""
+"""The function that Hydra calls for one run, and for each cell of a sweep in the process of its launcher."""
 
 import signal
 import sys
@@ -18,19 +18,19 @@ from vaelab.signals import Stopped
 
 
 def run_with_hydra(arguments: Sequence[str]) -> None:
-    """Has Hydra compose the config, and run it once or as a sweep."""
+    """Lets Hydra compose the config, and run it once or as a sweep."""
     sys.argv[1:] = with_absolute_config_path(multirun_first(arguments))
     check_flags(sys.argv[1:])
     hydra.main(version_base=VERSION_BASE, config_path=str(conf_folder()), config_name=CONFIG)(task)()
 
 
 def multirun_first(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `-m` before the others: argparse finds it only there."""
+    """Puts `-m` before the other arguments, because argparse finds it only there."""
     return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
 def with_absolute_config_path(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--config-path` starting from the current folder; Hydra would start from this module's."""
+    """Makes `--config-path` start from the current folder. Hydra would start from the folder of this module."""
     given = list(arguments)
     for index, argument in enumerate(given):
         flag, equals, value = argument.partition("=")
@@ -42,7 +42,7 @@ def with_absolute_config_path(arguments: Sequence[str]) -> list[str]:
 
 
 def task(cfg: DictConfig) -> float:
-    """One run, or one cell of a sweep; returns its score."""
+    """Runs one run, or one cell of a sweep. Returns its score."""
     is_cell = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         return run_cell(cfg) if is_cell else run_alone(cfg)
@@ -62,17 +62,17 @@ def task(cfg: DictConfig) -> float:
 
 
 def run_alone(cfg: DictConfig) -> float:
-    """A new run in this process; returns its score."""
+    """Trains a new run in this process. Returns its score."""
     from vaelab.app.start import train
 
     return train(cfg)
 
 
 def run_cell(cfg: DictConfig) -> float:
-    """One run of a sweep, in a process of its own; returns its score, NaN if it failed."""
+    """Trains one run of a sweep in a separate process. Returns its score, or NaN if it failed."""
     from vaelab.app.hydra_sweeps.cell import job_of
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a launcher's process: only the sweep is told
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in a launcher's process, the sweep handles it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     whole: Any = HydraConfig.instance().cfg
     return job_of(cfg, whole).run()

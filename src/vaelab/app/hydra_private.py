@@ -1,7 +1,7 @@
 """Everything that uses private names of Hydra, tested with Hydra 1.3.2 to 1.3.8.
 
-Hydra's public `compose` keeps state of the process and cannot add a folder as `--config-dir` does. Its `--help` lists
-the options of its own groups, which takes a second.
+Hydra's public `compose` changes the state of the process, and cannot add a folder like `--config-dir` does. Hydra's
+`--help` lists the options of its own groups, which takes a second.
 """
 
 import traceback
@@ -19,23 +19,23 @@ from omegaconf import DictConfig
 
 from vaelab.typed_command import typed_command
 
-VERSION_BASE = "1.3"  # of the behaviour that vaelab expects from Hydra
+VERSION_BASE = "1.3"  # the version of Hydra's behaviour that vaelab expects
 
 
 def load_config(
     conf: Path, name: str, overrides: Sequence[str], config_dir: Path | None = None, multirun: bool = False
 ) -> DictConfig:
-    """The config of a command, with Hydra's own under `hydra`.
+    """Composes the config of a command, with Hydra's settings under `hydra`.
 
     Args:
-        conf: folder of the primary config.
-        name: of the primary config.
-        overrides: as on the command line.
-        config_dir: another folder of config files, as `--config-dir`.
-        multirun: whether the command is a sweep.
+        conf: the folder of the primary config.
+        name: the name of the primary config.
+        overrides: the overrides, as on the command line.
+        config_dir: another folder of config files, like `--config-dir`.
+        multirun: True if the command is a sweep.
 
     Raises:
-        hydra.errors.HydraException: the overrides make no config.
+        hydra.errors.HydraException: no config can be composed from the overrides.
     """
     version.setbase(VERSION_BASE)
     setup_globals()
@@ -48,7 +48,7 @@ def load_config(
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Raises a ValueError if Hydra does not know a flag; its own message would be a page long."""
+    """Raises a ValueError if Hydra has no such flag. Hydra's own message would be a page long."""
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     parser.parse_args(arguments)
@@ -59,15 +59,15 @@ def _refuse(message: str) -> NoReturn:
 
 
 def is_missing_variable(error: BaseException) -> bool:
-    """Whether a KeyError is about a variable that hydra.job.env_copy names."""
+    """True if a KeyError is about a variable in hydra.job.env_copy."""
     return isinstance(error, KeyError) and _raised_in(error, "_load_configuration_impl")
 
 
 def is_wrong_verbosity(error: BaseException) -> bool:
-    """Whether hydra.verbose has a value that Hydra cannot use."""
+    """True if hydra.verbose has a value that Hydra cannot use."""
     return isinstance(error, AssertionError) and _raised_in(error, "configure_log")
 
 
 def _raised_in(error: BaseException, function: str) -> bool:
-    """Whether a function of that name raised an error, or called what did."""
+    """True if a function with this name raised an error, or called the function that did."""
     return function in [frame.name for frame in traceback.extract_tb(error.__traceback__)[-2:]]

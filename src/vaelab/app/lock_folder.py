@@ -20,7 +20,7 @@ class LockFolder(Callback):
     """Locks a run's folder, so that a refused run changes no file of a run that is already there."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Locks the folder of a single run; the process ends with a sentence if that folder cannot be used."""
+        """Locks the folder of a single run. If it cannot be used, the process ends with a sentence."""
         from vaelab.runs.folder import check_length, check_unused, hold
 
         HydraConfig.instance().set_config(config)  # ${hydra:…} in hydra.run.dir refers to it
@@ -36,12 +36,12 @@ class LockFolder(Callback):
             check_unused(Path(config.hydra.run.dir))  # again, because a run may have ended in the meantime
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Fills in `~` in the folder of a sweep; the process ends with a sentence if the sweep cannot start."""
+        """Fills in `~` in the folder of a sweep. If the sweep cannot start, the process ends with a sentence."""
         with _ending_with_a_sentence():
             if not str(config.hydra.sweeper._target_).startswith(OWN_SWEEPERS):
                 other = config.hydra.runtime.choices["hydra/sweeper"]
                 raise ValueError(
-                    f"hydra/sweeper={other} does not know which runs are done; use hydra/sweeper=grid or "
+                    f"hydra/sweeper must be one that skips finished runs, but is {other}; use hydra/sweeper=grid or "
                     "hydra/sweeper=optuna"
                 )
             with read_write(config.hydra):
@@ -50,7 +50,7 @@ class LockFolder(Callback):
 
 @contextmanager
 def _ending_with_a_sentence() -> Iterator[None]:
-    """Ends the process if something fails: Hydra would make a callback's exception a warning."""
+    """Ends the process if something fails, because Hydra would turn a callback's exception into a warning."""
     from vaelab.app.errors import one_sentence
 
     try:
@@ -60,10 +60,10 @@ def _ending_with_a_sentence() -> Iterator[None]:
 
 
 def at_home(folder: str, key: str) -> str:
-    """A folder with the home directory in place of `~`.
+    """Replaces `~` in a path by the home directory.
 
     Raises:
-        ValueError: it is empty.
+        ValueError: the path is empty.
     """
     if not folder:
         raise ValueError(f"{key} must name a folder, but is empty; name one, or leave it out")

@@ -1,4 +1,4 @@
-"""Trains: `python train.py …`, `vaelab train …` and the cells of sweeps all start here."""
+"""The program that trains: `python train.py …`, `vaelab train …` and the cells of sweeps all start here."""
 
 import gc
 import logging
@@ -12,10 +12,10 @@ from vaelab.typed_command import COMMAND, typed_command
 
 
 def main(typed: str | None = None) -> None:
-    """Does what the command line says; exits with one sentence and a code other than 0 if that fails.
+    """Runs the command line. If it fails, exits with one sentence and a code other than 0.
 
     Args:
-        typed: what the user typed to get here, for messages; None keeps what the environment says.
+        typed: the command that the user typed, for messages; None keeps the one in the environment.
     """
     gc.disable()  # until everything is imported: a search for garbage among modules takes a second and finds none
     prepare_process(typed)
@@ -37,13 +37,13 @@ def main(typed: str | None = None) -> None:
 
 
 def prepare_process(typed: str | None) -> None:
-    """Sets what holds for this process and for those that it starts."""
+    """Prepares this process and the ones that it starts."""
     from vaelab.app.rank import rank
     from vaelab.app.traceback_wanted import raise_errors_of_hydra
     from vaelab.standard_streams import forgive_streams
 
-    rank()  # now, while the process that started this one is there
-    logging.raiseExceptions = False  # a full disk has its own sentence; logging errors would only repeat it
+    rank()  # now, while the process that started this one is alive
+    logging.raiseExceptions = False  # a full disk has its own sentence, and logging errors would only repeat it
     raise_errors_of_hydra()
     forgive_streams()
     os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own backend, which may be missing
@@ -54,7 +54,7 @@ def prepare_process(typed: str | None) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Shows help, resumes a run, or hands the arguments to Hydra."""
+    """Shows help, resumes a run, or passes the arguments to Hydra."""
     if {"--help", "-h"} & set(arguments):
         from vaelab.app.help import help_page
 
@@ -70,13 +70,13 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def resume_run(arguments: Sequence[str]) -> None:
-    """Resumes a run; everything that is said goes to its train.log too."""
+    """Resumes a run. All messages also go to its train.log."""
     from vaelab.app.ending import say, say_how_to_resume
     from vaelab.app.traceback_wanted import traceback_wanted
     from vaelab.signals import Stopped
 
     if unread := [argument for argument in arguments if "=" not in argument]:
-        raise ValueError(f"{unread[0]} means nothing to a run that resumes; leave it out")
+        raise ValueError(f"a run that resumes takes key=value arguments only, but one is {unread[0]}; leave it out")
     given = dict(argument.split("=", 1) for argument in arguments)
     folder = Path(given["resume"]).expanduser()
     from vaelab.app.resume import log_to, resume

@@ -1,4 +1,4 @@
-"""Which command starts a run again that ended before training began."""
+"""Finds the command that restarts a run that ended before training began."""
 
 import re
 import shlex
@@ -8,8 +8,8 @@ from vaelab.escapes import for_terminal
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import read_state
 
-PARTS = "model|posterior|prior|network|objective|optimizer|scheduler"  # of a config, whose keys name no file
-HARMLESS = (  # arguments that name no class, no file that is written and no other config
+PARTS = "model|posterior|prior|network|objective|optimizer|scheduler"  # parts of a config whose keys name no files
+HARMLESS = (  # arguments that name no class, no file to write and no other config
     rf"({PARTS}|data|experiment|trainer|callbacks|logger)=\w[\w-]*"
     rf"|(latent_dim|seed|threads|compile|matmul_precision|({PARTS})\.[a-z]\w*)=[\w.,'\[\] +-]+"
     r"|(score|condition)=[\w/]+"
@@ -21,10 +21,10 @@ HARMLESS = (  # arguments that name no class, no file that is written and no oth
 def without_checkpoint(folder: Path) -> str:
     """Says why a folder without checkpoints cannot be resumed, and how to start its run again.
 
-    The folder may be anyone's, so its command is shown only if typing it could do no harm.
+    The folder may come from anyone, so its command is shown only if it is harmless.
 
     Args:
-        folder: in which a run may have begun.
+        folder: a folder in which a run may have begun.
     """
     state = read_state(folder)
     if state is None or not state.cwd:

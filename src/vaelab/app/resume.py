@@ -36,7 +36,7 @@ def resume(arguments: Mapping[str, str]) -> None:
     """Resumes the run in the folder `arguments["resume"]`.
 
     Args:
-        arguments: key -> value, as typed: `resume`, perhaps `allow`, and keys that may change.
+        arguments: key -> value, as typed: `resume`, optionally `allow`, and keys that may change.
 
     Raises:
         ValueError, OSError: the run cannot be resumed, or not with these arguments.
@@ -59,6 +59,7 @@ def resume(arguments: Mapping[str, str]) -> None:
         cfg = resumed_config(resumed.content, changes, allow)
         if is_finished(folder, cfg, resumed.content):
             return
+        check_epochs(cfg, resumed.content)
         check_schedule(cfg, resumed.content)
         with nullcontext() if rank() else recorded(folder, read_state(folder) or State("running")), explained():
             choices = resumed.content["hyper_parameters"]["choices"]
@@ -88,7 +89,7 @@ def check_folder(named: str) -> Path:
 
 
 def read_trusted(folder: Path, allow: tuple[str, ...]) -> Resumed:
-    """The newest checkpoint of a folder that may come from anyone, after a check that nothing in it runs code."""
+    """Reads the newest checkpoint of a folder that may come from anyone, and checks that nothing in it runs code."""
     checkpoint, content = newest_checkpoint(folder)
     content["hyper_parameters"] = with_own_study(content["hyper_parameters"], os.environ.get(STUDY))
     check_trusted(content, folder, allow)
@@ -98,10 +99,10 @@ def read_trusted(folder: Path, allow: tuple[str, ...]) -> Resumed:
 
 
 def resumed_config(content: dict[str, Any], changes: Mapping[str, str], allow: tuple[str, ...]) -> DictConfig:
-    """The config that a checkpoint carries, with some values changed, and checked.
+    """Takes the config from a checkpoint, changes some values, and checks it.
 
     Raises:
-        ValueError, OSError: a value makes no sense, or the data are not here.
+        ValueError, OSError: a value is invalid, or the data are not here.
     """
     config = content["hyper_parameters"]
     kept = OmegaConf.create({key: config[key] for key in config if key in NEEDED + OPTIONAL})
@@ -112,12 +113,12 @@ def resumed_config(content: dict[str, Any], changes: Mapping[str, str], allow: t
     check_at_hand(at_hand)
     if at_hand.get("root") != cfg.data.get("root"):
         with open_dict(cfg):
-            cfg.data.mirrors = ["a resumed run fetches nothing"]  # the config's own mirrors may be anyone's
+            cfg.data.mirrors = ["a resumed run fetches nothing"]  # the mirrors in the config may come from anyone
     return cfg
 
 
 def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
-    """Whether there is nothing left to train; if so, this prints how to train longer."""
+    """True if nothing is left to train. Then this prints how to train longer."""
     if not (folder / "metrics.json").is_file():
         return False
     stopped, done, epochs = content["position"]["should_stop"], content["epoch"], cfg.trainer.max_epochs
@@ -129,22 +130,29 @@ def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
     cure = "a larger trainer.max_epochs trains it longer"
     if stopped:
         cure = "early stopping or trainer.max_time ended it, so train a new run"
-    print(for_terminal(f"{folder} is finished, after {done} epoch(s); {cure}"))
+    print(for_terminal(f"{folder} is finished after {done} {'epoch' if done == 1 else 'epochs'}; {cure}"))
     return True
 
 
+def check_epochs(cfg: DictConfig, content: dict[str, Any]) -> None:
+    """Raises a ValueError if the run has already trained for more epochs than it should."""
+    epochs, done = cfg.trainer.max_epochs, content["epoch"]
+    if epochs is not None and 0 <= epochs < done:
+        raise ValueError(f"trainer.max_epochs must be at least {done}, the epochs already trained, but is {epochs}")
+
+
 def check_schedule(cfg: DictConfig, content: dict[str, Any]) -> None:
-    """Raises a ValueError if the learning rate is planned for another number of epochs."""
+    """Raises a ValueError if the schedule of the learning rate was made for another number of epochs."""
     epochs = cfg.trainer.max_epochs
     if "T_max" in (cfg.get("scheduler") or {}) and epochs != content["hyper_parameters"]["trainer"]["max_epochs"]:
         raise ValueError(
-            f"trainer.max_epochs must stay as it was, but is {epochs}: the schedule of the learning rate ends at "
-            f"scheduler.T_max={cfg.scheduler.T_max}; train a new run"
+            f"trainer.max_epochs must not change, because the learning rate is scheduled until "
+            f"scheduler.T_max={cfg.scheduler.T_max}, but is {epochs}; train a new run"
         )
 
 
 class PlainFormatter(logging.Formatter):
-    """Writes messages without control characters that a run's files may hold."""
+    """Writes messages with control characters escaped, because a run's files may hold some."""
 
     def format(self, record: logging.LogRecord) -> str:
         return lines_for_terminal(super().format(record))

@@ -57,7 +57,7 @@ def train(cfg: DictConfig) -> float:
 
 
 def _first_state(folder: Path, given: tuple[str, ...], known_by: str, cwd: str) -> State:
-    """The state to begin with: that of the same run, if a sweep or an earlier try has left one."""
+    """The first state of a run. If a sweep or an earlier start has left a state of the same run, it continues that."""
     revision, arguments = git_revision(), tuple(sys.argv[1:])
     if (before := read_state(folder)) and before.config == known_by:
         return replace(before, revision=revision, arguments=arguments, cwd=cwd)
@@ -65,7 +65,7 @@ def _first_state(folder: Path, given: tuple[str, ...], known_by: str, cwd: str) 
 
 
 def _start_drawing_processes(cfg: DictConfig) -> None:
-    """Starts the processes that draw the pictures, so that they import while this one does."""
+    """Starts the processes that draw the pictures. Their imports then run at the same time as this process's."""
     if OmegaConf.select(cfg, "callbacks.pictures") and "lightning" not in sys.modules:
         from vaelab.figures import DrawingProcess, spare
 

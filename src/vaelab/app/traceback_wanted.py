@@ -1,4 +1,4 @@
-"""Whether the user wants errors with their traceback: HYDRA_FULL_ERROR=1."""
+"""Finds out if the user wants errors with their traceback: HYDRA_FULL_ERROR=1."""
 
 import os
 
@@ -6,11 +6,11 @@ WISH = "VAELAB_TRACEBACK"  # in the environment: HYDRA_FULL_ERROR as the user se
 
 
 def traceback_wanted() -> bool:
-    """Whether errors are shown as Python shows them, instead of in one sentence."""
+    """True if errors are shown with their traceback, instead of in one sentence."""
     return os.environ.get(WISH, os.environ.get("HYDRA_FULL_ERROR")) == "1"
 
 
 def raise_errors_of_hydra() -> None:
-    """Makes Hydra raise its errors instead of printing them, and remembers what the user had asked for."""
+    """Makes Hydra raise its errors instead of printing them, and remembers the user's choice."""
     os.environ[WISH] = str(int(traceback_wanted()))
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -1,4 +1,4 @@
-"""Lightning's Trainer for a run."""
+"""Makes Lightning's Trainer for a run."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,19 +14,19 @@ from vaelab.training.lightning_private import starts_by_command
 
 
 class Resumed(NamedTuple):
-    """A checkpoint that a run resumes from, and what it holds."""
+    """A checkpoint that a run resumes from, and its content."""
 
     checkpoint: Path
     content: dict[str, Any]
 
     @property
     def has_trained(self) -> bool:
-        """Whether there is a step to resume from; if not, the same seed gives the same run from the start."""
+        """True if there is a step to resume from. If not, the same seed gives the same run from the start."""
         return bool(self.content["global_step"])
 
 
 def make_trainer(cfg: DictConfig, folder: Path, resumed: Resumed | None, allow: Allow = anything) -> Trainer:
-    """Lightning's Trainer, with the callbacks and loggers of a config and no others."""
+    """Makes Lightning's Trainer, with only the callbacks and loggers of a config."""
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     callbacks = _callbacks(config, allow)
     checkpoint, content = resumed or (None, None)
@@ -53,12 +53,12 @@ def _callbacks(config: dict[str, Any], allow: Allow) -> list[Callback]:
 
 
 def check_parallel(cfg: DictConfig, trainer: Trainer) -> None:
-    """Raises a ValueError for processes that could not share a run."""
+    """Raises a ValueError if several processes could not share the run."""
     if trainer.world_size == 1:
         return
     if not isinstance(trainer.strategy, DDPStrategy) or not starts_by_command(trainer.strategy):
         raise ValueError(
-            f"trainer.strategy={cfg.trainer.strategy} cannot split a run between processes; use trainer=ddp"
+            f"trainer.strategy={cfg.trainer.strategy} cannot share a run between processes; use trainer=ddp"
         )
     if cfg.get("compile"):
-        raise ValueError("compile=true does not work with several processes; use compile=false")
+        raise ValueError("compile must be false for a run with several processes, but is true; use compile=false")

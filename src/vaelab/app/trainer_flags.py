@@ -1,4 +1,4 @@
-"""What each flag of Lightning's Trainer may be in a run. docs/trainer.md says what each one does."""
+"""Checks the flags of Lightning's Trainer for a run. docs/trainer.md says what each one does."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -85,7 +85,7 @@ def _clipped(name: str, value: Any) -> None:
 
 
 def _one_of(choices: tuple[object, ...], *more: object) -> Check:
-    """One of some names, or a constructor of your own (`_target_: …`)."""
+    """One of some names, or your own constructor (`_target_: …`)."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Mapping) and not any(value is each or value == each for each in (*choices, *more)):
@@ -112,7 +112,7 @@ def _plugins(name: str, value: Any) -> None:
 
 def _strategy(name: str, value: Any) -> None:
     if not isinstance(value, Mapping) and value not in STRATEGIES:
-        raise ValueError(f"{name}={value} cannot split a run between processes; use trainer=ddp")
+        raise ValueError(f"{name}={value} cannot share a run between processes; use trainer=ddp")
 
 
 def _only(allowed: Any, why: str) -> Check:
@@ -126,7 +126,7 @@ def _only(allowed: Any, why: str) -> Check:
 
 
 def _shown(value: Any) -> str:
-    """As it is typed on the command line."""
+    """A value as you type it on the command line."""
     return "null" if value is None else str(value).lower() if type(value) is bool else repr(value)
 
 
@@ -136,7 +136,7 @@ FLAGS: dict[str, Check] = {
     "devices": _devices,
     "num_nodes": _only(1, "a run's processes share one machine"),
     "precision": _one_of(PRECISIONS, *OLD_PRECISIONS),
-    "logger": _only((), "loggers are a group of their own; use logger=tensorboard, ~logger, or a key under logger"),
+    "logger": _only((), "loggers have their own group; use logger=tensorboard, ~logger, or a key under logger"),
     "callbacks": _only((), "callbacks are a group of their own; add yours with +callbacks.NAME._target_=…"),
     "fast_dev_run": _fast_dev_run,
     "max_epochs": _whole(-1),

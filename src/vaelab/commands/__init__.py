@@ -1,1 +1,1 @@
-"""What `vaelab VERB RUN` does."""
+"""The verbs of the command line that use a trained run: `vaelab VERB RUN`."""

@@ -1,4 +1,4 @@
-"""What a table of results calls its columns, and the numbers in them."""
+"""The columns of a table of results: their names and their numbers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,19 +11,19 @@ from vaelab.runs.run import Run
 
 
 def column_names(run: Run, file: Path) -> tuple[str, ...] | None:
-    """The names that go into a table: those of the columns of a file; a .npz file keeps its arrays whole."""
+    """The names of a table's columns, if the data came from columns. A .npz file keeps its arrays whole."""
     module = run.datamodule()
     return module.names if module.reads_columns and file.suffix.lower() != ".npz" else None
 
 
 def likelihood_columns(p: Distribution, names: Sequence[str] | None) -> dict[str, Tensor]:
-    """What a table says about p(t|z), with batch_shape (B,): its mean and a draw of it, each (B, *t).
+    """The columns about p(t|z), with batch_shape (B,): its mean and a draw from it, each (B, *t).
 
-    Categories have no mean: they get their mode, a draw, and the `probabilities` of each category, (B, *t, categories).
+    Categories have no mean, so their columns are the mode, a draw, and the `probabilities`, (B, *t, categories).
 
     Args:
         p: p(t|z).
-        names: of the target's dimensions, for a column each; or None.
+        names: the names of the target's dimensions, for one column each; or None.
     """
     base = p.base_dist if isinstance(p, Independent) else p
     categories = base if isinstance(base, Categorical) else None

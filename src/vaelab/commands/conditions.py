@@ -11,15 +11,15 @@ from vaelab.escapes import for_terminal, short
 from vaelab.runs.run import Run
 from vaelab.vae import VAE
 
-LONGEST = 20  # letters of a class's name in a title
+LONGEST = 20  # the most letters in a class's name in a title
 
 
 class OneClass(NamedTuple):
     """A class of a conditional run.
 
     Attributes:
-        condition: (c,), 1 at its place and 0 elsewhere.
-        name: what the run calls it, as text for a title.
+        condition: (c,), 1 at its index and 0 elsewhere.
+        name: its name in the run, as text for a title.
     """
 
     condition: Tensor
@@ -27,15 +27,15 @@ class OneClass(NamedTuple):
 
     @property
     def given(self) -> str:
-        """What titles call it, such as `c = 3`."""
+        """The condition as titles write it, such as `c = 3`."""
         return f"c = {self.name}"
 
 
 def class_names(run: Run) -> tuple[str, ...]:
-    """The classes of a conditional run, by number if they have no names; empty if the run has no condition.
+    """The names of a conditional run's classes, or their numbers if they have no names; empty without a condition.
 
     Raises:
-        ValueError: its condition is not a vector.
+        ValueError: the condition is not a vector.
     """
     shape = run.condition_shape
     if shape is None:
@@ -46,7 +46,7 @@ def class_names(run: Run) -> tuple[str, ...]:
 
 
 def find_class(run: Run, text: str | None) -> OneClass | None:
-    """The class that `--condition` names, or else counts from 0; None if it is not given.
+    """The class that `--condition` gives by name or by number from 0; None if it is not given.
 
     Raises:
         ValueError: the run has no such class, or no condition.
@@ -55,7 +55,7 @@ def find_class(run: Run, text: str | None) -> OneClass | None:
         return None
     names = class_names(run)
     if not names:
-        raise ValueError(f"--condition must be left out, because {run.folder} was trained without one, but is {text}")
+        raise ValueError(f"--condition is {text}, but {run.folder} was trained without a condition; leave it out")
     if text in names:
         return _class(run, names, names.index(text))
     if text.isdecimal() and int(text) < len(names):
@@ -66,10 +66,10 @@ def find_class(run: Run, text: str | None) -> OneClass | None:
 
 
 def find_or_first(run: Run, text: str | None) -> OneClass | None:
-    """The class that `--condition` names, or the first; None if the run has no condition.
+    """The class that `--condition` gives, or the first; None if the run has no condition.
 
     Raises:
-        ValueError: as `find_class`.
+        ValueError: as for `find_class`.
     """
     names = class_names(run)
     return find_class(run, text) or (_class(run, names, 0) if names else None)

@@ -23,10 +23,10 @@ def encode(
     overrides: Mapping[str, Any] = {},
     condition: str | None = None,
 ) -> int:
-    """Writes mean and std of q(z|x), (p,) each, and `samples` draws of z, (samples, p), for every row; -> rows.
+    """Writes mean and std of q(z|x), (p,) each, and `samples` draws of z, (samples, p), for each row. Returns the rows.
 
     Args:
-        run: what `load_run` returned.
+        run: the run, from `load_run`.
         data: train, val or test, or a file.
         file: a table, .npz, .csv or .parquet.
         samples: draws of z per row.

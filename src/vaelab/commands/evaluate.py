@@ -23,14 +23,14 @@ def evaluate_run(
     seed: int = 0,
     overrides: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
-    """The report of one run: its numbers (`vaelab.evaluation.evaluate`) and what they can be compared with.
+    """The report of one run: its numbers (`vaelab.evaluation.evaluate`), and facts that decide what to compare.
 
     Args:
-        run: what `load_run` returned.
+        run: the run, from `load_run`.
         split: train, val or test.
         samples: importance samples per example.
-        memory: about how many bytes one chunk of decoded samples may take; on a CPU each of torch's threads has one.
-        seed: of every draw.
+        memory: about how many bytes one chunk of decoded samples may take; on a CPU, each of torch's threads holds one.
+        seed: the seed of all draws.
         overrides: keys of the run's data config to change, such as `root`.
     """
     datamodule = run.ready_datamodule(overrides)
@@ -49,9 +49,9 @@ def evaluate_run(
 
 
 def _training(run: Run) -> dict[str, Any]:
-    """The settings of training that matter to the numbers: the objective, and the likelihood's floor of σ.
+    """The settings of training that affect the numbers: the objective, its β, and the likelihood's floor of σ.
 
-    An objective without β has None, and so has a likelihood without a floor.
+    β is None for an objective without one, and the floor is None for a likelihood without one.
     """
     objective = run.config.get("objective") or {}
     return {
@@ -63,7 +63,7 @@ def _training(run: Run) -> dict[str, Any]:
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:
-    """Writes `evaluation.json` into the run's folder; another split, checkpoint or data gets a file of its own."""
+    """Writes `evaluation.json` into the run's folder. Another split, checkpoint or data get a separate file."""
     parts = ["evaluation"]
     parts += [report["split"]] if report["split"] != "test" else []
     parts += [run.checkpoint.stem] if run.checkpoint != checkpoint_in(run.folder) else []

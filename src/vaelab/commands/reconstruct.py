@@ -13,7 +13,7 @@ from vaelab.evaluation import views
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
-SHOWN = 10  # images in a picture
+SHOWN = 10  # the most images in a picture
 
 
 @torch.no_grad()
@@ -25,13 +25,13 @@ def reconstruct(
     overrides: Mapping[str, Any] = {},
     condition: str | None = None,
 ) -> int:
-    """Writes mean and one draw of p(t|z), z the mean of q(z|x), for every row, or pictures the first rows; -> rows.
+    """Writes mean and one draw of p(t|z), z the mean of q(z|x), for each row, or draws the first. Returns the rows.
 
     Args:
-        run: what `load_run` returned.
+        run: the run, from `load_run`.
         data: train, val or test, or a file.
         file: a table, .npz, .csv or .parquet, or a .png picture.
-        seed: of the draws in a picture.
+        seed: the seed of the draws in a picture.
         overrides: keys of the run's data config to change, such as `root`.
         condition: the class of all rows of a file, for a conditional run.
     """
@@ -51,7 +51,7 @@ def _draw(run: Run, data: str, file: Path, seed: int, overrides: Mapping[str, An
     x, target, given = next(read(run, data, overrides, condition))
     if target is None:
         raise ValueError(
-            f"{data} holds only inputs, so there is no target to draw beside a reconstruction; write a table such as "
+            f"a picture needs targets beside the reconstructions, but {data} holds only inputs; write a table such as "
             "-o reconstructions.csv, or use train, val or test as DATA"
         )
     shown = min(len(x), SHOWN if views.is_image(run.target_shape) else ROWS)

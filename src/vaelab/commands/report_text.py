@@ -7,10 +7,10 @@ from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import incomparable, warnings
 
 CAPTION = (
-    "Nats per example. ± is one standard error over the examples of this split. It contains the noise of the draws of "
-    "z, but not what another training seed would change, nor how far a bound lies from the truth.",
-    "In expectation elbo and iw_K are lower bounds on log p. nll, bits_per_dim, regret and regret_paired are estimates "
-    "whose expectation is an upper bound, which falls as --samples grows. ess and pareto_k are medians.",
+    "Nats per example. ± is one standard error over the examples of this split. It includes the noise of the draws of "
+    "z, but not the effect of another training seed, nor the distance of a bound from the truth.",
+    "In expectation, elbo and iw_K are lower bounds on log p. The expectations of nll, bits_per_dim, regret and "
+    "regret_paired are upper bounds, which fall as --samples grows. ess and pareto_k are medians.",
     "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
     "examples, and meet only as it grows.",
 )
@@ -20,9 +20,9 @@ LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 
 def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> str:
-    """A row per number and a column per run, then what the numbers mean, and whether you can compare them.
+    """A row per number and a column per run, then what the numbers mean, and if you can compare them.
 
-    Control characters from a run's files are shown as text.
+    Control characters from a run's files are escaped.
     """
     lines = [*_table(names, reports), "", *CAPTION]
     for name, report in zip(names, reports, strict=True):
@@ -31,12 +31,12 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
     if reasons := incomparable(reports):
         lines += ["", f"These runs CANNOT be compared by their scores, because they differ in {'; '.join(reasons)}."]
     elif len({str(report["min_std"]) for report in reports}) > 1:
-        lines += ["", "Compare with care: on data without noise, a lower sigma floor alone gives a higher density."]
+        lines += ["", "Compare with care: on data without noise, just a lower sigma floor gives a higher density."]
     return "\n".join(map(for_terminal, lines))
 
 
 def comparability(report: Mapping[str, Any]) -> str:
-    """One line: what kind of number the log p of a report is."""
+    """One line about the log p of a report: what kind of number it is."""
     kind = "log-density" if report["measure"] == "density" else "log-probability"
     given = f" given the {report['condition']}" if report.get("condition") else ""
     return (
@@ -51,14 +51,15 @@ def _training(report: Mapping[str, Any]) -> str:
     """The objective with its settings, such as `IWAE(samples=5)`, and the floor of σ, if the likelihood has one."""
     given = report.get("objective_settings") or {}
     told = sorted(f"{key}={_short(value)}" for key, value in given.items() if key not in HOW)
-    objective = [short(f"{report['objective']}({', '.join(told)})", 200)] if report.get("objective") else []
+    brackets = f"({', '.join(told)})" if told else ""
+    objective = [short(f"{report['objective']}{brackets}", 200)] if report.get("objective") else []
     beta = [] if report.get("beta") is None or "beta" in given else [f"beta {_short(report['beta'])}"]
     floor = "none" if report["min_std"] is None else _short(report["min_std"])
     return ", ".join([*objective, *beta, f"sigma floor {floor}"])
 
 
 def estimates(report: Mapping[str, Any]) -> list[str]:
-    """What is estimated in this report although others have a closed form for it, a sentence each."""
+    """Sentences about numbers that are estimated in this report, but have a closed form in others."""
     found = []
     if report.get("kl_by") == "draws":
         found.append("kl and elbo: KL(q ‖ p) has no closed form here, so it is estimated from the same draws as nll.")
@@ -66,8 +67,8 @@ def estimates(report: Mapping[str, Any]) -> list[str]:
         found.append(f"active_units: the mean of q(z|x) has no closed form, so it is estimated from {draws} of each.")
     if report.get("kl_per_dimension_by") == "moments":
         found.append(
-            "kl_per_dimension, in evaluation.json: q or p is not Gaussian, so it is that of Gaussians with the same "
-            "means and variances, and need not add up to kl."
+            "kl_per_dimension, in evaluation.json: q or p is not Gaussian, so Gaussians with the same means and "
+            "variances take its place, and the sum may differ from kl."
         )
     return found
 

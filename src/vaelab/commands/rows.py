@@ -1,4 +1,4 @@
-"""DATA of a command -> batches that the run's model takes."""
+"""Reads the DATA of a command as batches for the run's model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -16,17 +16,17 @@ from vaelab.runs.run import Run
 if TYPE_CHECKING:
     from vaelab.data import DataModule, Reading
 
-ROWS = 1_000  # examples that pass the networks at once, at most
-MEMORY = 2**28  # bytes that they may take: a full covariance of 28x28 pixels has a matrix of 2.5 MB for each
+ROWS = 1_000  # the most examples that pass through the networks at once
+MEMORY = 2**28  # the most bytes that they may take: a full covariance of 28x28 pixels needs 2.5 MB per example
 
 
 class Rows(NamedTuple):
     """Some rows of DATA, on the device of the model.
 
     Attributes:
-        x: (n, *x), what the encoder sees.
-        target: (n, *t), what the decoder is scored on; None if a file holds inputs alone.
-        condition: (n, c) or, for all rows, (c,); None if the run has none.
+        x: (n, *x), the encoder's input.
+        target: (n, *t), the decoder's target; None if a file holds only inputs.
+        condition: (n, c), or (c,) for all rows; None if the run has no condition.
     """
 
     x: Tensor
@@ -35,19 +35,19 @@ class Rows(NamedTuple):
 
 
 def read(run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str | None = None) -> Iterator[Rows]:
-    """DATA in batches, prepared as in training.
+    """Reads DATA in batches, prepared as in training.
 
-    The columns of a file with names are put into the order of those that the model was trained on.
+    If a file has names, its columns are reordered to match the model.
 
     Args:
-        run: what `load_run` returned.
+        run: the run, from `load_run`.
         data: train, val or test, or a file.
         overrides: keys of the run's data config to change, such as `root`.
         condition: the class of all rows of a file, by name or number; the rows of a split have their own.
 
     Raises:
-        ValueError: as `vaelab.data.read_chunks`; or the columns are not those that the model was trained on; or the
-            condition is missing, is not known or is not needed.
+        ValueError: as for `vaelab.data.read_chunks`; or the columns are not the model's; or the condition is missing,
+            unknown or not needed.
     """
     return (
         _split_rows(run, data, overrides, condition) if data in SPLITS else _file_rows(run, data, overrides, condition)
@@ -56,9 +56,7 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str 
 
 def _split_rows(run: Run, split: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
     if find_class(run, condition):
-        raise ValueError(
-            f"--condition must be left out for {split}, whose rows have conditions of their own, but is {condition}"
-        )
+        raise ValueError(f"--condition is {condition}, but the rows of {split} have their own conditions; leave it out")
     device = next(run.vae.parameters()).device
     for batch in run.ready_datamodule(overrides).batches(split, rows_at_once(run)):
         x, target, *own = (tensor.to(device) for tensor in batch)
@@ -73,8 +71,8 @@ def _file_rows(run: Run, data: str, overrides: Mapping[str, Any], condition: str
     chosen = find_class(run, condition)
     if chosen is None and (names := class_names(run)):
         raise ValueError(
-            f"{data} needs --condition, because the model was trained with one and a file holds none; it must be one "
-            f"of {listed(names)}"
+            f"{data} needs --condition, because the model was trained with one, and a file holds none; use one of "
+            f"{listed(names)}"
         )
     device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
     module, reading = _module_and_reading(run, overrides)
@@ -91,7 +89,7 @@ def _file_rows(run: Run, data: str, overrides: Mapping[str, Any], condition: str
 
 
 def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataModule", "Reading"]:
-    """The run's data module, and how it reads a file; every run takes the keys of `Reading`."""
+    """The run's data module, and how it reads a file. Every run accepts the keys of `Reading`."""
     from vaelab.data import Reading
 
     ways = {field.name for field in fields(Reading)}
@@ -100,7 +98,7 @@ def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataMo
 
 
 def rows_at_once(run: Run) -> int:
-    """How many examples pass the networks together."""
+    """The number of examples that pass through the networks together."""
     device = next(run.vae.parameters()).device
     x, target = (torch.zeros(1, *shape, device=device) for shape in (run.x_shape, run.target_shape))
     names = class_names(run)

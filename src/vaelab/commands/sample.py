@@ -1,4 +1,4 @@
-"""`vaelab sample`: what has it learned to draw?"""
+"""`vaelab sample`: what has the model learned to draw?"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,22 +15,22 @@ from vaelab.evaluation import views
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
-MOST = 10_000  # samples in a picture
+MOST = 10_000  # the most samples in a picture
 
 
 @torch.no_grad()
 def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0, condition: str | None = None) -> int:
-    """Writes z ~ p(z), the mean of p(t|z) and a draw of it, n of each, or pictures them; -> rows.
+    """Writes z ~ p(z), the mean of p(t|z) and a draw from it, n of each, or draws a picture. Returns the rows.
 
-    A table of a conditional run says in its column `condition` which class each row is given, counted from 0.
+    In the table of a conditional run, the column `condition` holds the class of each row, counted from 0.
 
     Args:
-        run: what `load_run` returned.
-        n: how many.
+        run: the run, from `load_run`.
+        n: the number of samples.
         file: a table, .npz, .csv or .parquet, or a .png picture.
-        show: `mean` or `sample`, in a picture; the mean of images and a draw of points unless given.
-        seed: of the draws in a picture.
-        condition: the class of all samples, for a conditional run; unless given, its classes take turns.
+        show: `mean` or `sample`, in a picture; by default the mean of images and a draw of points.
+        seed: the seed of the draws in a picture.
+        condition: the class of all samples, for a conditional run; by default its classes take turns.
     """
     check_whole("-n", n, 1)
     if file.suffix.lower() == ".png":

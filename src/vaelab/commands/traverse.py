@@ -10,7 +10,7 @@ from vaelab.evaluation import views
 from vaelab.files import read_json
 from vaelab.runs.run import Run
 
-MOST_STEPS = 200  # values of a latent in a picture
+MOST_STEPS = 200  # the most values of a latent in a picture
 
 
 def traverse(
@@ -21,16 +21,16 @@ def traverse(
     dimensions: Sequence[int] | None = None,
     condition: str | None = None,
 ) -> str:
-    """Pictures the mean of p(t|z) along one latent at a time, or over both if latent_dim is 2; -> what is shown.
+    """Draws the mean of p(t|z) along one latent at a time, or over both if latent_dim is 2. Returns what it shows.
 
     Args:
-        run: what `load_run` returned.
+        run: the run, from `load_run`.
         file: a .png file.
-        steps: values per latent; 11 unless given, or 20 over both.
+        steps: values per latent, by default 11, or 20 over both.
         span: how far a latent moves, in standard deviations of the prior.
-        dimensions: the latents that move, counted from 1 as in the picture. Unless given, the ten of most KL if the
+        dimensions: the latents to move, counted from 1 as in the picture; by default the ten with the most KL if the
             run has been evaluated, or else the first ten.
-        condition: the class that is decoded, for a conditional run; the first unless given.
+        condition: the class to decode, for a conditional run; by default the first.
     """
     chosen = find_or_first(run, condition)
     options: dict[str, Any] = {"names": run.datamodule().names}
@@ -48,19 +48,19 @@ def traverse(
 
 
 def _steps(steps: int | None, default: int) -> int:
-    """Values per latent that a picture can show."""
+    """The number of values per latent, checked."""
     if steps is None:
         return default
     if steps > MOST_STEPS:
-        raise ValueError(f"--steps must be at most {MOST_STEPS} for a picture, but is {steps}")
+        raise ValueError(f"--steps must be at most {MOST_STEPS} for a picture, but is {steps}; use fewer")
     return steps
 
 
 def _informative(run: Run, latent_dim: int) -> list[int]:
-    """The latents of most KL, from 0, in ascending order, if an evaluation has measured it; or else the first."""
+    """The latents with the most KL, from 0, ascending, if an evaluation has measured it; or else the first ones."""
     try:
         kl = read_json(run.folder / "evaluation.json")["kl_per_dimension"]
-    except (OSError, ValueError, KeyError, TypeError):  # there is none, or someone has edited it
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or it was edited by hand
         kl = None
     if not isinstance(kl, list) or len(kl) != latent_dim or not all(type(k) is float and isfinite(k) for k in kl):
         kl = [0.0] * latent_dim

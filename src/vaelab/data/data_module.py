@@ -225,7 +225,7 @@ class DataModule(LightningDataModule):
         dequantisation  how discrete values became real
         condition       the kind of condition, if there is one
         val_checksum    CRC-32 of the validation examples as they are served, after `setup`
-        test_checksum   CRC-32 of the test examples, likewise
+        test_checksum   CRC-32 of the test examples as they are served, after `setup`
 
         Settings that affect only the training examples, such as their number, are left out.
 

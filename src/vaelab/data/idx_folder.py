@@ -76,7 +76,7 @@ def _magic(path: Path) -> int | None:
 
 
 def _what_is_there(there: list[Path], name: str) -> str:
-    """What a folder holds instead, in words, with a hint if a folder inside it has the file."""
+    """Says what a folder holds instead, with a hint if a folder inside it has the file."""
     inside = next((path for path in there if path.is_dir() for path in _holders(path, name)), None)
     hint = f", and {inside} has the file" if inside else ""
     return (f"it holds {listed([path.name for path in there])}" if there else "it is empty") + hint

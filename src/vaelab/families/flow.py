@@ -158,7 +158,7 @@ def zuko_flows() -> Any:
     try:
         import zuko.flows
     except ImportError as error:
-        raise ValueError('posterior=flow needs zuko, which is not installed; run pip install "vaelab[flow]"') from error
+        raise ValueError('posterior=flow needs zuko, which is not installed; run pip install "zuko>=1.6,<2"') from error
     finally:
         Distribution.set_default_validate_args(checks)
     return zuko.flows

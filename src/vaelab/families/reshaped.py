@@ -12,7 +12,7 @@ from torch.distributions.constraints import Constraint
 class Reshaped(Distribution):
     """The distribution `base` over vectors of k numbers, with each draw reshaped to `event_shape`.
 
-    Reshaping has Jacobian 1, so the density, in nats, is that of `base`.
+    Reshaping has Jacobian 1, so the density, in nats, is the density of `base`.
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}

@@ -9,7 +9,7 @@ class Terms(NamedTuple):
     """Per-example terms, each (B,), in nats. Each curve has the name of its term (`train/elbo`, `val/kl`).
 
     Attributes:
-        elbo: the evidence lower bound, always with β = 1, whatever the objective.
+        elbo: the evidence lower bound, with β = 1 for every objective.
         log_likelihood: E_q[log p(t|z)], the negative distortion.
         kl: KL(q(z|x) ‖ p(z)) or its estimate, also called the rate.
         bound: the objective's lower bound on log p(t), without weights and penalties: IW_K for `IWAE`, else the ELBO.

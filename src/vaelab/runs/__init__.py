@@ -1,1 +1,1 @@
-"""A run's folder on disk: written by train.py, read by everything that uses a trained model."""
+"""Runs on disk: a run's folder is written by training, and read by everything that uses a trained model."""

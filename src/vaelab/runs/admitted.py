@@ -11,23 +11,23 @@ TARGET = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
 
 def admitted(allow: tuple[str, ...] = (), kind: type = object, names: frozenset[str] = frozenset()) -> Allow:
-    """What `vaelab.instantiate` may call for a run that may come from anyone.
+    """Decides which constructors `vaelab.instantiate` may call for a run that may come from anyone.
 
     Args:
-        allow: packages beside vaelab whose classes are trusted.
-        kind: what every constructor must be a subclass of.
+        allow: packages other than vaelab whose classes are trusted.
+        kind: the base class of all constructors.
         names: constructors of other packages that are admitted by their full name.
     """
     return lambda target: anything(target) if target in names else constructor(target, allow, kind)
 
 
 def admitted_to_resume(allow: tuple[str, ...] = ()) -> Allow:
-    """What may be called for a run that is resumed: its trainer, callbacks and optimiser too."""
+    """Like `admitted`, for a run that is resumed: also admits its trainer, callbacks and optimiser."""
     return admitted(allow, names=frozenset(NAMES))
 
 
 def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
-    """The class that `package.module.Class` names, if that is a `kind` of vaelab's own or of an allowed package.
+    """Finds the class `package.module.Class`, if it is a `kind` from vaelab or an allowed package.
 
     Raises:
         ValueError: it is not.
@@ -40,11 +40,11 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
             found = getattr(import_module(module), name, None)
         except ImportError as error:
             raise ValueError(f"the run's config names {target}, which cannot be imported ({error})") from error
-    # A module's own imports are within its reach too: only what was defined in the package counts.
+    # A module also has the names that it imports, so only classes defined in the package count.
     if not isinstance(found, type) or found.__module__.split(".")[0] not in packages:
         raise ValueError(
-            f"the run's config names {target}, which is no class of {' or '.join(packages)}, so it is not called; if "
-            "you trust it, allow its package"
+            f"the run's config names {target}, which is not a class of {' or '.join(packages)}, so it is not called; "
+            "if you trust it, allow its package"
         )
     if not issubclass(found, kind):
         raise ValueError(f"the run's config must name a {kind.__name__} here, but names {target}, so it is not called")
@@ -52,5 +52,5 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
 
 
 def users_own(allow: tuple[str, ...]) -> tuple[str, ...]:
-    """The allowed packages that vaelab knows nothing about."""
+    """The allowed packages that are the user's own."""
     return tuple(package for package in allow if package not in ("vaelab", "torch", "lightning", "optuna"))

@@ -1,4 +1,4 @@
-"""What a run's checkpoint may hold beside its weights and its config: counters and states."""
+"""Checks the parts of a run's checkpoint other than its weights and its config: counters and states."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -57,12 +57,12 @@ STATES: dict[str, Kinds] = {
 
 
 def _is_quiet(value: Any) -> bool:
-    """True if a value is a number, or a name that cannot be taken for a path or a format."""
+    """True if a value is a number, or a name that cannot be mistaken for a path or a format."""
     return _is_counter(value) or type(value) is float or schema.WHOLE.holds(value, Path())
 
 
 def _is_counter(value: Any) -> bool:
-    """True if a value is something that Lightning's loops keep: a count, a flag, a tensor or a name."""
+    """True if a value is one that Lightning's loops store: a count, a flag, a tensor or a name."""
     if type(value) is str:
         return len(value) <= 4096 and bool(re.fullmatch(r"([\w.+ -]+(/[\w.+ -]+)*)?", value)) and ".." not in value
     return isinstance(value, Tensor) or type(value) in (bool, type(None)) or COUNT.holds(value, Path())
@@ -115,7 +115,7 @@ def _check_callbacks(states: Any, folder: Path, allow: tuple[str, ...]) -> None:
 
 
 def _check_quiet(key: str, value: Any, holds: Callable[[Any, Path], bool], folder: Path) -> None:
-    """Raises a ValueError if a key or a value in plain containers is not of a kind."""
+    """Raises a ValueError if a key or a value in plain containers is of another kind."""
     if isinstance(value, dict):
         for name, inner in value.items():
             _check_quiet(key, name, holds, folder)

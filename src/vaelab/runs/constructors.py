@@ -1,7 +1,7 @@
-"""Constructors that a run's config may name, and the kind of value that each of their keys takes.
+"""The constructors that a run's config may name, and the kind of value for each of their keys.
 
-They are torch's, Lightning's and Optuna's, and those of vaelab that write files: their annotations would admit paths,
-addresses and objects. The kinds of vaelab's other constructors come from their annotations.
+These are constructors of torch, Lightning and Optuna, and those of vaelab that write files, because their annotations
+would admit paths, addresses and objects. The kinds of vaelab's other constructors come from their annotations.
 """
 
 import os
@@ -178,7 +178,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     "kl": KL,
     **keys("condition", choice("label")),
     **keys("x_shape target_shape condition_shape", SHAPE),
-    # Names of columns and classes are shown and compared, and nothing fills them in.
+    # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, command, machine."""
+"""Records the environment of a run: versions, command, machine."""
 
 import json
 import platform
@@ -14,8 +14,8 @@ from typing import Any
 from vaelab.files import read_json
 from vaelab.whole_files import write_whole
 
-MOST = 100  # entries that are kept
-KEYS = 50  # of one entry
+MOST = 100  # the most entries in the file
+KEYS = 50  # the most keys of one entry
 
 
 def write_environment(folder: Path, command: Sequence[str], threads: int) -> None:
@@ -25,7 +25,7 @@ def write_environment(folder: Path, command: Sequence[str], threads: int) -> Non
     path = folder / "environment.json"
     try:
         before = read_json(path)
-    except (OSError, ValueError):  # there is none yet, or someone has edited it
+    except (OSError, ValueError):  # there is none yet, or it was edited by hand
         before = []
     packages = ("vaelab", "torch", "lightning", "hydra-core", "tensorboard", "numpy")
     entry = {

@@ -1,4 +1,4 @@
-"""What a run prints at its end."""
+"""Formats the text that a run prints at its end."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,15 +8,15 @@ from pathlib import Path
 from vaelab.escapes import for_terminal
 
 SPLITS = ("val", "test")  # the splits that are shown
-MOST_OTHERS = 20  # numbers beside the objective's terms that are printed
+MOST_OTHERS = 20  # the most numbers printed besides the objective's terms
 
 
 def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
     """A run's final numbers as text: a table of the objective's terms, then a list of all other numbers.
 
     Args:
-        metrics: tags such as `val/elbo` -> numbers. A callback may have logged any tag, for one split only too.
-        terms: names of the objective's terms, in nats per example.
+        metrics: tags such as `val/elbo` -> numbers. A callback may have logged any tag, even for only one split.
+        terms: the names of the objective's terms, in nats per example.
     """
     splits = [split for split in SPLITS if any(f"{split}/{term}" in metrics for term in terms)]
     tags = [[f"{split}/{term}" for split in splits] for term in terms]
@@ -45,10 +45,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_summary(folder: Path, metrics: Mapping[str, float], terms: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """What a run prints at its end: its numbers, notes about them, its folder, and how to see its curves.
+    """The text at the end of a run: its numbers, notes about them, its folder, and how to see its curves.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         metrics: its final numbers.
         terms: as for `format_metrics`.
         notes: a sentence for each thing that is missing, such as "not validated: …".

@@ -1,4 +1,4 @@
-"""A run's folder: its lock, the checks before something is written into it, and its JSON files."""
+"""A run's folder: its lock, the checks before anything is written to it, and its JSON files."""
 
 import json
 import math
@@ -16,20 +16,20 @@ from vaelab.files import kind_of
 from vaelab.typed_command import typed_command
 from vaelab.whole_files import write_whole
 
-FILES = 100_000  # files and folders of one run
-DEPTH = 50  # folders inside each other
-NAME, PATH = 255, 4096  # bytes that Linux allows for a name and for a path
-ROOM = 512  # bytes of a path for the files of a run
+FILES = 100_000  # the most files and folders of one run
+DEPTH = 50  # the most folders inside each other
+NAME, PATH = 255, 4096  # the most bytes that Linux allows for a name and for a path
+ROOM = 512  # bytes of a path that are kept free for the files of a run
 _held: dict[Path, ExitStack] = {}
 
 
 def check_unused(folder: Path) -> None:
-    """Raises a ValueError if a folder holds a run, which a new one would write over, or is a file."""
+    """Raises a ValueError if a folder holds a run, which a new one would overwrite, or is a file."""
     if folder.is_file():
-        raise ValueError(f"{folder} is a file, but a run needs a folder; choose another hydra.run.dir")
+        raise ValueError(f"hydra.run.dir must be a folder, but {folder} is a file; choose another hydra.run.dir")
     if (folder / "metrics.json").exists() or any(folder.glob("checkpoints/*.ckpt")):
         raise ValueError(
-            f"{folder} holds a run already; {typed_command()} resume={folder} resumes it, and another hydra.run.dir "
+            f"{folder} already holds a run; {typed_command()} resume={folder} resumes it, and another hydra.run.dir "
             "starts a new one"
         )
 
@@ -45,9 +45,9 @@ def check_length(folder: Path, key: str) -> None:
 
 
 def check_variables(folder: Path, key: str) -> None:
-    """Raises a ValueError if a folder's path names a variable, which TensorBoard would fill in and write elsewhere.
+    """Raises a ValueError if a folder's path names a variable: TensorBoard would fill it in, and write elsewhere.
 
-    Names such as `$HOME` are refused even if they are not set, because training sets some variables itself.
+    Names such as `$HOME` are refused even if they are not set, because training itself sets some variables.
     """
     if os.path.expandvars(str(folder)) != str(folder) or re.search(r"\$\{?[A-Z][A-Z_]", str(folder)):
         raise ValueError(f"{key} must be a path without variables such as $HOME, but is {folder}; rename the folder")
@@ -55,17 +55,17 @@ def check_variables(folder: Path, key: str) -> None:
 
 @contextmanager
 def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
-    """Locks a run's folder, so that no other process trains in it until this ends or the process does.
+    """Locks a run's folder. No other process can train in it until the block or the process ends.
 
     A folder that this process has locked with `hold` stays locked.
 
     Args:
-        folder: the run's; it is made if it does not exist.
-        key: what the user changes to choose another folder, for the errors.
+        folder: the run's folder, which is made if it does not exist.
+        key: the key that chooses the folder, for the errors.
 
     Raises:
-        ValueError: another process has locked it.
-        OSError: it cannot be written to.
+        ValueError: another process has locked the folder.
+        OSError: the folder cannot be written to.
     """
     if folder in _held:
         yield
@@ -74,7 +74,7 @@ def locked(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not is_own(folder / ".lock"):
-            raise ValueError(f"{folder / '.lock'} must be a file of this folder alone, but is not; remove it")
+            raise ValueError(f"{folder / '.lock'} must be a file of only this folder, but is not; remove it")
         lock.acquire()
     except Timeout as error:
         raise ValueError(f"{folder} is in use by another process; wait for it, or choose another {key}") from error
@@ -91,7 +91,7 @@ def hold(folder: Path) -> None:
     """Locks a folder until the process ends.
 
     Raises:
-        ValueError, OSError: as `locked`.
+        ValueError, OSError: as for `locked`.
     """
     lock = ExitStack()
     lock.enter_context(locked(folder))
@@ -99,7 +99,7 @@ def hold(folder: Path) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """True if a path is free, or an ordinary file without a second name: locking a file empties it."""
+    """True if a path is free, or an ordinary file without a second name. Locking a file empties it."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -108,10 +108,10 @@ def is_own(path: Path) -> bool:
 
 
 def check_own(folder: Path) -> None:
-    """Checks a folder that may come from anyone, before its run is resumed and writes into it.
+    """Checks a folder that may come from anyone, before its run is resumed and writes to it.
 
     Raises:
-        ValueError: it holds a link, a pipe, a device, a file with a second name outside, or too many files.
+        ValueError: the folder holds a link, a pipe, a device, a file with a second name outside, or too many files.
     """
     waiting, seen = [folder], 0
     names: dict[tuple[int, int], list[os.stat_result]] = {}
@@ -138,7 +138,7 @@ def check_own(folder: Path) -> None:
             elif found.st_nlink > 1:
                 names.setdefault((found.st_dev, found.st_ino), []).append(found)
                 shared = entry.path
-    # last.ckpt and previous.ckpt may be one file: both names are inside.
+    # last.ckpt and previous.ckpt may be the same file, and both names are inside.
     if any(found.st_nlink > len(group) for group in names.values() for found in group):
         raise ValueError(
             f"{shared} or another file of the run has a second name outside {folder}, so writing would change that "
@@ -147,7 +147,7 @@ def check_own(folder: Path) -> None:
 
 
 def sweep_up(folder: Path) -> None:
-    """Removes the unfinished files of a process that was killed while it wrote into a run's folder."""
+    """Removes the unfinished files of a process that was killed while it wrote to a run's folder."""
     for part in folder.rglob(".*.part"):
         if not part.is_dir() or part.is_symlink():
             part.unlink(missing_ok=True)
@@ -167,14 +167,14 @@ def in_use(folder: Path) -> bool:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON file; if that fails, the old file stays as it was."""
+    """Writes a JSON file. If that fails, the old file is unchanged."""
     write_whole(path, (json.dumps(dict(values), indent=2) + "\n").encode())
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Writes `metrics.json`: the name of each curve -> its final value, in nats per example.
 
-    JSON has no NaN, so a number that is not finite becomes null; only callbacks log such numbers.
+    JSON has no NaN, so a number that is not finite becomes null. Only callbacks log such numbers.
     """
     numbers = {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}
     write_json(folder / "metrics.json", numbers)

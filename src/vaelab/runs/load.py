@@ -1,4 +1,4 @@
-"""A trained VAE, from a run's folder or from one of its checkpoints."""
+"""Loads a trained VAE from a run's folder, or from one of its checkpoints."""
 
 import logging
 import math
@@ -23,13 +23,13 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     constructors of vaelab and of the packages that you allow.
 
     Args:
-        folder_or_checkpoint: such as `outputs/2026-11-22/16-56-34`, or a .ckpt file.
-        device: the device that the VAE is moved to, such as `cuda`.
-        allow: packages of your own whose constructors the config may name, such as `["mypackage"]`.
+        folder_or_checkpoint: a run's folder, such as `outputs/2026-11-22/16-56-34`, or a .ckpt file.
+        device: the device for the VAE, such as `cuda`.
+        allow: your own packages, if the config names constructors from them, such as `["mypackage"]`.
 
     Raises:
         FileNotFoundError: there is no such run.
-        ValueError: the file is no checkpoint of vaelab, or its config names a constructor that is not allowed.
+        ValueError: the file is not a checkpoint of vaelab, or its config names a constructor that is not allowed.
     """
     path, packages = Path(folder_or_checkpoint).expanduser(), tuple(allow)
     checkpoint = path if path.is_file() else checkpoint_in(path)
@@ -59,7 +59,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
 def _names(
     checkpoint: Path, config: Mapping[str, Any], key: str, shape: tuple[int, ...] | None
 ) -> tuple[str, ...] | None:
-    """The names of some numbers in a config, which a run of an older version lacks."""
+    """The names of some numbers in a config; None in a run of an older version."""
     names = config.get(key)
     if names is None:
         return None

@@ -1,4 +1,4 @@
-"""The data of a loaded run are read from this machine, and never fetched."""
+"""Makes a loaded run read its data from this machine, and never download them."""
 
 import inspect
 import os
@@ -12,7 +12,7 @@ from vaelab.runs.admitted import constructor
 
 
 def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A data config that fetches nothing: it has no mirrors, and names the user's cache instead of a download.
+    """Changes a data config so that it downloads nothing: removes mirrors, and uses the user's cache.
 
     Raises:
         ValueError: `root` or `path` is a pipe or a device.

@@ -1,4 +1,4 @@
-"""Sizes that a config asks for, compared with the machine's memory before anything is allocated."""
+"""Compares the sizes in a config with the machine's memory before anything is allocated."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from vaelab.platforms import memory
 
 NUMBER = 4  # bytes
-COPIES = 3  # of the data, at least, while they are made: the draws, their sine, and their noise
+COPIES = 3  # the data exist at least three times while they are made: the draws, their sine, and their noise
 SPLITS = ("train_size", "val_size", "test_size")
 
 
@@ -15,7 +15,7 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     """Raises a ValueError if a run's data, or one of its minibatches, do not fit into this machine's memory.
 
     Args:
-        config: a run's, after `vaelab.runs.trust.check_config`.
+        config: the config of a run, after `vaelab.runs.trust.check_config`.
     """
     data, objective = config["data"], config["objective"]
     numbers = math.prod(config["x_shape"]) + math.prod(config["target_shape"])
@@ -34,7 +34,7 @@ def check_sizes(config: Mapping[str, Any]) -> None:
 
 
 def _widths(network: Mapping[str, Any]) -> list[int]:
-    """The widths of the hidden layers, of one network for both or of each."""
+    """The widths of the hidden layers, in one network for both or in each."""
     nodes = [network, *(node for name in ("encoder", "decoder") if isinstance(node := network.get(name), Mapping))]
     listed = [node["hidden"] for node in nodes if isinstance(node.get("hidden"), list)]
     return [width for hidden in listed for width in hidden if type(width) is int]

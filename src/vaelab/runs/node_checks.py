@@ -1,4 +1,4 @@
-"""Checks of one node of a run's config: every key is known, and every value is of the kind that belongs there."""
+"""Checks one node of a run's config: every key must be known, and every value must be of the right kind."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from vaelab.runs.admitted import constructor, users_own
 from vaelab.runs.schema import Kind, Kinds
 
 KEY = r"[A-Za-z][\w.-]{,199}"
-SHOWN = 200  # characters of a value or a name, in an error
-ANY: Kinds = {}  # a constructor that is trusted with plain values of any kind
-TRUSTED = "torch.optim."  # writes no files: if torch is allowed, all of its optimisers and schedules are
+SHOWN = 200  # the most characters of a value or a name in an error
+ANY: Kinds = {}  # for a constructor that is trusted with plain values of any kind
+TRUSTED = "torch.optim."  # it writes no files: if torch is allowed, all of its optimisers and schedules are
 
 
 def check_key(key: str, name: Any) -> None:
@@ -46,11 +46,11 @@ def check_node(
     Args:
         key: the node's place in the config, for the errors.
         node: `_target_` names the constructor; the other keys are its arguments.
-        folder: the run's own.
+        folder: the run's folder.
         allow: packages whose constructors are trusted with plain values of any kind.
         table: the kinds of other packages' constructors.
-        package: the part of vaelab that the constructor must come from; its annotations say the kinds.
-        delayed: whether `_partial_` may be given.
+        package: the part of vaelab that the constructor must come from. Its annotations give the kinds.
+        delayed: True if `_partial_` may be given.
     """
     if type(node) is not dict or type(node.get("_target_")) is not str:
         raise refusal(key, node, "a table of keys with a _target_")
@@ -74,7 +74,7 @@ def check_node(
 
 
 def _kinds(key: str, target: str, allow: tuple[str, ...], package: str) -> Kinds:
-    """The kinds of a constructor's keys; `ANY` for one of an allowed package."""
+    """The kinds of a constructor's keys; `ANY` for a constructor of an allowed package."""
     found = constructor(target, allow, object)
     if found.__module__.startswith(TRUSTED) or found.__module__.split(".")[0] in users_own(allow):
         return ANY
@@ -84,7 +84,7 @@ def _kinds(key: str, target: str, allow: tuple[str, ...], package: str) -> Kinds
 
 
 def check_plain(key: str, value: Any, folder: Path, allow: tuple[str, ...]) -> None:
-    """Checks a value for the constructor of an allowed package: any plain value will do."""
+    """Checks a value for the constructor of an allowed package. Any plain value is fine."""
     if type(value) is dict and "_target_" in value:
         check_node(key, value, folder, allow, {}, "vaelab", delayed=bool(value.get("_partial_")))
     elif type(value) is dict:

@@ -1,6 +1,6 @@
-"""An object -> the node of a config that makes it again.
+"""Turns an object into the node of a config that makes it again.
 
-A constructor's arguments are read off the attributes of the same names, as scikit-learn's `get_params` does.
+A constructor's arguments are read from the attributes with the same names, as in scikit-learn's `get_params`.
 """
 
 import inspect
@@ -27,9 +27,9 @@ def node_of(made: Any, key: str, without: Sequence[str] = ()) -> dict[str, Any]:
     {'_target_': 'vaelab.families.IdentityGaussian', 'std': 0.5}
 
     Args:
-        made: the object; a function or a `functools.partial` gives a node with `_partial_`.
+        made: the object. A function or a `functools.partial` gives a node with `_partial_`.
         key: the node's place in the config, for the errors.
-        without: arguments that are left out.
+        without: arguments to leave out.
 
     Raises:
         ValueError: the object does not keep an argument as an attribute of that name, or its class cannot be imported.
@@ -64,13 +64,13 @@ def name_of(made: Any, key: str) -> str:
     """The shortest dotted name of a class or a function, such as `torch.optim.Adam`.
 
     Raises:
-        ValueError: it has none that another program could import.
+        ValueError: it has no name that another program could import.
     """
     module, name = str(made.__module__), str(made.__qualname__)
     if module == "__main__" or "<" in name:
         raise ValueError(
             f"{key} must be defined in a module that can be imported, but {name.split('.')[-1]} is not, so the "
-            "run could not be loaded; move it to a file of its own and import it"
+            "run could not be loaded; move it to a separate file and import it"
         )
     parts = module.split(".")
     packages = [".".join(parts[: length + 1]) for length in range(len(parts))]
@@ -92,7 +92,7 @@ def _delayed(made: Any, key: str) -> dict[str, Any]:
 
 
 def _kept(made: Any, name: str, key: str) -> Any:
-    for attribute in (name, f"_{name}"):  # a method may have the argument's own name
+    for attribute in (name, f"_{name}"):  # a method may have the name of the argument
         value = getattr(made, attribute, made)
         if value is not made and not inspect.ismethod(value):
             return value
@@ -118,5 +118,5 @@ def _plain(value: Any, key: str) -> Any:
         return node_of(value, key)
     raise ValueError(
         f"{key} must be made of numbers, texts, lists and modules, but is a {type(value).__name__}, so the run cannot "
-        "be saved; give it in another form"
+        "be saved; pass it in another form"
     )

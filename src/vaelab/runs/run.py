@@ -1,4 +1,4 @@
-"""A trained VAE and what it was made from."""
+"""A trained run: its VAE, its config and its data module."""
 
 import math
 from collections.abc import Mapping
@@ -23,19 +23,19 @@ DECIDED = ("_target_", "support", "condition")  # keys of the data that the mode
 
 @dataclass(frozen=True)
 class Run:
-    """A trained VAE and what it was made from.
+    """A trained VAE with its config, as `load_run` returns it.
 
     Attributes:
-        folder: the run's.
-        checkpoint: the weights that were read.
-        config: the run's config, every value filled in.
+        folder: the run's folder.
+        checkpoint: the file that the weights were read from.
+        config: the run's config, with every value filled in.
         vae: the trained VAE, in eval mode.
         x_shape: the shape of x, the encoder's input.
         target_shape: the shape of the target, which the decoder is scored on.
-        allow: the packages beside vaelab that the config may take constructors from.
-        x_names: names of the numbers that the encoder sees, in its order; None if they have none.
-        condition_shape: the shape of the condition that a conditional model sees; None for any other.
-        condition_names: names of the condition's numbers, such as its classes; None if they have none.
+        allow: packages other than vaelab whose constructors the config may name.
+        x_names: the names of the encoder's inputs, in its order; None if they have no names.
+        condition_shape: the shape of a conditional model's condition; None for other models.
+        condition_names: the names of the numbers in a condition, such as its classes; None if they have no names.
     """
 
     folder: Path
@@ -51,10 +51,10 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`metrics.json`: the final numbers of training, nats per example; null is NaN. Empty if there are none."""
+        """The final numbers of training (`metrics.json`), in nats per example; null is NaN. Empty if there are none."""
         try:
             found = read_json(self.folder / "metrics.json")
-        except (OSError, ValueError):  # there is none, or someone has edited it
+        except (OSError, ValueError):  # there is none, or it was edited by hand
             return {}
         pairs = found.items() if isinstance(found, dict) else ()
         numbers = {tag: math.nan if value is None else value for tag, value in pairs}
@@ -64,30 +64,30 @@ class Run:
         """The run's data module with its data.
 
         Raises:
-            FileNotFoundError: the data are not in the place that the run read them from.
-            ValueError: as `datamodule`, or as the data module itself.
+            FileNotFoundError: the data are not where the run read them.
+            ValueError: as for `datamodule`, or from the data module itself.
         """
         module = self.datamodule(**overrides)
         check_at_hand(local_data(self.config["data"] | overrides, self.allow))
         try:
             if not type(module).__module__.startswith("vaelab."):
-                module.prepare_data()  # vaelab's own fetch what is missing, and a loaded run fetches nothing
+                module.prepare_data()  # vaelab's own would download missing data, and a loaded run downloads nothing
             module.setup()
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"the data of {self.folder} are not found ({error}); if they have moved, say where with "
-                "--data root=FOLDER (IDX images) or --data path=FILE (rows)"
+                f"the data of {self.folder} were not found ({error}); if they have moved, set --data root=FOLDER (IDX "
+                "images) or --data path=FILE (rows)"
             ) from error
         return module
 
     def datamodule(self, **overrides: Any) -> "DataModule":
-        """The run's data module, as yet without data: `setup()` reads or draws them.
+        """The run's data module, without its data. `setup()` reads or draws them.
 
         Args:
             overrides: keys of the data config to change, such as `root` if the files have moved.
 
         Raises:
-            ValueError: there is no such key, or its value makes no sense.
+            ValueError: there is no such key, or its value is invalid.
         """
         from vaelab.data import DataModule
 
@@ -98,7 +98,7 @@ class Run:
         known = dict.fromkeys([*data, *signature(make).parameters])  # a run of an older version lacks newer keys
         keys = [key for key in known if key not in DECIDED]
         if unknown := [key for key in overrides if key not in keys]:
-            raise ValueError(f"{unknown[0]} is no key of the run's data; its keys are {', '.join(keys)}")
+            raise ValueError(f"{unknown[0]} is not a key of the run's data; its keys are {', '.join(keys)}")
         changed = {**self.config, "data": local_data(data | overrides, self.allow)}
         module = build_data(changed, admitted(self.allow))
         module.model_names = self.x_names

@@ -1,4 +1,4 @@
-"""How far a run is: `state.json` in its folder, which is whole at any moment."""
+"""The progress of a run: `state.json` in its folder, which is complete at any moment."""
 
 import json
 import os
@@ -19,7 +19,7 @@ STATES = ("pending", "running", "done", "failed")
 
 @dataclass(frozen=True)
 class State:
-    """What `state.json` holds.
+    """The content of `state.json`.
 
     Attributes:
         state: pending (not started, or stopped), running, done or failed.
@@ -29,7 +29,7 @@ class State:
         revision: git's revision of the source; None outside a checkout.
         seconds: the time spent in it, over all starts.
         arguments: the command line that started it.
-        cwd: the folder in which that was typed.
+        cwd: the folder in which the command was typed.
     """
 
     state: str
@@ -56,9 +56,9 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Writes `state.json`; at any moment it holds either the old state or the new one.
+    """Writes `state.json`. At any moment it holds either the old state or the new one.
 
-    If the disk is full, the old file is overwritten in place, because the end of a run must be known.
+    If the disk is full, the old file is overwritten in place, because the end of a run must be recorded.
 
     Raises:
         OSError: there is no old file, or it cannot be written.
@@ -79,9 +79,9 @@ def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[
     If a finished run is resumed and fails before anything is added to it, it stays done.
 
     Args:
-        folder: the run's.
-        state: what is known about the run; the time from now on is added to its `seconds`.
-        given: the overrides, which are named if an error does not say which value is wrong.
+        folder: the run's folder.
+        state: the state so far. The time from now on is added to its `seconds`.
+        given: the overrides. They are named if an error does not say which value is wrong.
     """
     began = time.monotonic()
 
@@ -94,8 +94,8 @@ def recorded(folder: Path, state: State, given: Sequence[str] = ()) -> Iterator[
     except BaseException as error:
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
         ended = ends("pending", str(error)) if stopped else ends("failed", one_sentence(error, given))
-        finished = state.state == "done" and (folder / "metrics.json").is_file()  # and nothing was added to it
-        with suppress(OSError):  # if the disk is full, the error itself says so
+        finished = state.state == "done" and (folder / "metrics.json").is_file()  # and nothing was added
+        with suppress(OSError):  # if the disk is full, the error says so itself
             write_state(folder, state if finished else ended)
         raise
     write_state(folder, ends("done"))

@@ -1,4 +1,4 @@
-"""Whether the data of a resumed run are those that it was trained on."""
+"""Checks that a resumed run has the data that it was trained on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,16 +8,16 @@ def check_same_data(content: Mapping[str, Any], config: Mapping[str, Any]) -> No
     """Raises a ValueError if the data differ from those that a checkpoint was trained on.
 
     Args:
-        content: of the checkpoint.
-        config: of the resumed run, with what it says about its data now.
+        content: the content of the checkpoint.
+        config: the config of the resumed run, with facts about its data now.
     """
     from vaelab.data.wording import listed
 
     trained = content["hyper_parameters"]
     if trained.get("fingerprint") != config["fingerprint"]:
         raise ValueError(
-            "the data must be those that the run was trained on, but they have changed; put the old ones back, say "
-            "where they are with data.root or data.path, or train a new run"
+            "the data must be those that the run was trained on, but they have changed; put the old ones back, set "
+            "data.root or data.path to their place, or train a new run"
         )
     before, now = trained.get("x_names"), config["x_names"]
     if before is not None and before != now:

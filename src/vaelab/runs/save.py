@@ -1,4 +1,4 @@
-"""A model that a script of your own has trained, saved as a run."""
+"""Saves a model that your own script has trained as a run."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 def save_run(folder: str | Path, module: Any, datamodule: "DataModule") -> Path:
-    """Saves a trained module as a run that `load_run` and every command read; returns its folder.
+    """Saves a trained module as a run that `load_run` and all commands can read. Returns its folder.
 
-    The config is read off the objects: each keeps its constructor's arguments as attributes of the same names. vaelab's
-    classes do; classes of your own load with `load_run(…, allow=["mypackage"])`. The optimiser and the schedule are in
-    the config if they are classes or `functools.partial`s of classes. Their state is not saved, so the run cannot be
-    resumed. `metrics.json` holds what the trainer has logged last.
+    The config is read from the objects: each must keep its constructor's arguments as attributes with the same names.
+    vaelab's classes do. Your own classes load with `load_run(…, allow=["mypackage"])`. The optimiser and the schedule
+    are in the config if they are classes or `functools.partial`s of classes. Their state is not saved, so the run
+    cannot be resumed. `metrics.json` holds the numbers that the trainer logged last.
 
         trainer.fit(module, datamodule)
         vaelab.save_run("outputs/mine", module, datamodule)
 
     Args:
-        folder: a new or empty one.
+        folder: a new or empty folder.
         module: a `VAEModule`, or anything with a `vae` and an `objective`.
         datamodule: the data that it was trained on.
 
     Raises:
-        ValueError: the folder holds a run, or a part of the model cannot be made again from what it keeps.
+        ValueError: the folder holds a run, or a part of the model cannot be rebuilt from its attributes.
     """
     folder = Path(folder).expanduser().resolve()
     vae, trainer = getattr(module, "vae", None), getattr(datamodule, "trainer", None)
@@ -110,14 +110,14 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
 
 
 def _network(network: Any, name: str) -> dict[str, Any]:
-    """A network's node without what the builder gives: the input's shape, the number of outputs and the condition."""
+    """A network's node, without what the builder sets: the input's shape, the number of outputs and the condition."""
     key = f"network.{name}"
     given = [*arguments_of(type(network), key)[:2], "condition_size"]
     return {**node_of(network, key, given), "_partial_": True}
 
 
 def _if_named(make: Any, key: str) -> dict[str, Any] | None:
-    """The node of an optimiser or a schedule; None for one that has no name, such as a lambda."""
+    """The node of an optimiser or a schedule; None if it has no name, such as a lambda."""
     try:
         return None if make is None else node_of(make, key)
     except ValueError:
@@ -125,19 +125,19 @@ def _if_named(make: Any, key: str) -> dict[str, Any] | None:
 
 
 def _check_rebuilds(config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
-    """Raises a ValueError if the config does not give the model that was saved."""
+    """Raises a ValueError if the config does not rebuild the model."""
     try:
         with torch.random.fork_rng(devices=[]):
             vae_with_weights(Path("the module"), config, weights, tuple(_packages(config)))
     except ValueError as error:
         raise ValueError(
-            f"the model cannot be made again from what its parts keep ({error}), so the run cannot be saved; each must "
-            "keep its constructor's arguments as they were given"
+            f"the model cannot be rebuilt from the attributes of its parts ({error}), so the run cannot be saved; each "
+            "part must keep its constructor's arguments unchanged"
         ) from error
 
 
 def _packages(node: Any) -> Iterator[str]:
-    """The packages whose constructors a config names, except vaelab."""
+    """The packages of all constructors in a config, except vaelab."""
     if isinstance(node, Mapping):
         target = str(node.get("_target_", "vaelab")).split(".")[0]
         yield from () if target == "vaelab" else (target,)

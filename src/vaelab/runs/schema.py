@@ -11,13 +11,13 @@ from operator import or_
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-MOST = 1_000  # entries of a list
-COLUMNS = 2**16  # of a table, at most
-LARGEST = 2**53  # of a whole number: what a float holds exactly
+MOST = 1_000  # the most entries in a list
+COLUMNS = 2**16  # the most columns in a table
+LARGEST = 2**53  # the largest whole number: a float holds it exactly
 THREADS = 256
 WORD = r"[A-Za-z_]\w*"
 METRIC = rf"{WORD}(/[\w.@-]+)?"  # the name of a curve, such as val/elbo
-FIELD = rf"\{{{METRIC}(:\d?(\.\d)?[a-z]?)?\}}"  # in the name of a checkpoint
+FIELD = rf"\{{{METRIC}(:\d?(\.\d)?[a-z]?)?\}}"  # a placeholder in the name of a checkpoint
 FILE = rf"([\w .=+,-]|{FIELD})*"
 
 
@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     """A kind of value.
 
     Attributes:
-        phrase: what a value must be, in words.
+        phrase: the requirement in words, after "must be".
         holds: (value, the run's folder) -> True if the value is of this kind.
     """
 
@@ -44,7 +44,7 @@ def is_text(value: Any) -> bool:
 
 
 def is_inside(value: Any, folder: Path) -> bool:
-    """True if a value is the absolute path of a run's folder or of something in it, without `..` or the like."""
+    """True if a value is the absolute path of a run's folder or of something in it, without `..` or similar."""
     if not is_text(value) or os.path.normpath(value) != value:
         return False
     rest = value.removeprefix(str(folder))
@@ -114,7 +114,7 @@ Kinds = Mapping[str, Kind]
 
 
 def kinds_of(constructor: type) -> dict[str, Kind]:
-    """The kind of each argument of a vaelab constructor, from its annotation; others may not be in a config."""
+    """The kind of each argument of a vaelab constructor, from its annotation. Configs may hold no other arguments."""
     hints = get_type_hints(constructor.__init__)  # type: ignore[misc]
     found = {}
     for name, parameter in inspect.signature(constructor).parameters.items():
@@ -140,7 +140,7 @@ def _kind_of(hint: Any) -> Kind | None:
 
 
 def _is_module(hint: type) -> bool:
-    from torch import nn  # a sweep reads the tables of constructors, and does not wait for torch
+    from torch import nn  # here, because a sweep reads the tables of constructors without torch
 
     return issubclass(hint, nn.Module)
 

@@ -1,4 +1,4 @@
-"""Checks of a run's config, which is data and may come from anyone."""
+"""Checks a run's config, which is data and may come from anyone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,14 @@ from vaelab.runs.admitted import constructor
 from vaelab.runs.node_checks import SHOWN, check_key, check_kind, check_node, check_plain, refusal
 from vaelab.runs.schema import Kind
 
-CALLBACKS = 50  # of a run, at most
+CALLBACKS = 50  # the most callbacks of a run
 STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: the address of its study
 KNOWN = {*constructors.TOP, *constructors.PACKAGES, *constructors.TABLES, "trainer", "callbacks", "choices"}
 NETWORKS = ("encoder", "decoder")
 
 
 def check_model(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Checks what a config says about a model, before the model is built.
+    """Checks the parts of a config about the model, before the model is built.
 
     Raises:
         ValueError: a key is unknown, or its value is of the wrong kind.
@@ -42,7 +42,7 @@ def check_model(config: Any, folder: Path, allow: tuple[str, ...] = ()) -> None:
 
 
 def _check_with_kl(key: str, node: Any, folder: Path, allow: tuple[str, ...]) -> None:
-    """A posterior or a prior: `kl` is for the builder, and everything else for the constructor."""
+    """Checks a posterior or a prior. `kl` is for the builder, and everything else for the constructor."""
     if type(node) is dict:
         check_kind(key, "kl", node.get("kl"), constructors.KL, folder)
         node = {name: value for name, value in node.items() if name != "kl"}
@@ -50,7 +50,7 @@ def _check_with_kl(key: str, node: Any, folder: Path, allow: tuple[str, ...]) ->
 
 
 def _check_network(node: Any, folder: Path, allow: tuple[str, ...]) -> None:
-    """One constructor for both networks, or one for each and the keys that they share."""
+    """Checks one constructor for both networks, or one for each and the keys that they share."""
     package = constructors.PACKAGES["network"]
     if type(node) is not dict or "_target_" in node:
         same = {name: value for name, value in node.items() if name not in NETWORKS} if type(node) is dict else node
@@ -70,7 +70,7 @@ def _check_network(node: Any, folder: Path, allow: tuple[str, ...]) -> None:
 
 
 def check_data_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...] = ()) -> None:
-    """Checks what a config says about its data, before they are read; raises as `check_model`."""
+    """Checks the part of a config about the data, before they are read. Raises the same errors as `check_model`."""
     check_node("data", config["data"], folder, allow, {}, constructors.PACKAGES["data"])
 
 
@@ -100,11 +100,11 @@ def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...]
 
 
 def with_own_study(config: dict[str, Any], study: str | None) -> dict[str, Any]:
-    """A config in which the pruning callback uses the database of the search that runs it, or is left out.
+    """Makes the pruning callback of a config use the database of the current search, or removes it.
 
     Args:
-        config: of a run that may come from anyone, so its own address of a database is not used.
-        study: the address of the search's database; None if no search runs this.
+        config: the config of a run that may come from anyone, so its own address of a database is not used.
+        study: the address of the search's database; None without a search.
     """
     given = config.get("callbacks") if type(config) is dict else None
     callbacks = dict(given) if type(given) is dict else {}

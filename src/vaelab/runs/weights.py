@@ -1,4 +1,4 @@
-"""The weights of a checkpoint, and the VAE that its config describes."""
+"""Builds the VAE of a checkpoint's config, and loads the checkpoint's weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,16 +16,16 @@ Shape = tuple[int, ...]
 
 
 def vae_with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, packages: tuple[str, ...]) -> VAE:
-    """The VAE of a config with the weights of a checkpoint.
+    """Builds the VAE of a config, with the weights of a checkpoint.
 
     Args:
-        checkpoint: named in the errors.
-        config: the run's.
-        state: the checkpoint's `state_dict`, of a `VAEModule` or of a VAE.
-        packages: those of the user whose classes the config may name.
+        checkpoint: the file, for the errors.
+        config: the run's config.
+        state: the checkpoint's `state_dict`, from a `VAEModule` or a VAE.
+        packages: the user's packages whose classes the config may name.
 
     Raises:
-        ValueError: no model can be built from the config, or the weights are not those of that model.
+        ValueError: no model can be built from the config, or the weights do not fit it.
     """
     check_fits(checkpoint, config, state, packages)
     weights = _of_vae(state)
@@ -37,18 +37,18 @@ def vae_with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, pa
 
 
 def check_fits(checkpoint: Path, config: Mapping[str, Any], state: Any, packages: tuple[str, ...]) -> None:
-    """Compares the weights of a checkpoint with its config before memory is allocated; raises as `vae_with_weights`.
+    """Compares a checkpoint's weights with its config before memory is allocated. Raises as `vae_with_weights` does.
 
-    Nothing is compared if the config may name classes of the user, because they may not work on torch's meta device.
+    Nothing is compared if the config may name the user's classes, because they may not work on torch's meta device.
     """
     if not users_own(packages):
-        with errors_naming(checkpoint), torch.device("meta"):  # only shapes: a size that no machine has costs nothing
+        with errors_naming(checkpoint), torch.device("meta"):  # only shapes, so even a huge size costs nothing
             expected = build_vae(config, *shapes_of(config), admitted(packages, nn.Module)).state_dict()
             _check_weights(expected, _of_vae(state))
 
 
 def shapes_of(config: Mapping[str, Any]) -> tuple[Shape, Shape, Shape | None]:
-    """The shapes of x, of the target and of the condition, which most models and all older runs lack."""
+    """The shapes of x, of the target, and of the condition, which is None for most models and all older runs."""
     condition_shape = config.get("condition_shape")
     return (
         tuple(config["x_shape"]),
@@ -59,23 +59,23 @@ def shapes_of(config: Mapping[str, Any]) -> tuple[Shape, Shape, Shape | None]:
 
 @contextmanager
 def errors_naming(checkpoint: Path) -> Iterator[None]:
-    """Turns what goes wrong with a checkpoint's config into a ValueError that names the checkpoint."""
+    """Turns errors about a checkpoint's config into a ValueError that names the checkpoint."""
     try:
         yield
     except _Misfit as error:
         raise ValueError(
-            f"{checkpoint} holds weights that do not fit its own config ({error}); it was made by another version of "
-            "vaelab or of your own classes, so train the run again"
+            f"{checkpoint} holds weights that do not fit its own config ({error}), because vaelab or your own classes "
+            "have changed; train the run again"
         ) from error
     except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ValueError(
-            f"{checkpoint} carries a config that no model can be built from ({reason}); train the run again"
+            f"{checkpoint} holds a config from which no model can be built ({reason}); train the run again"
         ) from error
 
 
 class _Misfit(ValueError):
-    """Weights are not those of a model."""
+    """Raised if weights do not fit a model."""
 
 
 def _of_vae(state: Mapping[Any, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def signature(vae: VAE, objective: Objective) -> tuple[object, ...]:
 
 
 def _settings(part: object) -> Iterator[object]:
-    """What a formula may read besides parameters and buffers, such as `training`, the floor of a σ, or a tensor."""
+    """The values that a formula may read besides parameters and buffers: `training`, the floor of a σ, a tensor, …"""
     for value in vars(part).values() if hasattr(part, "__dict__") else ():
         if isinstance(value, Tensor):
             yield id(value), version(value)

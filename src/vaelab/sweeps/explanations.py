@@ -30,8 +30,8 @@ ASSUMPTIONS = (
 SINGLE = f"A number without an interval comes from a single run; {REPEAT}."
 UNEQUAL_SEEDS = (
     "The configurations have different seeds, so they are ranked by a fit of configuration + seed, as the last column "
-    "shows. The means in this table are over different seeds: a lucky seed can lift the mean of a configuration above "
-    "that of the best."
+    "shows. The means in this table are over different seeds, so a lucky seed can lift the mean of a configuration "
+    "above the mean of the best."
 )
 NO_SHARED_SEEDS = (
     "The configurations share too few seeds to be compared seed by seed, so the last column compares only their means."

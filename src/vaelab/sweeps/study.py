@@ -13,7 +13,7 @@ from vaelab.sweeps.cells import Cell
 from vaelab.sweeps.rows import PRUNED, UNREADABLE, read_row
 from vaelab.sweeps.scores import compared_by
 
-ABOUT = "about"  # the study's attribute: what it searches for, and where
+ABOUT = "about"  # the study's attribute: the settings of the search
 DATA_AND_FILES = "data and files"  # a key of ABOUT: a digest of what the command line does not show
 FIRST = "first"  # the study's attribute: facts about the data and the metric of its first finished cell
 OBJECTIVE = "objective"  # a key of FIRST: the meaning of the metric

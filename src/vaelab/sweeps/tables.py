@@ -86,7 +86,8 @@ def _of_most_runs(rows: Sequence[Row], tags: Sequence[str]) -> list[str]:
 def counts(rows: Sequence[Row]) -> str:
     """48 runs: 46 done, 2 failed."""
     states = {state: sum(row.state == state for row in rows) for state in (*STATES, UNREADABLE)}
-    return f"{len(rows)} runs: " + ", ".join(f"{n} {state}" for state, n in states.items() if n)
+    count = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    return f"{count}: " + ", ".join(f"{n} {state}" for state, n in states.items() if n)
 
 
 def format_interval(interval: Interval) -> str:

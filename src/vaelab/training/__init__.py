@@ -1,4 +1,4 @@
-"""Lightning glue and nothing else."""
+"""Training with Lightning: the module, the callbacks and the tight loop."""
 
 from vaelab.training.allocator import keep_freed_memory
 from vaelab.training.checkpoint_io import CheckpointIO

@@ -1,8 +1,8 @@
 """Each process's share of a minibatch (DDP).
 
-Process i of k gets row i of a minibatch and every k-th row after it: of x, of the target and of the condition. It adds
-to its loss what those rows add to the mean. So the weights are those of one process with the whole minibatch, up to the
-order of summation: seeds are equal, and so are draws.
+Process i of k gets every k-th row of a minibatch, starting with row i: of x, of the target and of the condition. Its
+loss is the part of the mean that those rows contribute. Seeds and draws are equal in all processes, so the weights are
+those of one process with the whole minibatch, up to the order of summation.
 """
 
 from typing import Any
@@ -15,17 +15,17 @@ from vaelab.objectives import Terms
 
 
 class BatchShare(TorchFunctionMode):
-    """One process's share of a minibatch; inside, its rows get the draws that one process would give them.
+    """One process's share of a minibatch. Inside this context, its rows get the same draws as with a single process.
 
-    That holds for normal draws with the batch as their second dimension, (L, B, p). All of vaelab's posteriors draw
-    like that: Gaussians, and flows, which transform such draws. Training draws nothing else: likelihoods (Laplace too)
-    and priors (VampPrior too) only compute densities. Other draws, such as those of a posterior of your own, are valid,
-    but differ from those of one process.
+    This holds for normal draws with the batch as their second dimension, (L, B, p). All of vaelab's posteriors draw
+    this way: Gaussians, and flows, which transform such draws. Training draws nothing else: likelihoods (Laplace too)
+    and priors (VampPrior too) only compute densities. Other draws, for example in your own posterior, are valid, but
+    differ from those of a single process.
 
     Args:
         rank: the number of this process, from 0.
         world: the number of processes.
-        examples: n, the rows of the minibatch in all processes.
+        examples: n, the number of rows of the minibatch over all processes.
     """
 
     def __init__(self, rank: int, world: int, examples: int) -> None:
@@ -34,7 +34,7 @@ class BatchShare(TorchFunctionMode):
 
     @classmethod
     def of(cls, trainer: Any, batch_idx: int, rows: int) -> "BatchShare | None":
-        """This process's share of a trainer's minibatch, of which it has `rows` rows; None if there is one process."""
+        """This process's share of a trainer's minibatch, with `rows` rows here; None if there is only one process."""
         if trainer.world_size == 1:
             return None
         examples = getattr(trainer.train_dataloader, "examples", None)  # other loaders give every process as many rows
@@ -42,7 +42,7 @@ class BatchShare(TorchFunctionMode):
         return cls(trainer.global_rank, trainer.world_size, n)
 
     def without_stand_in(self, terms: Terms) -> Terms:
-        """(rows,) -> (rows,), or (0,) if the minibatch has no row for this process and the first one stands in."""
+        """(rows,) -> (rows,), or (0,) if the minibatch has no row for this process, which then got the first row."""
         return terms if self.rank < self.examples else Terms(*(term[:0] for term in terms))
 
     def mean(self, loss: Tensor) -> Tensor:

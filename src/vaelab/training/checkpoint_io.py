@@ -1,4 +1,4 @@
-"""How Lightning writes, reads and removes checkpoint files."""
+"""Writes, reads and removes checkpoint files for Lightning."""
 
 import os
 from pathlib import Path
@@ -13,11 +13,11 @@ class CheckpointIO(TorchCheckpointIO):
     """Writes each file whole or not at all, checks checksums, and reads files as data: nothing in them runs.
 
     Args:
-        folder: the run's folder; inside it no link is followed.
+        folder: the run's folder. No link inside it is followed.
         start: the checkpoint that the run resumes from.
-        content: what `start` holds. It has been checked, so Lightning gets it and does not read the file again. A
+        content: the content of `start`. It has been checked, so Lightning gets it and does not read the file again. A
             resumed run may come from anyone, so it writes and removes checkpoints only in its own folder. A new run is
-            the user's own, and its checkpoints may lie elsewhere.
+            the user's own, and its checkpoints may be elsewhere.
     """
 
     def __init__(
@@ -35,17 +35,17 @@ class CheckpointIO(TorchCheckpointIO):
             ValueError: the path lies outside the folder of a resumed run.
         """
         path = self._checked(path)
-        self.start = self.content = None  # from now on the files hold something newer
+        self.start = self.content = None  # from now on, the files are newer
         write_checkpoint(path, checkpoint, self.folder if self._is_inside(path) else None)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """A checkpoint's content, read as data whatever `weights_only` says; `start` is not read again."""
+        """Reads a checkpoint as data, for any `weights_only`. It does not read `start` again."""
         if self.content is not None and Path(path) == self.start:
             return self.content
         return read_checkpoint(Path(path), map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Removes one checkpoint file; it never removes a folder, even if a checkpoint's state names one.
+        """Removes one checkpoint file. It never removes a folder, even if a checkpoint's state names one.
 
         Raises:
             ValueError: the path lies outside the folder of a resumed run.
@@ -58,8 +58,8 @@ class CheckpointIO(TorchCheckpointIO):
         path = Path(os.path.normpath(path))
         if self.is_resumed and not self._is_inside(path):
             raise ValueError(
-                f"a resumed run keeps its checkpoints in its own folder, but {path} is outside {self.folder}; train a "
-                "new run"
+                f"a resumed run must keep its checkpoints in its own folder, but {path} is outside {self.folder}; "
+                "train a new run"
             )
         return path
 

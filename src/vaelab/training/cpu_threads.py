@@ -1,19 +1,19 @@
-"""How many CPU threads a model needs."""
+"""Chooses the number of CPU threads for a model."""
 
 import torch
 from torch import nn
 
 DEFAULT = torch.get_num_threads()  # read before anything changes it
-ENOUGH = 5e6  # multiply-adds of one minibatch, forward; below that, two threads were no faster than one on nine sizes
+ENOUGH = 5e6  # multiply-adds of one minibatch, forward; with fewer, two threads were no faster than one in nine tests
 
 
 def worthwhile_threads(model: nn.Module, batch_size: int, samples: int = 1, processes: int = 1) -> int:
-    """1 if a minibatch is too small to be split between threads, or else torch's default.
+    """Returns 1 if a minibatch is too small to share between threads, or else torch's default.
 
-    A second thread that has nothing to do keeps a core busy, which other runs and the drawing of pictures could use.
+    A second thread keeps a core busy even if it has nothing to do. Other runs, and the pictures, could use that core.
 
     Args:
-        model: every parameter counts as one multiply-add per example.
+        model: the model. Every parameter counts as one multiply-add per example.
         batch_size: examples per minibatch.
         samples: draws of z per example.
         processes: how many processes share each minibatch and the processor.

@@ -1,4 +1,4 @@
-"""Points of the curves `train/*` and `val/*`."""
+"""Writes points of the curves `train/*` and `val/*`."""
 
 import math
 from typing import Any
@@ -9,14 +9,14 @@ from vaelab.training.non_finite import loss_not_finite
 
 
 def write_point(module: Any, split: str, step: int) -> None:
-    """Writes the means over a split's examples since its last point, for the loggers and for callbacks.
+    """Writes the means over a split's examples since its last point, for loggers and callbacks.
 
     `self.log` would cost a small model more than the rest of a step, and would drop the end of a short epoch.
 
     Args:
         module: a `VAEModule` with a trainer.
         split: `train` or `val`.
-        step: where the point lies on the curve.
+        step: the step of the point.
 
     Raises:
         Diverged: a mean is not finite.

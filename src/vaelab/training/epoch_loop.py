@@ -2,8 +2,8 @@
 
 Lightning's hooks, counters and transfers cost more than the arithmetic of a small VAE. So they run only on minibatches
 that log, validate or save; the others are stepped in a tight loop. `global_step`, schedules, checkpoints, validation,
-clipping, limits and weights are bit for bit those of Lightning's own loop. What goes by the clock (`max_time`,
-`train_time_interval`) is checked at each event, so at least every `log_every_n_steps` steps.
+clipping, limits and weights are bit for bit those of Lightning's own loop. Time limits (`max_time`,
+`train_time_interval`) are checked at each event, so at least every `log_every_n_steps` steps.
 """
 
 from math import inf
@@ -30,7 +30,7 @@ from vaelab.training.tight_loop_check import allows_tight_loop
 
 
 def install(loop: Any) -> None:
-    """Turns Lightning's epoch loop into an `EpochLoop`; its state stays as it is."""
+    """Turns Lightning's epoch loop into an `EpochLoop`, and keeps its state."""
     if type(loop) is TrainingEpochLoop and type(loop.automatic_optimization) is AutomaticOptimization:
         loop.__class__, loop.automatic_optimization.__class__ = EpochLoop, Optimization
 
@@ -66,7 +66,7 @@ class EpochLoop(TrainingEpochLoop):
     def _save_or_stop(self, savers: list[LastCheckpoint], shared: bool = False) -> None:
         """Between two minibatches: writes checkpoints that are due, and ends the run if a signal asked for that."""
         asked, due = stopping.asked, [saver.is_due(self.trainer) for saver in savers]
-        if shared:  # by several processes; a signal that comes from here on is dealt with after the next minibatch
+        if shared:  # by several processes; a signal that comes after this is handled after the next minibatch
             asked, due = agree(asked, due, self.trainer.strategy.root_device)
         for saver, is_due in zip(savers, due, strict=True):
             if is_due:
@@ -81,7 +81,7 @@ class EpochLoop(TrainingEpochLoop):
         """The number of minibatches up to and including the next one that logs, validates or saves."""
         trainer: Any = self.trainer
         in_epoch, in_run, log_every = self.batch_idx + 1, self.total_batch_idx + 1, trainer.log_every_n_steps
-        events: list[tuple[int, float | None]] = [  # (how many are done, every how many something happens)
+        events: list[tuple[int, float | None]] = [  # (how many are done, how many lie between two events)
             (in_epoch, trainer.num_training_batches),
             (in_epoch, log_every),
             (steps_since_start(self), log_every),
@@ -116,7 +116,7 @@ class Optimization(AutomaticOptimization):
     """Lightning's optimisation of a minibatch with an event, which is stepped like the others."""
 
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: Any) -> Any:
-        """Takes one step; returns no outputs, because no callback uses them."""
+        """Takes one step. It returns no outputs, because no callback uses them."""
         if not allows_tight_loop(self.trainer):
             return super().run(optimizer, batch_idx, kwargs)
         module: Any = self.trainer.lightning_module

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: their lengths, how they are cut back, and an error if the disk is full."""
+"""Handles TensorBoard's event files: measures them, cuts them back, and explains write errors."""
 
 import os
 import threading
@@ -57,7 +57,7 @@ def event_file_sizes(folder: Path) -> dict[str, int]:
 
 
 def cut_event_files(folder: Path, sizes: dict[str, int]) -> None:
-    """Cuts event files back to the sizes that a checkpoint recorded, and removes files that it did not know.
+    """Cuts event files back to the sizes that a checkpoint recorded, and removes files that it did not record.
 
     The resumed run writes the later points again, so the curves hold each step once. The run must not be running.
     """

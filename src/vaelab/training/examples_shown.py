@@ -11,16 +11,16 @@ SURFACE = 50  # points along x, and along y
 
 
 class Examples(NamedTuple):
-    """What the pictures show, on the device of the model.
+    """The examples in the pictures, on the model's device.
 
     Attributes:
         x: (n, *x), the first validation examples.
         target: (n, *t).
-        names: of the target's dimensions, or None.
-        labels: what the labels are called and the labels, (n,); or None.
-        surface: inputs on a grid (m·m, *x) and the true surface over them (m, m); or None.
-        condition: (n, c), of a conditional model; or None.
-        classes: names of the c numbers of a condition; empty if there are none.
+        names: the names of the target's dimensions, or None.
+        labels: the name of the labels, and the labels, (n,); or None.
+        surface: inputs on a grid (m·m, *x), and the true surface over them (m, m); or None.
+        condition: (n, c), for a conditional model; or None.
+        classes: the names of the c numbers of a condition; empty if there is no condition.
     """
 
     x: Tensor
@@ -41,7 +41,7 @@ class Examples(NamedTuple):
         )
 
     def with_coarse_surface(self, step: int) -> "Examples":
-        """The same with every `step`-th row and column of the surface, if there is one."""
+        """The same examples, with every `step`-th row and column of the surface if there is one."""
         if self.surface is None:
             return self
         x_grid, truth = self.surface
@@ -50,7 +50,7 @@ class Examples(NamedTuple):
 
 
 def gather(trainer: Trainer, count: int) -> Examples:
-    """The first `count` examples of the validation split, and what the data module says about them.
+    """Takes the first `count` examples of the validation split, with their names, labels and classes.
 
     Raises:
         ValueError: there is no validation split.
@@ -64,7 +64,7 @@ def gather(trainer: Trainer, count: int) -> Examples:
             if sum(len(x) for x, *_ in batches) >= count:
                 break
     if not batches:
-        raise ValueError("there are no validation examples to show; give the data a validation split")
+        raise ValueError("the data must have validation examples to show, but have none; add a validation split")
     x, target, *given = (_to_device(trainer, torch.cat(parts)[:count]) for parts in zip(*batches, strict=True))
     labels = data.labels("val") if hasattr(data, "labels") else None
     surface = data.surface(SURFACE) if callable(getattr(data, "surface", None)) else None
@@ -80,18 +80,18 @@ def gather(trainer: Trainer, count: int) -> Examples:
 
 
 def _classes(data: Any, condition: Tensor) -> tuple[str, ...]:
-    """The names of the numbers of a condition (n, c); they are counted from 0 if the data do not name them."""
+    """The names of the numbers in a condition (n, c). If the data have no names, they are counted from 0."""
     return tuple(getattr(data, "condition_names", None) or map(str, range(condition.shape[-1])))
 
 
 def _one_loader(loaders: Any) -> Iterable[Any]:
-    """The first of several loaders, or of none an empty list."""
+    """The first of several loaders, or an empty list if there is none."""
     if isinstance(loaders, dict):
         loaders = list(loaders.values())
     return (loaders[0] if loaders else []) if isinstance(loaders, list | tuple) else loaders or []
 
 
 def _to_device(trainer: Trainer, tensor: Tensor) -> Tensor:
-    """The tensor on the device, and in the precision, that the model computes in."""
+    """Moves a tensor to the model's device, in the precision that the model computes in."""
     moved: Tensor = trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(tensor))
     return moved

@@ -1,4 +1,4 @@
-"""The final numbers of a run."""
+"""Computes the final numbers of a run."""
 
 import logging
 from pathlib import Path
@@ -54,7 +54,7 @@ def _best(trainer: Trainer) -> Path | None:
 def _test(
     trainer: Trainer, module: LightningModule, data: LightningDataModule, best: Path | None
 ) -> tuple[dict[str, float], str]:
-    """-> `test/*`, and the reason if a setting or the data leave it empty."""
+    """Computes `test/*`. Returns them, and the reason if a setting or the data leave them empty."""
     if not trainer.limit_test_batches:
         return {}, "trainer.limit_test_batches=0"
     if not hasattr(data, "test"):
@@ -82,7 +82,7 @@ def _why_unvalidated(trainer: Any, data: LightningDataModule) -> str:
     if not hasattr(data, "val"):
         return "the data have no validation split"
     return (
-        f"the run ended after {trainer.global_step} step(s), before a validation was due "
+        f"the run ended after {trainer.global_step} steps, before a validation was due "
         f"(trainer.check_val_every_n_epoch={trainer.check_val_every_n_epoch}, "
         f"trainer.val_check_interval={trainer.val_check_interval})"
     )

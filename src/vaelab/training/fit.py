@@ -1,4 +1,4 @@
-"""Training, after whose last step an error in a callback is only a warning."""
+"""Trains a module. After the last step, an error in a callback is only a warning."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class TrainingEnd(Callback):
-    """Notes that all steps are taken; it must be the first callback, so that it knows before another one fails.
+    """Notes that all steps are taken. It must be the first callback, because a later one may fail.
 
     Attributes:
         reached: True once all steps are taken.
-        keeps_run: True if an error came after that, so that the run counts as trained.
+        keeps_run: True if an error came after that. The run then counts as trained.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class TrainingEnd(Callback):
         self.reached = True
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Decides whether the run counts as trained despite the error; if so, saves the last step."""
+        """Saves the last step if the run counts as trained despite the error."""
         failed = isinstance(exception, Exception | SystemExit) and not isinstance(exception, Diverged)
         is_full = isinstance(exception, OSError) and exception.errno in FULL  # nothing more can be written
         one_process = trainer.world_size == 1  # several would have to save together
@@ -40,12 +40,12 @@ class TrainingEnd(Callback):
 
 
 def fit(trainer: Trainer, module: LightningModule, data: LightningDataModule, checkpoint: Path | None = None) -> None:
-    """Calls `trainer.fit`; once all steps are taken and saved, an exception or `sys.exit` in a callback is a warning.
+    """Calls `trainer.fit`. Once all steps are taken and saved, an exception or `sys.exit` in a callback is a warning.
 
     Args:
         trainer: a trainer that has not been fitted.
-        module: what is trained.
-        data: what it is trained on.
+        module: the module to train.
+        data: its data.
         checkpoint: the checkpoint to resume from; None for a new run.
     """
     end = TrainingEnd()

@@ -1,4 +1,4 @@
-"""Half precision in Lightning: only training data are rounded, and an eps that would be 0 is refused."""
+"""Half precision in Lightning: rounds only training data, and refuses an eps that would become 0."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 
 class RoundsTraining(HalfPrecision):
-    """`HalfPrecision` (`bf16-true`, `16-true`) that rounds training batches only.
+    """`HalfPrecision` (`bf16-true`, `16-true`) that rounds only training batches.
 
     Lightning rounds every batch before the module gets it, so even a score in float32 would use rounded data.
     """

@@ -21,14 +21,14 @@ from vaelab.whole_files import second_name
 class LastCheckpoint(Checkpoint):
     """Writes `last.ckpt` before training, between two minibatches, and at the end; `previous.ckpt` is the one before.
 
-    Lightning keeps weights, optimiser, schedules, counters, callbacks and the place in the shuffled data. This adds
-    `position`: the states of torch's random generators, the running means that are not in the curves yet, and the
-    lengths of the curves' files. It is written only between two minibatches, so each is either done or not begun.
+    Lightning saves weights, optimiser, schedules, counters, callbacks and the place in the shuffled data. This adds
+    `position`: the states of torch's random generators, the running means that are not yet in the curves, and the
+    sizes of the event files. It is written only between two minibatches, so each is either done or not begun.
 
     Args:
-        seconds: the shortest time between two checkpoints; a killed run loses no more than that. None counts steps
-            only.
-        every_n_steps: optimiser steps between two checkpoints; None goes by the clock only.
+        seconds: the shortest time between two checkpoints. A killed run loses no more than that. None only counts
+            steps.
+        every_n_steps: optimiser steps between two checkpoints; None only uses the clock.
         dirpath: the checkpoint's folder; None means `checkpoints` in the logger's folder.
         filename: the checkpoint's name, without `.ckpt`.
 
@@ -50,11 +50,11 @@ class LastCheckpoint(Checkpoint):
         self.dirpath = dirpath
         self.filename = filename
         self.path = self.within = Path()
-        self.folder: int | None = None  # a descriptor, since the first checkpoint
-        self.written = -float("inf")  # when the last checkpoint was written, by the monotonic clock
-        self.step = -1  # of the last checkpoint
+        self.folder: int | None = None  # the folder's descriptor, once the first checkpoint is written
+        self.written = -float("inf")  # the time of the last checkpoint, on the monotonic clock
+        self.step = -1  # the step of the last checkpoint
         self.is_writing = False
-        self.position: dict[str, Any] | None = None  # of the checkpoint that the run resumes from
+        self.position: dict[str, Any] | None = None  # the position in the checkpoint that the run resumes from
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds the folder."""
@@ -65,14 +65,14 @@ class LastCheckpoint(Checkpoint):
         self.written = -float("inf")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the first checkpoint of a new run before any data are served: it can be resumed from then on."""
+        """Writes the first checkpoint of a new run before any data are served. It can be resumed from then on."""
         if trainer.ckpt_path is None:
             self.write(trainer)
 
     def is_due(self, trainer: Trainer) -> bool:
         """True if a checkpoint should be written before the next minibatch."""
         by_clock = stopping.asked is not None or time.monotonic() - self.written >= self.seconds
-        if not by_clock and self.every_n_steps is None:  # nearly always, and before each minibatch
+        if not by_clock and self.every_n_steps is None:  # the usual case, before each minibatch
             return False
         since = trainer.global_step - self.step
         return since > 0 and (by_clock or since >= (self.every_n_steps or 0) or self.step < 0)
@@ -100,7 +100,7 @@ class LastCheckpoint(Checkpoint):
         """Checks that the folder is the one that the run began in, not a new one with the same name."""
         if self.folder is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = os.open(self.path.parent, os.O_RDONLY)  # while it is open, its number is not used again
+            self.folder = os.open(self.path.parent, os.O_RDONLY)  # while it is open, its inode is not reused
         elif not self.path.parent.is_dir() or not os.path.samestat(os.fstat(self.folder), self.path.parent.stat()):
             raise FileNotFoundError(f"{self.path.parent} was removed, so the run cannot be saved there; start it again")
 

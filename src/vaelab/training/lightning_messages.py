@@ -22,7 +22,7 @@ HIDDEN_MESSAGES = (
     "LOCAL_RANK: ",  # a list of the GPUs
 )
 HIDDEN_WARNINGS = (
-    "GPU available but not used",  # trainer.accelerator=cpu asks for that
+    "GPU available but not used",  # the user chose this with trainer.accelerator=cpu
     ".*LeafSpec",  # a deprecation inside Lightning
     "The number of training batches",  # VAEModule ends every epoch with a point of the curves
     ".*could not find the monitored key",  # a run without validation has no best.ckpt

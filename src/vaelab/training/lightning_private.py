@@ -9,8 +9,8 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loops.fetchers import _DataFetcher as DataFetcher  # what an epoch loop takes minibatches from
-from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher as PrefetchDataFetcher  # the one that reads ahead
+from lightning.pytorch.loops.fetchers import _DataFetcher as DataFetcher  # gives minibatches to an epoch loop
+from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher as PrefetchDataFetcher  # reads ahead
 from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization as AutomaticOptimization
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop as TrainingEpochLoop
 
@@ -29,7 +29,7 @@ def steps_between_checkpoints(callback: ModelCheckpoint) -> int:
 
 
 def steps_since_start(loop: TrainingEpochLoop) -> int:
-    """Minibatches that took a step, by which Lightning decides when to log; it has no public attribute."""
+    """The number of minibatches that took a step, which decides when Lightning logs. It has no public attribute."""
     return loop._batches_that_stepped
 
 
@@ -39,11 +39,11 @@ def count_step(loop: TrainingEpochLoop) -> None:
 
 
 def end_restart(trainer: Trainer) -> None:
-    """Tells Lightning's loops that the checkpoint's position is restored; the public setter would reach more loops."""
+    """Tells Lightning's loops that the position is restored. The public setter would also change other loops."""
     fit_loop = trainer.fit_loop
     fit_loop._restarting = fit_loop.epoch_loop._restarting = fit_loop.epoch_loop.val_loop.restarting = False
 
 
 def starts_by_command(strategy: Any) -> bool:
-    """True if a DDP strategy starts processes by repeating the command; how it starts them has no public attribute."""
+    """True if a DDP strategy starts processes by repeating the command. This has no public attribute."""
     return getattr(strategy, "_start_method", None) == "popen"

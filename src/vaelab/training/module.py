@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 class VAEModule(LightningModule):
     """Trains a VAE on batches (x, target) or (x, target, condition), and logs each term's mean over examples, in nats.
 
-    `train/*` is the mean over the examples since the last point: one point every `log_every_n_steps` steps, and
-    one at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each
-    time: between epochs, and between runs of equal `latent_dim`, samples and batch size, only the models differ. They
-    are scored in float32 or better, whatever the precision of training. Sums over examples are kept in float64.
+    `train/*` is the mean over the examples since the last point. There is a point every `log_every_n_steps` steps, and
+    at the end of each epoch. `val/*` and `test/*` are means over their whole split, with the same draws of z each time.
+    Between epochs, and between runs with equal `latent_dim`, samples and batch size, only the models therefore differ.
+    Scores are computed in float32 or better, for any precision of training. Sums over examples are kept in float64.
 
     Args:
         vae: the model.
@@ -46,8 +46,8 @@ class VAEModule(LightningModule):
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
         scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
         compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
-            the whole step as a CUDA graph. Equal to ordinary steps up to rounding. Without effect if a part of the
-            model or the objective does not declare `pure = True` (`vaelab.steps.purity`).
+            the whole step as a CUDA graph. The results equal those of ordinary steps up to rounding. It has no effect
+            if a part of the model or the objective does not declare `pure = True` (`vaelab.steps.purity`).
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class VAEModule(LightningModule):
         self.compile_steps = check_flag("compile", compile)
         self.means = {split: RunningMeans() for split in SPLITS}
         self.stepper: Stepper | None = None  # made when training starts
-        self.checked = False  # the first training batch
+        self.checked = False  # True once the first training batch is checked
 
     def setup(self, stage: str) -> None:
         """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
@@ -85,7 +85,7 @@ class VAEModule(LightningModule):
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
     def on_train_start(self) -> None:
-        """Handles signals again, because Lightning would end the run without a checkpoint."""
+        """Takes the signals back from Lightning, which would end the run without a checkpoint."""
         stopping.listen()
 
     # Steps
@@ -97,7 +97,7 @@ class VAEModule(LightningModule):
         return own is VAEModule.training_step and self.automatic_optimization
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss, averaged over the batch; if several processes share the batch, this process's part of the mean."""
+        """The loss, averaged over the batch. If several processes share the batch, it is this process's part of it."""
         self._check_first(batch)
         share = BatchShare.of(self.trainer, batch_idx, len(batch[0]))
         with share or nullcontext():
@@ -114,7 +114,7 @@ class VAEModule(LightningModule):
         return loss
 
     def take_steps(self, batches: Iterable[Batch]) -> Iterator[None]:
-        """Takes one optimiser step per batch, as Lightning would with `training_step`; yields after each."""
+        """Takes one optimiser step per batch, as Lightning would with `training_step`, and yields after each."""
         stepper = self._stepper()
         (optimizer,) = self.trainer.optimizers
         full = getattr(self.trainer.train_dataloader, "full", None)
@@ -127,7 +127,7 @@ class VAEModule(LightningModule):
             yield
 
     def _stepper(self) -> Stepper:
-        """The stepper, after it has looked for changes: a callback may replace the model's parts or the objective."""
+        """The stepper, after a check for changes: a callback may replace parts of the model, or the objective."""
         if self.stepper is None:
             self.stepper = Stepper(self.vae, self.objective, self.compile_steps)
             self.stepper.look()
@@ -138,7 +138,7 @@ class VAEModule(LightningModule):
         return self.stepper
 
     def _check_first(self, batch: Batch) -> None:
-        """Raises a ValueError if the first training batch holds what the likelihood cannot score."""
+        """Raises a ValueError if the first training batch holds data that the likelihood cannot score."""
         if not self.checked:
             check_data(self.vae, *batch[:2])
             self.checked = True
@@ -163,12 +163,12 @@ class VAEModule(LightningModule):
             write_point(self, "train", self.global_step)
 
     def on_train_epoch_end(self) -> None:
-        """Writes what is left if training ends within an epoch (`max_steps`)."""
+        """Writes the last point if training ends within an epoch (`max_steps`)."""
         if self.means["train"].count:
             write_point(self, "train", self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the last `val/*` as `metrics`; in best.ckpt they are those of its weights.
+        """Adds the last `val/*` as `metrics`. In best.ckpt they belong to its weights.
 
         Raises:
             Diverged: a weight is not finite.
@@ -185,7 +185,7 @@ class VAEModule(LightningModule):
         self._score("val", batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Writes `val/*`; `Trainer.validate` returns what is logged."""
+        """Writes `val/*`. `Trainer.validate` returns the logged numbers."""
         if self.trainer.sanity_checking:
             self.means["val"].take()
         elif self.trainer.state.fn != TrainerFn.FITTING:

@@ -16,7 +16,7 @@ class Diverged(ValueError):
     """A loss, a gradient or a weight is not finite.
 
     Attributes:
-        batch: the batch that caused it; None if that is not known.
+        batch: the batch that caused it; None if it is unknown.
     """
 
     def __init__(self, sentence: str, batch: tuple[Tensor, ...] | None = None) -> None:
@@ -35,12 +35,12 @@ def loss_not_finite(
     """The error for a loss that is not finite.
 
     Args:
-        vae: the model as it was when the loss was computed.
-        step: optimiser steps taken before.
-        names: the terms' names.
+        vae: the model that computed the loss.
+        step: the number of optimiser steps taken before.
+        names: the names of the terms.
         sums: each term's sum over the batch, (terms,), nats.
         batch: the batch with this loss.
-        exact: False if steps before this one were not checked, so that an earlier one may have been the first.
+        exact: False if earlier steps were not checked. One of them may then have been the first.
     """
     if bad := parameter_not_finite(vae):
         what = f"the gradient of step {step}" if exact else f"a loss or a gradient up to step {step + 1}"

@@ -1,4 +1,4 @@
-"""Pictures of a model in training, drawn by other processes."""
+"""The callback that draws pictures of a model during training, in other processes."""
 
 import logging
 import os
@@ -13,13 +13,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from vaelab.checks import check_number, check_whole
 from vaelab.figures import DrawingProcess, spare
 from vaelab.training.examples_shown import Examples, gather
+from vaelab.training.non_finite import parameter_not_finite
 from vaelab.training.pictures_of import is_finite, pictures_of, posterior
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
 from vaelab.whole_files import write_whole
 
-WAITING = 20  # pictures that may still be to draw when the next snapshot is due
-PROCESSES = 2  # so that the end of a run waits half as long
+WAITING = 20  # if more pictures are waiting when the next snapshot is due, the snapshot is skipped
+PROCESSES = 2  # with two, the end of a run waits half as long
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +28,23 @@ log = logging.getLogger(__name__)
 class Pictures(Callback):
     """Shows what a VAE has learned, at an interval and at the end: in TensorBoard and as PNG files.
 
-    At the interval it copies some arrays and trains on; low-priority processes draw the pictures. If they lag behind,
-    an interval is skipped. At the end it waits for the pictures that are not drawn yet. The graph, the embedding
-    projector and the layout of the custom scalars are written too. If any of this fails, the run continues, and one
+    At each interval, it copies some arrays, and training continues while low-priority processes draw the pictures. If
+    they fall behind, it skips an interval. At the end, it waits for the remaining pictures. It also writes the graph,
+    the embedding projector and the layout of the custom scalars. If any of this fails, the run continues, and one
     warning says why.
 
     A data module may offer `names` (of the target's dimensions), `labels("val")` -> (name, (n,)) or None, in the order
-    of its validation loader, `surface(n)` -> (inputs (n·n, *x), true surface (n, n)) or None, and `condition_names` (of
-    the classes of a conditional model).
+    of its validation loader, `surface(n)` -> (inputs (n·n, *x), true surface (n, n)) or None, and `condition_names`
+    (the classes of a conditional model).
 
     Args:
         every_n_epochs: epochs between two snapshots; None means only at the end.
-        examples: how many validation examples, the first, are shown.
-        dirpath: folder for the PNG files; None means `figures` in the logger's folder.
-        timeout: seconds to wait at the end, at most.
+        examples: the number of validation examples to show, from the first on.
+        dirpath: the folder for the PNG files; None means `figures` in the logger's folder.
+        timeout: the longest wait at the end, in seconds.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -60,13 +61,19 @@ class Pictures(Callback):
         self.dirpath = dirpath
         self.timeout = check_number("callbacks.pictures.timeout", timeout, 0)
         self.processes: list[DrawingProcess] = []
+        self.run = self.folder = Path()
         self._reset()
 
     def _reset(self) -> None:
         self._end_processes()
         self.examples: Examples | None = None
-        self.last_step = -1  # of the last snapshot
+        self.last_step = -1  # the step of the last snapshot
         self.warned: set[str] = set()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the folder, in every process of the run: Lightning's `log_dir` waits for all of them."""
+        self.run = Path(trainer.log_dir or trainer.default_root_dir)
+        self.folder = Path(self.dirpath or self.run / "figures")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the drawing processes now, so that their imports are done when the first picture is due."""
@@ -90,7 +97,7 @@ class Pictures(Callback):
             self._snapshot(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the last snapshot; while it is drawn, writes the graph and the projector."""
+        """Takes the last snapshot, and writes the graph and the projector while it is drawn."""
         if not self.processes:
             return
         if self.last_step != trainer.global_step:
@@ -102,7 +109,7 @@ class Pictures(Callback):
                 self._write_tabs(trainer, vae, self.examples)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Waits for the last pictures. If a run is resumed that had ended without them, they are drawn now."""
+        """Waits for the last pictures. If a resumed run had ended without them, it draws them now."""
         if self.processes and self.last_step < 0 < trainer.global_step:
             self.on_train_end(trainer, pl_module)
         deadline = time.monotonic() + self.timeout
@@ -131,7 +138,7 @@ class Pictures(Callback):
     def _why_missing(self, process: DrawingProcess) -> str:
         if process.timed_out:
             return f"drawing them took longer than callbacks.pictures.timeout={self.timeout:g} s; use a larger one"
-        return f"a drawing process ended early with exit code {process.process.returncode}; see the memory left"
+        return f"a drawing process ended early with exit code {process.process.returncode}; check the free memory"
 
     def _snapshot(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hands all pictures of the current model to the drawing processes."""
@@ -142,7 +149,9 @@ class Pictures(Callback):
                 self.examples = gather(trainer, self.count)
             q, examples = posterior(vae, self.examples)
             if not is_finite(vae, q, examples):
-                return  # it diverged, and the final numbers say so
+                if parameter_not_finite(vae) == "":  # a run that diverged says so itself
+                    self._warn("pictures are left out, because a mean or standard deviation of the model is not finite")
+                return
             for name, view in pictures_of(vae, q, examples).items():
                 with self._guarded(f"the picture {name} is left out"):
                     picture = view()
@@ -158,13 +167,10 @@ class Pictures(Callback):
                 self._warn(f"the picture {name} is left out, because drawing it failed ({error})")
                 continue
             with self._guarded(f"the picture {name} is left out"):
-                folder, run = self._folder(trainer), Path(trainer.log_dir or trainer.default_root_dir)
-                write_whole(folder / f"{name}.png", png, run if folder.is_relative_to(run) else None)
+                within = self.run if self.folder.is_relative_to(self.run) else None
+                write_whole(self.folder / f"{name}.png", png, within)
                 for writer in writers(trainer):
                     add_png(writer, f"pictures/{name}", png, step, walltime)
-
-    def _folder(self, trainer: Trainer) -> Path:
-        return Path(self.dirpath or Path(trainer.log_dir or trainer.default_root_dir) / "figures")
 
     def _write_tabs(self, trainer: Trainer, vae: VAE, examples: Examples) -> None:
         for writer in writers(trainer):
@@ -184,7 +190,7 @@ class Pictures(Callback):
 
     @contextmanager
     def _guarded(self, what: str) -> Iterator[None]:
-        """A failure inside is a warning: a picture is not worth a run."""
+        """Turns a failure inside into a warning, because a picture must not end a run."""
         try:
             yield
         except Exception as error:
@@ -193,7 +199,7 @@ class Pictures(Callback):
 
 @contextmanager
 def _ready(trainer: Trainer, pl_module: LightningModule) -> Iterator[VAE]:
-    """The VAE in evaluation mode, under the trainer's precision; afterwards its modules' modes are as before."""
+    """Gives the VAE in evaluation mode, under the trainer's precision, and restores its modules' modes afterwards."""
     vae: Any = pl_module.vae
     modes = [(module, module.training) for module in vae.modules()]
     vae.eval()

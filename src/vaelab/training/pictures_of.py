@@ -1,4 +1,4 @@
-"""Which pictures fit a model and its data."""
+"""Chooses the pictures that suit a model and its data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,17 +13,17 @@ from vaelab.figures import Picture
 from vaelab.training.examples_shown import Examples
 from vaelab.vae import VAE
 
-IMAGES, POINTS = 10, 300  # reconstructions
-SAMPLES = 64  # prior samples, of images
-TRAVERSED_POINTS = 6  # latents, each with a panel of its own
-ESTIMATED = 200  # examples, if the mean of each q(z|x) is estimated from draws
-COARSE = 4  # likewise, every fourth point of a surface in each direction
-LONGEST = 20  # letters of a class's name in a title
+IMAGES, POINTS = 10, 300  # how many reconstructions are shown
+SAMPLES = 64  # how many sampled images are shown
+TRAVERSED_POINTS = 6  # how many latents are traversed for points, each in its own panel
+ESTIMATED = 200  # how many examples are shown if the mean of each q(z|x) is estimated from draws
+COARSE = 4  # and then every fourth point of a surface in each direction
+LONGEST = 20  # the most letters in a class's name in a title
 
 
 @torch.no_grad()
 def posterior(vae: VAE, examples: Examples) -> tuple[Distribution, Examples]:
-    """q(z|x) of the examples, and those that it holds: fewer if its mean is estimated from draws, which takes time."""
+    """q(z|x), and the examples that it holds: fewer than given if its mean is estimated from draws, which is slow."""
     if hasattr(vae.encode(*_given(examples.first(1))), "moments_by"):
         examples = examples.first(ESTIMATED).with_coarse_surface(COARSE)
     return vae.encode(*_given(examples)), examples
@@ -31,18 +31,18 @@ def posterior(vae: VAE, examples: Examples) -> tuple[Distribution, Examples]:
 
 @torch.no_grad()
 def is_finite(vae: VAE, q: Distribution, examples: Examples) -> bool:
-    """Whether q(z|x) and the p(t|z) at its mean are made of finite numbers."""
+    """True if q(z|x), and p(t|z) at its mean, have finite moments."""
     p = vae.decode(q.mean, examples.condition)
     return all(bool(numbers.isfinite().all()) for numbers in (q.mean, q.stddev, p.mean, p.stddev))
 
 
 def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Callable[[], Picture]]:
-    """The pictures that fit a model and its data: name -> what makes it. Those that take long to draw come first.
+    """The pictures that suit a model and its data: name -> a function that makes it. The slowest to draw come first.
 
     Args:
         vae: the model.
         q: q(z|x) of the examples.
-        examples: what is shown. A conditional model shows its first class, if a picture has room for one.
+        examples: the examples to show. A conditional model shows its first class if a picture has room for only one.
     """
     prior, images = vae.prior(), views.is_image(examples.target.shape[1:])
     first_class = _first_class(examples)
@@ -67,7 +67,7 @@ def _reconstructions(vae: VAE, shown: Examples) -> Picture:
 
 
 def _image_samples(vae: VAE, examples: Examples) -> Picture:
-    """Means of images; those of a conditional model in a row for each class."""
+    """The means of sampled images, with a row for each class of a conditional model."""
     if examples.condition is None:
         return views.prior_samples(vae, SAMPLES)
     classes = len(examples.classes)
@@ -77,14 +77,14 @@ def _image_samples(vae: VAE, examples: Examples) -> Picture:
 
 
 def _point_samples(vae: VAE, examples: Examples) -> Picture:
-    """Draws beside the data; a conditional model is given the conditions of the data."""
+    """Draws beside the data. A conditional model gets the conditions of the data."""
     given = "" if examples.condition is None else "c"
     options: dict[str, Any] = {"condition": examples.condition, "given": given}
     return views.prior_samples(vae, len(examples.x), "sample", examples.target, examples.names, **options)
 
 
 def _first_class(examples: Examples) -> dict[str, Any]:
-    """The first class of a conditional model, and what titles call it."""
+    """The first class of a conditional model, and its name in titles."""
     if examples.condition is None:
         return {}
     condition = torch.zeros_like(examples.condition[0])

@@ -1,4 +1,4 @@
-"""The processes of a run that is trained with DDP: what they add up, what they agree on, and how they end."""
+"""The processes of a DDP run: how they add up numbers, agree on decisions, and end."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from torch import Tensor, distributed
 
 
 def sum_over_processes(numbers: Tensor) -> Tensor:
-    """The sum over the processes, of the same shape."""
+    """The sum over all processes, in the same shape."""
     distributed.all_reduce(numbers)
     return numbers
 
 
 def agree(signal: int | None, decisions: Sequence[bool], device: torch.device) -> tuple[int | None, list[bool]]:
-    """The signal that any process has received, and each decision that any process has made."""
+    """The signal that any process has received, and for each decision, True if any process decided so."""
     shared = torch.tensor([signal or 0, *decisions], device=device)
     distributed.all_reduce(shared, distributed.ReduceOp.MAX)
     agreed, *others = shared.tolist()
@@ -44,13 +44,13 @@ def ddp_processes(trainer: Trainer) -> Iterator[None]:
         if lost:
             raise ChildProcessError(
                 f"one of the run's {trainer.world_size} processes ended with exit code {lost}, so the others stopped "
-                "too; see what it said, or the memory left"
+                "too; read its messages, or check the free memory"
             ) from error
         raise
 
 
 def _exit_code(processes: Sequence[Any], seconds: float = 2.0) -> int | None:
-    """The exit code of a process that failed; its connection is lost a moment before it ends."""
+    """The exit code of a process that failed. Its connection is lost a moment before it ends."""
     until = time.monotonic() + seconds
     while True:
         if codes := [code for process in processes if (code := process.poll())]:

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 
 class Progress(TQDMProgressBar):
-    """One line with the epoch and the last `train/elbo` and `val/elbo`, in nats; shown only on a terminal.
+    """One line with the epoch and the last `train/elbo` and `val/elbo`, in nats. It is shown only on a terminal.
 
     Args:
         refresh_rate: steps between two updates of the bar.
@@ -23,7 +23,7 @@ class Progress(TQDMProgressBar):
             self.disable()
 
     def enable(self) -> None:
-        """Lightning enables every bar in the first process; this one stays off without a terminal."""
+        """Enables the bar on a terminal. Lightning calls this in the first process, for every bar."""
         if sys.stdout.isatty():
             super().enable()
 

@@ -8,12 +8,12 @@ PRUNED = "pruned"  # a trial's attribute: the epoch after which it was stopped
 
 
 class PruneTrial(Callback):
-    """Reports the score after each validation, and stops the run if the pruner says so.
+    """Reports the score after each validation, and stops the run if the pruner decides so.
 
     Args:
         storage: where the Optuna study is, such as `sqlite:///sweep/study.db`.
         trial: the number of the run's trial.
-        metric: the score to report, a key of `trainer.callback_metrics`; for `val/nll` its upper bound, −ELBO.
+        metric: the score to report, a key of `trainer.callback_metrics`. For `val/nll`, it is the upper bound −ELBO.
         pruner: an `optuna.pruners.BasePruner`.
     """
 

@@ -34,7 +34,7 @@ class RunningMeans:
         self.sums, self.count = self.sums * 0.0, 0
 
     def take(self) -> dict[str, Tensor]:
-        """Each term's mean, (), nats; the sums start again at 0."""
+        """Returns each term's mean, (), nats, and sets the sums to 0."""
         means = dict(zip(self.names, torch.as_tensor(self.sums / self.count), strict=True))
         self.sums, self.count = 0.0, 0
         return means

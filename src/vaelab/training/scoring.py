@@ -14,8 +14,7 @@ from vaelab.vae import VAE
 def score_batch(vae: VAE, objective: Objective, batch: Batch, index: int) -> Terms:
     """The terms of a batch, each (B,), in nats.
 
-    They are computed in float32 or better, whatever the precision of training, with draws that depend only on the
-    batch's index.
+    They are computed in float32 or better, for any precision of training. The draws depend only on the batch's index.
     """
     with full_precision(vae) as module, seeded(index, batch[0].device):
         return objective(module, *batch)

@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside the curves: pictures, a layout, the graph and the embedding projector."""
+"""Writes pictures, a layout, the graph and the embedding projector for TensorBoard."""
 
 import contextlib
 import io
@@ -24,11 +24,11 @@ LAYOUT = {
         "the objective's bound, and the ELBO": ["Multiline", ["^train/bound$", "^val/bound$", "^val/elbo$"]],
     }
 }
-SPRITES = 8192  # pixels: the side of the largest sheet of thumbnails that the projector takes
+SPRITES = 8192  # the side, in pixels, of the largest sheet of thumbnails that the projector accepts
 
 
 class Reconstruct(nn.Module):
-    """x -> the mean of p(t|z), z the mean of q(z|x): the path that the graph tab shows."""
+    """x -> the mean of p(t|z), with z the mean of q(z|x): the path in the graph tab."""
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def writers(trainer: Trainer) -> Iterator[SummaryWriter]:
 
 
 def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: float) -> None:
-    """Adds a PNG file as it is: SummaryWriter would decode and encode it again."""
+    """Adds a PNG file unchanged. SummaryWriter would decode and encode it again."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     width, height = struct.unpack(">II", png[16:24])  # a PNG's header
@@ -56,22 +56,22 @@ def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: fl
 
 
 def add_layout(writer: SummaryWriter) -> None:
-    """The custom-scalars tab: the ELBO and its two terms in one chart, and the objective's bound in another."""
+    """Adds the custom-scalars tab: the ELBO and its two terms in one chart, and the objective's bound in another."""
     writer.add_custom_scalars(LAYOUT)
 
 
 @torch.no_grad()
 def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor, condition: Tensor | None = None) -> None:
-    """The graph tab: from x (1, *x), and a condition (1, c) if the model has one, to the reconstruction."""
+    """Adds the graph tab: from x (1, *x), and a condition (1, c) if the model has one, to the reconstruction."""
     inputs = (x,) if condition is None else (x, condition)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the tracer's, about shapes that become constants
+        warnings.simplefilter("ignore")  # the tracer warns about shapes that become constants
         traced = torch.jit.trace(Reconstruct(vae), inputs, check_trace=False)  # SummaryWriter would trace it 3 times
         writer.add_graph(traced, inputs)
 
 
 def add_projector(writer: SummaryWriter, means: Tensor, x: Tensor, labels: Sequence[str] | None, step: int) -> None:
-    """The projector tab: posterior means (n, p) of x (n, *x), each with its label, images with thumbnails."""
+    """Adds the projector tab: posterior means (n, p) of x (n, *x), each with its label, and thumbnails of images."""
     metadata = None if labels is None else list(labels)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints if an earlier run in this folder wrote the same step
         writer.add_embedding(

@@ -1,4 +1,4 @@
-"""Decides whether minibatches between two events may be stepped without Lightning's hooks."""
+"""Decides if minibatches between two events may be stepped without Lightning's hooks."""
 
 from math import inf
 from typing import Any
@@ -47,7 +47,7 @@ def allows_tight_loop(trainer: Any) -> bool:
 
 
 def _overrides(thing: object, methods: tuple[str, ...], *known: type) -> bool:
-    """True if a method of a thing is none of the known classes'."""
+    """True if one of the methods does not come from a known class."""
     if thing is None:
         return False
     return any(

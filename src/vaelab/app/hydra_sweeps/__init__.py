@@ -1,1 +1,1 @@
-"""Sweeps, between Hydra and vaelab.sweeps: Hydra's sweepers and launchers ask for cells, and each cell is a process."""
+"""Connects Hydra's sweepers and launchers to vaelab.sweeps. Each cell of a sweep is a process."""

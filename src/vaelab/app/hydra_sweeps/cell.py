@@ -1,4 +1,4 @@
-"""Runs a cell of a sweep in a process of its own, with the Hydra settings of the sweep."""
+"""Runs a cell of a sweep in a separate process, with the Hydra settings of the sweep."""
 
 import logging
 import math
@@ -17,28 +17,28 @@ from vaelab.app.config_identity import identity
 
 log = logging.getLogger("vaelab")
 
-DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # by a sweep for its cells
-NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep gives this to its launcher: cells write their files themselves
-OWN_CALLBACKS = ("summary", "folder")  # others run once for each cell, in the process that launches it
-PROGRAM = ("-m", "vaelab.app")  # what `python` runs for a cell
-PRELOAD = "vaelab.app.cell_imports"  # what the server imports that cells are forked from
+DECIDED = re.compile(r"[+~]*hydra[./](run|sweep|mode|sweeper|launcher)\b")  # settings that a sweep makes for its cells
+NO_CONFIG_FILES = "hydra.output_subdir=null"  # a sweep sets this for its launcher: cells write their files themselves
+OWN_CALLBACKS = ("summary", "folder")  # other callbacks run once for each cell, in the process that launches it
+PROGRAM = ("-m", "vaelab.app")  # the program of a cell, for `python`
+PRELOAD = "vaelab.app.cell_imports"  # imported by the server that cells are forked from
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the process of a cell runs.
+    """The work of a cell's process.
 
     Attributes:
-        program: what trains a run.
-        flags: of the sweep's command line, Hydra's settings included.
-        folder: the cell's.
-        sweep: the sweep's folder.
-        overrides: of the task.
-        identity: of its config.
-        allow: packages whose constructors its config names.
-        changes: overrides that change only what is shown.
+        program: the program that trains a run.
+        flags: the flags of the sweep's command line, including Hydra's settings.
+        folder: the folder of the cell.
+        sweep: the folder of the sweep.
+        overrides: the overrides of the task.
+        identity: the hash of its config.
+        allow: the packages of the constructors in its config.
+        changes: overrides that change only the output.
         here: the folder where the sweep was started.
-        environment: variables to set.
+        environment: the environment variables to set.
     """
 
     program: tuple[str, ...]
@@ -53,7 +53,7 @@ class Job:
     environment: dict[str, str]
 
     def run(self) -> float:
-        """Runs or resumes the cell, and prints how it ended; returns its score, or NaN."""
+        """Runs or resumes the cell, and prints how it ended. Returns its score, or NaN."""
         from vaelab.sweeps.cell_process import Setting
         from vaelab.sweeps.cells import Cell, run_cell, score, score_tag, stop_asked
 
@@ -74,8 +74,8 @@ def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
     """The job of a cell.
 
     Args:
-        cfg: the cell's config, without Hydra's own.
-        whole: a config with Hydra's own, as a launcher made it.
+        cfg: the cell's config, without Hydra's settings.
+        whole: the config with Hydra's settings, as a launcher made it.
     """
     from vaelab.sweeps.cells import packages
 
@@ -110,9 +110,9 @@ def _sources(chosen: DictConfig) -> list[str]:
 
 
 def passed_on(chosen: DictConfig) -> list[str]:
-    """The sweep's Hydra settings that hold for its cells too, as overrides."""
+    """The sweep's Hydra settings that apply to its cells too, as overrides."""
     given: list[str] = list(chosen.overrides.hydra)
-    if NO_CONFIG_FILES in given:  # the last one is the sweep's
+    if NO_CONFIG_FILES in given:  # the last one comes from the sweep
         del given[len(given) - 1 - given[::-1].index(NO_CONFIG_FILES)]
     kept = [override for override in given if not DECIDED.match(override)]
     return [*kept, *(f"~hydra.callbacks.{name}" for name in chosen.callbacks or () if name not in OWN_CALLBACKS)]

@@ -1,4 +1,4 @@
-"""Every combination of the values given: hydra/sweeper=grid."""
+"""Runs every combination of the given values: hydra/sweeper=grid."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -17,8 +17,8 @@ class Grid:
 
     Args:
         sweep: the sweep's folder and its cells.
-        max_batch_size: cells handed to the launcher at once; None means all.
-        params: key -> values, as on the command line, which wins.
+        max_batch_size: how many cells the launcher gets at once; None means all.
+        params: key -> values, as on the command line, which takes precedence.
     """
 
     def __init__(self, sweep: Sweep, max_batch_size: int | None, params: Mapping[str, Any] | None) -> None:
@@ -27,7 +27,7 @@ class Grid:
         self.sweep, self.max_batch_size, self.params = sweep, max_batch_size, params or {}
 
     def run(self, arguments: Sequence[str]) -> list[float]:
-        """Runs every cell; returns the score of each, NaN if it failed."""
+        """Runs every cell. Returns the score of each, NaN if it failed."""
         loader = self.sweep.context.config_loader
         given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
@@ -43,10 +43,10 @@ class Grid:
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """Every combination of the values of some overrides; of a key that is given twice, the last one counts.
+    """Every combination of the values of some overrides. If a key is given twice, the last one counts.
 
     Raises:
-        ValueError: a key has an interval, which no grid covers.
+        ValueError: a key has an interval, which a grid cannot cover.
     """
     values: dict[str, list[str]] = {}
     for override in overrides:
@@ -57,20 +57,20 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
             values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
             raise ValueError(
-                f"{override.input_line} must list its values in a grid, as in {key}=1,2,5; hydra/sweeper=optuna draws "
-                "from an interval"
+                f"a grid must list its values, but has {override.input_line}; use a list such as {key}=1,2,5, or "
+                "hydra/sweeper=optuna, which draws from an interval"
             )
     return [list(combination) for combination in product(*values.values())]
 
 
 def check_values(overrides: Sequence[Override], loader: Any) -> None:
-    """Raises a ValueError if a key has no value, so that there would be no cell."""
+    """Raises a ValueError if a key has no value, because there would be no cell."""
     for override in overrides:
         if not override.is_discrete_sweep() or next(override.sweep_string_iterator(), None) is not None:
             continue
         key, _, value = (override.input_line or "").partition("=")
         if not isinstance(override.value(), Glob):
-            raise ValueError(f"{key}={value} gives no value, so there is nothing to run; give at least one")
+            raise ValueError(f"{key} must have at least one value, but {key}={value} has none; add one")
         if options := loader.get_group_options(key.lstrip("+~")):
             raise ValueError(f"{value} matches no option of {key}; use one of {', '.join(options)}")
         raise ValueError(

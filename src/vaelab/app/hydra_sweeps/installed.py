@@ -1,4 +1,4 @@
-"""Packages that some sweeps need, and vaelab itself does not."""
+"""Checks for packages that only some sweeps need."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +7,7 @@ CHECKOUT = Path(__file__).parents[4]
 
 
 def install_command(package: str) -> str:
-    """What to type to install a package that sweeps need: in a checkout all of them, in tested versions."""
+    """The command that installs a package for sweeps. In a checkout, it installs all of them, in tested versions."""
     if (CHECKOUT / "constraints.txt").is_file():
         return "pip install -c constraints.txt -e '.[sweep]'"
     return f"pip install {package}"

@@ -1,4 +1,4 @@
-"""Several cells at a time on one machine: hydra/launcher=joblib."""
+"""Runs several cells at a time on one machine: hydra/launcher=joblib."""
 
 import logging
 import math
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class Parallel:
-    """Replaces Hydra's joblib launcher: threads, each of which waits for the process of a cell.
+    """Replaces Hydra's joblib launcher with threads. Each thread waits for the process of a cell.
 
     Each cell has its own process anyway. So no worker can outlive the sweep, and no shared memory is needed.
 
     Args:
-        launcher: Hydra's joblib launcher, set up; only its `n_jobs` has an effect.
+        launcher: Hydra's joblib launcher after its set-up. Only its `n_jobs` has an effect.
 
     Raises:
         ValueError: `n_jobs` is 0 or not a whole number.
@@ -77,7 +77,7 @@ class Parallel:
 
         result = JobReturn()
         result.overrides, result.hydra_cfg, result.status = job.overrides, whole, JobStatus.COMPLETED
-        with lock:  # the callbacks share Hydra's settings, which are those of the process
+        with lock:  # the callbacks share Hydra's settings, which belong to the whole process
             HydraConfig.instance().set_config(whole)
             self.context.callbacks.on_job_start(config=whole, task_function=lambda cfg: None)
         try:
@@ -91,7 +91,7 @@ class Parallel:
 
 
 def side_by_side(n_jobs: Any) -> int:
-    """How many cells run at a time; joblib counts from the end too: -1 is all processors, -2 all but one."""
+    """The number of cells that run at a time. As in joblib, -1 means all processors, and -2 all but one."""
     from vaelab.platforms import processors
 
     if type(n_jobs) is not int or n_jobs == 0:

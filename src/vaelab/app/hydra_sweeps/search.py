@@ -27,22 +27,22 @@ Trial = tuple[int, dict[str, Any]]  # its number, and key -> value
 
 
 class OptunaSearch:
-    """Asks Optuna for the next cells, and tells it how they ended. The study lies in the sweep's folder.
+    """Gets the next cells from Optuna, and tells it how they ended. The study is in the sweep's folder.
 
-    A search that was cut off resumes: cells that are done count, those that were running resume in their own folders,
-    and the next trials are those of an uninterrupted search, because each trial has a random seed of its own.
+    An interrupted search resumes: cells that are done count, and cells that were running resume in their own folders.
+    The next trials are the same as in an uninterrupted search, because each trial has its own random seed.
 
     Args:
         sweep: the sweep's folder and its cells.
-        n_trials: cells in all.
-        n_jobs: cells handed to the launcher at once.
-        metric: a key of a run's metrics.json, or `val/nll`, for which each run is evaluated.
+        n_trials: the total number of cells.
+        n_jobs: how many cells the launcher gets at once.
+        metric: a key of a run's metrics.json, or `val/nll`, which needs an evaluation of each run.
         direction: `maximize` or `minimize`.
         samples: importance samples per example of `val/nll`.
-        sampler: an `optuna.samplers.BaseSampler`; if it has a seed, each trial gets one made of it and its number.
-        pruner: an `optuna.pruners.BasePruner`, asked after each validation of a run; None ends no run early.
+        sampler: an `optuna.samplers.BaseSampler`. If it has a seed, each trial gets a seed from it and its own number.
+        pruner: an `optuna.pruners.BasePruner`, used after each validation of a run; None ends no run early.
         params: key -> values (`2,5,10`, `choice(…)`), `range(2,20)` or `interval(1e-4,1e-2)`, `tag(log,…)` for a
-            logarithmic scale; the command line wins.
+            logarithmic scale. The command line takes precedence.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class OptunaSearch:
             )
         self.metric, self.params, self.all = metric, params or {}, sweep
         sweeper: Any = OmegaConf.to_container(sweep.config.hydra.sweeper)
-        self.sampler, self.pruner = sweeper["sampler"], sweeper["pruner"]  # configs: made anew for each trial
+        self.sampler, self.pruner = sweeper["sampler"], sweeper["pruner"]  # configs: each trial makes new objects
 
     def run(self, arguments: list[str]) -> None:
-        """Runs `n_trials` cells, or as many as are left."""
+        """Runs cells until there are `n_trials`."""
         import optuna
 
         from vaelab.runs.trust import STUDY
@@ -87,33 +87,33 @@ class OptunaSearch:
         space = {key: distribution(override) for key, override in last.items() if override.is_sweep_override()}
         if not space:
             raise ValueError(
-                "a search needs a key with several values, but every key has one; give some several, as in "
+                "a search needs a key with several values, but every key has only one; use several for some, as in "
                 "'latent_dim=range(2,20)' 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
         check_searchable(space)
         about = self._about(last, constants, space)
         with self.all.running():
             study = open_study(self.all.folder, self.direction, about)
-            os.environ[STUDY] = storage(self.all.folder)  # a cell that resumes asks the pruner of this search only
+            os.environ[STUDY] = storage(self.all.folder)  # a cell that resumes uses only the pruner of this search
             while not self.all.stopped and (trials := self._next_trials(study, space)):
                 self._run(study, trials, constants, list(space))
             write_results(study, self.all.folder, self.metric)
 
     def _overrides(self, arguments: Sequence[str]) -> dict[str, Override]:
-        """Key -> its override; the command line wins over `params`, and the last override of a key over the others."""
+        """Key -> its override. The command line wins over `params`, and a key's last override over earlier ones."""
         parser = OverridesParser.create(config_loader=self.all.context.config_loader)
         given = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         return {override.get_key_element(): override for override in given}
 
     def _next_trials(self, study: Any, space: Mapping[str, Any]) -> list[Trial]:
-        """The trials that were running when the search was cut off, and new ones; empty if all have ended."""
+        """The trials that were running when the search was interrupted, and new ones; empty if all have ended."""
         from optuna.trial import TrialState
 
         trials: list[Trial] = []
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             if trial.params.keys() == space.keys():
                 trials.append((trial.number, trial.params))
-            else:  # it was cut off while it was drawn
+            else:  # the search was interrupted while it drew this trial
                 study.tell(trial.number, state=TrialState.FAIL)
         left = self.n_trials - len(study.trials)
         for _ in range(min(self.n_jobs - len(trials), left)):
@@ -123,7 +123,7 @@ class OptunaSearch:
         return trials
 
     def _about(self, last: Mapping[str, Override], constants: list[str], space: Mapping[str, Any]) -> dict[str, str]:
-        """What this search is about: a search that is about something else needs another folder."""
+        """The settings of this search. A search with other settings needs another folder."""
         from vaelab.sweeps.cells import MOVABLE
         from vaelab.sweeps.config_hash import WITHOUT_EFFECT
         from vaelab.sweeps.study import DATA_AND_FILES
@@ -136,10 +136,10 @@ class OptunaSearch:
         return about | {DATA_AND_FILES: self._data_and_files(constants, space)}
 
     def _data_and_files(self, constants: list[str], space: Mapping[str, Any]) -> str:
-        """Digest of what the overrides do not show: the content of the data, and of the files in conf/.
+        """A digest of what the overrides do not show: the content of the data, and of the files in conf/.
 
         Raises:
-            Exception: the overrides make no config.
+            Exception: no config can be composed from the overrides.
         """
         first = {key: first_of(drawn) for key, drawn in space.items()}
         looked_at = [first]
@@ -162,7 +162,7 @@ class OptunaSearch:
             self._tell(study, number, cell, overrides)
 
     def _tell(self, study: Any, number: int, cell: Any, overrides: Sequence[str]) -> None:
-        """Tells the study how a trial ended, unless the sweep was stopped before that."""
+        """Tells the study how a trial ended, unless the sweep was stopped first."""
         from optuna.trial import TrialState
 
         from vaelab.sweeps.cells import packages, stop_asked
@@ -188,11 +188,11 @@ class OptunaSearch:
         """Optuna's sampler for a trial."""
         if (seed := self.sampler.get("seed")) is None:
             return instantiate(self.sampler, anything, "hydra.sweeper.sampler")
-        own = random.Random(f"{seed}, {trial}").getrandbits(31)  # numpy draws alike from neighbouring seeds
+        own = random.Random(f"{seed}, {trial}").getrandbits(31)  # numpy's draws are similar for neighbouring seeds
         return instantiate(self.sampler, anything, "hydra.sweeper.sampler", seed=own)
 
     def _pruning(self, trial: int) -> list[str]:
-        """The overrides of a callback that asks the pruner."""
+        """The overrides that add the callback with the pruner."""
         from vaelab.sweeps.cells import quoted
         from vaelab.sweeps.study import storage
 

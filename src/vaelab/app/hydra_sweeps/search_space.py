@@ -1,4 +1,4 @@
-"""What a search draws its values from."""
+"""The distributions from which a search draws its values."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,19 +7,19 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 
 def check_searchable(keys: Iterable[str]) -> None:
-    """Raises a ValueError if a search is over data: scores on different data do not compare."""
+    """Raises a ValueError if a search is over data, because scores on different data cannot be compared."""
     from vaelab.sweeps.cells import MOVABLE
 
     for key in keys:
         if key.lstrip("+") in ("data", *MOVABLE):
             raise ValueError(
-                f"{key} must have one value in a search, because scores on different data do not compare; choose one, "
-                "or use hydra/sweeper=grid"
+                f"{key} must have one value in a search, because scores on different data cannot be compared, but has "
+                "several; choose one, or use hydra/sweeper=grid"
             )
 
 
 def distribution(override: Override) -> Any:
-    """What Optuna draws the values of a key from.
+    """The Optuna distribution for the values of a key.
 
     Raises:
         ValueError: a range is empty, or a logarithmic scale does not fit.
@@ -28,7 +28,7 @@ def distribution(override: Override) -> Any:
         return _distribution(override)
     except ValueError as error:
         raise ValueError(
-            f"{override.input_line} leaves nothing to draw from ({error}); give interval(low,high) or range(low,high), "
+            f"{override.input_line} leaves nothing to draw from ({error}); use interval(low,high) or range(low,high), "
             "above 0 if it is tag(log,…)"
         ) from error
 
@@ -54,5 +54,5 @@ def _distribution(override: Override) -> Any:
 
 
 def first_of(drawn: Any) -> Any:
-    """A value that may be drawn."""
+    """One of the values that may be drawn."""
     return drawn.choices[0] if hasattr(drawn, "choices") else drawn.low

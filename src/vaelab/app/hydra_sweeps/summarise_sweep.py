@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 class SummariseSweep(Callback):
     """Compares the cells of a sweep, and ends the process with an exit code that counts failures.
 
-    The exit code is 0 if all are done, or else the number of those that are not (at most 100). If a signal stopped the
-    sweep, it is 128 plus the number of that signal.
+    The exit code is 0 if all cells are done, or else the number of cells that are not (at most 100). If a signal
+    stopped the sweep, it is 128 plus the number of the signal.
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -31,7 +31,7 @@ class SummariseSweep(Callback):
                 stop.unlink()
                 print(f"stopped; the same command with hydra.sweep.dir={folder} resumes it", file=sys.stderr)
                 sys.exit(128 + number)
-        except Exception as error:  # Hydra would make it a warning
+        except Exception as error:  # Hydra would turn it into a warning
             sys.exit(f"error: {one_sentence(error)}")
         if left:
             sys.exit(min(left, 100))

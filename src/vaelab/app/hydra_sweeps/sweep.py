@@ -1,4 +1,4 @@
-"""A sweep between Hydra and vaelab.sweeps: combinations of overrides become cells in a folder."""
+"""Connects Hydra and vaelab.sweeps: combinations of overrides become cells in a folder."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ log = logging.getLogger("vaelab")
 
 
 def set_up(context: HydraContext, task_function: TaskFunction, config: DictConfig) -> "Sweep":
-    """The sweep of a command, made of what Hydra gives a sweeper."""
+    """Makes the sweep of a command from the arguments that Hydra passes to a sweeper."""
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task_function, config=config
     )
@@ -33,9 +33,9 @@ class Sweep:
     """A sweep's folder and its cells, between a sweeper and a launcher of Hydra.
 
     Args:
-        config: the config of the command, with Hydra's own under `hydra`.
-        context: Hydra's, which composes the configs of cells.
-        launcher: Hydra's, which gets the cells that are not done.
+        config: the config of the command, with Hydra's settings under `hydra`.
+        context: Hydra's context, which composes the configs of cells.
+        launcher: Hydra's launcher, which runs the cells that are not done.
     """
 
     def __init__(self, config: Any, context: Any, launcher: Any) -> None:
@@ -50,15 +50,18 @@ class Sweep:
         self.folder = Path(os.path.abspath(config.hydra.sweep.dir))
         check_length(self.folder, "hydra.sweep.dir")
         if any((self.folder / mark).exists() for mark in ("state.json", "metrics.json")):
-            raise ValueError(f"{config.hydra.sweep.dir} holds a single run; use another hydra.sweep.dir")
+            raise ValueError(
+                f"hydra.sweep.dir must be the folder of a sweep, but {config.hydra.sweep.dir} holds a single run; use "
+                "another"
+            )
         self.revision = git_revision()
         self.launched = 0
-        self.numbers: dict[Path, int] = {}  # of the cells in this command, by folder
-        self.first: dict[str, list[str]] = {}  # hash of a config -> the overrides that had it first
+        self.numbers: dict[Path, int] = {}  # folder of a cell -> its number in this command
+        self.first: dict[str, list[str]] = {}  # hash of a config -> the first overrides that gave it
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Locks the folder, and takes Ctrl-C and SIGTERM: the cells look whether a signal has come."""
+        """Locks the folder, and handles Ctrl-C and SIGTERM. The cells check if a signal has come."""
         from vaelab.platforms import STOP_SIGNALS
         from vaelab.runs.folder import locked
         from vaelab.sweeps.cells import STOP
@@ -80,13 +83,13 @@ class Sweep:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal has come."""
+        """True if a signal has come."""
         from vaelab.sweeps.cells import STOP
 
         return (self.folder / STOP).exists()
 
     def compose(self, overrides: Sequence[str], number: int = 0) -> DictConfig:
-        """The config of a combination, for the job with a number."""
+        """Composes the config of a combination, for the job with this number."""
         cfg: DictConfig = self.context.config_loader.load_sweep_config(self.config, list(overrides))
         with read_write(cfg), open_dict(cfg):
             cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
@@ -98,15 +101,15 @@ class Sweep:
         return identity(without_hydra(whole), whole)
 
     def cells(self, batch: Sequence[Sequence[str]], keys: Sequence[str], numbers: Sequence[int]) -> list[Any]:
-        """The cells of some combinations; new cells are written to the folder as pending.
+        """The cells of some combinations. New cells are written to the folder as pending.
 
         The names of cells show the values of `keys`, or follow hydra.sweep.subdir. A config that already has a cell
         keeps it.
 
         Args:
             batch: the combinations, each a list of overrides.
-            keys: which vary.
-            numbers: of the combinations.
+            keys: the keys that vary.
+            numbers: the numbers of the combinations.
         """
         from vaelab.sweeps.cell_names import alike, merged, shared_folders
         from vaelab.sweeps.cells import cells_in, claim
@@ -130,7 +133,7 @@ class Sweep:
     def _name(
         self, whole: DictConfig, task: Sequence[str], keys: Sequence[str], shared: Mapping[str, str], several: set[str]
     ) -> str:
-        """The name of a new cell's folder; `several`: names that more than one combination would have."""
+        """The name of a new cell's folder. `several` holds names that more than one combination would get."""
         from vaelab.sweeps.cell_names import cell_name, free_name
 
         if not OmegaConf.is_interpolation(whole.hydra.sweep, "subdir") and whole.hydra.sweep.subdir == BY_WHAT_VARIES:
@@ -138,7 +141,7 @@ class Sweep:
         return self._name_by_pattern(whole)
 
     def _name_by_pattern(self, whole: DictConfig) -> str:
-        """The folder that hydra.sweep.subdir names; numbers in it continue after those in use."""
+        """The folder that hydra.sweep.subdir names. Numbers in it continue after the ones in use."""
         from vaelab.runs.folder import check_length
         from vaelab.sweeps.cells import is_taken
 
@@ -147,7 +150,9 @@ class Sweep:
             HydraConfig.instance().set_config(whole)
             name = os.path.normpath(str(whole.hydra.sweep.subdir))
             if os.path.isabs(name) or name.split(os.sep)[0] in (os.curdir, os.pardir):
-                raise ValueError(f"hydra.sweep.subdir must name a folder inside hydra.sweep.dir, but is {name}")
+                raise ValueError(
+                    f"hydra.sweep.subdir must name a folder inside hydra.sweep.dir, but is {name}; use a relative path"
+                )
             check_length(self.folder / name, "hydra.sweep.subdir")
             if not is_taken(self.folder / name):
                 return name
@@ -162,14 +167,14 @@ class Sweep:
                 whole.hydra.job.id = str(whole.hydra.job.num)
 
     def launch(self, cells: Sequence[Any], batch: Sequence[Sequence[str]]) -> list[float]:
-        """Lets the launcher run the cells that are not done; returns the score of each, NaN if it failed."""
+        """Lets the launcher run the cells that are not done. Returns the score of each, NaN if it failed."""
         from vaelab.app.errors import one_sentence
         from vaelab.sweeps.cells import score
 
         left: dict[Path, Sequence[str]] = {}
         for cell, overrides in zip(cells, batch, strict=True):
             if not cell.done:
-                left.setdefault(cell.folder, overrides)  # several combinations may be one cell
+                left.setdefault(cell.folder, overrides)  # several combinations may be the same cell
         todo = [[*overrides, *self._settings(folder)] for folder, overrides in left.items()]
         if todo and not self.stopped:
             try:

@@ -112,7 +112,7 @@ def _chosen(dimensions: Sequence[int] | None, latent_dim: int) -> list[int]:
 
 
 def _paths(prior: Distribution, distances: Tensor, start: Tensor, chosen: Sequence[int]) -> Tensor:
-    """z = start (p,), but in row r latent `chosen[r]` lies at the distances (n,) from its mean -> (rows, n, p)."""
+    """z = start (p,), except that in row r latent `chosen[r]` takes n values around its mean -> (rows, n, p)."""
     values = _even(prior, distances)  # (n, p)
     z = start.expand(len(chosen), *values.shape).clone()
     for row, index in enumerate(chosen):
