@@ -1,23 +1,16 @@
 """docs/extending.md works as it is printed: its files are written, its commands run, and its rows pass the contract."""
 
-import ast
-import importlib
+import os
 import re
 import shlex
+import subprocess
 import sys
 
 import pytest
-import torch
-from torch.testing import assert_close
 
 import vaelab
-from helpers import choices
 from helpers.runner import ROOT, run_train
 
-contract, prior_contract, objective_contract = (
-    importlib.import_module(name)
-    for name in ("families.test_family_contract", "priors.test_prior_contract", "objectives.test_objective_contract")
-)
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.S | re.M)
 FILES = {match[1]: code for _, code in BLOCKS if (match := re.match(r"# ((?:mypackage|options)/\S+)\n", code))}
@@ -107,34 +100,48 @@ def test_the_callback_warms_beta_up(project):
         assert module.objective.beta == beta
 
 
-@pytest.fixture(scope="module")
-def rows(project):
-    """The rows that the page would add to helpers/choices.py, by name."""
-    scope = vars(choices).copy()
-    scope["NETWORKS"] = {}
-    for module in ("likelihoods", "posteriors", "priors", "networks", "objectives"):
-        scope |= vars(importlib.import_module(f"mypackage.{module}"))
+ADD_ROWS = """
+import importlib
+from helpers import choices
+
+scope = vars(choices)
+for module in ("likelihoods", "posteriors", "priors", "networks", "objectives"):
+    scope |= vars(importlib.import_module(f"mypackage.{module}"))
+rows, functions = CODE.split("\\n\\n\\n", 1)
+exec(functions, scope)
+for line in rows.splitlines()[1:]:
+    row, _, place = line.partition("  # in ")
+    if place:
+        scope[place][1:] = [eval(row, scope)]  # the first one stays, for combinations
+    else:
+        exec(row, scope)
+choices.FAMILIES[:] = [*choices.LIKELIHOODS, *choices.POSTERIORS]
+"""
+
+
+def test_the_rows_of_the_page_pass_the_contract(project):
     (code,) = (code for _, code in BLOCKS if code.startswith("# rows for"))
-    *statements, mixture_parts, renyi_bound = ast.parse(code).body
-    for function in (mixture_parts, renyi_bound):
-        exec(compile(ast.Module([function], []), "extending.md", "exec"), scope)
-    made = [eval(compile(ast.Expression(each.value), "extending.md", "eval"), scope) for each in statements]
-    return {getattr(row, "name", "residual"): row for row in made}
+    (project / "add_rows.py").write_text(f"CODE = {code!r}\n{ADD_ROWS}")
+    (command,) = (line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines() if "pytest" in line)
+    names = "grey or low_rank or mixture or residual or renyi"
+    arguments = shlex.split(command.replace("NAME", f"'{names}'"))[1:]
+    path = os.pathsep.join(map(str, (project, ROOT / "tests", ROOT)))
+    process = subprocess.run(
+        [sys.executable, *arguments, "-vv", "-p", "add_rows", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout
+    passed = re.findall(r"^(tests/\S+?)::\w+\[(\S+)\] PASSED", process.stdout, re.M)
+    ran = {path for path, case in passed if re.search(names.replace(" or ", "|"), case)}
+    assert ran == {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py") if takes_rows(path)}
 
 
-def test_the_rows_of_the_page_pass_the_contract(rows):
-    assert set(rows) == {"grey", "low_rank", "mixture", "residual", "renyi"}
-    for row in (rows["grey"], rows["low_rank"]):
-        contract.test_the_density_integrates_to_one(row)
-        for shape in row.shapes:
-            contract.test_leading_dimensions_are_the_batch_and_the_event_is_summed(row, shape)
-            contract.test_draws_have_the_mean_the_standard_deviation_and_the_correlations(row, shape)
-    prior_contract.test_the_density_and_the_moments_are_those_of_scipys_mixture(rows["mixture"])
-    prior_contract.test_draws_have_the_mean_and_the_standard_deviation(rows["mixture"])
-    prior_contract.test_a_copy_of_the_model_has_a_prior_of_its_own(rows["mixture"])
-    combination = choices.LIKELIHOODS[0], rows["low_rank"], rows["mixture"], rows["renyi"]
-    objective_contract.test_the_terms_average_to_their_integrals_and_the_bound_is_one(combination)
-    objective_contract.test_the_gradient_averages_to_that_of_the_integral(rows["renyi"])
-    x, c = torch.randn(3, 4, 2, 5), torch.randn(4, 6)
-    network = rows["residual"]((2, 5), 7, condition_size=6)
-    assert_close(network(x, c)[1, 2], network(x[1, 2], c[2]))
+def takes_rows(path):
+    """True if a module's tests run over the rows of choices."""
+    return bool(
+        re.search(r"named\((LIKELIHOODS|FAMILIES|POSTERIORS|PRIORS|OBJECTIVES|pairwise)|, NETWORKS\)", path.read_text())
+    )

@@ -11,6 +11,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from vaelab import families
 from vaelab.instantiate import anything, instantiate
 
+HERE = "test_instantiate"
 COUNTER = {"_target_": "collections.Counter", "a": 2, "b": 3}
 NODES = [
     None,
@@ -27,6 +28,15 @@ NODES = [
     {"_target_": "builtins.dict", "_convert_": "all", "a": [1, 2]},
     {"a": COUNTER, "b": [COUNTER, None]},
 ]
+
+
+class Tail:
+    """A part that compares its arguments before it checks them."""
+
+    def __init__(self, df: float, floor: "int | None" = None, name: int | str = 1):
+        assert df > 0
+        assert floor is None or floor > 0
+        assert name > 0
 
 
 @pytest.mark.parametrize("node", NODES, ids=range(len(NODES)))
@@ -88,6 +98,17 @@ def test_further_arguments_win():
             {"_target_": "operator.truediv", "_args_": [1, 0]},
             "model cannot be made by operator.truediv (ZeroDivisionError: division by zero); check its values",
         ),
+        ({"_target_": f"{HERE}.Tail", "df": "a"}, "model.df must be a number, but is 'a'"),
+        ({"_target_": f"{HERE}.Tail", "df": 3.0, "floor": "b"}, "model.floor must be a number, but is 'b'"),
+        (
+            {"_target_": f"{HERE}.Tail", "df": [3]},
+            f"model cannot be made by {HERE}.Tail (TypeError: '>' not supported between instances of 'list' and 'int')",
+        ),
+        (
+            {"_target_": f"{HERE}.Tail", "df": 3.0, "name": "c"},
+            f"model cannot be made by {HERE}.Tail (TypeError: '>' not supported between instances of 'str' and 'int')",
+        ),
+        ({"_target_": f"{HERE}.Tail", "_partial_": True, "df": "d"}, "model.df must be a number, but is 'd'"),
         ({"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 1}, "model.lrr is not a key of torch.optim.Adam"),
     ],
 )

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, get_args
 
 # A constructor's dotted name -> the constructor; raises a ValueError if it must not be called.
 Allow = Callable[[str], Any]
@@ -76,6 +76,7 @@ def instantiate(node: Any, allow: Allow = anything, key: str = "", /, **more: An
     arguments, values = inner("_args_", node.get("_args_") or []), values | more
     _check_arguments(make, arguments, values, bool(node.get("_partial_")), key, target)
     if node.get("_partial_"):
+        _check_numbers(make, values, key)
         return partial(make, *arguments, **values)
     return _called(make, arguments, values, key, target)
 
@@ -104,6 +105,7 @@ def _called(make: Any, arguments: Sequence[Any], values: Mapping[str, Any], key:
     try:
         return make(*arguments, **values)
     except UNCLEAR as error:
+        _check_numbers(make, values, key)
         said = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{key or target} cannot be made by {target} ({type(error).__name__}{said and f': {said}'}); check its "
@@ -111,6 +113,23 @@ def _called(make: Any, arguments: Sequence[Any], values: Mapping[str, Any], key:
         ) from error
     except ValueError as error:
         raise _with_key(error, key, values) from error
+
+
+def _check_numbers(make: Any, values: Mapping[str, Any], key: str) -> None:
+    """Raises a ValueError if a value is a text although its annotation asks for a number, such as `int | None`."""
+    for name, value in values.items():
+        kinds = _annotated(make, name) if isinstance(value, str) else set()
+        if kinds & {int, float} and not kinds & {str, Any}:
+            raise ValueError(f"{key}.{name}".lstrip(".") + f" must be a number, but is {value!r}")
+
+
+def _annotated(make: Any, name: str) -> set[Any]:
+    """The types that an argument's annotation allows, as far as they can be known."""
+    try:
+        annotation = inspect.signature(make, eval_str=True).parameters[name].annotation
+    except (TypeError, ValueError, NameError, KeyError, AttributeError):
+        return set()
+    return set(get_args(annotation)) or {annotation}
 
 
 def _with_key(error: ValueError, key: str, names: Sequence[str] | Mapping[str, Any]) -> ValueError:

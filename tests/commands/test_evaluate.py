@@ -61,6 +61,17 @@ def test_numbers_say_what_they_are_and_what_their_errors_hold():
     assert comparability(REPORT).endswith("trained with beta 1, sigma floor 0.01; scored in float32, sums in float64")
 
 
+def test_the_objective_is_shown_with_its_settings():
+    settings = {"alpha": 0.5, "samples": 5, "gradient": "pathwise", "kl": "monte_carlo"}
+    told = comparability(REPORT | {"objective": "VRAlpha", "objective_settings": settings, "beta": None})
+    assert "trained with VRAlpha(alpha=0.5, samples=5), sigma floor 0.01;" in told
+    told = comparability(REPORT | {"objective": "ELBO", "objective_settings": {"samples": 1, "beta": 1.0}})
+    assert "trained with ELBO(beta=1, samples=1), sigma floor 0.01;" in told
+    assert "trained with ELBO, beta 1, sigma floor 0.01;" in comparability(REPORT | {"objective": "ELBO"})
+    hostile = comparability(REPORT | {"objective": "A", "objective_settings": {"b": "c" * 1_000}})
+    assert len(hostile) < 500
+
+
 def test_reports_of_older_runs_are_printed_beside_new_ones():
     new = ("precision", "checksum", *(key for key in REPORT if key.endswith(("_low", "_high", "w_stderr", "h_stderr"))))
     old = {key: value for key, value in REPORT.items() if key not in new} | {"mutual_information": 3.75}

@@ -137,7 +137,7 @@ def test_values_of_every_dtype_score_alike(row, dtype, grad_mode):
 
 
 @pytest.mark.parametrize("values", [torch.ones(B, 4, dtype=torch.complex64), [[1.0] * 4] * B])
-@pytest.mark.parametrize("row", **named(FAMILIES))
+@pytest.mark.parametrize("row", **named(LIKELIHOODS))
 def test_values_that_are_not_real_numbers_are_refused(row, values):
     family = row.make((4,))
     with pytest.raises(TypeError, match="data must be a tensor of real numbers, but is"):

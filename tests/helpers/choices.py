@@ -7,7 +7,7 @@ formula in numpy, or the function of the importance weights that an objective es
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -83,12 +83,12 @@ GAUSSIANS = [
 
 LIKELIHOODS = [
     *GAUSSIANS,
-    FamilyRow(
+    laplace := FamilyRow(
         "laplace",
         partial(families.Laplace, **SCALES),
         lambda family, n: stats.laplace(n[: len(n) // 2], std(n[len(n) // 2 :]) / np.sqrt(2)),
     ),
-    FamilyRow("bernoulli", families.Bernoulli, lambda family, n: stats.bernoulli(special.expit(n))),
+    bernoulli := FamilyRow("bernoulli", families.Bernoulli, lambda family, n: stats.bernoulli(special.expit(n))),
 ]
 
 FLOW = {"context": 4, "transforms": 1, "hidden": [6], "bins": 4}
@@ -117,22 +117,22 @@ class PriorRow:
 
 
 PRIORS = [
-    PriorRow(
+    standard := PriorRow(
         "standard",
         lambda x, z: priors.StandardNormal(z),
         lambda vae: [(1, stats.multivariate_normal(np.zeros(P), np.eye(P)))],
     ),
-    PriorRow(
+    learned_diagonal := PriorRow(
         "learned_diagonal",
         lambda x, z: priors.LearnedPrior(families.DiagonalGaussian(z, **SCALES)),
         lambda vae: [(1, diagonal.truth(vae.prior.family, vae.prior.numbers.detach().numpy()))],
     ),
-    PriorRow(
+    learned_full := PriorRow(
         "learned_full",
         lambda x, z: priors.LearnedPrior(families.FullGaussian(z, **SCALES)),
         lambda vae: [(1, full.truth(vae.prior.family, vae.prior.numbers.detach().numpy()))],
     ),
-    PriorRow(
+    vamp := PriorRow(
         "vamp",
         lambda x, z: priors.VampPrior(x, components=4),
         lambda vae: [
@@ -192,11 +192,6 @@ OBJECTIVES = [
 ]
 
 
-def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
-    """True if torch or vaelab has a closed form of KL(q ‖ p) for the two."""
-    return posterior in (diagonal, full) and prior.name != "vamp"
-
-
 def build(
     likelihood: FamilyRow,
     posterior: FamilyRow = diagonal,
@@ -215,6 +210,13 @@ def build(
     for parameter in (*vae.prior.parameters(), *vae.encoder.network.parameters(), *vae.decoder.network.parameters()):
         nn.init.normal_(parameter, std=0.5)
     return vae
+
+
+@cache
+def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
+    """True if torch or vaelab has a closed form of KL(q ‖ p) for the two."""
+    vae = build(LIKELIHOODS[0], posterior, prior)
+    return families.closed_form_kl(vae.encode(torch.zeros(2, 3).double()), vae.prior()) is not None
 
 
 def pairwise() -> list[Any]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from helpers.choices import LIKELIHOODS, OBJECTIVES, POSTERIORS, PRIORS, build, mean, named, pairwise
+from helpers.choices import LIKELIHOODS, OBJECTIVES, build, diagonal, learned_diagonal, mean, named, pairwise
 from vaelab.families import rsample_and_log_prob
 
 N, GROUPS = 4_096, 64
@@ -75,7 +75,7 @@ def test_the_terms_average_to_their_integrals_and_the_bound_is_one(combination):
 @torch.no_grad()
 @pytest.mark.parametrize("row", **named([row for row in OBJECTIVES if not row.closed_form]))
 def test_the_bound_is_its_function_of_the_weights_of_the_draws(row):
-    vae, x, target = model_and_example(LIKELIHOODS[0], POSTERIORS[0], PRIORS[1])
+    vae, x, target = model_and_example(LIKELIHOODS[0], diagonal, learned_diagonal)
     torch.manual_seed(3)
     z, log_qz = rsample_and_log_prob(vae.encode(x), row.draws)
     log_w = vae.decode(z).log_prob(target) + vae.prior().log_prob(z) - log_qz
@@ -85,7 +85,7 @@ def test_the_bound_is_its_function_of_the_weights_of_the_draws(row):
 
 @pytest.mark.parametrize("row", **named(OBJECTIVES))
 def test_the_gradient_averages_to_that_of_the_integral(row):
-    vae, x, target = model_and_example(LIKELIHOODS[4], POSTERIORS[0], PRIORS[1])
+    vae, x, target = model_and_example(diagonal, diagonal, learned_diagonal)
     parameters = list(vae.parameters())
     expected = torch.autograd.grad(Integrals(vae, x, target).terms(row)["loss"], parameters)
     torch.manual_seed(4)

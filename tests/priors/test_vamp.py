@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from helpers.choices import LIKELIHOODS, POSTERIORS, PRIORS, build, named
+from helpers.choices import LIKELIHOODS, POSTERIORS, build, named, vamp
 from vaelab.priors import VampPrior
 
 P, K = 3, 4
-vamp = PRIORS[-1]
 
 
 def model(posterior=POSTERIORS[0]):

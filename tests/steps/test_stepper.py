@@ -6,14 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.choices import LIKELIHOODS, POSTERIORS, PRIORS, build
+from helpers.choices import build, diagonal, laplace
 from vaelab import VAE, Conditional
 from vaelab.families import DiagonalGaussian
 from vaelab.objectives import ELBO, IWAE
 from vaelab.steps import Stepper, stepper
 from vaelab.steps.purity import why_impure
-
-laplace = LIKELIHOODS[-2]
 
 
 @pytest.fixture
@@ -119,7 +117,7 @@ class Moody(nn.Module):
 
 
 def with_decoder(network):
-    whole = build(LIKELIHOODS[4]).float()
+    whole = build(diagonal).float()
     return VAE(whole.encoder, Conditional(network, DiagonalGaussian((4, 1), init_std=1.0)), whole.prior)
 
 
@@ -137,6 +135,41 @@ def test_an_impure_part_trains_eagerly_and_is_named():
     assert not taker.traced
     assert vae.decoder.network.calls == 5
     assert not torch.equal(vae.decoder.network.linear.weight, before)
+
+
+class Wrong(nn.Linear):
+    """It declares to be pure, but looks at numbers."""
+
+    pure = True
+
+    def forward(self, z):
+        return super().forward(z) if z.mean() > 0 else -super().forward(z)
+
+
+@pytest.mark.usefixtures("_traces_soon")
+def test_a_part_that_is_wrongly_declared_pure_trains_eagerly_after_one_warning_that_names_it(monkeypatch, caplog):
+    def weights(start):
+        """After 15 steps, in stretches; steps before `start` are taken by a first stepper, as in a resumed run."""
+        torch.manual_seed(6)
+        vae = with_decoder(Wrong(3, 8))
+        for steps in (start, 15 - start):
+            taker, optimizer = Stepper(vae, ELBO()), torch.optim.SGD(vae.parameters(), lr=0.01)
+            for step in range(steps):
+                if step % 4 == 0:
+                    taker.look()
+                taker.take(optimizer, batch(), nothing)
+        assert not taker.traced
+        assert taker.why_eager == "test_stepper.Wrong reads the values of tensors"
+        return torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
+
+    whole = weights(0)
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "vaelab.steps.stepper"]
+    assert warning.startswith("test_stepper.Wrong reads the values of tensors, so its part must not declare")
+    resumed = weights(7)
+    monkeypatch.setattr(Wrong, "pure", False)
+    monkeypatch.setattr(stepper, "why_impure", lambda *_: "test_stepper.Wrong reads the values of tensors")
+    assert torch.equal(whole, weights(0))
+    assert torch.equal(whole, resumed)
 
 
 def test_purity_is_declared_by_each_class_itself():
@@ -157,7 +190,7 @@ def test_purity_is_declared_by_each_class_itself():
     assert why_impure(vae, ELBO()) is None
     vae.decoder.network.append(nn.Dropout(0.5))
     assert why_impure(vae, ELBO()).startswith("torch.nn.modules.dropout.Dropout")
-    hooked = build(laplace, POSTERIORS[0], PRIORS[0])
+    hooked = build(laplace)
     hooked.encoder.network.layers[0].register_forward_hook(lambda *arguments: None)
     assert why_impure(hooked, ELBO()) == "Linear has a hook"
 

@@ -1,10 +1,13 @@
 """A traced gradient equals the gradient, bit for bit, for every model and objective, or the trace is refused."""
 
+import re
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Independent, Normal
 
 from helpers import choices
 from helpers.choices import named, pairwise
@@ -15,7 +18,7 @@ from vaelab.networks import MLP
 from vaelab.objectives import ELBO, Terms
 from vaelab.priors import StandardNormal
 from vaelab.steps.gradient import gradient, kind
-from vaelab.steps.purity import signature, why_impure
+from vaelab.steps.purity import NotPureError, signature, why_impure
 from vaelab.steps.traced_gradient import TracedGradient
 
 
@@ -156,17 +159,48 @@ def test_gradients_are_laid_out_and_kept_apart_as_backward_leaves_them():
             assert torch.equal(value, parameter.grad)
 
 
-def test_a_part_that_looks_at_numbers_is_told_not_to_declare_itself_pure():
-    class Looks(nn.Linear):
-        pure = True
+class Looks(nn.Linear):
+    pure = True
 
-        def forward(self, z):
-            return super().forward(z) if z.mean() > 0 else -super().forward(z)
+    def forward(self, z):
+        return super().forward(z) if z.mean() > 0 else -super().forward(z)
 
-    whole, x = build(), batch()
-    vae = VAE(whole.encoder, Conditional(Looks(3, 12), DiagonalGaussian((3, 2))), whole.prior)
-    with pytest.raises(ValueError, match=r"must not read the values of tensors, but one does"):
-        TracedGradient(vae, ELBO(), (x, x))
+
+class Checks(IdentityGaussian):
+    """It hands out a distribution that checks its arguments."""
+
+    pure = True
+
+    def forward(self, parameters):
+        return Independent(Normal(parameters.unflatten(-1, self.event_shape), 1.0, validate_args=True), 2)
+
+
+@dataclass
+class Asks:
+    """An objective that looks at the loss."""
+
+    pure = True
+
+    def __call__(self, vae, x, target):
+        terms = ELBO()(vae, x, target)
+        return terms if terms.loss.mean().item() > 0 else terms._replace(loss=-terms.bound)
+
+
+def wrongly_pure():
+    """A model and an objective of each kind, and the class that their errors name."""
+    whole, here = build(), "test_traced_gradient"
+    network = VAE(whole.encoder, Conditional(Looks(3, 12), DiagonalGaussian((3, 2))), whole.prior)
+    yield network, ELBO(), f"{here}.Looks"
+    yield build(Checks), ELBO(), f"torch.distributions.normal.Normal inside {here}.Checks"
+    yield build(), Asks(), f"{here}.Asks"
+
+
+@pytest.mark.parametrize(("vae", "objective", "name"), wrongly_pure(), ids=["network", "likelihood", "objective"])
+def test_a_part_that_looks_at_numbers_is_named(vae, objective, name):
+    x = batch()
+    assert why_impure(vae, objective) is None
+    with pytest.raises(NotPureError, match=f"^{re.escape(name)} reads the values of tensors$"):
+        TracedGradient(vae, objective, (x, x))
 
 
 def test_frozen_parameters_have_no_gradient():

@@ -56,6 +56,7 @@ def _training(run: Run) -> dict[str, Any]:
     objective = run.config.get("objective") or {}
     return {
         "objective": str(objective.get("_target_", "")).split(".")[-1] or None,
+        "objective_settings": {key: value for key, value in objective.items() if not key.startswith("_")},
         "beta": objective.get("beta"),
         "min_std": getattr(getattr(run.vae.decoder, "family", None), "min_std", None),
     }

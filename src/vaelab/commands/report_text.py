@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaelab.escapes import for_terminal
+from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import incomparable, warnings
 
 CAPTION = (
@@ -15,6 +15,7 @@ CAPTION = (
     "examples, and meet only as it grows.",
 )
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "min_std", "seed"}
+HOW = ("gradient", "kl")  # settings of an objective that change how its terms are estimated, but not what they mean
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 
@@ -47,12 +48,14 @@ def comparability(report: Mapping[str, Any]) -> str:
 
 
 def _training(report: Mapping[str, Any]) -> str:
-    """The settings of training that affect the numbers. An objective may have no β, and a likelihood no floor."""
-    beta = report.get("beta")
-    settings = [str(report["objective"])] if report.get("objective") else []
-    settings += [] if beta is None else [f"beta {_short(beta)}"]
+    """The objective with its settings, such as `IWAE(samples=5)`, and the floor of σ, if the likelihood has one."""
+    given = report.get("objective_settings") or {}
+    told = sorted(f"{key}={_short(value)}" for key, value in given.items() if key not in HOW)
+    brackets = f"({', '.join(told)})" if told else ""
+    objective = [short(f"{report['objective']}{brackets}", 200)] if report.get("objective") else []
+    beta = [] if report.get("beta") is None or "beta" in given else [f"beta {_short(report['beta'])}"]
     floor = "none" if report["min_std"] is None else _short(report["min_std"])
-    return ", ".join([*settings, f"sigma floor {floor}"])
+    return ", ".join([*objective, *beta, f"sigma floor {floor}"])
 
 
 def estimates(report: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Takes optimiser steps in the fastest way that gives the same numbers."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
 
@@ -7,10 +8,11 @@ from torch.optim import Optimizer
 
 from vaelab.steps.cuda_graph import CudaGraphStep, is_capturable, settings
 from vaelab.steps.gradient import Batch, Gradient, Objective, gradient, kind
-from vaelab.steps.purity import signature, why_impure
+from vaelab.steps.purity import NotPureError, signature, why_impure
 from vaelab.steps.traced_gradient import TracedGradient
 from vaelab.vae import VAE
 
+log = logging.getLogger(__name__)
 TRACE_AFTER = 500  # eager steps: tracing costs about half a second, which a short run would not earn back
 CAPTURE_AFTER = 3  # steps, during which the GPU's libraries set themselves up
 
@@ -29,11 +31,15 @@ class Stepper:
         objective: (vae, *batch) -> per-example terms.
         compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
             the whole step as a CUDA graph. It has no effect if a part is not declared pure.
+
+    Attributes:
+        why_eager: the reason if all steps are eager: a part is not declared pure, or wrongly so; else None.
     """
 
     def __init__(self, vae: VAE, objective: Objective, compile: bool = False) -> None:
         self.vae, self.objective, self.compile = vae, objective, compile
         self.why_eager: str | None = None
+        self.wrongly_pure: str | None = None  # found by the first trace
         self.parameters = list(vae.parameters())
         self.known: Key | None = None
         self.eager_steps: Counter[Key] = Counter()
@@ -43,7 +49,7 @@ class Stepper:
     def look(self) -> None:
         """Checks if anything except the weights has changed, and drops all traces if so."""
         self.parameters = list(self.vae.parameters())
-        self.why_eager = why_impure(self.vae, self.objective)
+        self.why_eager = self.wrongly_pure or why_impure(self.vae, self.objective)
         known = None if self.why_eager else signature(self.vae, self.objective)
         if known != self.known:
             self.known = known
@@ -100,8 +106,23 @@ class Stepper:
         key = kind(batch)
         traced, compiled = self.traced.get(key), self.compile and is_full and not batch[0].is_cuda
         if traced is None and (compiled or self.eager_steps[key] >= TRACE_AFTER):
-            traced = self.traced[key] = TracedGradient(self.vae, self.objective, batch, compiled)
+            traced = self._trace(batch, compiled)
         if traced is not None:
             return traced(*batch)
         self.eager_steps[key] += 1
         return gradient(self.vae, self.objective, *batch)
+
+    def _trace(self, batch: Batch, compiled: bool) -> TracedGradient | None:
+        """Traces a gradient. If a part is wrongly declared pure, this warns once, and all further steps are eager."""
+        try:
+            traced = self.traced[kind(batch)] = TracedGradient(self.vae, self.objective, batch, compiled)
+        except NotPureError as error:
+            self.wrongly_pure = str(error)
+            log.warning(
+                "%s, so its part must not declare `pure = True`; the steps from here on run in Python, which is slower "
+                "(docs/extending.md)",
+                error,
+            )
+            self.look()
+            return None
+        return traced

@@ -14,6 +14,7 @@ from torch.fx.graph import CodeGen
 from torch.fx.node import map_arg
 
 from vaelab.steps.gradient import Batch, Gradient, Objective, distinct, gradient, places
+from vaelab.steps.purity import NotPureError, who_reads_values
 from vaelab.torch_private import (
     OpOverload,
     draws_or_writes,
@@ -57,7 +58,8 @@ class TracedGradient:
             those of `gradient` up to rounding. The draws of z are the same.
 
     Raises:
-        ValueError: a part that declares itself pure reads a tensor's values, or the compiler does not work here.
+        NotPureError: a part that declares itself pure reads the values of tensors.
+        ValueError: the compiler does not work here.
     """
 
     def __init__(self, vae: VAE, objective: Objective, batch: Batch, compiled: bool = False) -> None:
@@ -79,10 +81,7 @@ class TracedGradient:
             except RuntimeError as error:
                 if "tracing tensor" not in str(error):
                     raise
-                raise ValueError(
-                    "a class with `pure = True` must not read the values of tensors, but one does (an if, item(), or a "
-                    "distribution that checks its arguments); leave `pure` out, or use validate_args=False"
-                ) from error
+                raise NotPureError(f"{who_reads_values(error, vae, objective)} reads the values of tensors") from error
             if compiled:
                 self._compile(batch)
 
