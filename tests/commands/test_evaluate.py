@@ -2,7 +2,7 @@
 
 import math
 
-from vaelab.commands.report_text import comparability, format_reports
+from vaelab.commands.report_text import comparability, format_reports, objective_settings
 
 REPORT = {
     "split": "test",
@@ -63,12 +63,13 @@ def test_numbers_say_what_they_are_and_what_their_errors_hold():
 
 def test_the_objective_is_shown_with_its_settings():
     settings = {"alpha": 0.5, "samples": 5, "gradient": "pathwise", "kl": "monte_carlo"}
-    told = comparability(REPORT | {"objective": "VRAlpha", "objective_settings": settings, "beta": None})
+    given = objective_settings(settings | {"_target_": "mine.VRAlpha"})
+    told = comparability(REPORT | {"objective": "VRAlpha", "objective_settings": given, "beta": None})
     assert "trained with VRAlpha(alpha=0.5, samples=5), sigma floor 0.01;" in told
-    told = comparability(REPORT | {"objective": "ELBO", "objective_settings": {"samples": 1, "beta": 1.0}})
+    told = comparability(REPORT | {"objective": "ELBO", "objective_settings": "beta=1, samples=1"})
     assert "trained with ELBO(beta=1, samples=1), sigma floor 0.01;" in told
     assert "trained with ELBO, beta 1, sigma floor 0.01;" in comparability(REPORT | {"objective": "ELBO"})
-    hostile = comparability(REPORT | {"objective": "A", "objective_settings": {"b": "c" * 1_000}})
+    hostile = comparability(REPORT | {"objective": "A", "objective_settings": "b=" + "c" * 1_000})
     assert len(hostile) < 500
 
 

@@ -155,7 +155,7 @@ def test_a_report_says_what_is_estimated(tmp_path):
     assert of_means == {"flow", "flow_and_vamp"}
     assert "trained with IWAE(samples=5), sigma floor 0.01" in said["iwae"]  # it has no beta
     assert (reports["iwae"]["objective"], reports["iwae"]["beta"]) == ("IWAE", None)
-    assert reports["iwae"]["objective_settings"] == {"samples": 5}
+    assert reports["iwae"]["objective_settings"] == "samples=5"
     assert "of Rows given the label, test split" in said["conditional"]
     both = format_reports(["a", "b"], [reports["iwae"], reports["conditional"]])
     assert "CANNOT be compared by their scores, because they differ in condition: none | label" in both

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from helpers.choices import FAMILIES, LIKELIHOODS, named
 from vaelab.families import DiagonalGaussian, FullGaussian
-from vaelab.families.gaussian import FullNormal
+from vaelab.families.normals import FullNormal
 
 B = 5
 

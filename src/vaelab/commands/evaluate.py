@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from vaelab.commands.report_text import objective_settings
 from vaelab.evaluation import MEMORY, SAMPLES, evaluate
 from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
@@ -56,7 +57,7 @@ def _training(run: Run) -> dict[str, Any]:
     objective = run.config.get("objective") or {}
     return {
         "objective": str(objective.get("_target_", "")).split(".")[-1] or None,
-        "objective_settings": {key: value for key, value in objective.items() if not key.startswith("_")},
+        "objective_settings": objective_settings(objective),
         "beta": objective.get("beta"),
         "min_std": getattr(getattr(run.vae.decoder, "family", None), "min_std", None),
     }

@@ -47,13 +47,18 @@ def comparability(report: Mapping[str, Any]) -> str:
     )
 
 
+def objective_settings(objective: Mapping[str, Any]) -> str:
+    """The settings of an objective that change what its terms mean: `alpha=0.5, samples=5`."""
+    given = {key: value for key, value in objective.items() if not key.startswith("_") and key not in HOW}
+    return ", ".join(sorted(f"{key}={_short(value)}" for key, value in given.items()))
+
+
 def _training(report: Mapping[str, Any]) -> str:
     """The objective with its settings, such as `IWAE(samples=5)`, and the floor of σ, if the likelihood has one."""
-    given = report.get("objective_settings") or {}
-    told = sorted(f"{key}={_short(value)}" for key, value in given.items() if key not in HOW)
-    brackets = f"({', '.join(told)})" if told else ""
+    given = str(report.get("objective_settings") or "")
+    brackets = f"({given})" if given else ""
     objective = [short(f"{report['objective']}{brackets}", 200)] if report.get("objective") else []
-    beta = [] if report.get("beta") is None or "beta" in given else [f"beta {_short(report['beta'])}"]
+    beta = [] if report.get("beta") is None or "beta=" in given else [f"beta {_short(report['beta'])}"]
     floor = "none" if report["min_std"] is None else _short(report["min_std"])
     return ", ".join([*objective, *beta, f"sigma floor {floor}"])
 

@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.families.family import Family, Support
-from vaelab.families.gaussian import DiagonalNormal
+from vaelab.families.normals import DiagonalNormal
 from vaelab.precision import floating
 from vaelab.torch_private import checks_distributions
 

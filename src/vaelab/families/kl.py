@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence, register_kl
 
-from vaelab.families.gaussian import FullNormal
+from vaelab.families.normals import FullNormal
 from vaelab.precision import least_single
 from vaelab.torch_private import kl_of_multivariate_normals
 

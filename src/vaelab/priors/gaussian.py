@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
 from vaelab.families import Family
-from vaelab.families.gaussian import DiagonalNormal
+from vaelab.families.normals import DiagonalNormal
 
 
 class StandardNormal(nn.Module):

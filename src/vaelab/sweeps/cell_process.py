@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 
-from vaelab.sweeps.preloaded_process import PATIENCE, POLL, become, start_process, variables
+from vaelab.sweeps.preloaded_process import PATIENCE, POLL, become, exit_code, start_process, variables
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,10 @@ def run_python(command: Sequence[str], asked: Callable[[], int | None], setting:
         return 1
     told: float | None = None
     try:
-        while process.exitcode is None:
-            process.join(POLL)
+        while (code := exit_code(process, POLL)) is None:
             if (number := asked()) is not None:
                 told = _tell(process, number, told)
-        return process.exitcode
+        return code
     finally:
         _end(process)
 
@@ -66,9 +65,9 @@ def _tell(process: BaseProcess, number: int, told: float | None) -> float:
 
 def _end(process: BaseProcess) -> None:
     """Ends a process if waiting for it was interrupted, for example by a second Ctrl-C."""
-    if process.exitcode is None:
+    if exit_code(process) is None:
         process.terminate()
-        process.join(PATIENCE)
+        exit_code(process, PATIENCE)
         process.kill()
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ from vaelab import platforms
 
 PATIENCE = 15.0  # seconds that a process has to end after a signal
 POLL = 0.05  # seconds between two checks
-_starting = threading.Lock()  # while another process starts, this one has its environment variables
+_starting = threading.Lock()  # held while a process starts, because this one then has the other's variables
 
 
 def variables() -> dict[str, str]:
@@ -53,6 +54,17 @@ def start_process(
             with suppress(OSError):  # its socket cannot be made, for example because the path TMPDIR is too long
                 return _started("forkserver", target, arguments)
         return _started("spawn", target, arguments)
+
+
+def exit_code(process: BaseProcess, seconds: float = 0.0) -> int | None:
+    """Waits for a process for at most so many seconds. Returns its exit code, or None if it still runs.
+
+    An exit code can be read only once, and multiprocessing reads those of all processes whenever it starts another. So
+    two threads must not do either at the same time.
+    """
+    connection.wait([process.sentinel], seconds)
+    with _starting:
+        return process.exitcode
 
 
 def _started(method: str, target: Callable[..., object], arguments: tuple[Any, ...]) -> BaseProcess:
