@@ -1,6 +1,7 @@
 """Ends a command early, with a sentence and an exit code."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,15 @@ def say(error: Exception, given: Sequence[str] = ()) -> None:
     from vaelab.app.errors import one_sentence
 
     if rank() and is_known_to_the_first(error):
-        sys.exit(0)
+        _leave_to_the_first()
     tell(f"error: {one_sentence(error, given)}")
+
+
+def _leave_to_the_first() -> NoReturn:
+    """Ends a process that is not the first, at once: otherwise the threads of its connection could print something."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def tell(sentence: str) -> None:
@@ -39,7 +47,7 @@ def is_known_to_the_first(error: Exception) -> bool:
 def say_how_to_resume(stopped: Stopped, folder: Path) -> NoReturn:
     """Ends the process after a signal, and says how to resume the run."""
     if rank():
-        sys.exit(0)  # the first process says it
+        _leave_to_the_first()
     saved = any(folder.glob("checkpoints/*.ckpt"))
     cure = f"{typed_command()} resume={folder} resumes it" if saved else "nothing was saved yet, so start it again"
     tell(f"{stopped}; {cure}")

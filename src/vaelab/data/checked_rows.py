@@ -121,7 +121,7 @@ class Rows:
             place = self._source.where(start + row, int(missing[row].argmax()))
             raise UnreadableFile(
                 f"{self.path} must hold a number in every place, but holds none in {place}; fill it in, or set "
-                "data.missing=drop to leave out such rows (--data missing=drop after a verb)"
+                "data.missing=drop to leave out such rows (--data missing=drop in a vaelab command)"
             )
         self._dropped.extend((np.flatnonzero(bad) + start).tolist())
         return numbers[~bad]
