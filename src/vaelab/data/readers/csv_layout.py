@@ -150,7 +150,8 @@ def _is_header(path: Path, cells: Sequence[str], header: bool | None, counting: 
     if (words and numbers and not _look_like_names(numbers)) or (not words and any(map(is_unclear, cells))):
         raise UnreadableFile(
             f"{path} must start with names or with numbers, but its first line could be either ({listed(cells)}); set "
-            "data.header=true if it holds names, or data.header=false if it is a row (--data header=false in a vaelab command)"
+            "data.header=true if it holds names, or data.header=false if it is a row (--data header=false in a vaelab "
+            "command)"
         )
     columns = cells[1:] if cells[0] == "" else cells  # pandas writes its index without a name
     given = list(columns) == [str(column) for column in range(len(columns))]
