@@ -124,11 +124,6 @@ def _build_prior(
     needs_shape = "x_shape" in parameters_of(constructor_of(node, allow, "prior")) and "x_shape" not in node
     more = {"x_shape": tuple(x_shape)} if needs_shape else {}
     prior: nn.Module = instantiate(node, allow, "prior", **more)
-    if condition_shape and hasattr(prior, "uses"):
-        raise ValueError(
-            f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does, and its "
-            "pseudo-inputs have no condition; use prior=standard_normal, or leave the condition out"
-        )
     return prior
 
 

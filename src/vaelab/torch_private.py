@@ -71,7 +71,7 @@ def operation_name(operation: OpOverload) -> str:
 
 
 def draws_or_writes(operation: object) -> bool:
-    """True if an operation draws random numbers or writes to an argument. Only its schema says so."""
+    """True if an operation draws random numbers or writes to an argument. This is known from its schema only."""
     return isinstance(operation, OpOverload) and (
         torch.Tag.nondeterministic_seeded in operation.tags or operation._schema.is_mutable
     )

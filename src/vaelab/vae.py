@@ -75,8 +75,8 @@ class VAE(nn.Module):
         """
         if condition_size and hasattr(prior, "uses"):
             raise ValueError(
-                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does; use "
-                "another prior, or leave the condition out"
+                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does, and "
+                "has no condition for it; use another prior such as prior=standard_normal, or leave the condition out"
             )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior.num_parameters, condition_size)

@@ -94,7 +94,9 @@ def test_a_relative_path_of_the_data_is_found_from_any_folder(small_mnist, tmp_p
     options = ("model=bernoulli", "data=mnist", f"data.root={small_mnist.name}", "data.val_size=7")
     train_in(tmp_path, *SHORT, *options)
     monkeypatch.chdir(tmp_path)
-    vaelab.load_run(tmp_path).datamodule().setup()
+    data = vaelab.load_run(tmp_path).datamodule()
+    data.setup()
+    assert len(data.batches("test").x) == 20
 
 
 def test_cells_of_a_sweep_and_single_checkpoints_load_too(tmp_path):

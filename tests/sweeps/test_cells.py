@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from helpers.forked import PRELOAD
 from vaelab.app.hydra_sweeps.grid import check_values
 from vaelab.app.hydra_sweeps.sweep import Sweep
+from vaelab.runs.admitted import packages
 from vaelab.runs.run_state import State, read_state, recorded, write_state
 from vaelab.signals import Stopped
 from vaelab.sweeps.cell_names import LONGEST, alike, cell_name, free_name, merged, shared_folders, varying
 from vaelab.sweeps.cell_process import Setting
-from vaelab.sweeps.cells import Cell, _clear, cells_in, claim, packages, quoted, run_cell
+from vaelab.sweeps.cells import Cell, _clear, cells_in, claim, quoted, run_cell
 
 CELLS = [("model=gaussian", "+data.extra=3", "latent_dim=2"), ("model=gaussian", "+data.extra=3", "latent_dim=10")]
 

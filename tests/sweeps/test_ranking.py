@@ -148,7 +148,7 @@ def test_the_fit_ranks_configurations_with_different_seeds(tmp_path):
     assert list(group.to_best.centre) == sorted(group.to_best.centre, reverse=True)
     text = " ".join(as_text(read_rows([tmp_path])).split())
     assert "The configurations have different seeds, so they are ranked by a fit of configuration + seed" in text
-    assert "ranked by the mean of val/elbo, or by the fit if a sentence below the table says so" in text
+    assert "ranked by the mean of val/elbo, or by the fit if there is a note about it below the table" in text
     assert "Configurations are ranked by val/elbo." not in text
 
 

@@ -1,4 +1,4 @@
-"""Makes relative paths in a config start from the folder where the command was typed."""
+"""Resolves relative paths in a config against the folder in which you typed the command."""
 
 import os
 from pathlib import Path

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
@@ -43,13 +44,13 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
         ValueError: no config can be composed from the overrides.
         RunFailed: the run failed, or one run of a sweep did. The other runs of the sweep are in its folder.
 
-    Example:
-        >>> run = train(["latent_dim=5", "trainer.max_epochs=1"])  # doctest: +SKIP
-        >>> run.metrics["test/elbo"]  # doctest: +SKIP
-        -1.1539
+    >>> run = train(["latent_dim=5", "trainer.max_epochs=1"])  # doctest: +SKIP
+    >>> run.metrics["test/elbo"]  # doctest: +SKIP
+    -1.1539
     """
+    from vaelab.runs.admitted import packages
     from vaelab.runs.load import load_run
-    from vaelab.sweeps.cells import packages, quoted
+    from vaelab.sweeps.cells import quoted
 
     if isinstance(overrides, str):
         raise ValueError(f"overrides must be a list, but is {overrides!r}; write [{overrides!r}]")
@@ -79,9 +80,10 @@ def _resume(arguments: Sequence[str]) -> "Run":
 
 def _runs_of_a_sweep(folder: Path, given: Sequence[str], config_dir: str | Path | None) -> "list[Run]":
     """The runs of a finished sweep."""
+    from vaelab.runs.admitted import packages
     from vaelab.runs.load import load_run
     from vaelab.runs.run_state import read_state
-    from vaelab.sweeps.cells import cells_in, packages
+    from vaelab.sweeps.cells import cells_in
 
     settings = [each for each in given if each.startswith(("hydra.", "hydra/"))]  # such as hydra.searchpath
     runs = []
@@ -106,7 +108,7 @@ def _run(arguments: Sequence[str]) -> None:
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so Ctrl-C reaches it only once, from here
     )
-    assert process.stdout is not None
+    assert isinstance(process.stdout, BufferedReader)
     try:
         said = _show(process.stdout)
         code = process.wait()
@@ -117,11 +119,11 @@ def _run(arguments: Sequence[str]) -> None:
         raise RunFailed(_sentence(said, code))
 
 
-def _show(output: IO[bytes]) -> str:
+def _show(output: BufferedReader) -> str:
     """Prints a stream as it arrives, and returns its last part."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     said = ""
-    while chunk := output.read1(2**16):  # type: ignore[attr-defined]
+    while chunk := output.read1(2**16):
         text = decoder.decode(chunk)
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -134,7 +136,7 @@ def _interrupt(process: "subprocess.Popen[bytes]") -> None:
     interrupt_process(process)
     until = time.monotonic() + PATIENCE
     try:
-        assert process.stdout is not None
+        assert isinstance(process.stdout, BufferedReader)
         _show(process.stdout)
         process.wait(max(0.0, until - time.monotonic()))
     except (KeyboardInterrupt, subprocess.TimeoutExpired):

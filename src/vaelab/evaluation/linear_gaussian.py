@@ -45,15 +45,14 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
         return None
     network, noise, prior = vae.decoder.network, vae.decoder.family, vae.prior()
     linear = isinstance(network, MLP) and len(network.layers) == 1
-    if not linear or not isinstance(noise, CONSTANT_NOISE) or not is_gaussian(prior):
+    if not (linear and isinstance(noise, CONSTANT_NOISE) and is_gaussian(prior)):
         return None
-    some = None if condition is None else condition[0]
-    variance = double(vae.decode(torch.zeros_like(prior.mean), some).variance).flatten()  # (k,)
+    p = vae.decode(torch.zeros_like(prior.mean), None if condition is None else condition[0])
+    variance = double(p.variance).flatten()  # (k,)
     wv, b = (double(parameter) for parameter in network.parameters())  # (k, p + c), (k,)
     w, v = wv.tensor_split([prior.mean.shape[-1]], dim=-1)
     s0 = prior.covariance_matrix if isinstance(prior, MultivariateNormal) else prior.variance.diag()
-    mean = w @ double(prior.mean) + b
-    if condition is not None:
-        mean = mean + double(condition) @ v.T  # (B, k)
+    shift = 0.0 if condition is None else double(condition) @ v.T  # (B, k)
+    mean = w @ double(prior.mean) + b + shift
     covariance = w @ double(s0) @ w.T + variance.diag()
     return MultivariateNormal(mean, covariance).log_prob(double(target).flatten(1))

@@ -52,7 +52,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Computes all numbers of `vaelab evaluate`, in nats per example; `NAME_stderr` is a standard error over examples.
 
-    Besides the means of the numbers from `vaelab.evaluation.score`:
+    Draws come from torch's global generator. Besides the means of the numbers from `vaelab.evaluation.score`:
 
     bits_per_dim            if the data are discrete
     precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
@@ -67,15 +67,12 @@ def evaluate(
                             bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
                             (`vaelab.evaluation.aggregate_posterior`)
 
-    Draws come from torch's global generator.
-
-    >>> from vaelab import VAE, families, networks, priors
+    >>> from vaelab import VAE, data, families, networks, priors
     >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
-    >>> from vaelab.data import Sine
-    >>> data = Sine(train_size=5, val_size=5, test_size=50)
-    >>> data.setup()
+    >>> points = data.Sine(train_size=5, val_size=5, test_size=50)
+    >>> points.setup()
     >>> vae = VAE.build((2,), posterior, likelihood, priors.StandardNormal((3,)), networks.MLP)
-    >>> report = evaluate(vae, data, samples=20)
+    >>> report = evaluate(vae, points, samples=20)
     >>> report["examples"], report["nll_stderr"] > 0
     (50, True)
 

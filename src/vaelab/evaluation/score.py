@@ -1,4 +1,14 @@
-"""The numbers of a trained VAE for each example, before averaging."""
+"""The numbers of a trained VAE for each example, before averaging. `score` computes these terms:
+
+nll             −log p̂(t) with `samples` draws
+elbo            log_likelihood − kl
+log_likelihood  E_q[log p(t|z)], the negative distortion, over the same draws
+kl              KL(q ‖ p), the rate: in closed form, or over the same draws if there is none
+iw_L            the importance-weighted bound with L draws, L up to `samples`; iw_1 is the ELBO by Monte Carlo
+nll_change      how much log p̂(t) rose from half of the draws to all of them
+ess, pareto_k   effective sample size and tail shape of the weights
+exact_nll       −log p(t), if the model is linear-Gaussian
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -29,16 +39,7 @@ def score(
 ) -> dict[str, Tensor]:
     """Computes named terms of every example, each (n,), float64, in nats if they are log-densities.
 
-    The model computes in its own precision, but at least in float32.
-
-    nll             −log p̂(t) with `samples` draws
-    elbo            log_likelihood − kl
-    log_likelihood  E_q[log p(t|z)], the negative distortion, over the same draws
-    kl              KL(q ‖ p), the rate: in closed form, or over the same draws if there is none
-    iw_L            the importance-weighted bound with L draws, L up to `samples`; iw_1 is the ELBO by Monte Carlo
-    nll_change      how much log p̂(t) rose from half of the draws to all of them
-    ess, pareto_k   effective sample size and tail shape of the weights
-    exact_nll       −log p(t), if the model is linear-Gaussian
+    The module's docstring lists the terms. The model computes in its own precision, but at least in float32.
 
     >>> from functools import partial
     >>> from vaelab import VAE, families, networks, priors

@@ -1,6 +1,7 @@
 """The constructors that a loaded run's config may name: those of vaelab and allowed packages, and some by name."""
 
 import re
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -54,3 +55,19 @@ def constructor(target: Any, allow: tuple[str, ...], kind: type) -> Any:
 def users_own(allow: tuple[str, ...]) -> tuple[str, ...]:
     """The allowed packages that are the user's own."""
     return tuple(package for package in allow if package not in ("vaelab", "torch", "lightning", "optuna"))
+
+
+def packages(config: Any) -> list[str]:
+    """The packages of all constructors in a config, except vaelab and the constructors that vaelab allows by name."""
+    return sorted({target.split(".")[0] for target in _targets(config) if target not in NAMES} - {"vaelab"})
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for inner in node.values():
+            yield from _targets(inner)
+    elif isinstance(node, list | tuple):
+        for inner in node:
+            yield from _targets(inner)

@@ -1,7 +1,7 @@
 """Saves a model that your own script has trained as a run."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +10,7 @@ import torch
 from vaelab.build import data_facts, kl_of
 from vaelab.checkpoint import write_checkpoint
 from vaelab.conditional import Conditional
+from vaelab.runs.admitted import packages
 from vaelab.runs.folder import locked, write_json, write_metrics
 from vaelab.runs.node_of import arguments_of, node_of
 from vaelab.runs.run_state import State, write_state
@@ -128,21 +129,9 @@ def _check_rebuilds(config: Mapping[str, Any], weights: Mapping[str, Any]) -> No
     """Raises a ValueError if the config does not rebuild the model."""
     try:
         with torch.random.fork_rng(devices=[]):
-            vae_with_weights(Path("the module"), config, weights, tuple(_packages(config)))
+            vae_with_weights(Path("the module"), config, weights, tuple(packages(config)))
     except ValueError as error:
         raise ValueError(
             f"the model cannot be rebuilt from the attributes of its parts ({error}), so the run cannot be saved; each "
             "part must keep its constructor's arguments unchanged"
         ) from error
-
-
-def _packages(node: Any) -> Iterator[str]:
-    """The packages of all constructors in a config, except vaelab."""
-    if isinstance(node, Mapping):
-        target = str(node.get("_target_", "vaelab")).split(".")[0]
-        yield from () if target == "vaelab" else (target,)
-        for inner in node.values():
-            yield from _packages(inner)
-    elif isinstance(node, list):
-        for inner in node:
-            yield from _packages(inner)

@@ -7,15 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from vaelab.files import read_json
 from vaelab.open_folder import open_folder
-from vaelab.runs.constructors import NAMES
 from vaelab.runs.folder import in_use
 from vaelab.runs.run_state import State, read_state, write_state
 from vaelab.sweeps.cell_process import Setting, run_python
-from vaelab.sweeps.config_hash import flat
 from vaelab.sweeps.preloaded_process import PATIENCE, POLL
 from vaelab.sweeps.scores import ELBO, score_of
 
@@ -100,12 +97,6 @@ def stop_asked(sweep: Path) -> int | None:
         return int((sweep / STOP).read_text())
     except (OSError, ValueError):
         return None
-
-
-def packages(config: Any) -> list[str]:
-    """The packages of all constructors in a config, except vaelab and the constructors that vaelab allows."""
-    targets = {str(value) for key, value in flat(config) if key.split(".")[-1] == "_target_"}
-    return sorted({target.split(".")[0] for target in targets - NAMES} - {"vaelab"})
 
 
 def run_cell(

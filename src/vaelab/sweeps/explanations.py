@@ -90,5 +90,5 @@ def _how_ranked(groups: Sequence[Group], escape: Escape) -> list[str]:
         return []
     number = escape(tags[0]) if len(tags) == 1 else "the number that the last column names"
     if any(UNEQUAL_SEEDS in _about_seeds(group) for group in groups):
-        number = f"the mean of {number}, or by the fit if a sentence below the table says so"
+        number = f"the mean of {number}, or by the fit if there is a note about it below the table"
     return [f"Configurations are ranked by {number}."]

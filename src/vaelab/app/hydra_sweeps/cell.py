@@ -77,7 +77,7 @@ def job_of(cfg: DictConfig, whole: DictConfig) -> Job:
         cfg: the cell's config, without Hydra's settings.
         whole: the config with Hydra's settings, as a launcher made it.
     """
-    from vaelab.sweeps.cells import packages
+    from vaelab.runs.admitted import packages
 
     chosen = whole.hydra
     here = str(chosen.runtime.cwd)

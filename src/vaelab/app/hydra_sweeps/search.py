@@ -165,7 +165,8 @@ class OptunaSearch:
         """Tells the study how a trial ended, unless the sweep was stopped first."""
         from optuna.trial import TrialState
 
-        from vaelab.sweeps.cells import packages, stop_asked
+        from vaelab.runs.admitted import packages
+        from vaelab.sweeps.cells import stop_asked
         from vaelab.sweeps.search import evaluate
         from vaelab.sweeps.study import check_comparable, is_pruned
 

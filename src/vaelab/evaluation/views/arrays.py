@@ -1,11 +1,9 @@
 """Turns tensors into the arrays that pictures are made of, and makes draws reproducible."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -33,14 +31,6 @@ def array(tensor: Tensor) -> Array:
     """Tensor -> array. Floating-point numbers of any precision become float32, because numpy lacks some of them."""
     tensor = tensor.detach().cpu()
     return tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Makes the draws inside reproducible, and leaves torch's generators unchanged."""
-    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def t_given(given: str = "") -> str:

@@ -5,8 +5,9 @@ from torch import Tensor
 
 from vaelab.checks import check_choice, check_whole
 from vaelab.evaluation.data_checks import check_room
-from vaelab.evaluation.views.arrays import Names, images, is_image, points, seeded, t_given
+from vaelab.evaluation.views.arrays import Names, images, is_image, points, t_given
 from vaelab.figures import ImageGrid, Picture, PointDraws
+from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
 

@@ -10,8 +10,9 @@ from torch.distributions import Distribution, Normal
 from vaelab.checks import check_number, check_whole
 from vaelab.evaluation.data_checks import check_room
 from vaelab.evaluation.gaussian import is_gaussian
-from vaelab.evaluation.views.arrays import Names, array, images, is_image, seeded, t_given
+from vaelab.evaluation.views.arrays import Names, array, images, is_image, t_given
 from vaelab.figures import ImageManifold, ImageTraversals, Picture, PointManifold, PointTraversals
+from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
 TRAVERSED = 10  # how many latents a picture shows by default

@@ -36,7 +36,7 @@ def latents(q: Distribution, prior: Distribution, labels: Labels | None = None) 
 def kl_per_dimension_bars(q: Distribution, prior: Distribution) -> Picture:
     """The mean of KL(q(z_j|x) ‖ p(z_j)) over n examples, for each dimension, nats: q with batch_shape (n,).
 
-    If q or p is not Gaussian, Gaussians with the same means and variances take its place, and the title says so.
+    If q or p is not Gaussian, Gaussians with the same means and variances take its place, and the title tells you.
     """
     by_moments = kl_per_dimension_by(q, prior) == "moments"
     return KLBars(array(kl_per_dimension(q, prior).mean(0)), by_moments)

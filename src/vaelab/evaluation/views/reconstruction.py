@@ -5,8 +5,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.evaluation.data_checks import check_data, check_room, support_of
-from vaelab.evaluation.views.arrays import Names, array, images, is_image, points, seeded
+from vaelab.evaluation.views.arrays import Names, array, images, is_image, points
 from vaelab.figures import ImageReconstructions, Picture, PointReconstructions, Surface
+from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
 
