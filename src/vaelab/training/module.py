@@ -18,7 +18,7 @@ from vaelab.checks import SPLITS, check_flag
 from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples
 from vaelab.signals import stopping
-from vaelab.steps import Batch, Gradient, Objective, Stepper
+from vaelab.steps import Batch, Gradient, Objective, Stepper, is_scheduled
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
 from vaelab.training.epoch_loop import install
@@ -26,6 +26,7 @@ from vaelab.training.half_precision import check_eps, keep_scored_data
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
 from vaelab.training.running_means import RunningMeans
+from vaelab.training.schedule_length import steps_of
 from vaelab.training.scoring import score_batch
 from vaelab.vae import VAE
 
@@ -67,6 +68,7 @@ class VAEModule(LightningModule):
         self.means = {split: RunningMeans() for split in SPLITS}
         self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # True once the first training batch is checked
+        self.beta: float | None = None  # the weight of the KL in the last step, if the objective is scheduled
 
     def setup(self, stage: str) -> None:
         """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
@@ -85,8 +87,14 @@ class VAEModule(LightningModule):
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
     def on_train_start(self) -> None:
-        """Takes the signals back from Lightning, which would end the run without a checkpoint."""
+        """Takes the signals back from Lightning, which would end the run without a checkpoint.
+
+        Raises:
+            ValueError: the objective is scheduled, but the number of steps is unknown.
+        """
         stopping.listen()
+        if is_scheduled(self.objective):
+            self.total_steps = steps_of(self.trainer)
 
     # Steps
 
@@ -101,7 +109,7 @@ class VAEModule(LightningModule):
         self._check_first(batch)
         share = BatchShare.of(self.trainer, batch_idx, len(batch[0]))
         with share or nullcontext():
-            terms = self.objective(self.vae, *batch)
+            terms = self.objective(self.vae, *batch, **self._scheduled())
         if share:
             terms = share.without_stand_in(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
@@ -113,6 +121,14 @@ class VAEModule(LightningModule):
         self.write_point_if_due(batch_idx)
         return loss
 
+    def _scheduled(self) -> dict[str, Tensor]:
+        """β at the current step as a keyword of the objective; empty if it is not scheduled."""
+        if not is_scheduled(self.objective):
+            return {}
+        objective: Any = self.objective
+        self.beta = float(objective.beta_at(self.global_step / self.total_steps))
+        return {"beta": torch.full((), self.beta, device=self.device)}
+
     def take_steps(self, batches: Iterable[Batch]) -> Iterator[None]:
         """Takes one optimiser step per batch, as Lightning would with `training_step`, and yields after each."""
         stepper = self._stepper()
@@ -122,7 +138,8 @@ class VAEModule(LightningModule):
         for batch in batches:
             self._check_first(batch)
             is_full = full is None or len(batch[0]) == full
-            for each in stepper.take(optimizer, batch, self._check_and_clip, is_full, clipping):
+            inputs = (*batch, *self._scheduled().values())
+            for each in stepper.take(optimizer, inputs, self._check_and_clip, is_full, clipping):
                 self.means["train"].add(each.names, each.sums, len(batch[0]))
             yield
 
