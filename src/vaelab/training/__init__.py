@@ -2,6 +2,7 @@
 
 from vaelab.training.allocator import keep_freed_memory
 from vaelab.training.checkpoint_io import CheckpointIO
+from vaelab.training.cosine_decay import CosineDecay
 from vaelab.training.cpu_threads import worthwhile_threads
 from vaelab.training.event_files import cut_event_files, explain_write_errors
 from vaelab.training.final_scores import score_best
@@ -17,6 +18,7 @@ from vaelab.training.pruning import PruneTrial
 
 __all__ = [
     "CheckpointIO",
+    "CosineDecay",
     "Diverged",
     "LastCheckpoint",
     "Pictures",
