@@ -78,9 +78,13 @@ class Progress(TQDMProgressBar):
             bar.set_postfix(self.get_metrics(trainer, pl_module))
         elif self.writes_lines and time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + NEXT_LINES
-            numbers = [f"{name} {value}" for name, value in self.get_metrics(trainer, pl_module).items()]
-            left = self._time_left()
-            log.info(", ".join([f"epoch {_epoch(trainer, ' of ')}", *([f"{left} left"] if left != "?" else []), *numbers]))
+            log.info(self._line(trainer, pl_module))
+
+    def _line(self, trainer: Trainer, pl_module: LightningModule) -> str:
+        """A line for a log: `epoch 7 of 50, 02:13 left, train/elbo -0.71, val/elbo -0.70`."""
+        left, numbers = self._time_left(), self.get_metrics(trainer, pl_module)
+        parts = [f"epoch {_epoch(trainer, ' of ')}", *([f"{left} left"] if left != "?" else [])]
+        return ", ".join([*parts, *(f"{name} {value}" for name, value in numbers.items())])
 
     def init_validation_tqdm(self) -> Tqdm:
         """No bar: validation is short, and a second bar would only flicker."""

@@ -1,12 +1,11 @@
 """The fraction of a run that is done, which the learning rate and the weight of the KL follow."""
 
-import logging
 import math
 from typing import Any
 
 from lightning.pytorch.callbacks import Timer
 
-log = logging.getLogger(__name__)
+ENDED = 0.95  # of a run: the cosine is at its end
 
 
 class RunFraction:
@@ -24,6 +23,7 @@ class RunFraction:
         self.trainer = trainer
         self.steps = trainer.estimated_stepping_batches
         timers = [each for each in trainer.callbacks if isinstance(each, Timer) and each.time_remaining() is not None]
+        self.has_time_limit = bool(timers)
         self.timer = timers[0] if timers and trainer.world_size == 1 else None
 
     @property
@@ -39,3 +39,20 @@ class RunFraction:
             return None
         elapsed, remaining = self.timer.time_elapsed(), self.timer.time_remaining()
         return min(1.0, elapsed / max(1e-9, elapsed + (remaining or 0.0)))
+
+
+def unfinished_schedule(trainer: Any, module: Any) -> list[str]:
+    """A sentence if a run ended long before its schedules did, which a time limit or early stopping can do."""
+    follows = getattr(module.objective, "is_scheduled", False) or _follows_run(trainer)
+    done = module.fraction_done() if module.fraction_done else None
+    if trainer.fast_dev_run or not follows or done is None or done >= ENDED:
+        return []
+    cure = "; with trainer.max_epochs=-1 they follow trainer.max_time" if module.fraction_done.has_time_limit else ""
+    return [
+        f"training ended after {100 * done:.0f} % of the run that its schedules were made for, so the learning rate "
+        f"and the weight of the KL had not reached their final values{cure} (docs/trainer.md)"
+    ]
+
+
+def _follows_run(trainer: Any) -> bool:
+    return any(hasattr(each.scheduler, "follow") for each in trainer.lr_scheduler_configs)
