@@ -127,7 +127,7 @@ class Rows:
         if missing is None:
             return numbers, None
         missing = missing.reshape(len(numbers), -1)
-        bad = missing.any(-1)
+        bad: np.ndarray = np.any(missing, -1)
         if bad.any() and not self._drops:
             row = int(bad.argmax())
             place = self._source.where(start + row, int(missing[row].argmax()))

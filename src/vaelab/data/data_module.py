@@ -28,7 +28,7 @@ class DataModule(LightningDataModule):
     Attributes:
         x_shape: the shape of one x, the encoder's input.
         target_shape: the shape of one target, which the decoder is scored on.
-        support: the values that a target can take: `binary`, `unit_interval` or `real`.
+        support: the values that a target can take: `binary`, `unit_interval`, `count` or `real`.
         batch_size: examples per training batch.
         eval_batch_size: examples per validation and test batch.
         redraw: applied to each training batch of x when it is drawn, for example a fresh binarisation; None leaves x
@@ -40,6 +40,9 @@ class DataModule(LightningDataModule):
         reading: how files of rows are read if there is a choice.
         reads_columns: True if x holds the columns of a file. Then a file that you give to a trained model must have
             these columns too, and tables of results repeat their names.
+        standardize: True if the model standardises x and the target with the training split's mean and standard
+            deviation. The data module itself serves the numbers unscaled.
+        label_names: if `labels(split)` gives codes of named classes, their names in the order of the codes.
         condition: the kind of condition, such as `label`; None if there is none.
         conditions: the conditions of each split, (n, *condition_shape) in the order of `batches`; empty if there are
             none.
@@ -60,6 +63,8 @@ class DataModule(LightningDataModule):
     model_names: tuple[str, ...] | None = None
     reading: Reading = Reading()
     reads_columns: bool = False
+    standardize: bool = False
+    label_names: tuple[str, ...] | None = None
     condition: str | None = None
     conditions: Mapping[str, Tensor] = MappingProxyType({})
     condition_names: tuple[str, ...] | None = None
@@ -176,6 +181,10 @@ class DataModule(LightningDataModule):
         x = plain(shape_rows(rows, x_shape, self.x_names), where).float()
         return check_rows(x, self.support, "the data", "use rows like those that the model was trained on", where)
 
+    def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
+        """How a file is read for this run. `x_shape` is the shape of one x of the trained model, if there is one."""
+        return self.reading
+
     def entropy(self) -> float | None:
         """The entropy of the data's generator, nats per target; None if it is unknown or not finite."""
         return None
@@ -234,7 +243,7 @@ class DataModule(LightningDataModule):
         """
         shape = getattr(self, "x_shape", x_shape)
         return {
-            "measure": "mass" if self.support == "binary" else "density",
+            "measure": "mass" if self.support in ("binary", "count") else "density",
             "per": "row" if shape is None else f"row of {math.prod(shape)} numbers",
             "data": type(self).__name__,
             "splits": "given by the data",

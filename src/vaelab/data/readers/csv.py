@@ -109,7 +109,7 @@ def _holds_integers(layout: Layout, cells: Sequence[int]) -> bool:
 def _tables(layout: Layout) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The numbers as float64, with NaN for a missing one, and the labels if there are any."""
     done = 0
-    kind = None if layout.label is None else label_kind(layout)
+    kind = None if layout.label is None else label_kind(layout, layout.label)
     if layout.width > 1:  # Arrow skips blank lines, but in a single column a blank line is a missing number
         kinds = dict.fromkeys(layout.cells, "float64")
         try:

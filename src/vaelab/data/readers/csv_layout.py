@@ -113,8 +113,8 @@ def find_layout(path: Path, reading: Reading) -> Layout:
     if names is not None:
         _check_width(path, names, rows[0])
         names = (*names[:indexed], *check_names(names[indexed:], str(path)))
-    cells, label = _chosen(path, names, indexed, len(rows[0].cells), reading.selection)
-    facts = _facts(line, separator, reading.decimal, len(comments))
+    cells, label, chosen = _chosen(path, names, indexed, len(rows[0].cells), reading.selection)
+    facts = (*_facts(line, separator, reading.decimal, len(comments)), *chosen)
     checked = 0 if reading.selection else indexed
     return Layout(
         path, encoding, separator, reading.decimal, rows[0], names, checked, cells, label, facts, tuple(cautions)
@@ -133,7 +133,9 @@ def _facts(line: int | None, separator: str, decimal: str, comments: int) -> tup
 
 
 def _left_out(indexed: int, rows: Sequence[Record]) -> str:
-    what = "its first column, which has no name" if indexed == 1 else f"its first {indexed} columns, which have no names"
+    what = (
+        "its first column, which has no name" if indexed == 1 else f"its first {indexed} columns, which have no names"
+    )
     if not all(_counts(rows, column) for column in range(indexed)):
         return f"left out {what}, as in an index that pandas writes"
     return f"left out {what} and {'counts' if indexed == 1 else 'count'} the rows as pandas does"
@@ -141,12 +143,12 @@ def _left_out(indexed: int, rows: Sequence[Record]) -> str:
 
 def _chosen(
     path: Path, names: Sequence[str] | None, indexed: int, width: int, selection: Selection | None
-) -> tuple[tuple[int, ...], int | None]:
-    """The cells of a line that are read as numbers, and the cell of the label. All are read if there is no selection."""
+) -> tuple[tuple[int, ...], int | None, list[str]]:
+    """The cells of a line that are read as numbers, that of the label, and facts. Without a selection, all are read."""
     if selection is None:
-        return tuple(range(width)), None
-    x, label = choose(selection, None if names is None else names[indexed:], width - indexed, path)
-    return tuple(index + indexed for index in x), None if label is None else label + indexed
+        return tuple(range(width)), None, []
+    x, label, facts = choose(selection, None if names is None else names[indexed:], width - indexed, path)
+    return tuple(index + indexed for index in x), None if label is None else label + indexed, facts
 
 
 def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
