@@ -93,3 +93,25 @@ class Table(Array):
         self.label = None if label is None else _key("data.label", label)
         self.standardize = _resolved(standardize, support)
         self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the file and draws the splits, once. Logs what was read, and one warning about the columns."""
+        if hasattr(self, "test"):
+            return
+        super().setup(stage)
+        if len(self.x_shape) != 1:
+            raise ValueError(
+                f"data=table reads rows of numbers, but a row of {self.path} has the shape {self.x_shape}; use data=array"
+            )
+        if self.standardize and len(self.train) < 2:
+            raise ValueError(
+                "at least 2 rows must be left to train on, because the columns are standardised with their mean and "
+                f"standard deviation, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and "
+                "data.test_size, or data.standardize=false"
+            )
+        self._codes = None
+        if self.label_of_rows is not None:
+            self._codes, self.label_names = label_codes(self.label_of_rows)
+        log.info("%s", self.read_report)
+        if self.warnings:
+            log.warning("check the columns of %s: %s", for_terminal(self.path.name), "; ".join(self.warnings))
