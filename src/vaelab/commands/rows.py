@@ -92,9 +92,9 @@ def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataMo
     """The run's data module, and how it reads a file. Every run accepts the keys of `Reading`."""
     from vaelab.data import Reading
 
-    ways = {field.name for field in fields(Reading)}
+    ways = {field.name for field in fields(Reading)} - {"selection"}
     module = run.datamodule(**{key: value for key, value in overrides.items() if key not in ways})
-    return module, replace(module.reading, **{key: value for key, value in overrides.items() if key in ways})
+    return module, replace(module.reading_for(run.x_shape), **{key: value for key, value in overrides.items() if key in ways})
 
 
 def rows_at_once(run: Run) -> int:

@@ -47,8 +47,7 @@ class Array(DataModule):
         FileNotFoundError: there is no such file.
     """
 
-    reads_columns = True
-    quiet = False  # True if a subclass says itself what was read
+    reads_columns = logs_read_report = True
 
     def __init__(
         self,
@@ -103,7 +102,7 @@ class Array(DataModule):
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32, with the columns in the order of `model_names` if that is known."""
         cure = "use a model for real numbers such as model=gaussian, or rescale the file"
-        source = open_rows(self.path, reading=self.reading_for(), quiet=self.quiet)
+        source = open_rows(self.path, reading=self.reading_for(), quiet=not self.logs_read_report)
         order = order_columns(source.names, self.model_names, str(self.path))
         self._names = source.names if order is None else self.model_names
         chunks: list[Tensor] = []

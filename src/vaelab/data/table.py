@@ -5,23 +5,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from vaelab.checks import check_choice
+from vaelab.checks import SPLITS, check_choice, check_flag
 from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
 from vaelab.data.condition import check_no_condition
 from vaelab.data.label_codes import label_codes
 from vaelab.data.readers.selection import Key, Selection
 from vaelab.data.readers.source import Reading
+from vaelab.data.row_checks import WANTED
+from vaelab.escapes import for_terminal
 
 log = logging.getLogger(__name__)
 
+KINDS = ".csv, .tsv, .parquet, .npy or .npz"
+
 
 class Table(Array):
-    """Columns of numbers that reconstruct themselves, from a .csv, .tsv, .parquet, .npy or .npz file.
+    r"""Columns of numbers that reconstruct themselves, from a .csv, .tsv, .parquet, .npy or .npz file.
 
     Columns are chosen by name, or by number from 0 if the file has no names. A number may be negative: -1 is the last
     column. One warning names columns that spoil a density: constants, an index, categories that are coded as whole
@@ -53,7 +57,7 @@ class Table(Array):
     (('length', 'width'), ('lily', 'rose'), ('kind', tensor([0])))
     """
 
-    quiet = True
+    logs_read_report = False
 
     def __init__(
         self,
@@ -95,23 +99,80 @@ class Table(Array):
         self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label))
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads the file and draws the splits, once. Logs what was read, and one warning about the columns."""
+        """Reads the file and draws the splits, once, and warns about columns that need your attention."""
         if hasattr(self, "test"):
             return
         super().setup(stage)
         if len(self.x_shape) != 1:
             raise ValueError(
-                f"data=table reads rows of numbers, but a row of {self.path} has the shape {self.x_shape}; use data=array"
+                f"a table must have rows of columns, but a row of {self.path} has the shape {self.x_shape}; use "
+                "data=array"
             )
         if self.standardize and len(self.train) < 2:
             raise ValueError(
-                "at least 2 rows must be left to train on, because the columns are standardised with their mean and "
-                f"standard deviation, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and "
-                "data.test_size, or data.standardize=false"
+                "at least 2 rows must be left to train on, because their mean and standard deviation standardise the "
+                f"columns, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and data.test_size, "
+                "or data.standardize=false"
             )
-        self._codes = None
-        if self.label_of_rows is not None:
-            self._codes, self.label_names = label_codes(self.label_of_rows)
-        log.info("%s", self.read_report)
-        if self.warnings:
-            log.warning("check the columns of %s: %s", for_terminal(self.path.name), "; ".join(self.warnings))
+
+    def _read(self) -> Tensor:
+        rows = super()._read()
+        labels = self.label_of_rows
+        self._codes, self.label_names = (None, None) if labels is None else label_codes(labels)
+        found = [*self._cautions, *column_warnings(rows, self.names, self.support, self.standardize)]
+        if found and rows.dim() == 2:
+            log.warning("%s", for_terminal(f"check the columns of {self.path.name}: {'; '.join(found)}"))
+        return rows
+
+    def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
+        """How a file is read: the selected columns, or those of a trained model, which may lack the label."""
+        selection = self.reading.selection
+        if selection is None or (self.model_names is None and x_shape is None):
+            return self.reading
+        width = prod(x_shape) if x_shape else 0
+        return replace(
+            self.reading, selection=replace(selection, model=self.model_names, trained=True, width=width)
+        )
+
+    def labels(self, split: str) -> tuple[str, Tensor] | None:
+        """The name of the label column, and the label of each row of a split, (n,); None if there is no such column.
+
+        The labels are codes of `label_names` if it is not None, or else numbers.
+        """
+        rows = self.split_rows[check_choice("split", split, SPLITS)] if hasattr(self, "split_rows") else None
+        if rows is None or self._codes is None:
+            return None
+        return str(self.label) if self.names else f"column {self.label}", self._codes[rows]
+
+
+def _resolved(standardize: bool | None, support: str) -> bool:
+    """True if the model standardises the columns.
+
+    Raises:
+        ValueError: it must, but the likelihood does not score real numbers.
+    """
+    if standardize is None:
+        return support == "real"
+    if check_flag("data.standardize", standardize) and support != "real":
+        raise ValueError(
+            f"data.standardize must be null or false for a likelihood of {support} data, because standardised numbers "
+            f"are no longer {WANTED[support]}, but is true; leave it out, or use a likelihood for real numbers such as "
+            "model=gaussian"
+        )
+    return standardize
+
+
+def _keys(name: str, given: Any) -> tuple[Key, ...]:
+    keys = [given] if isinstance(given, str | int) else given
+    if not isinstance(keys, Sequence):
+        raise ValueError(f"{name} must be a list of columns, but is {given!r}; use a list such as [age,height]")
+    return tuple(_key(name, key) for key in keys)
+
+
+def _key(name: str, key: Any) -> Key:
+    """A column's name, or its number. Hydra reads names such as 1.5 and true as something else than text."""
+    if type(key) in (bool, float):
+        return str(key)
+    if type(key) not in (str, int):
+        raise ValueError(f"{name} must name columns by text or number, but holds {key!r}; use a name in the file")
+    return key.strip() if isinstance(key, str) else key
