@@ -118,7 +118,9 @@ class Table(Array):
     def _read(self) -> Tensor:
         rows = super()._read()
         labels = self.label_of_rows
-        self._codes, self.label_names = (None, None) if labels is None else label_codes(labels)
+        self._codes: Tensor | None = None
+        if labels is not None:
+            self._codes, self.label_names = label_codes(labels)
         found = [*self._cautions, *column_warnings(rows, self.names, self.support, self.standardize)]
         if found and rows.dim() == 2:
             log.warning("%s", for_terminal(f"check the columns of {self.path.name}: {'; '.join(found)}"))
@@ -130,9 +132,7 @@ class Table(Array):
         if selection is None or (self.model_names is None and x_shape is None):
             return self.reading
         width = prod(x_shape) if x_shape else 0
-        return replace(
-            self.reading, selection=replace(selection, model=self.model_names, trained=True, width=width)
-        )
+        return replace(self.reading, selection=replace(selection, model=self.model_names, trained=True, width=width))
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
         """The name of the label column, and the label of each row of a split, (n,); None if there is no such column.

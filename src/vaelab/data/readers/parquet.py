@@ -51,7 +51,9 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
     return found
 
 
-def _chosen(path: Path, columns: list[str], schema: Any, selection: Selection) -> tuple[list[str], str | None, list[str]]:
+def _chosen(
+    path: Path, columns: list[str], schema: Any, selection: Selection
+) -> tuple[list[str], str | None, list[str]]:
     """The columns of x, and the column of the label. A trained model may name a number of a list, such as a_0."""
     from pyarrow import types
 

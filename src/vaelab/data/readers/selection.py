@@ -160,10 +160,10 @@ def _titles(names: Sequence[str] | None, width: int) -> list[str]:
 
 
 def assignment(key: str, names: Sequence[object]) -> str:
-    """A key and its value, ready to be typed into a shell.
+    """A key and its value, ready to be typed into a shell; only the key if there are very many values.
 
-    >>> assignment("data.drop", ["id", "x1"]), assignment("data.label", ["petal, cm"])
-    ('data.drop=[id,x1]', '\'data.label="petal, cm"\'')
+    >>> print(assignment("data.drop", ["id", "x1"]), assignment("data.label", ["petal, cm"]))
+    data.drop=[id,x1] 'data.label="petal, cm"'
     """
     if len(names) > LISTED:
         return key
