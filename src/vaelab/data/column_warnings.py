@@ -24,7 +24,7 @@ def column_warnings(rows: Tensor, names: Sequence[str] | None, support: str, sta
         standardize: True if the model standardises the columns.
 
     >>> column_warnings(torch.tensor([[7.0, 0.3], [7.0, 0.1], [7.0, 0.2]]), ["unit", "size"], "real", True)
-    ['unit is constant: leave it out with data.drop=unit']
+    ['unit is constant (data.drop=unit leaves it out)']
     """
     keys: list[Key] = [*names] if names is not None else [*range(rows.shape[1])]
     found: dict[str, list[Key]] = {}
@@ -74,16 +74,16 @@ def _sentence(fault: str, keys: Sequence[Key]) -> str:
 
 
 SENTENCES = {  # fault -> about one column, and about several
-    "constant": ("is constant: leave it out with {drop}", "are constant: leave them out with {drop}"),
-    "index": ("looks like an index: leave it out with {drop}", "look like indices: leave them out with {drop}"),
+    "constant": ("is constant ({drop} leaves it out)", "are constant ({drop} leaves them out)"),
+    "index": ("looks like an index ({drop} leaves it out)", "look like indices ({drop} leaves them out)"),
     "coded": (
-        "holds few different whole numbers, on which a density has no upper limit: leave it out with {drop}, or colour "
-        "the pictures with {label}",
-        "hold few different whole numbers, on which a density has no upper limit: leave them out with {drop}, or "
-        "colour the pictures with one of them, such as {label}",
+        "holds few different whole numbers, so its density has no upper limit ({drop} leaves it out, and {label} "
+        "colours the pictures with it)",
+        "hold few different whole numbers, so their density has no upper limit ({drop} leaves them out, and {label} "
+        "colours the pictures with one of them)",
     ),
     "far": (
-        "is far out of scale: set data.standardize=true",
-        "are far out of scale: set data.standardize=true",
+        "is far out of scale (data.standardize=true cures it)",
+        "are far out of scale (data.standardize=true cures it)",
     ),
 }

@@ -14,6 +14,7 @@ from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
 from vaelab.data.condition import check_no_condition
 from vaelab.data.label_codes import label_codes
+from vaelab.data.readers.choose import READERS
 from vaelab.data.readers.selection import Key, Selection
 from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import WANTED
@@ -116,6 +117,10 @@ class Table(Array):
             )
 
     def _read(self) -> Tensor:
+        if self.path.is_dir() or (self.path.exists() and self.path.suffix.lower() not in READERS):
+            raise ValueError(
+                f"data.path must name a table ({KINDS}), but is {self.path}; use data=array for other data"
+            )
         rows = super()._read()
         labels = self.label_of_rows
         self._codes: Tensor | None = None
@@ -123,7 +128,7 @@ class Table(Array):
             self._codes, self.label_names = label_codes(labels)
         found = [*self._cautions, *column_warnings(rows, self.names, self.support, self.standardize)]
         if found and rows.dim() == 2:
-            log.warning("%s", for_terminal(f"check the columns of {self.path.name}: {'; '.join(found)}"))
+            log.warning("%s", for_terminal(f"check {self.path.name}: {'; '.join(found)}"))
         return rows
 
     def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
@@ -142,7 +147,7 @@ class Table(Array):
         rows = self.split_rows[check_choice("split", split, SPLITS)] if hasattr(self, "split_rows") else None
         if rows is None or self._codes is None:
             return None
-        return str(self.label) if self.names else f"column {self.label}", self._codes[rows]
+        return str(self.label) if isinstance(self.label, str) else "label", self._codes[rows]
 
 
 def _resolved(standardize: bool | None, support: str) -> bool:

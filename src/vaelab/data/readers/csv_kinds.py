@@ -10,7 +10,7 @@ import numpy as np
 from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers.csv_layout import Layout
 from vaelab.data.readers.csv_text import is_missing, is_number, pointed
-from vaelab.data.readers.selection import Selection
+from vaelab.data.readers.selection import LONGEST, Selection
 from vaelab.data.readers.text_columns import text_refused
 from vaelab.escapes import short
 
@@ -29,8 +29,9 @@ def check_numbers(layout: Layout, selection: Selection) -> None:
     examples = _text_columns(layout)
     if not examples:
         return
-    if layout.decimal == "point" and all(map(COMMA.fullmatch, examples.values())):
-        cell, found = next(iter(examples.items()))
+    commas = [(cell, found) for cell, found in examples.items() if COMMA.fullmatch(found)]
+    if layout.decimal == "point" and commas:
+        cell, found = commas[0]
         raise UnreadableFile(
             f"numbers must have a decimal point, but {layout.path} holds {found} in {_title(layout, cell)}; set "
             "data.decimal=comma if the comma is its decimal mark (--data decimal=comma in a vaelab command)"
@@ -75,7 +76,7 @@ def label_kind(layout: Layout, cell: int) -> LabelKind:
 
 def to_labels(cells: Sequence[str | None], kind: LabelKind, layout: Layout) -> np.ndarray:
     """The labels of some rows: whole numbers, numbers with NaN for a missing one, or text with "" for a missing one."""
-    texts = ["" if cell is None or is_missing(cell) else cell.strip() for cell in cells]
+    texts = ["" if cell is None or is_missing(cell) else short(cell.strip(), LONGEST) for cell in cells]
     if kind == "text":
         return np.array(texts, dtype=str)
     numbers = [float(pointed(text, layout.decimal)) if text else np.nan for text in texts]

@@ -108,16 +108,16 @@ def find_layout(path: Path, reading: Reading) -> Layout:
     if not rows:
         raise UnreadableFile(f"{path} must hold at least one row below its names, but holds none; use another file")
     indexed = _indexed(names or (), rows, reading.selection)
-    if indexed:
-        cautions.append(_left_out(indexed, rows))
+    unnamed = [_left_out(indexed, rows)] if indexed else []
     if names is not None:
         _check_width(path, names, rows[0])
         names = (*names[:indexed], *check_names(names[indexed:], str(path)))
     cells, label, chosen = _chosen(path, names, indexed, len(rows[0].cells), reading.selection)
-    facts = (*_facts(line, separator, reading.decimal, len(comments)), *chosen)
+    facts = [*_facts(line, separator, reading.decimal, len(comments)), *chosen]
+    (facts if reading.selection else cautions).extend(unnamed)
     checked = 0 if reading.selection else indexed
     return Layout(
-        path, encoding, separator, reading.decimal, rows[0], names, checked, cells, label, facts, tuple(cautions)
+        path, encoding, separator, reading.decimal, rows[0], names, checked, cells, label, tuple(facts), tuple(cautions)
     )
 
 

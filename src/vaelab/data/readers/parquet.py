@@ -11,11 +11,12 @@ import numpy as np
 
 from vaelab.data.bounded_reading import UnreadableFile, check_growth
 from vaelab.data.columns import check_names
-from vaelab.data.readers.selection import Labelled, Selection, choose
+from vaelab.data.readers.selection import LONGEST, Labelled, Selection, choose
 from vaelab.data.readers.source import Reading, Source, rows_at_once
 from vaelab.data.readers.text_columns import text_refused
 from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
 from vaelab.data.wording import counted, listed
+from vaelab.escapes import short
 
 ONE_LENGTH = "use lists of one length"
 
@@ -43,7 +44,7 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
         names = None if first is None else _names(path, columns, first, selection)
     found = Source(_arrays(path, rows, columns, label), names, facts=facts)
     if index:
-        found.cautions.append(
+        (found.facts if selection else found.cautions).append(
             f"left out {counted(len(index), 'column')} that pandas marks as an index ({listed(index)})"
         )
     if names:
@@ -157,7 +158,10 @@ def _labels(column: Any) -> np.ndarray:
     column = column.dictionary_decode() if types.is_dictionary(column.type) else column
     if types.is_floating(column.type) or types.is_integer(column.type):
         return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False))
-    return np.array(["" if text is None else text.strip() for text in column.cast(pyarrow.string()).to_pylist()], str)
+    return np.array(
+        ["" if text is None else short(text.strip(), LONGEST) for text in column.cast(pyarrow.string()).to_pylist()],
+        str,
+    )
 
 
 def _check_whole(path: Path, names: list[str], columns: list[np.ndarray], table: np.ndarray, done: int) -> None:

@@ -17,6 +17,7 @@ from vaelab.escapes import for_terminal
 
 Key = str | int
 
+LONGEST = 100  # the most letters of a label that are kept
 LISTED = 20  # the most columns that a key to type lists
 
 

@@ -20,13 +20,14 @@ def text_refused(path: Path, found: Mapping[str, str], keys: Sequence[Key], sele
         selection: the columns that were selected.
     """
     shown = ", ".join(list(found.values())[:SHOWN]) + (", …" if len(found) > SHOWN else "")
-    what = f"{'its column' if len(found) == 1 else 'its columns'} {listed(list(found))} ({shown})"
+    column, them = ("its column", "it") if len(found) == 1 else ("its columns", "them")
+    what = f"{column} {listed(list(found))} ({shown})"
     if selection.trained:
         cure = "write numbers there, as in the file that the model was trained on"
     elif selection.columns is not None:
-        cure = "remove them from data.columns"
+        cure = f"remove {them} from data.columns"
     else:
-        cure = f"leave {'it' if len(found) == 1 else 'them'} out with {assignment('data.drop', keys)}"
+        cure = f"leave {them} out with {assignment('data.drop', keys)}"
         if selection.label is None:
             cure += f", or colour the pictures with {assignment('data.label', keys[-1:])}"
     return UnreadableFile(f"a model can only be trained on numbers, but {path} holds text in {what}; {cure}")
