@@ -30,6 +30,9 @@ def write_point(module: Any, split: str, step: int) -> None:
         raise loss_not_finite(
             module.vae, module.global_step, list(taken), torch.stack(list(taken.values())), exact=False
         )
+    if (elbo := values.get(f"{split}/elbo")) is not None:
+        steps = trainer.num_training_batches / trainer.accumulate_grad_batches  # of an epoch; infinite if unknown
+        module.elbos.add(split, max(step + (split == "val"), 0) / steps if math.isfinite(steps) else trainer.current_epoch, elbo)
     for logger in module.loggers:
         logger.log_metrics(values, step)
     trainer.callback_metrics.update({f"{split}/{name}": mean for name, mean in taken.items()})

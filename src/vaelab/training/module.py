@@ -21,6 +21,7 @@ from vaelab.signals import stopping
 from vaelab.steps import Batch, Gradient, Objective, Stepper
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
+from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
 from vaelab.training.half_precision import check_eps, keep_scored_data
 from vaelab.training.lightning_private import detects_anomalies
@@ -65,6 +66,7 @@ class VAEModule(LightningModule):
         self.scheduler = scheduler
         self.compile_steps = check_flag("compile", compile)
         self.means = {split: RunningMeans() for split in SPLITS}
+        self.elbos = ElboHistory()
         self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # True once the first training batch is checked
 

@@ -56,10 +56,18 @@ def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Call
         moved = views.informative_dimensions(q, prior, views.TRAVERSED if images else TRAVERSED_POINTS)
         found["traversals"] = lambda: views.traversals(vae, names=examples.names, dimensions=moved, **first_class)
     found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(q, prior)
-    found["latents"] = lambda: views.latents(q, prior, examples.labels)
+    found["latents"] = lambda: views.latents(q, prior, examples.labels, examples.label_names)
     found["prior_samples"] = lambda: (_image_samples if images else _point_samples)(vae, examples)
     found["reconstructions"] = lambda: _reconstructions(vae, examples.first(IMAGES if images else POINTS))
     return found
+
+
+def curves_of(pl_module: Any) -> Picture | None:
+    """The picture `curves` of a `VAEModule` so far, with its landmarks; None if it has no points."""
+    elbos = pl_module.elbos
+    if not elbos.train[0] and not elbos.val[0]:
+        return None
+    return views.curves(elbos.train, elbos.val, getattr(pl_module, "landmarks", {}))
 
 
 def _reconstructions(vae: VAE, shown: Examples) -> Picture:
