@@ -49,8 +49,8 @@ class KLBars(Picture):
         places = np.arange(1, p + 1)
         panel.bar(places, self.kl, color=BLUE, width=0.8 if p > 3 else 0.5)
         panel.set(xlabel="latent", xlim=(0.4, p + 0.6) if p > 3 else (0, p + 1))
-        off = self.kl < OFF
-        panel.set_xticks(places, [f"{place}\n{'off' if is_off else ''}" for place, is_off in zip(places, off, strict=True)])
+        words = ["off" if kl < OFF else "" for kl in self.kl]
+        panel.set_xticks(places, [f"{place}\n{word}" for place, word in zip(places, words, strict=True)])
         if p > 10:  # numbers and words would touch
             panel.tick_params(axis="x", labelsize=TICK - 2)
 

@@ -115,10 +115,11 @@ class LatentScatter(Picture):
         panel.set_ylabel(f"mean of q({subscript('z', self.dimensions[1])} | x)")
 
     def _draw_classes(self, panel: "Axes", kinds: Array, down: Array) -> None:
-        """Draws each class with a colour and a mark. In a plane its name is in its middle: ten colours look alike."""
+        """Draws each class with a colour and a mark."""
         for colour, mark, kind in zip(PALETTE, MARKS, kinds, strict=False):
             mine = self.labels == kind
-            panel.scatter(self.z[mine, 0], down[mine], s=13, lw=0, color=colour, marker=mark, alpha=0.8, label=str(kind))
+            look: dict[str, Any] = {"s": 13, "lw": 0, "color": colour, "marker": mark, "alpha": 0.8}
+            panel.scatter(self.z[mine, 0], down[mine], **look, label=str(kind))
 
     def _prior_outline(self) -> Array:
         """The prior's ellipse, (2, m)."""
@@ -164,7 +165,9 @@ class LatentScatter(Picture):
 
     def _explain(self, figure: "Figure") -> None:
         """Says below the panel what the lines are."""
-        lines = [f"dashed: p(z), mean ± {SPREAD:g} std" + ("; grey: draws from it" if self.prior_draws is not None else "")]
+        lines = [
+            f"dashed: p(z), mean ± {SPREAD:g} std" + ("; grey: draws from it" if self.prior_draws is not None else "")
+        ]
         if self.posterior_mean is not None:
             lines.append(f"solid: q(z | x) of one x, mean ± {SPREAD:g} std")
         width, height = figure.get_size_inches()

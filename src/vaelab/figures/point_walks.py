@@ -84,7 +84,8 @@ class PointTraversals(Picture):
         ranges = np.maximum(np.ptp(self.means, axis=(0, 1)), self.stds.mean((0, 1)))
         share = len(ranges) <= SHOWN and float(ranges.max()) <= ALIKE * max(float(ranges.min()), 1e-30)
         figure = self._curves() if share else self._heat_maps()
-        figure.supxlabel("distance from the mean of p(z)\n(prior standard deviations)", fontsize=TICK, y=0.0, va="bottom")
+        distance = "distance from the mean of p(z)\n(prior standard deviations)"
+        figure.supxlabel(distance, fontsize=TICK, y=0.0, va="bottom")
         return figure
 
     def _curves(self) -> "Figure":
@@ -131,5 +132,6 @@ class PointTraversals(Picture):
         hide_rest(axes, count)
         add_bar(figure, axes[0, -1], image, "")
         _, height = figure.get_size_inches()
-        figure.suptitle(f"{self.title}: change of each mean,\nin std of p(t|z){first_of(shown, d)}", y=1 - 0.06 / height, va="top")
+        title = f"{self.title}: change of each mean,\nin std of p(t|z){first_of(shown, d)}"
+        figure.suptitle(title, y=1 - 0.06 / height, va="top")
         return figure

@@ -90,7 +90,8 @@ class PointDraws(Picture):
             for (name, _), column, filled in zip(sets.items(), columns, (True, False)[-len(sets) :], strict=True):
                 look: dict[str, Any] = {"histtype": "step", "color": BLUE, "lw": 1.6}
                 look = {"histtype": "stepfilled", "color": GREY, "alpha": 0.4} if filled else look
-                panel.hist(column, bins, weights=np.full(len(column), 1 / (len(column) * np.diff(bins)[0])), label=name, **look)
+                density = np.full(len(column), 1 / (len(column) * (bins[1] - bins[0])))  # of all, also those outside
+                panel.hist(column, bins, weights=density, label=name, **look)
             panel.set_title(names[index])
             if d > 1:
                 panel.set_yticks([])
@@ -104,7 +105,8 @@ class PointDraws(Picture):
         d = self.draws.shape[1]
         names = names_of(self.names, d)
         space = {"across": 0.2, "right": BAR + 0.1 if d > 2 else 0.15, "top": 0.4, "left": 0.7}
-        figure, axes = panels(1, len(sets), 1.55 if len(sets) > 1 else 2.6, 1.9, sharex=True, sharey=True, ticks=3, **space)
+        width = 1.55 if len(sets) > 1 else 2.6
+        figure, axes = panels(1, len(sets), width, 1.9, sharex=True, sharey=True, ticks=3, **space)
         reference = next(iter(sets.values()))
         colours: dict[str, Any] = {"color": BLUE}
         for panel, (name, points) in zip(axes.flat, sets.items(), strict=True):
