@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 MARKS = "osD^vP*X<>"
 MEAN_AND_ERROR = "dots: runs; mark and bar: mean ± standard error over seeds"
+LEAST = 0.1  # nats, the least length of an axis
 SMALLEST_SHARE = 0.25  # the scores take at least this share of their axis; landmarks that need more lie outside
 
 
@@ -53,6 +54,11 @@ class Panel:
     configurations: tuple[Compared, ...]
     baseline: float = nan
     ceiling: float = nan
+
+    @property
+    def repeats(self) -> bool:
+        """True if a configuration has several runs."""
+        return any(len(each.score) > 1 for each in self.configurations)
 
     @property
     def landmarks(self) -> dict[str, float]:
@@ -148,13 +154,13 @@ def score_limits(values: Array, landmarks: Sequence[float]) -> tuple[float, floa
         cut = middle - 3 * (high - middle)
         if (values < cut).mean() <= 0.25:
             low = float(values[values >= cut][0])
-    least = max(high - low, 1e-3)
+    least = max(high - low, LEAST)
     for landmark in sorted(landmarks, key=lambda value: max(low - value, value - high)):
         wider = max(high, landmark) - min(low, landmark)
         if least >= SMALLEST_SHARE * wider:
             low, high = min(low, landmark), max(high, landmark)
-    margin = 0.06 * max(high - low, 1e-3)
-    return low - margin, high + margin
+    middle, half = (low + high) / 2, 0.56 * max(high - low, LEAST)
+    return middle - half, middle + half
 
 
 def mark_outside(panel: "Axes", y: float, text: str) -> None:

@@ -63,10 +63,11 @@ class RateDistortion(Picture):
                     look = looks.of(each)
                     axis.plot(each.rate, each.distortion, ".", color=look["color"], ms=3, alpha=0.5)
                     axis.plot(*point[:, None], **look | {"ms": 6}, alpha=0.9)
+            repeats = "; dots: runs; marks: means over seeds" if panel.repeats else ""
             missing = _write_numbers(axis, points, _draw_totals(axis, panel, points))
             axis.set(xlabel="rate: KL(q(z|x) ‖ p(z)), nats", ylabel="distortion: −E log p(t|z), nats")
             axis.set_title(
-                "\n".join([*wrap(panel.title, 50)[:2], "dashed: equal ELBO; dots: runs; marks: means over seeds"]),
+                "\n".join([*wrap(panel.title, 50)[:2], "dashed: equal ELBO" + repeats]),
                 fontsize=TICK,
                 pad=6,
             )

@@ -71,7 +71,7 @@ class ScoreRows(Picture):
             notes = [
                 f"names: {', '.join(map(for_terminal, self.keys))}" if self.keys else "",
                 "; ".join(f"{kind}: {key}" for kind, (key, _) in zip(("colour", "mark"), looks.entries, strict=False)),
-                MEAN_AND_ERROR if any(len(each.score) > 1 for each in shown) else "",
+                MEAN_AND_ERROR if panel.repeats else "",
                 f"the {more} configurations with lower scores are left out" if more else "",
             ]
             _write_below(axis, notes)
@@ -119,7 +119,8 @@ class ScoreByKey(Picture):
                 if limits[0] <= value <= limits[1]:
                     axis.axvline(value, lw=1.2, zorder=1, **STYLES[name])
         axes[-1].set_xlabel(f"{self.score}, nats per example")
-        _write_below(axes[-1], ["dots: runs; bar: median of all runs with a value", LEFT])
+        left_out = LEFT if (every < limits[0]).any() else ""
+        _write_below(axes[-1], ["dots: runs; bar: median of all runs with a value", left_out])
         _, height = figure.get_size_inches()
         figure.suptitle("\n".join(wrap(self.panel.title, 52)[:2]), y=1 - 0.06 / height, va="top", fontsize=TICK)
         return figure
