@@ -64,7 +64,7 @@ class LatentScatter(Picture):
         if kinds is not None:
             marks, _ = panel.get_legend_handles_labels()
             place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "borderaxespad": 0.2}
-            panel.add_artist(panel.legend(marks, names, title=title, markerscale=1.6, handletextpad=0.1, **place))
+            panel.legend(marks, names, title=title, markerscale=1.6, handletextpad=0.1, **place)
         most = f"\nthe 2 of {self.latent_dim} latents with most KL" if self.latent_dim > 2 else ""
         panel.set_title(f"Posterior means{most}")
         panel.set_xlabel(f"mean of q({subscript('z', self.dimensions[0])} | x)")
@@ -100,16 +100,18 @@ class LatentScatter(Picture):
 
     def _draw_plane(self, figure: "Figure", panel: "Axes", kinds: Array | None) -> None:
         if self.prior_draws is not None:
-            panel.scatter(*self.prior_draws.T, s=4, lw=0, color=GREY, alpha=0.35, zorder=0.5)
+            panel.scatter(self.prior_draws[:, 0], self.prior_draws[:, 1], s=4, lw=0, color=GREY, alpha=0.35, zorder=0.5)
         if kinds is not None:
             self._draw_classes(panel, kinds, self.z[:, 1])
         elif self.labels is None:
-            panel.scatter(*self.z.T, s=9, lw=0, color=BLUE)
+            panel.scatter(self.z[:, 0], self.z[:, 1], s=9, lw=0, color=BLUE)
         else:
-            self._bar(figure, panel, panel.scatter(*self.z.T, s=9, lw=0, c=self.labels, cmap=SEQUENTIAL))
+            self._bar(
+                figure, panel, panel.scatter(self.z[:, 0], self.z[:, 1], s=9, lw=0, c=self.labels, cmap=SEQUENTIAL)
+            )
         outlines = [self._prior_outline(), *self._posterior_outline()]
-        for (x, y), look in zip(outlines, ({"ls": "--", "lw": 1.2}, {"ls": "-", "lw": 1.4}), strict=False):
-            panel.plot(x, y, color="black", **look)
+        for (x, y), line in zip(outlines, ("--", "-"), strict=False):
+            panel.plot(x, y, color="black", ls=line, lw=1.3)
         every = [self.z.T, *outlines, *([] if self.prior_draws is None else [self.prior_draws.T])]
         _same_scale(panel, np.concatenate(every, axis=1))
         panel.set_ylabel(f"mean of q({subscript('z', self.dimensions[1])} | x)")
@@ -136,7 +138,7 @@ class LatentScatter(Picture):
     def _draw_line(self, figure: "Figure", panel: "Axes", kinds: Array | None) -> None:
         z = self.z[:, 0]
         if kinds is not None:
-            rows = np.searchsorted(kinds, self.labels)
+            rows = np.searchsorted(kinds, np.asarray(self.labels))
             jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))  # so that dots don't hide each other
             self._draw_classes(panel, kinds, rows + jitter)
             panel.set_yticks([])

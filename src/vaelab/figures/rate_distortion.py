@@ -53,7 +53,7 @@ class RateDistortion(Picture):
         lines = notes + max(count if count <= LISTED else 1 for count in counts)
         entries = sum(1 + len(values) for _, values in looks.entries)
         below = 0.6 + LINE * (lines + entries)
-        space = {"left": 0.8, "right": 0.75, "top": 0.8, "bottom": below, "down": below + 0.95}
+        space: dict[str, Any] = {"left": 0.8, "right": 0.75, "top": 0.8, "bottom": below, "down": below + 0.95}
         figure, axes = panels(len(self.panels), 1, SIDE, SIDE, **space)
         for (axis,), panel in zip(axes, self.panels, strict=True):
             points = _points(panel)
@@ -92,7 +92,7 @@ class RateDistortion(Picture):
             y = -(0.6 + LINE * row) / inches
             if look:
                 axis.plot([0.0], [y], **look, transform=axis.transAxes, clip_on=False)
-            bold = {"weight": "bold"} if text in titles and not look else {}
+            bold: dict[str, Any] = {"weight": "bold"} if text in titles and not look else {}
             x = 0.05 if look else -0.15
             text = fitting(text, NAMES + 0.4, TICK)
             axis.text(x, y, text, transform=axis.transAxes, va="center", fontsize=TICK, **bold)
@@ -151,7 +151,8 @@ def _draw_totals(axis: "Axes", panel: Panel, points: Array) -> list[Box]:
             if _is_free(box, [*taken, *marks]):
                 taken.append(box)
                 cover = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-                axis.text(*middle / SIDE, text, transform=axis.transAxes, ha="center", bbox=cover, zorder=1, **words)
+                x, y = middle / SIDE
+                axis.text(x, y, text, transform=axis.transAxes, ha="center", bbox=cover, zorder=1, **words)
                 break
     return taken
 
@@ -164,12 +165,20 @@ def _write_numbers(axis: "Axes", points: Array, boxes: Sequence[Box]) -> list[st
     missing = 0
     for index in np.flatnonzero(inside):
         text = str(index + 1)
-        width, height = width_of(text, TICK), TICK / 72 * 0.8
+        width, height = width_of(text, TICK) + 0.02, TICK / 72 * 1.2
         for distance, box in _places(at[index], width, height):
             if _is_free(box, taken):
                 taken.append(box)
                 middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) / SIDE
-                axis.text(*middle, text, transform=axis.transAxes, ha="center", va="center_baseline", fontsize=TICK)
+                axis.text(
+                    middle[0],
+                    middle[1],
+                    text,
+                    transform=axis.transAxes,
+                    ha="center",
+                    va="center_baseline",
+                    fontsize=TICK,
+                )
                 if distance > 0.16:
                     ends = np.stack([at[index] / SIDE, middle])
                     ends[1] += (ends[0] - ends[1]) * min(0.09 / (distance * 1.0), 0.9)

@@ -63,7 +63,7 @@ class ScoreOver(Picture):
             axis.set_title("\n".join([*wrap(panel.title, 50)[:2], *notes]), fontsize=TICK, pad=6)
             if others:
                 inches = axis.get_position().height * figure.get_size_inches()[1]
-                place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.5 / inches)}
+                place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.5 / inches)}
                 axis.legend(title=fitting(", ".join(map(for_terminal, others)), NAMES, TICK), **place)
         return figure
 
@@ -84,7 +84,11 @@ class ScoreOver(Picture):
         for number, (name, (others, line)) in enumerate(zip(names, mine.items(), strict=True)):
             index = every.index(others)
             again = index // len(PALETTE)  # a colour that is used again gets another mark and dash
-            look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKS[(index + again) % len(MARKS)], "ms": 5}
+            look: dict[str, Any] = {
+                "color": PALETTE[index % len(PALETTE)],
+                "marker": MARKS[(index + again) % len(MARKS)],
+                "ms": 5,
+            }
             more = f"and {len(mine) - ENTRIES} more"
             entry = name if number < ENTRIES else more if number == ENTRIES else "_nolegend_"
             yield entry, line, look | {"ls": LINES[again % len(LINES)]}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 ROW = 0.2  # inches
-NAMES, PLOT, WIDTH = 3.5, 1.5, 4.6  # the most inches of names, and the least of an axis and of a picture
+NAMES, PLOT, WIDTH = 3.3, 1.5, 4.6  # the most inches of names, and the least of an axis and of a picture
 MOST = 120  # the most rows of a panel
 LEFT = "◀ 2 of 8: of 8 runs, 2 lie left of the axis"
 KEYS, VALUES = 6, 20  # the most keys, and values of each, in `ScoreByKey`
