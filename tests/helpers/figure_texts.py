@@ -53,7 +53,7 @@ def smallest_text(figure, width=300):
 
 
 def is_readable(figure):
-    """Asserts that no text is cut off, touches another, or is tiny at the width at which TensorBoard shows a picture."""
+    """Asserts that no text is cut off, touches another, or is tiny at the width at which TensorBoard shows pictures."""
     assert outside(figure) == []
     assert overlapping(figure) == []
     assert smallest_text(figure) >= 7.3

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.text_sizes import TICK, width_of
+from vaelab.figures.text_sizes import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """Runs in the rate–distortion plane."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import cos, pi, sin
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import numpy as np
 
 from vaelab.figures.colours import GREY
 from vaelab.figures.comparison import Looks, Panel, mean_and_error, names_of_configurations, score_limits
-from vaelab.figures.landmarks import STYLES, number
+from vaelab.figures.equal_elbo import draw_equal_elbo
+from vaelab.figures.free_places import MARK, SIDE, Box, box_of, inches_of, is_free, places_around
 from vaelab.figures.layout import panels
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, fitting, width_of
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-SIDE = 3.1  # inches
 LISTED = 40  # the most configurations that are listed below the plane; more are listed in the picture of rows
 NAMES = 3.9  # the most inches of a name in the list
 LINE = 0.19  # inches between the lines of the list
-MARK = 0.09  # inches, the width of a mark
-
-Box = Sequence[float]  # left, lower, right and upper end, inches
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +60,7 @@ class RateDistortion(Picture):
                     axis.plot(each.rate, each.distortion, ".", color=look["color"], ms=3, alpha=0.5)
                     axis.plot(*point[:, None], **look | {"ms": 6}, alpha=0.9)
             repeats = "; dots: runs; marks: means over seeds" if panel.repeats else ""
-            missing = _write_numbers(axis, points, _draw_totals(axis, panel, points))
+            missing = _write_numbers(axis, points, draw_equal_elbo(axis, panel, points))
             axis.set(xlabel="rate: KL(q(z|x) ‖ p(z)), nats", ylabel="distortion: −E log p(t|z), nats")
             axis.set_title(
                 "\n".join([*wrap(panel.title, 50)[:2], "dashed: equal ELBO" + repeats]),
@@ -119,55 +115,17 @@ def _set_limits(axis: "Axes", panel: Panel, points: Array) -> None:
     axis.set(xlim=(low_x, high_x), ylim=(low_y, high_y))
 
 
-def _draw_totals(axis: "Axes", panel: Panel, points: Array) -> list[Box]:
-    """Draws lines of equal ELBO with their values, and the ceiling. Returns the boxes of the values in the panel."""
-    marks = [_box(point, MARK, MARK) for point in _inches(axis, points[np.isfinite(points).all(1)])]
-    from matplotlib.ticker import MaxNLocator
-
-    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    lines = [(float(total), f"{-total:g}") for total in MaxNLocator(6).tick_values(left + low, right + high)]
-    if np.isfinite(panel.ceiling):
-        near = 0.09 * (right + high - left - low)
-        lines = [line for line in lines if line[0] + panel.ceiling > near]  # none surpasses the ceiling
-        lines.insert(0, (-panel.ceiling, f"ceiling {number(panel.ceiling)}"))
-    taken: list[Box] = []
-    for total, text in lines:
-        if not left + low < total < right + high:
-            continue
-        best = text.startswith("ceiling")
-        look = STYLES["ceiling"] | {"lw": 1.3} if best else {"color": GREY, "ls": "--", "lw": 0.7}
-        axis.axline((left, total - left), slope=-1, zorder=0.5, **look)
-        y = (total - right - low) / (high - low)  # where the line leaves through the right side
-        text = text.replace("-", "−")
-        words: dict[str, Any] = {"color": "black" if best else GREY, "fontsize": TICK, "va": "center"}
-        if 0.02 <= y <= 0.98:
-            axis.text(1.02, y, text, transform=axis.transAxes, **words)
-            continue
-        x = np.linspace(max(left, total - high), min(right, total - low), 21)[1:-1]
-        middles = np.stack([(x - left) / (right - left), (total - x - low) / (high - low)], axis=1) * SIDE
-        size = width_of(text, TICK), TICK / 72
-        for middle in middles[::-1]:
-            box = _box(middle, *size)
-            if _is_free(box, [*taken, *marks]):
-                taken.append(box)
-                cover = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-                x, y = middle / SIDE
-                axis.text(x, y, text, transform=axis.transAxes, ha="center", bbox=cover, zorder=1, **words)
-                break
-    return taken
-
-
 def _write_numbers(axis: "Axes", points: Array, boxes: Sequence[Box]) -> list[str]:
     """Writes 1, 2, … beside points, outside of these boxes, and returns notes about those that are missing."""
-    at = _inches(axis, points)
+    at = inches_of(axis, points)
     inside = np.isfinite(at).all(1) & (at >= 0).all(1) & (at <= SIDE).all(1)
-    taken = [*(_box(point, MARK, MARK) for point in at[inside]), *boxes]
+    taken = [*(box_of(point, MARK, MARK) for point in at[inside]), *boxes]
     missing = 0
     for index in np.flatnonzero(inside):
         text = str(index + 1)
         width, height = width_of(text, TICK) + 0.02, TICK / 72 * 1.2
-        for distance, box in _places(at[index], width, height):
-            if _is_free(box, taken):
+        for distance, box in places_around(at[index], width, height):
+            if is_free(box, taken):
                 taken.append(box)
                 middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) / SIDE
                 axis.text(
@@ -190,29 +148,3 @@ def _write_numbers(axis: "Axes", points: Array, boxes: Sequence[Box]) -> list[st
     some = ", ".join(outside[:6]) + (f" and {len(outside) - 6} more" if len(outside) > 6 else "")
     notes = [f"outside: {some}"] if outside else []
     return [*notes, f"no room for {missing} more numbers"] if missing else notes
-
-
-def _places(point: Array, width: float, height: float) -> Iterator[tuple[float, Box]]:
-    """Boxes for a text around a point, the nearest first, with their distances in inches."""
-    for distance in (0.14, 0.2, 0.28, 0.38, 0.5, 0.65, 0.8):
-        for turn in range(16):
-            angle = pi / 4 + turn * pi / 8
-            x, y = point[0] + distance * cos(angle), point[1] + distance * sin(angle)
-            yield distance, _box((x, y), width, height)
-
-
-def _inches(axis: "Axes", points: Array) -> Array:
-    """Points (m, 2) as inches from the lower left corner of a panel."""
-    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    return (points - np.array([left, low])) / np.array([right - left, high - low]) * SIDE
-
-
-def _box(middle: Sequence[float] | Array, width: float, height: float) -> Box:
-    x, y = middle
-    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-
-
-def _is_free(box: Box, taken: Sequence[Box]) -> bool:
-    """True if a box lies inside the panel and overlaps no other."""
-    inside = min(box[:2]) >= 0 and max(box[2:]) <= SIDE
-    return inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)

@@ -13,7 +13,7 @@ from vaelab.figures.comparison import MARKS, Compared, Panel, mean_and_error, na
 from vaelab.figures.landmarks import draw_landmarks
 from vaelab.figures.layout import panels
 from vaelab.figures.picture import Picture
-from vaelab.figures.text_sizes import TICK, fitting
+from vaelab.figures.text_sizes import TICK, fitting, width_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 LINES = ("-", "--", ":", "-.")
 ENTRIES = 30  # the most entries of a legend
+WIDTH = 3.1  # inches of a panel
 NAMES = 3.6  # the most inches of a name in it
 
 
@@ -47,7 +48,7 @@ class ScoreOver(Picture):
         longest = min(max(len(set(self._lines_of(panel))) for panel in self.panels), ENTRIES + 1) if others else 0
         below = 0.75 + (0.35 + 0.19 * longest if longest else 0)
         figure, axes = panels(
-            len(self.panels), 1, 3.1, 2.5, left=0.85, right=0.95, top=0.8, bottom=below, down=below + 0.8
+            len(self.panels), 1, WIDTH, 2.5, left=0.85, right=0.95, top=0.8, bottom=below, down=below + 0.8
         )
         for (axis,), panel in zip(axes, self.panels, strict=True):
             every = np.concatenate([each.score for each in panel.configurations])
@@ -56,7 +57,7 @@ class ScoreOver(Picture):
             for name, line, look in self._styled(panel):
                 banded |= _draw_line(axis, line, look, name)
             _ticks_at(axis, np.unique([each.place for each in panel.configurations]))
-            axis.set_xlabel(fitting(for_terminal(self.name), 3.1, TICK))
+            axis.set_xlabel(fitting(for_terminal(self.name), WIDTH, TICK))
             axis.set_ylabel(f"{self.score}, nats per example")
             draw_landmarks(axis, panel.landmarks)
             notes = ["dots: runs; line and band: mean ±", "standard error over seeds"] if banded else []
@@ -112,6 +113,7 @@ def _ticks_at(axis: Any, places: Array) -> None:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter("")
-    if len(places) <= 10:
-        axis.set_xticks(places, [f"{place:g}" for place in places])
+    names = [f"{place:g}" for place in places]
+    if sum(width_of(name, TICK) + 0.1 for name in names) <= WIDTH:
+        axis.set_xticks(places, names)
         axis.set_xticks([], minor=True)
