@@ -94,7 +94,9 @@ def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataMo
 
     ways = {field.name for field in fields(Reading)}
     module = run.datamodule(**{key: value for key, value in overrides.items() if key not in ways})
-    return module, replace(module.reading, **{key: value for key, value in overrides.items() if key in ways})
+    return module, replace(
+        module.reading_for(run.x_shape), **{key: value for key, value in overrides.items() if key in ways}
+    )
 
 
 def rows_at_once(run: Run) -> int:

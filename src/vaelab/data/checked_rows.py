@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 
 
 class Rows:
-    """The rows of a file, and a report on what was read. The report is logged once all rows are read.
+    """The rows of a file, and a report on what was read. It is logged once all rows are read, unless `quiet`.
 
     Attributes:
         chunks: tensors (m, *row); you can iterate over them only once.
         names: the names of the numbers in a row; None if the file has no names.
     """
 
-    def __init__(self, path: Path, source: Source, drops: bool) -> None:
-        self.path = path
+    def __init__(self, path: Path, source: Source, drops: bool, quiet: bool = False) -> None:
+        self.path, self._quiet = path, quiet
         self.names = source.names
         self._source, self._drops = source, drops
         self._rows = 0  # how many rows were kept
@@ -43,6 +43,16 @@ class Rows:
             why = " without a missing number" if self._dropped else ""
             raise UnreadableFile(f"{path} must hold at least one row{why}, but holds none; use another file")
         self.chunks = chain([first], chunks)
+
+    @property
+    def facts(self) -> list[str]:
+        """How the file was read. It is complete once all chunks are read."""
+        return self._source.facts
+
+    @property
+    def declared(self) -> int | None:
+        """The number of rows in the file, known before they are read; None if it is not."""
+        return self._source.declared
 
     def where(self, row: int, number: int = 0) -> str:
         """The place of a number in the file, in words. `row` counts only the rows that were kept, from 0."""
@@ -65,10 +75,11 @@ class Rows:
         elif self._source.thing != "row":
             what = f"{'x'.join(map(str, self._shape))} pixels"
         said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.absolute().name}"
-        return for_terminal("; ".join([said, *self._source.facts, *self._cautions]))
+        return for_terminal("; ".join([said, *self._source.facts, *self.cautions]))
 
     @property
-    def _cautions(self) -> list[str]:
+    def cautions(self) -> list[str]:
+        """What was assumed or left out, for the user to check. It is complete once all chunks are read."""
         if not self._dropped:
             return self._source.cautions
         places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
@@ -87,8 +98,8 @@ class Rows:
                 if len(numbers):
                     self._rows += len(numbers)
                     yield _to_tensor(numbers)
-        if self._rows:
-            log.log(logging.WARNING if self._cautions else logging.INFO, "%s", self.report)
+        if self._rows and not self._quiet:
+            log.log(logging.WARNING if self.cautions else logging.INFO, "%s", self.report)
 
     def _check_shape(self, numbers: np.ndarray) -> None:
         if numbers.dtype.kind not in "biuf":

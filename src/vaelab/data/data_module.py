@@ -176,6 +176,14 @@ class DataModule(LightningDataModule):
         x = plain(shape_rows(rows, x_shape, self.x_names), where).float()
         return check_rows(x, self.support, "the data", "use rows like those that the model was trained on", where)
 
+    def reading_for(self, x_shape: Sequence[int]) -> Reading:
+        """How a file for a trained model is read.
+
+        Args:
+            x_shape: the shape of one x of the trained model.
+        """
+        return self.reading
+
     def entropy(self) -> float | None:
         """The entropy of the data's generator, nats per target; None if it is unknown or not finite."""
         return None
