@@ -3,6 +3,7 @@
 import math
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest

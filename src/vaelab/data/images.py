@@ -73,6 +73,8 @@ class Images(SplitImages):
         FileNotFoundError: there is no such file.
     """
 
+    logs_read_report = True
+
     def __init__(
         self,
         path: str | Path | None = None,

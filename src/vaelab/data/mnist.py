@@ -55,6 +55,7 @@ class MNIST(DrawnImages):
 
     published: Published = MNIST_FILES
     classes: tuple[str, ...] | None = None
+    logs_read_report = True
 
     def __init__(
         self,
