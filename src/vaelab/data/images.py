@@ -55,7 +55,7 @@ class Images(SplitImages):
             or (n, channels, rows, columns), such as a .npy file.
         size: resize each picture until it fills size x size pixels, and crop the middle; None as described above.
         channels: 1 makes all pictures grey, and 3 makes all RGB; None takes grey if all pictures are grey.
-        layout: `channels_first` or `channels_last`, for an array; None finds out if only one is possible.
+        layout: `channels_first` or `channels_last`, for an array that could be either, such as (n, 3, 32, 3).
         val_size: the number of validation images, or their fraction of all images.
         test_size: the number of test images, or their fraction of all images.
         batch_size: images per training batch.
@@ -153,10 +153,11 @@ class Images(SplitImages):
 
     def _read(self, rows: Rows, size: int | None) -> Tensor:
         """All pictures, (n, channels, rows, columns): uint8 grey values, or float32 if they are finished pixels."""
+        layout = LAYOUTS[1] if self._in_files else self.layout
         found: list[Tensor] = []
         first = 0
         for chunk in rows.chunks:
-            pictures = self._formed(chunk, None if size is None else sides(size), rows.placed(first))
+            pictures = self._formed(chunk, layout, None if size is None else sides(size), rows.placed(first))
             if not found:
                 self._check_room(rows, chunk, pictures)
             found.append(pictures[:, :1] if self.channels is None and are_grey(pictures) else pictures)
@@ -165,14 +166,14 @@ class Images(SplitImages):
         pictures = torch.cat([with_channels(pictures, channels) for pictures in found])
         return pictures.float() if are_finished(pictures, self.support) else pictures
 
-    def _formed(self, rows: Tensor, size: tuple[int, int] | None, where: Where) -> Tensor:
+    def _formed(self, rows: Tensor, layout: str | None, size: tuple[int, int] | None, where: Where) -> Tensor:
         """Rows of a file, of any type -> (m, channels, rows, columns): uint8, or float32 if the pixels are finished."""
         rows = plain(rows, where)
         if rows.is_floating_point() or rows.dtype == torch.bool:
             rows = check_floats(rows.float(), self.support, str(self.path), where)
         else:
             rows = check_grey(rows, where)
-        pictures = channels_first(rows, self.layout, str(self.path))
+        pictures = channels_first(rows, layout, str(self.path))
         return pictures if size is None else resized(pictures, size)
 
     def _check_room(self, rows: Rows, chunk: Tensor, pictures: Tensor) -> None:
@@ -196,7 +197,7 @@ class Images(SplitImages):
         """
         if rows.ndim > 2:
             channels, *size = x_shape
-            pictures = self._formed(rows, (size[0], size[1]), where)
+            pictures = self._formed(rows, self.layout, (size[0], size[1]), where)
             rows = with_channels(pictures, channels)
         return super().prepare(rows, x_shape, generator, where)
 

@@ -23,7 +23,7 @@ def channels_first(rows: Tensor, layout: str | None, source: str) -> Tensor:
 
     Args:
         rows: the pictures.
-        layout: one of `LAYOUTS`; None finds out, if only one is possible.
+        layout: one of `LAYOUTS`, for a shape that could be either.
         source: where the pictures come from, for the error.
 
     Raises:
@@ -41,13 +41,8 @@ def channels_first(rows: Tensor, layout: str | None, source: str) -> Tensor:
             f"{_by(shape)} could be either, but is null; set data.layout=channels_last if the last number counts the "
             "channels"
         )
-    chosen = layout or (LAYOUTS[0] if first else LAYOUTS[1])
-    if not (first if chosen == LAYOUTS[0] else last):
-        raise UnreadableFile(
-            f"data.layout is {chosen}, but {source} has pictures of shape {_by(shape)}, which have 1 or 3 channels "
-            f"only in the {'last' if first is False else 'first'} place; leave data.layout out"
-        )
-    return rows if chosen == LAYOUTS[0] else rows.movedim(-1, 1)
+    is_last = layout == LAYOUTS[1] if first and last else last
+    return rows.movedim(-1, 1) if is_last else rows
 
 
 def with_channels(pictures: Tensor, channels: int) -> Tensor:
