@@ -287,8 +287,8 @@ def test_other_floats_are_refused_with_a_cure(tmp_path, wrong, support):
     np.save(tmp_path / "a.npy", pixels)
     with pytest.raises(
         ValueError,
-        match=rf"pictures that are floats must be from 0 to 1, but .* holds {wrong:g}.* in row 4, number 9 .*; save the "
-        r"pictures as whole numbers from 0 to 255 \(uint8\), or use data=array",
+        match=rf"pictures that are floats must be from 0 to 1, but .* holds {wrong:g}.* in row 4, number 9 .*; save "
+        r"the pictures as whole numbers from 0 to 255 \(uint8\), or use data=array",
     ):
         ready(tmp_path / "a.npy", support=support)
 

@@ -34,7 +34,7 @@ def classes_of(paths: Sequence[str]) -> Classes:
     """
     parts = [Path(path).parts[:-1] for path in paths]
     cautions = []
-    if all(part and part[0].lower() in SPLIT_FOLDERS for part in parts):
+    if parts and all(part and part[0].lower() in SPLIT_FOLDERS for part in parts):
         split_names = " and ".join(sorted({part[0] for part in parts}))
         cautions.append(f"the pictures in {split_names} are split anew, at random")
         parts = [part[1:] for part in parts]
