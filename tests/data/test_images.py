@@ -303,6 +303,7 @@ def test_floats_between_0_and_1_are_not_binary(tmp_path):
     ("pixels", "doubt"),
     [
         (random_images(9, 5, 7).numpy() / 255, "the floats are steps of 1/255"),
+        (colours(1, 32, 30)[0], "each is only 3 pixels wide; if the file holds a single picture in RGB, use"),
         (random_images(9, 5, 7).numpy() // 16, "the brightest pixel is 15 of 255, so the pictures are nearly black"),
     ],
 )

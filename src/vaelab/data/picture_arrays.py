@@ -13,6 +13,7 @@ from vaelab.precision import in_full
 
 LAYOUTS = ("channels_first", "channels_last")
 GREY, RGB = 1, 3
+NARROW = 8  # pixels
 NEARLY_BLACK = 32  # grey values below it
 SAMPLE = 100  # how many pictures are looked at
 GREY_OF_RGB = (19_595, 38_470, 7_471)  # ITU-R 601-2 luma in units of 2^-16, as Pillow rounds it
@@ -91,6 +92,9 @@ def check_floats(x: Tensor, support: str, source: str, where: Where) -> Tensor:
 
 def doubts(pictures: Tensor, support: str) -> list[str]:
     """What looks wrong with pictures, uint8 or floats from 0 to 1, in words."""
+    channels, height, width = pictures.shape[1:]
+    if channels == GREY and width in (RGB, RGB + 1) and height > NARROW:
+        return [f"each is only {width} pixels wide; if the file holds a single picture in RGB, use one with more"]
     if not pictures.is_floating_point():
         top = int(pictures.max())
         return [f"the brightest pixel is {top} of 255, so the pictures are nearly black"] * (top < NEARLY_BLACK)

@@ -124,8 +124,9 @@ def _arrays(
         on_disk += max(BLOCK, found.st_size) if (found.st_dev, found.st_ino) not in seen else 0
         seen.add((found.st_dev, found.st_ino))
         names.append(str(file.relative_to(path)))
-        count = f"{len(names)} images of {_pixels(image.shape)} pixels"
-        check_growth(file.parent, len(names) * math.prod(image.shape), count, on_disk)
+        if reading.size is None:  # a size that was asked for comes from no file
+            count = f"{len(names)} images of {_pixels(image.shape)} pixels"
+            check_growth(file.parent, len(names) * math.prod(image.shape), count, on_disk)
         marks.update(done)
         chunk.append(image)
         if len(chunk) == rows_at_once(rows, image.nbytes):
