@@ -83,8 +83,8 @@ def test_nothing_is_aliased(tmp_path):
     ("sizes", "size", "why"),
     [
         ([(5, 7)] * 7, (5, 7), None),
-        ([(5, 7)] * 6 + [(9, 5)], (64, 64), "data.size is 64, because they differ in size"),
-        ([(3, 129)] * 7, (64, 64), "data.size is 64, because they are larger than 128x128 pixels"),
+        ([(5, 7)] * 6 + [(9, 5)], (32, 32), "data.size is 32, because they differ in size"),
+        ([(3, 129)] * 7, (32, 32), "data.size is 32, because they are larger than 128x128 pixels"),
     ],
 )
 def test_pictures_keep_a_size_that_all_of_them_have(tmp_path, sizes, size, why):
@@ -99,10 +99,10 @@ def test_an_array_is_resized_like_files(tmp_path, size):
     np.save(tmp_path / "all.npy", pictures)
     of_files = ready(save_all(tmp_path / "files", pictures), size=size)
     of_array = ready(tmp_path / "all.npy", size=size)
-    assert of_array.x_shape == (3, size or 64, size or 64)
+    assert of_array.x_shape == (3, size or 32, size or 32)
     for split in SPLITS:
         assert_close(of_array.examples(split)[0], of_files.examples(split)[0], rtol=0, atol=0)
-    assert ("data.size is 64, because they are larger" in of_array.read_report) == (size is None)
+    assert ("data.size is 32, because they are larger" in of_array.read_report) == (size is None)
 
 
 def as_palette(picture):

@@ -34,7 +34,7 @@ from vaelab.platforms import memory
 
 log = logging.getLogger(__name__)
 
-SIZE = 64  # what pictures are resized to if they differ in size, or are too large
+SIZE = 32  # what pictures are resized to if they differ in size, or are too large
 LARGEST = 128  # the most pixels along a side that pictures keep without being asked
 GREY_VALUE = 6  # bytes in memory per number: grey values exist twice while they are split, and pixels take 4 bytes
 NUMBER = 8  # of floats, which are split too
@@ -45,7 +45,7 @@ class Images(SplitImages):
 
     Photographs look as in a viewer: turned by their EXIF orientation, and placed on the background if they are
     transparent. If all pictures have one size of at most 128x128 pixels, they keep it, unless `size` is set. Otherwise
-    they are resized to 64x64 pixels. If each picture lies in a sub-folder, the sub-folder is its label.
+    they are resized to 32x32 pixels. If each picture lies in a sub-folder, the sub-folder is its label.
 
     `draw_pixels` turns grey values (from image files, or whole numbers from 0 to 255 in an array) into pixels that the
     likelihood can score. Floats from 0 to 1 are finished pixels.
