@@ -5,6 +5,7 @@ Matplotlib is imported when the first picture is drawn, so code that only descri
 
 from vaelab.figures.drawing_process import DrawingProcess, Drawn, spare
 from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions, ImageTraversals
+from vaelab.figures.interpolation import ImageInterpolation, PointInterpolation
 from vaelab.figures.latents import KLBars, LatentScatter
 from vaelab.figures.picture import Picture
 from vaelab.figures.points import PointDraws, PointManifold, PointReconstructions, PointTraversals
@@ -14,6 +15,7 @@ __all__ = [
     "DrawingProcess",
     "Drawn",
     "ImageGrid",
+    "ImageInterpolation",
     "ImageManifold",
     "ImageReconstructions",
     "ImageTraversals",
@@ -21,6 +23,7 @@ __all__ = [
     "LatentScatter",
     "Picture",
     "PointDraws",
+    "PointInterpolation",
     "PointManifold",
     "PointReconstructions",
     "PointTraversals",
