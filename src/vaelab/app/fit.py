@@ -150,10 +150,6 @@ def _prepare_process() -> None:
     keep_freed_memory()
     if rank():  # the first process says what was read, and how the KL is computed
         for name in ("vaelab.build", "vaelab.data", "vaelab.runs"):
-            "vaelab.build",
-            "vaelab.data",
-            "vaelab.runs",
-        ):  # the first process says what was read, and how the KL is computed
             logging.getLogger(name).setLevel(logging.ERROR)
 
 

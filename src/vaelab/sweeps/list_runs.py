@@ -14,7 +14,7 @@ from typing import Any
 from vaelab.escapes import for_terminal, short
 from vaelab.sweeps.composed_config import read_config
 from vaelab.sweeps.config_hash import WITHOUT_EFFECT
-from vaelab.sweeps.rows import UNREADABLE, Row, by_number, read_row
+from vaelab.sweeps.rows import UNREADABLE, WHERE, Row, by_number, read_row
 from vaelab.sweeps.run_files import CANNOT_BE_READ
 from vaelab.sweeps.scores import is_lower_better
 
@@ -26,7 +26,7 @@ INSIDE = ("checkpoints", "figures")  # folders of a run, which hold no runs
 DATED = ("state.json", "metrics.json", "checkpoints/last.ckpt")  # files that change while a run makes progress
 TARGET = "._target_"  # how the key of a group's constructor ends
 FOLLOWS = "${"  # how a value begins that follows another key
-MOST_KEYS = 8  # the most columns of keys in a table
+MOST_KEYS = 6  # the most columns of keys in a table
 LONGEST, LONGEST_WHY, WIDTH = 28, 90, 110  # letters in a cell, in a reason, and in a line of notes
 
 
@@ -96,9 +96,9 @@ def _places(folder: Path) -> Iterator[Path]:
 def _listed(place: Path) -> Listed:
     row = read_row(place)
     state, why = _state(row)
-    config: Mapping[str, str] = {}
+    config: Mapping[str, str] = row.values if row.state != UNREADABLE else {}  # if there is no config, what was typed
     try:
-        config = read_config(place)
+        config = read_config(place) or config
     except CANNOT_BE_READ as error:
         why = why or f"its keys are left out, because {error}"
     return Listed(row, state, why or row.remark, config, _changed(place))
@@ -144,9 +144,14 @@ def differing_keys(runs: Sequence[Listed]) -> list[str]:
     """
     typed = dict.fromkeys(found for run in runs for key in run.row.values for found in (key, f"{key}{TARGET}"))
     known = dict.fromkeys(key for run in runs for key in run.config)
-    keys = [*(key for key in typed if key in known), *(key for key in known if key not in typed)]
+    keys = sorted([*(key for key in typed if key in known), *(key for key in known if key not in typed)], key=_last)
     readable = [run for run in runs if run.config]
     return [key for key in keys if key not in WITHOUT_EFFECT and _differs(key, readable, key in typed)]
+
+
+def _last(key: str) -> bool:
+    """True for a key that comes after the others, because it affects no numbers, or only says where files are."""
+    return key in WHERE or key.split(".")[0] in ("callbacks", "logger")
 
 
 def _differs(key: str, runs: Sequence[Listed], typed: bool) -> bool:
