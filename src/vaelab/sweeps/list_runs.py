@@ -59,8 +59,8 @@ def list_runs(folder: Path, sort: str = "score") -> tuple[list[Listed], list[str
 
     Args:
         folder: a run, a sweep, or a folder of them.
-        sort: `score` puts runs of one state and one kind of score in the order of their scores, the best first; `date`
-            the latest first. The states come in the order of `STATES`.
+        sort: `score` puts runs of one state, one kind of score and the same data in the order of their scores, the best
+            first; `date` puts the latest first. The states come in the order of `STATES`.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -132,7 +132,7 @@ def _by_date(run: Listed) -> tuple[Any, ...]:
 
 def _by_score(run: Listed) -> tuple[Any, ...]:
     score = run.score if is_lower_better(run.row.score) else -run.score
-    kind = (run.row.score, run.row.meaning) if run.state == FINISHED else ()
+    kind = (run.row.score, run.row.meaning, sorted(run.row.data.items())) if run.state == FINISHED else ()
     return STATES.index(run.state), kind, math.isnan(score), 0.0 if math.isnan(score) else score, -run.changed
 
 
