@@ -34,10 +34,10 @@ def parser() -> argparse.ArgumentParser:
     """The parser of `vaelab`, with what each of its arguments can be completed to."""
     main = arguments.parser()
     (verbs,) = (action for action in main._actions if isinstance(action, argparse._SubParsersAction))
-    verbs.choices["train"].add_argument("overrides", metavar="ARGS", nargs="*").complete = TRAIN  # type: ignore[attr-defined]
+    verbs.choices["train"].add_argument("overrides", metavar="ARGS", nargs="*").complete = TRAIN
     for verb in verbs.choices.values():
         for action in verb._actions:
             kind = shtab.DIRECTORY if action.metavar in FOLDERS else shtab.FILE if action.metavar in FILES else None
             if kind:
-                action.complete = kind  # type: ignore[attr-defined]
+                action.complete = kind
     return main

@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from vaelab.checks import check_whole
 from vaelab.commands.columns import arrays
-from vaelab.commands.rows import Rows, read
-from vaelab.escapes import for_terminal
+from vaelab.commands.rows import Rows, read_labelled
+from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import SAMPLES, score
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
 SHOWN = 5  # how many of the most unusual rows are printed
+LONGEST = 40  # the most letters of a label in the table that is printed
 UNRELIABLE = 0.7  # the Pareto k̂ above which an estimate depends on few draws
 MANY = 0.1  # the share of such rows that is worth a warning
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def score_rows(
     overrides: Mapping[str, Any] = {},
     condition: str | None = None,
 ) -> Scored:
-    """Writes a table with the columns row, log_p, elbo, kl, pareto_k and ess, in the order of the data.
+    """Writes a table with the columns row, log_p, elbo, kl, pareto_k, ess and label, in the order of the data.
 
     row        the number of the row, from 0
     log_p      log p̂(t), nats: an importance-sampling estimate whose expectation is a lower bound on log p(t)
@@ -54,6 +55,7 @@ def score_rows(
     kl         KL(q ‖ p), nats
     pareto_k   k̂ of the importance weights: below 0.7 you can trust log_p, and above it is likely too low
     ess        the effective sample size of the weights, from 1 to `samples`
+    label      the label, if the data have one
 
     Each row has its own draws, which depend only on `seed` and its number: not on the rows around it.
 
@@ -76,9 +78,10 @@ def score_rows(
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         nonlocal lowest, done, unreliable
         with tqdm(unit=" rows", leave=False, disable=None) as bar:
-            for rows in read(run, data, overrides, condition):
+            for rows, label in read_labelled(run, data, overrides, condition):
                 chunk = _score(run, data, rows, samples, _seeds(seed, done, len(rows.x)), bar.update)
                 chunk = {"row": np.arange(done, done + len(rows.x)), **chunk}
+                chunk |= {} if label is None else {"label": label}
                 done += len(rows.x)
                 unreliable += int((chunk["pareto_k"] > UNRELIABLE).sum())
                 lowest = nsmallest(SHOWN, [*lowest, *_lowest(chunk)], key=_unusual_first)
@@ -145,4 +148,4 @@ def warn_if_unreliable(scored: Scored, samples: int) -> None:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else short(str(value), LONGEST)
