@@ -67,10 +67,7 @@ def run_verb(options: argparse.Namespace) -> None:
 
         _show(summarise(options.run, options.output)[1], options.output)
     elif options.verb == "list":
-        from vaelab.sweeps.list_runs import as_json, as_text, list_runs
-
-        runs, keys = list_runs(options.folder.expanduser(), options.sort)
-        _show(as_json(runs, keys) if options.json else as_text(runs, keys, options.folder.expanduser(), options.sort))
+        _list(options)
     else:
         _write_file(options, overrides)
 
@@ -104,6 +101,15 @@ def _show(text: str, *written: Path | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python would try again at exit
         files = ", ".join(str(path) for path in written if path)
         log.warning("standard output cannot be written (%s), but the results are in %s", error.strerror, files)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from vaelab.sweeps.list_runs import list_runs
+    from vaelab.sweeps.list_tables import as_json, as_text
+
+    folder = options.folder.expanduser()
+    runs, keys = list_runs(folder, options.sort)
+    _show(as_json(runs, keys) if options.json else as_text(runs, keys, folder, options.sort))
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:

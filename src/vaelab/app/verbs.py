@@ -61,7 +61,8 @@ def _score(run: Run, output: Path, options: Options, overrides: Overrides) -> st
     samples = SAMPLES if options.samples is None else options.samples
     scored = score_rows(run, options.data, output, samples, options.seed, overrides, options.condition)
     warn_if_unreliable(scored, samples)
-    return f"{scored.rows} rows\n\n{summary(scored, samples, run.condition_shape is not None)}"
+    count = f"{scored.rows:,} {'row' if scored.rows == 1 else 'rows'}"
+    return f"{count}\n\n{summary(scored, samples, run.condition_shape is not None)}"
 
 
 def _traverse(run: Run, output: Path, options: Options, overrides: Overrides) -> str:

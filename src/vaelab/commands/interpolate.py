@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS
+from vaelab.checks import SPLITS, check_whole
 from vaelab.commands.columns import arrays, column_names, likelihood_columns
 from vaelab.commands.conditions import OneClass, class_names, find_class
 from vaelab.commands.rows import read, rows_at_once
@@ -67,6 +67,7 @@ def interpolate(
     Raises:
         ValueError: there is no such row, or the two rows have different conditions and none is given.
     """
+    check_whole("--steps", steps, 2)
     if file.suffix.lower() == ".png" and steps > MOST_STEPS:
         raise ValueError(f"--steps must be at most {MOST_STEPS} for a picture, but is {steps}; use fewer")
     a, b = (_example(run, place_of(text), overrides, condition) for text in (start, end))
@@ -114,7 +115,8 @@ def _example(run: Run, place: Place, overrides: Mapping[str, Any], condition: st
         first += len(x)
     if found is None:
         raise ValueError(
-            f"{place.data} has the rows 0 to {first - 1}, but {place.typed} names another; use a smaller number"
+            f"A and B must be rows from {place.data}:0 to {place.data}:{first - 1}, but one is {place.typed}; use a "
+            "smaller number"
         )
     return found
 

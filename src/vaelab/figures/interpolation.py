@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.figures.images import centres, limits, sheet_panel, tile
-from vaelab.figures.picture import BLUE, Picture, first_of, grid_of, hide_rest, names_of, panels
+from vaelab.figures.picture import BLUE, Picture, first_of, grid_of, hide_rest, names_of, panels, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 ACROSS = 13  # the most images in a row: both originals, and the default of 11 steps
+LONGEST = 22  # the most letters of a name above a panel
 SHOWN = 12  # the most target dimensions in a picture
 
 
@@ -77,7 +78,7 @@ class PointInterpolation(Picture):
         shown, names = min(d, SHOWN), names_of(self.names, d)
         rows, columns = grid_of(shown, across=3)
         size = (1.9, 1.4) if columns > 1 else (3.6, 2.4)
-        figure, axes = panels(rows, columns, *size, top=0.95, bottom=0.65, across=0.55, down=0.5, left=0.75)
+        figure, axes = panels(rows, columns, *size, top=0.85, bottom=0.65, across=0.55, down=0.5, left=0.75)
         position = np.linspace(0, 1, len(self.means))
         for index, panel in enumerate(axes.flat[:shown]):
             mean, std = self.means[:, index], self.stds[:, index]
@@ -85,7 +86,8 @@ class PointInterpolation(Picture):
             panel.plot(position, mean, color=BLUE, label="mean of p(t|z)")
             if self.originals is not None:
                 panel.plot([0, 1], self.originals[:, index], "o", color="black", ms=5, clip_on=False, label="A and B")
-            panel.set_title(names[index])
+            panel.set_title(shortened(names[index], LONGEST))
+            panel.set_xticks([0, 0.5, 1])
         hide_rest(axes, shown)
         figure.supxlabel("position on the path from A (0) to B (1)", fontsize=10.5)
         marks = axes[0, 0].get_legend_handles_labels()

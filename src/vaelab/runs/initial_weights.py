@@ -70,7 +70,7 @@ class InitialWeights(NamedTuple):
             value.copy_(given[name])
         numbers = sum(value.numel() for value in own.values())
         units = " The means and scales of the data are those of the new data." if kept else ""
-        log.info("start from the %s weights in %s.%s", f"{numbers:,}", place, units)
+        log.info("starts from the %s weights in %s.%s", f"{numbers:,}", place, units)
 
 
 def read_initial_weights(named: str) -> InitialWeights:
