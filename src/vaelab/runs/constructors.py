@@ -176,6 +176,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
+    **keys("init_from", TEXT),  # it is only shown: a resumed run has its own weights
     "kl": KL,
     **keys("standardize", FLAG),
     **keys("condition", choice("label")),
