@@ -48,6 +48,7 @@ def parser() -> Parser:
     _add_reconstruct(verbs)
     _add_sample(verbs)
     _add_traverse(verbs)
+    _add_export(verbs)
     _add_compare(verbs)
     return main
 
@@ -89,6 +90,11 @@ def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
     traverse.add_argument("--steps", type=int, help="values per latent (default 11, or 20 if latent_dim is 2)")
     traverse.add_argument("--latents", type=int, nargs="+", metavar="J", help=LATENTS)
     traverse.add_argument("--span", type=float, help="how many standard deviations of p(z) (default 3)")
+
+
+def _add_export(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "write the encoder and the decoder for other programs: .onnx or .pt2, or all weights: .safetensors"
+    _add(verbs, "export", text, output=True)
 
 
 def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
