@@ -9,7 +9,7 @@ from torch import Tensor
 
 import vaelab
 from vaelab.commands.export_formats import Exported, to_onnx, to_pt2, to_safetensors
-from vaelab.commands.exported_parts import LeftOut, examples_for, input_names, parts_of
+from vaelab.commands.exported_parts import LeftOut, examples_for, parts_of
 from vaelab.runs.run import Run
 from vaelab.seeded import seeded
 from vaelab.whole_files import write_whole
@@ -45,19 +45,19 @@ def export(run: Run, file: Path) -> str:
         write_whole(file, to_safetensors(weights, {"format": "pt", **notes}))
         return f"{file}  {sum(value.numel() for value in weights.values()):,} numbers in {len(weights)} tensors"
     parts = parts_of(run)
-    with seeded(0):
-        examples = [examples_for(run, parts, count) for count in BATCHES]
     make = to_onnx if file.suffix.lower() == ".onnx" else to_pt2
     done, lines, left_out = {}, [], []
     for name, part in parts.items():
-        path, names = file.with_suffix(f".{name}{file.suffix}"), input_names(run, name)
+        path = file.with_suffix(f".{name}{file.suffix}")
+        with seeded(0):
+            examples = [examples_for(run, part, count) for count in BATCHES]
         try:
-            exported = make(part, names, [each[name] for each in examples], notes)
+            exported = make(part, examples, notes)
         except LeftOut as error:
             left_out.append(f"the {name} is left out, because {error}")
             continue
         done[path] = exported.contents
-        lines.append(f"{path}  {_signature(names, examples[0][name], exported)}")
+        lines.append(f"{path}  {_signature(part.inputs, examples[0], exported)}")
     if not done:
         raise ValueError(f"{file} was not written: {'; '.join(left_out)}; use .safetensors, which holds the weights")
     for path, contents in done.items():
@@ -90,10 +90,11 @@ def described(run: Run) -> dict[str, Any]:
 
 
 def _signature(names: Sequence[str], inputs: Sequence[Tensor], exported: Exported) -> str:
-    """Such as `x (batch, 2) -> mean (batch, 3), std (batch, 3); differs from torch by 2e-07 at most`."""
+    """Such as `x (batch, 2) -> mean (batch, 3), std (batch, 3); agrees with torch to 2e-07`."""
     given = ", ".join(f"{name} {_shape(tensor)}" for name, tensor in zip(names, inputs, strict=True))
     gives = ", ".join(f"{name} {_shape(tensor)}" for name, tensor in exported.outputs.items())
-    return f"{given} -> {gives}; differs from torch by {exported.difference:.0e} at most"
+    agrees = f"to {exported.difference:.0e}" if exported.difference else "exactly"
+    return f"{given} -> {gives}; agrees with torch {agrees}"
 
 
 def _shape(tensor: Tensor) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vaelab.commands.exported_parts import LeftOut, Part, outputs_of
+from vaelab.commands.exported_parts import LeftOut, Part
 from vaelab.escapes import short
 
 LONGEST = 300  # the most letters of an error by torch
@@ -33,12 +33,11 @@ class Exported(NamedTuple):
     difference: float
 
 
-def to_onnx(part: Part, inputs: Sequence[str], examples: Sequence[Inputs], notes: Mapping[str, str]) -> Exported:
+def to_onnx(part: Part, examples: Sequence[Inputs], notes: Mapping[str, str]) -> Exported:
     """An ONNX model for a batch of any size, checked with onnxruntime.
 
     Args:
         part: the encoder or the decoder.
-        inputs: the names of its inputs.
         examples: batches of inputs, of different sizes. The first is used to trace the part.
         notes: metadata for the file.
 
@@ -47,23 +46,23 @@ def to_onnx(part: Part, inputs: Sequence[str], examples: Sequence[Inputs], notes
         ValueError: a package is missing, or onnxruntime gives other numbers than torch.
     """
     _needed(".onnx", "onnx", "onnxscript", "onnxruntime")
-    outputs = outputs_of(part, examples[0])
+    outputs = _outputs(part, examples[0])
     with _quietly(), _explained():
         model: Any = torch.onnx.export(
-            _traced(part, examples[0]), dynamo=True, verbose=False, input_names=inputs, output_names=list(outputs)
+            _traced(part, examples[0]), dynamo=True, verbose=False, input_names=part.inputs, output_names=list(outputs)
         )
         model = model.model_proto
         _remove_source_paths(model)
         for key, value in notes.items():
             model.metadata_props.add(key=key, value=value)
         contents: bytes = model.SerializeToString()
-        run = _onnx_runner(contents, inputs)
+        run = _onnx_runner(contents, part.inputs)
     return Exported(contents, outputs, _check("onnxruntime", run, part, list(outputs), examples))
 
 
-def to_pt2(part: Part, inputs: Sequence[str], examples: Sequence[Inputs], notes: Mapping[str, str]) -> Exported:
+def to_pt2(part: Part, examples: Sequence[Inputs], notes: Mapping[str, str]) -> Exported:
     """A program for a batch of any size, as `torch.export.load` reads it. The arguments are those of `to_onnx`."""
-    outputs, buffer = outputs_of(part, examples[0]), io.BytesIO()
+    outputs, buffer = _outputs(part, examples[0]), io.BytesIO()
     with _quietly(), _explained():
         program = _traced(part, examples[0])
         for node in program.graph.nodes:
@@ -81,10 +80,15 @@ def to_safetensors(weights: Mapping[str, Tensor], notes: Mapping[str, str]) -> b
     return contents
 
 
+@torch.no_grad()
+def _outputs(part: Part, inputs: Inputs) -> dict[str, Tensor]:
+    return part.numbers(*inputs)
+
+
 def _traced(part: Part, inputs: Inputs) -> torch.export.ExportedProgram:
     """The operations of a part, for a batch of any size."""
-    batch = torch.export.Dim("batch")
-    shapes = tuple({0: batch} for _ in inputs)
+    batch = {0: torch.export.Dim("batch")}
+    shapes = (tuple(batch for _ in inputs),)  # `forward` has one parameter, *given
     return torch.export.export(part, inputs, dynamic_shapes=shapes, strict=False)
 
 

@@ -1,6 +1,6 @@
 """The two halves of a model as functions from tensors to tensors, which other programs can run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -22,21 +22,38 @@ class Part(nn.Module):
     """A half of a model: a tensor, and a condition if the model has one -> the numbers of a distribution.
 
     Args:
-        conditional: the model's encoder or decoder, (…) -> Distribution.
+        conditional: the model's encoder or decoder.
+        inputs: the names of its inputs.
     """
 
-    def __init__(self, conditional: nn.Module) -> None:
+    def __init__(self, conditional: nn.Module, inputs: Sequence[str]) -> None:
         super().__init__()
         self.conditional = conditional
+        self.inputs = list(inputs)
 
-    def forward(self, given: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, *input), and (B, c) for a conditional model -> the values of `numbers_of`."""
-        return tuple(numbers_of(self.distribution(given, condition)).values())
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """The inputs, each with the batch in front -> the values of `numbers`."""
+        return tuple(self.numbers(*given).values())
 
-    def distribution(self, given: Tensor, condition: Tensor | None = None) -> Distribution:
+    def numbers(self, *given: Tensor) -> dict[str, Tensor]:
+        """What the part computes: name -> (B, …)."""
+        return numbers_of(self.distribution(*given))
+
+    def distribution(self, *given: Tensor) -> Distribution:
         """The distribution itself."""
-        found: Distribution = self.conditional(given) if condition is None else self.conditional(given, condition)
+        found: Distribution = self.conditional(*given)
         return found
+
+
+class Draws(Part):
+    """A half without moments in closed form, such as a flow: also takes noise ~ N(0, I), and gives z and log q(z|x)."""
+
+    def numbers(self, *given: Tensor) -> dict[str, Tensor]:
+        """z (B, p), and log_q (B,), nats."""
+        *given_to_model, noise = given
+        flow: Any = self.distribution(*given_to_model)
+        z, log_q = flow.base.from_noise(noise)
+        return {"z": z, "log_q": log_q}
 
 
 def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
@@ -58,53 +75,59 @@ def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
     if isinstance(base, Categorical | OneHotCategorical):
         return {"probs": base.probs}
     if hasattr(distribution, "moments_by"):
-        raise LeftOut("its mean and standard deviation have no closed form, and draws cannot be exported")
+        raise LeftOut("its mean and standard deviation have no closed form, and estimates from draws cannot be written")
     found = {"mean": distribution.mean, "std": distribution.stddev}
     factor = getattr(base, "scale_tril", None)
     return found if factor is None else found | {"scale_tril": factor}
 
 
 @torch.no_grad()
-def outputs_of(part: Part, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """What a part computes: name -> (B, …)."""
-    return numbers_of(part.distribution(*inputs))
-
-
 def parts_of(run: Run) -> dict[str, Part]:
     """The encoder and the decoder of a run: copies on the CPU, in float32 or better."""
     vae = deepcopy(run.vae).cpu().eval()
     if next(vae.parameters()).dtype in HALF:
         vae = vae.float()
-    return {"encoder": Part(vae.encoder), "decoder": Part(vae.decoder)}
-
-
-def input_names(run: Run, part: str) -> list[str]:
-    """The names of a part's inputs."""
-    return ["x" if part == "encoder" else "z", *(["condition"] if run.condition_shape else [])]
+    more = ["condition"] if run.condition_shape else []
+    encoder = Part(vae.encoder, ["x", *more])
+    q: Any = encoder.distribution(*examples_for(run, encoder, 2))
+    if hasattr(q, "moments_by") and hasattr(q.base, "from_noise"):
+        encoder = Draws(vae.encoder, ["x", *more, "noise"])
+    return {"encoder": encoder, "decoder": Part(vae.decoder, ["z", *more])}
 
 
 @torch.no_grad()
-def examples_for(run: Run, parts: Mapping[str, Part], count: int) -> dict[str, tuple[Tensor, ...]]:
-    """Inputs for each part that the model could meet: z ~ p(z), and x drawn from p(t|z), or noise if x is no target.
+def examples_for(run: Run, part: Part, count: int) -> tuple[Tensor, ...]:
+    """Inputs for a part that the model could meet, one for each of its names.
+
+    z and the noise are draws of p(z) and of N(0, I). x is drawn from the model too, or noise of the right scale if x
+    is not the target.
 
     Args:
         run: the run.
-        parts: its parts.
+        part: its encoder or its decoder.
         count: the number of examples.
     """
-    decoder = parts["decoder"]
-    like = next(decoder.parameters())
-    z = run.vae.prior().sample(torch.Size((count,))).to(like)
-    condition = () if not run.condition_shape else (_classes(run, count).to(like),)
+    like = next(part.parameters())
+    make = {"x": _x, "z": _z, "noise": _noise, "condition": _condition}
+    return tuple(make[name](run, count).to(like) for name in part.inputs)
+
+
+def _x(run: Run, count: int) -> Tensor:
     if run.x_shape == run.target_shape:
-        x = decoder.distribution(z, *condition).sample().to(like)
-    else:
-        network: Any = parts["encoder"].conditional
-        network = getattr(network, "network", network)
-        loc, scale = (getattr(network, name, like.new_tensor(value)) for name, value in (("loc", 0), ("scale", 1)))
-        x = loc + scale * torch.randn(count, *run.x_shape).to(like)
-    return {"encoder": (x, *condition), "decoder": (z, *condition)}
+        return run.vae.sample(count, _condition(run, count) if run.condition_shape else None)
+    network: Any = run.vae.encoder.network
+    loc, scale = (getattr(network, name, torch.tensor(value)).cpu() for name, value in (("loc", 0.0), ("scale", 1.0)))
+    return loc + scale * torch.randn(count, *run.x_shape)
 
 
-def _classes(run: Run, count: int) -> Tensor:
+def _z(run: Run, count: int) -> Tensor:
+    z: Tensor = run.vae.prior().sample((count,))
+    return z
+
+
+def _noise(run: Run, count: int) -> Tensor:
+    return torch.randn(count, *run.vae.prior().event_shape)
+
+
+def _condition(run: Run, count: int) -> Tensor:
     return classes_in_turn(run.vae, len(class_names(run)), 0, count)
