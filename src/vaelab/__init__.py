@@ -4,16 +4,18 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Baseline": "vaelab.baseline",
     "RunFailed": "vaelab.app.from_python",
     "VAE": "vaelab.vae",
     "Conditional": "vaelab.conditional",
     "compose": "vaelab.app.compose",
+    "Standardization": "vaelab.standardization",
     "load_run": "vaelab.runs.load",
     "save_run": "vaelab.runs.save",
     "train": "vaelab.app.from_python",
 }
 _ROOMS = ("data", "evaluation", "families", "networks", "objectives", "priors", "training")
-__all__ = ["VAE", "Conditional", "RunFailed", "compose", "load_run", "save_run", "train"]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from vaelab.baseline import Baseline
 from vaelab.checks import check_choice
 from vaelab.families import closed_form_kl, with_moments
 from vaelab.instantiate import Allow, anything, constructor_of, instantiate, parameters_of, takes
@@ -87,6 +88,7 @@ def data_facts(data: "DataModule") -> dict[str, Any]:
         "condition_shape": list(condition_shape) if condition_shape else None,
         "x_names": list(data.x_names) if data.x_names else None,
         "condition_names": list(classes) if classes else None,
+        "standardize": bool(getattr(data, "standardize", False)),
         "fingerprint": data.fingerprint(),
     }
 
@@ -101,7 +103,7 @@ def build_vae(
     """Builds the VAE of a config, with new weights.
 
     Args:
-        config: the config of a run.
+        config: the config of a run. If its key `standardize` is true, the model standardises x and the target.
         x_shape: the shape of x, the encoder's input.
         target_shape: the shape of the target, which the decoder is scored on.
         condition_shape: the shape of a condition; None if the model has none.
@@ -114,7 +116,8 @@ def build_vae(
     likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape))
     prior = _build_prior(config, x_shape, condition_shape, allow)
     size = math.prod(condition_shape) if condition_shape else 0
-    return VAE.build(tuple(x_shape), posterior, likelihood, prior, build_networks(config["network"], allow), size)
+    networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
+    return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize)
 
 
 def _build_prior(
@@ -143,12 +146,25 @@ def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str
 
 
 def start_at_data(vae: VAE, data: "DataModule") -> None:
-    """Starts a new model at its data: the decoder's bias at their mean, and the prior's pseudo-inputs at examples."""
+    """Starts a new model at its data: its units, the decoder's bias, and the prior's pseudo-inputs."""
+    encoder: Any = vae.encoder
     decoder: Any = vae.decoder
+    for which, units in (("x", encoder.input_units), ("target", decoder.output_units)):
+        if units is not None:
+            units.start_at(*data.standardization(which))
     decoder.start_at(data.mean())
     start_from: Any = getattr(vae.prior, "start_from", None)
     if start_from is not None:
         start_from(data.examples("train")[0])
+
+
+def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:
+    """The baseline of a model, fitted to the training split of its data."""
+    decoder: Any = vae.decoder
+    if data.support == "binary":  # the mean decides, and a module may draw the pixels afresh each time
+        return Baseline(decoder).fit_(data.mean().unsqueeze(0))
+    x, target = data.examples("train")
+    return Baseline(decoder).fit_(x if target is None else target)
 
 
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:

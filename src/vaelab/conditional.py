@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.families import Family, with_moments
+from vaelab.standardization import Standardization
 
 
 class Conditional(nn.Module):
@@ -20,33 +21,46 @@ class Conditional(nn.Module):
     Args:
         network: (…, *input) -> (…, family.num_parameters); a conditional network takes the condition too.
         family: (…, num_parameters) -> Distribution with batch_shape (…).
+        input_units: standardises the network's input; None hands it to the network as it is.
+        output_units: the units of the distribution, if the family describes standardised numbers; None changes nothing.
     """
 
     pure = True
 
-    def __init__(self, network: nn.Module, family: Family) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        family: Family,
+        input_units: Standardization | None = None,
+        output_units: Standardization | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.family = family
+        self.input_units = input_units
+        self.output_units = output_units
 
     def forward(self, given: Tensor, condition: Tensor | None = None) -> Distribution:
         """(…, *input), and (…, c) for a conditional network -> a distribution with batch_shape (…).
 
         You can always ask it for `mean` and `stddev`: `EstimatedMoments` estimates them if there is no closed form.
         """
+        given = given if self.input_units is None else self.input_units(given)
         numbers = self.network(given) if condition is None else self.network(given, condition)
-        return with_moments(self.family(numbers))
+        distribution = with_moments(self.family(numbers))
+        return distribution if self.output_units is None else self.output_units.rescale(distribution)
 
     @torch.no_grad()
     def start_at(self, mean: Tensor) -> None:
         """Sets the bias of the network's output such that training starts at the data's mean.
 
-        For a Bernoulli, the bias is the logit of each pixel's mean (Burda et al. 2016, arxiv.org/abs/1509.00519, §5).
-        Nothing changes for other families, or for a network without `bias`.
+        For a Bernoulli, the bias is the logit of each pixel's mean (Burda et al. 2016, arxiv.org/abs/1509.00519, §5),
+        and for the Gaussian families it is the mean itself. Nothing changes for a family without `at_mean`, or for a
+        network without `bias`.
 
         Args:
-            mean: the mean of the training targets, in the family's event_shape.
+            mean: the mean of the training targets, in the family's event_shape and the data's units.
         """
-        numbers = self.family.at_mean(mean)
+        numbers = self.family.at_mean(mean if self.output_units is None else self.output_units(mean))
         if numbers is not None and isinstance(bias := getattr(self.network, "bias", None), Tensor):
             bias.copy_(numbers)

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 from vaelab.conditional import Conditional
 from vaelab.families import Family
 from vaelab.precision import floating
+from vaelab.standardization import Standardization
 
 NetworkConstructor = Callable[..., nn.Module]  # (input_shape, output_size) -> a network
 
@@ -56,6 +57,7 @@ class VAE(nn.Module):
         prior: nn.Module,
         network: NetworkConstructor | Mapping[str, NetworkConstructor],
         condition_size: int = 0,
+        standardize: bool = False,
     ) -> "VAE":
         """Builds a VAE from its families, its prior, and the constructors of its networks.
 
@@ -68,6 +70,8 @@ class VAE(nn.Module):
                 `{"encoder": …, "decoder": …}` with one such constructor for each.
             condition_size: how many numbers the condition has. If it is not 0, the constructors get it as the keyword
                 `condition_size`.
+            standardize: standardise x and the target inside the model; see `Standardization`. Set their means and
+                scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
 
         Raises:
             ValueError: the prior and the posterior have different shapes of z, a network takes no condition, or the
@@ -81,7 +85,14 @@ class VAE(nn.Module):
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior.num_parameters, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood.num_parameters, condition_size)
-        vae = cls(Conditional(encoder, posterior), Conditional(decoder, likelihood), prior)
+        x_units, target_units = (
+            Standardization(shape) if standardize else None for shape in (x_shape, likelihood.event_shape)
+        )
+        vae = cls(
+            Conditional(encoder, posterior, input_units=x_units),
+            Conditional(decoder, likelihood, output_units=target_units),
+            prior,
+        )
         if (found := vae.prior().event_shape) != posterior.event_shape:
             raise ValueError(
                 f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has "

@@ -21,6 +21,7 @@ from vaelab.app.rank import STARTED_BY, rank
 from vaelab.app.score import score_of
 from vaelab.app.traceback_wanted import traceback_wanted
 from vaelab.app.trainer import Resumed, check_parallel, make_trainer
+from vaelab.baseline import Baseline
 from vaelab.build import (
     build_objective,
     build_optimizer,
@@ -28,6 +29,7 @@ from vaelab.build import (
     build_vae,
     condition_shape_of,
     data_facts,
+    fitted_baseline,
     kl_of,
     ready_data,
     start_at_data,
@@ -73,11 +75,14 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
     config: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, read), resolve=True)
     trained = resumed.content["hyper_parameters"] if resumed else {}
     data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
+    config["standardize"] = data.standardize
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
     if resumed is None or not resumed.has_trained:
         start_at_data(vae, data)
     parts = build_objective(config, vae, allow), build_optimizer(config, allow), build_scheduler(config, allow)
-    return VAEModule(vae, *parts, compile=cfg.get("compile", False)), data
+    decoder: Any = vae.decoder
+    baseline = Baseline(decoder) if resumed and resumed.has_trained else fitted_baseline(vae, data)
+    return VAEModule(vae, *parts, compile=cfg.get("compile", False), baseline=baseline), data
 
 
 def fit(

@@ -38,7 +38,7 @@ def evaluate_run(
     batches = datamodule.batches(split)
     torch.manual_seed(seed)
     with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
-        report = evaluate(run.vae, datamodule, split, samples, memory, bar.update)
+        report = evaluate(run.vae, datamodule, split, samples, memory, bar.update, run.baseline)
     return report | {
         **datamodule.describe(),
         "checksum": datamodule.checksum(split),

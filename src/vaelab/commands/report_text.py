@@ -11,11 +11,20 @@ CAPTION = (
     "z, but not the effect of another training seed, nor the distance of a bound from the truth.",
     "In expectation, elbo and iw_K are lower bounds on log p. The expectations of nll, bits_per_dim, regret and "
     "regret_paired are upper bounds, which fall as --samples grows. ess and pareto_k are medians.",
+    "baseline is the mean log p of the likelihood without a latent, fitted to the training split. gain is the mean of "
+    "log p̂ minus that of each example. ceiling is minus the entropy of the data's generator: no model's mean log p is "
+    "higher.",
     "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
     "examples, and meet only as it grows.",
 )
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "min_std", "seed"}
-HOW = ("gradient", "kl")  # settings of an objective that change how its terms are estimated, but not what they mean
+HOW = (
+    "gradient",
+    "kl",
+    "beta_schedule",
+    "warmup",
+    "cycles",
+)  # settings of an objective that change how its terms are estimated, but not what they mean
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 

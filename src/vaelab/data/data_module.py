@@ -6,13 +6,15 @@ from functools import partial
 from types import MappingProxyType
 
 from lightning.pytorch import LightningDataModule
-from torch import Generator, Tensor
+from torch import Generator, Tensor, std_mean
 
 from vaelab.checks import SPLITS, check_choice, check_whole
 from vaelab.data.batches import Batches, Split, moved_if_it_fits
 from vaelab.data.checksum import crc32
 from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import Where, at_index, check_rows, plain, shape_rows
+
+CONSTANT = 1e-7  # numbers whose spread is smaller than this, relative to their size, differ by rounding alone
 
 
 class DataModule(LightningDataModule):
@@ -40,6 +42,9 @@ class DataModule(LightningDataModule):
         reading: how files of rows are read if there is a choice.
         reads_columns: True if x holds the columns of a file. Then a file that you give to a trained model must have
             these columns too, and tables of results repeat their names.
+        standardize: True if the model standardises x and the target, with `standardization`. The data module itself
+            serves numbers in the data's own units.
+        label_names: the names of the classes, in the order of their codes, if `labels` returns codes; else None.
         condition: the kind of condition, such as `label`; None if there is none.
         conditions: the conditions of each split, (n, *condition_shape) in the order of `batches`; empty if there are
             none.
@@ -60,6 +65,8 @@ class DataModule(LightningDataModule):
     model_names: tuple[str, ...] | None = None
     reading: Reading = Reading()
     reads_columns: bool = False
+    standardize: bool = False
+    label_names: tuple[str, ...] | None = None
     condition: str | None = None
     conditions: Mapping[str, Tensor] = MappingProxyType({})
     condition_names: tuple[str, ...] | None = None
@@ -142,6 +149,22 @@ class DataModule(LightningDataModule):
         """Mean of the training targets, (*target_shape)."""
         x, target = _pair(self.train)
         return (x if target is None else target).mean(0)
+
+    def standardization(self, which: str) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of the training split, each of the shape of one x or one target.
+
+        The standard deviation of a constant is replaced by 1.
+
+        Args:
+            which: `x` or `target`.
+
+        Raises:
+            ValueError: `which` is another word.
+        """
+        x, target = _pair(self.train)
+        values = target if check_choice("which", which, ("x", "target")) == "target" and target is not None else x
+        std, mean = std_mean(values.double(), 0, correction=0)
+        return mean.float(), std.float().where(std > CONSTANT * mean.abs().clamp_min(1), 1)
 
     def fingerprint(self) -> int:
         """A checksum (CRC-32) of all numbers in the splits."""

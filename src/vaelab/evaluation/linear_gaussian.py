@@ -50,6 +50,9 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
     p = vae.decode(torch.zeros_like(prior.mean), None if condition is None else condition[0])
     variance = double(p.variance).flatten()  # (k,)
     wv, b = (double(parameter) for parameter in network.parameters())  # (k, p + c), (k,)
+    if (units := vae.decoder.output_units) is not None:
+        scale = double(units.scale).flatten()
+        wv, b = scale.unsqueeze(-1) * wv, double(units.loc).flatten() + scale * b
     w, v = wv.tensor_split([prior.mean.shape[-1]], dim=-1)
     s0 = prior.covariance_matrix if isinstance(prior, MultivariateNormal) else prior.variance.diag()
     shift = 0.0 if condition is None else double(condition) @ v.T  # (B, k)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from vaelab.baseline import Baseline
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension, kl_per_dimension_by
@@ -49,6 +50,7 @@ def evaluate(
     samples: int = SAMPLES,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
+    baseline: Baseline | None = None,
 ) -> dict[str, Any]:
     """Computes all numbers of `vaelab evaluate`, in nats per example; `NAME_stderr` is a standard error over examples.
 
@@ -56,7 +58,10 @@ def evaluate(
 
     bits_per_dim            if the data are discrete
     precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
-    regret                  nll − entropy, if the entropy of the data's generator is known
+    baseline                mean of log p(t) under the baseline, if one is given
+    gain                    mean of log p̂(t) − log p(t) under the baseline, paired: what the latents are worth
+    ceiling                 −entropy, if the entropy of the data's generator is known; no model's mean log p is higher
+    regret                  nll − entropy, if the entropy is known
     regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
     moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
@@ -80,11 +85,18 @@ def evaluate(
         ValueError: the density of an example is not finite, or `vaelab.evaluation.score` raises it.
     """
     with full_precision(vae) as vae:
-        return _report(vae, data, split, samples, memory, progress)
+        report = _report(vae, data, split, samples, memory, progress, baseline)
+        return report | _latent_use(vae, data, split)
 
 
 def _report(
-    vae: VAE, data: Data, split: str, samples: int, memory: int, progress: Callable[[int], object]
+    vae: VAE,
+    data: Data,
+    split: str,
+    samples: int,
+    memory: int,
+    progress: Callable[[int], object],
+    baseline: Baseline | None,
 ) -> dict[str, Any]:
     terms = score(vae, data.batches(split), samples, memory, progress)
     if bad := int((~terms["nll"].isfinite()).sum()):
@@ -104,8 +116,9 @@ def _report(
         report |= {"pareto_k": k.median().item()} if k.median().isfinite() else {}
         report |= {"pareto_k_above_0.7": (k > UNRELIABLE).double().mean().item()}
     report |= _bits(report, data)
-    report |= _regret(terms["nll"], data, split)
-    return report | _latent_use(vae, data, split)
+    if baseline is not None:
+        report |= _gain(terms["nll"], baseline, data, split)
+    return report | _regret(terms["nll"], data, split)
 
 
 def _precision(vae: VAE) -> str:
@@ -131,11 +144,19 @@ def _bits(report: Mapping[str, Any], data: Data) -> dict[str, float]:
     return bits
 
 
+@torch.no_grad()
+def _gain(nll: Tensor, baseline: Baseline, data: Data, split: str) -> dict[str, float]:
+    with full_precision(baseline) as module:
+        p, device = module(), device_of(module)
+        log_pt = torch.cat([double(p.log_prob(target.to(device))).cpu() for _, target, *_ in data.batches(split)])
+    return mean_and_stderr("baseline", log_pt) | mean_and_stderr("gain", -nll - log_pt)
+
+
 def _regret(nll: Tensor, data: Data, split: str) -> dict[str, float]:
     entropy = data.entropy()
     if entropy is None:
         return {}
-    numbers = {"entropy": entropy} | mean_and_stderr("regret", nll - entropy)
+    numbers = {"ceiling": -entropy, "entropy": entropy} | mean_and_stderr("regret", nll - entropy)
     truth = [data.log_prob(target) for _, target, *_ in data.batches(split)]
     own = [part for part in truth if part is not None]
     return numbers | mean_and_stderr("regret_paired", double(torch.cat(own)).cpu() + nll) if own else numbers

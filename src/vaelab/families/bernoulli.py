@@ -9,6 +9,7 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vaelab.families.family import Family, Support
+from vaelab.families.maximum_likelihood import moments
 from vaelab.precision import floating
 from vaelab.torch_private import has_readable_values, is_transformed
 
@@ -99,3 +100,7 @@ class Bernoulli(Family):
     def at_mean(self, mean: Tensor) -> Tensor:
         """The data's mean, event_shape -> its logits (k,), with each pixel's mean clamped to 0.001 … 0.999."""
         return torch.logit(mean.flatten(), eps=1e-3)
+
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the logits of the sample means, with each mean kept from 0.001 to 0.999."""
+        return self.at_mean(moments(target.flatten(1))[0])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.checks import check_whole
+from vaelab.families.maximum_likelihood import numerical_optimum
 
 Support = Literal["binary", "unit_interval", "real"]
 
@@ -64,3 +65,17 @@ class Family(nn.Module, ABC):
             mean: the mean of the training targets, event_shape.
         """
         return None
+
+    @torch.no_grad()
+    def fit_(self, target: Tensor) -> Tensor:
+        """Maximises the likelihood of targets under one distribution of the family, the same for all of them.
+
+        Sets the family's own parameters, if it has any, and returns the numbers of that distribution,
+        (num_parameters,), float64. The family must be in float64. Without a closed form, this is a numerical optimum,
+        which may be a local one.
+
+        Args:
+            target: (n, *event_shape), with n at least 1.
+        """
+        start = self.at_mean(target.double().mean(0))
+        return numerical_optimum(self, torch.zeros(self.num_parameters) if start is None else start, target)

@@ -19,9 +19,11 @@ from torch.distributions import Distribution, Normal
 
 from vaelab.checks import check_number
 from vaelab.families.family import Family, Support
+from vaelab.families.maximum_likelihood import covariance, moments, unit_factor
 from vaelab.families.normals import DiagonalNormal, FullNormal
 from vaelab.families.reshaped import Reshaped
 
+SMALLEST = 1e-30  # of exp(h); its logarithm is finite, and σ is then at its floor
 MIN_STD, INIT_STD = 0.01, 0.2  # suit a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
 
 
@@ -49,6 +51,14 @@ class IdentityGaussian(Family):
         loc = parameters.unflatten(-1, self.event_shape)
         return _diagonal_normal(loc, torch.full_like(loc, self.std), self.event_shape)
 
+    def at_mean(self, mean: Tensor) -> Tensor:
+        """The data's mean, event_shape -> the mean of the distribution, (k,)."""
+        return mean.flatten()
+
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the sample mean."""
+        return moments(target.flatten(1))[0]
+
 
 class LearnedScale(Family):
     """A Gaussian family with a learned, floored σ.
@@ -73,6 +83,14 @@ class LearnedScale(Family):
         """σ = √(min_std² + init_std²·exp(h)), elementwise."""
         return (self.min_std**2 + self.init_std**2 * h.exp()).sqrt()
 
+    def _h(self, variance: Tensor) -> Tensor:
+        """The h at which σ² is the variance, or the floor if that is larger."""
+        return ((variance - self.min_std**2) / self.init_std**2).clamp_min(SMALLEST).log()
+
+    def at_mean(self, mean: Tensor) -> Tensor:
+        """The data's mean, event_shape -> the numbers of a distribution with that mean and the σ of h = 0."""
+        return torch.cat([mean.flatten(), mean.new_zeros(self.num_parameters - mean.numel())])
+
 
 class IsotropicGaussian(LearnedScale):
     """N(t; μ, σ²·I) with one learned σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
@@ -95,6 +113,13 @@ class IsotropicGaussian(LearnedScale):
         """(…, k) means -> N(μ, σ²·I), batch_shape (…)."""
         loc = parameters.unflatten(-1, self.event_shape)
         return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+
+    @torch.no_grad()
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the sample mean, and the mean of the variances."""
+        mean, variance = moments(target.flatten(1))
+        self.h.copy_(self._h(variance.mean()))
+        return mean
 
 
 class SharedDiagonalGaussian(LearnedScale):
@@ -119,6 +144,13 @@ class SharedDiagonalGaussian(LearnedScale):
         loc = parameters.unflatten(-1, self.event_shape)
         return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
 
+    @torch.no_grad()
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the sample mean and the sample variances."""
+        mean, variance = moments(target.flatten(1))
+        self.h.copy_(self._h(variance).unflatten(-1, self.event_shape))
+        return mean
+
 
 class DiagonalGaussian(LearnedScale):
     """N(t; μ, diag ξ) with a variance per dimension and example, for an encoder's q(z|x) or a decoder's p(t|z).
@@ -140,6 +172,11 @@ class DiagonalGaussian(LearnedScale):
         """(…, 2k) numbers: the means and h -> N(μ, diag ξ), batch_shape (…)."""
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
         return _diagonal_normal(loc, self._std(h), self.event_shape)
+
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the sample mean and the sample variances."""
+        mean, variance = moments(target.flatten(1))
+        return torch.cat([mean, self._h(variance)])
 
 
 class FullGaussian(LearnedScale):
@@ -175,6 +212,18 @@ class FullGaussian(LearnedScale):
         normal = FullNormal(loc, scale_tril=flat.unflatten(-1, (k, k)), validate_args=False)
         normal.reads_above = False  # index_copy_ passes on no gradient from there
         return normal if len(self.event_shape) == 1 else Reshaped(normal, self.event_shape)
+
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the sample mean and the sample covariance.
+
+        Each number's regression on the ones before it is fitted separately, so the floor holds for its residual alone.
+        """
+        mean, _ = moments(target.flatten(1))
+        unit, variance = unit_factor(covariance(target.flatten(1), mean))
+        h = self._h(variance)
+        rows, columns = torch.tril_indices(self.event_size, self.event_size, offset=-1)
+        below = (unit * self._std(h))[rows, columns] * math.sqrt(self.event_size) / self.init_std
+        return torch.cat([mean, h, below])
 
 
 def _diagonal_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> Distribution:

@@ -4,12 +4,15 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 
 from vaelab.families.family import Support
 from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
 from vaelab.precision import floating
+
+SORTED = 10_000  # torch.quantile takes the middle of an even number of rows, but only of small tensors
 
 
 class JointLaplace(Independent):
@@ -53,3 +56,10 @@ class Laplace(LearnedScale):
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
         laplace = distributions.Laplace(loc, self._std(h) / math.sqrt(2), validate_args=False)
         return JointLaplace(laplace, len(self.event_shape), validate_args=False)
+
+    def fit_(self, target: Tensor) -> Tensor:
+        """See `Family.fit_`: the sample median, and b as the mean distance from it."""
+        rows = target.flatten(1).double()
+        median = rows.quantile(0.5, dim=0) if len(rows) < SORTED else rows.median(0).values
+        b = (rows - median).abs().mean(0)
+        return torch.cat([median, self._h(2 * b.square())])

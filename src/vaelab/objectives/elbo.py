@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
+from vaelab.objectives.beta_schedules import SCHEDULES
 from vaelab.objectives.gradients import ESTIMATORS
 from vaelab.objectives.importance import weigh
 from vaelab.objectives.terms import Terms
@@ -39,10 +40,13 @@ class ELBO:
         gradient: how the gradient reaches the encoder; see `vaelab.objectives.gradients`.
         beta: weight of the KL in the loss (Higgins et al. 2017, eq. 4); the reported ELBO keeps weight 1.
         kl: `closed_form` or `monte_carlo`.
+        beta_schedule: how the weight rises to `beta` during a run; see `vaelab.objectives.beta_schedules`.
+        warmup: the fraction of the run's steps, or of a cycle's, in which the weight rises.
+        cycles: how often the weight rises, with `beta_schedule="cyclical"`.
 
     Raises:
         ValueError: L is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, the
-            KL is unknown, or β < 0.
+            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], or there is no cycle.
     """
 
     pure = True
@@ -51,10 +55,16 @@ class ELBO:
     gradient: Literal["pathwise", "score_function", "score_function_baseline"] = "pathwise"
     beta: float = 1.0
     kl: Literal["closed_form", "monte_carlo"] = "closed_form"
+    beta_schedule: Literal["constant", "linear", "cyclical"] = "constant"
+    warmup: float = 0.5
+    cycles: int = 4
 
     def __post_init__(self) -> None:
         check_whole("objective.samples", self.samples, 1)
         check_number("objective.beta", self.beta, 0)
+        check_choice("objective.beta_schedule", self.beta_schedule, SCHEDULES)
+        check_number("objective.warmup", self.warmup, 0, above=True, maximum=1)
+        check_whole("objective.cycles", self.cycles, 1)
         check_choice("objective.gradient", self.gradient, ESTIMATORS)
         check_choice("objective.kl", self.kl, KLS)
         if self.gradient == "score_function_baseline" and self.samples < 2:
@@ -67,28 +77,48 @@ class ELBO:
         """The same bound with its KL by Monte Carlo."""
         return replace(self, kl="monte_carlo")
 
-    def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
-        """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
+    @property
+    def is_scheduled(self) -> bool:
+        """True if the weight of the KL changes during a run."""
+        return self.beta_schedule != "constant"
+
+    def beta_at(self, progress: float) -> float:
+        """The weight of the KL when this fraction of the run's steps has been taken.
+
+        >>> [ELBO(beta_schedule="linear", warmup=0.5).beta_at(progress) for progress in (0, 0.25, 0.5, 1)]
+        [0.0, 0.5, 1.0, 1.0]
+        """
+        return self.beta * SCHEDULES[self.beta_schedule](progress, self.warmup, self.cycles)
+
+    def __call__(
+        self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None, beta: Tensor | None = None
+    ) -> Terms:
+        """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats.
+
+        A run with a schedule passes the current weight of the KL as `beta`, (); None means the final one.
+        """
         if self.kl == "monte_carlo":
-            return self._by_monte_carlo(vae, x, target, condition)
+            return self._by_monte_carlo(vae, x, target, condition, beta)
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x, condition)
         z = estimator.sample(q, self.samples)  # (L, B, p)
         log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
         kl = kl_divergence(q, vae.prior())  # (B,)
-        return self._terms(estimator.mean(log_pt_z, q, z), kl)
+        return self._terms(estimator.mean(log_pt_z, q, z), kl, beta)
 
-    def _by_monte_carlo(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None) -> Terms:
+    def _by_monte_carlo(
+        self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, beta: Tensor | None
+    ) -> Terms:
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x, condition)
         draws = estimator.draw(q, self.samples)
         weights = weigh(vae, q, vae.prior(), draws, target, condition)  # (L, B)
         log_likelihood = estimator.mean(weights.log_likelihood, q, draws.z)
-        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, draws.z))
+        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, draws.z), beta)
 
-    def _terms(self, log_likelihood: Tensor, kl: Tensor) -> Terms:
+    def _terms(self, log_likelihood: Tensor, kl: Tensor, beta: Tensor | None) -> Terms:
         elbo = log_likelihood - kl
-        loss = self.beta * kl - log_likelihood
+        loss = (self.beta if beta is None else beta) * kl - log_likelihood
         return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=loss)
 
 

@@ -18,7 +18,8 @@ class VampPrior(nn.Module):
 
     It uses the model's encoder without owning it: `VAE` passes the encoder in, and the state_dict holds it only once.
     There is no closed-form KL, so conf/prior/vamp.yaml sets `kl: monte_carlo`. The pseudo-inputs start at examples of
-    the data (`start_from`), or else at draws from N(0, 0.1²). They are not bounded. A conditional model cannot use
+    the data (`start_from`), or else at draws from N(0, 0.1²). They are not bounded. If the encoder standardises its
+    input, they are stored standardised. A conditional model cannot use
     this prior, because its encoder needs a condition for every pseudo-input.
 
     >>> from functools import partial
@@ -53,7 +54,13 @@ class VampPrior(nn.Module):
     def start_from(self, examples: Tensor) -> None:
         """Sets the pseudo-inputs to the first K of the examples (n, *x_shape), repeated if n < K."""
         rows = torch.arange(self.components) % len(examples)
-        self.pseudo_inputs.copy_(examples[rows].to(self.pseudo_inputs))
+        units = self._units
+        self.pseudo_inputs.copy_((examples if units is None else units(examples))[rows].to(self.pseudo_inputs))
+
+    @property
+    def _units(self) -> Any:
+        """The standardisation of the encoder's input; None if there is none."""
+        return getattr(self._encoder[0], "input_units", None) if self._encoder else None
 
     def forward(self) -> Distribution:
         """The mixture, batch_shape (), event_shape (p,).
@@ -63,6 +70,7 @@ class VampPrior(nn.Module):
         """
         if not self._encoder:
             raise ValueError("a VampPrior must have an encoder, but has none; build a VAE with it first")
-        q: Any = self._encoder[0](self.pseudo_inputs)
+        units = self._units
+        q: Any = self._encoder[0](self.pseudo_inputs if units is None else units.undo(self.pseudo_inputs))
         weights = Categorical(logits=self.pseudo_inputs.new_zeros(self.components), validate_args=False)
         return with_moments(MixtureSameFamily(weights, q, validate_args=False))

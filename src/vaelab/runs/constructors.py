@@ -176,6 +176,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
     "kl": KL,
+    **keys("standardize", FLAG),
     **keys("condition", choice("label")),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.

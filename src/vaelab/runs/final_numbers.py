@@ -18,6 +18,7 @@ def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
         metrics: tags such as `val/elbo` -> numbers. A callback may have logged any tag, even for only one split.
         terms: the names of the objective's terms, in nats per example.
     """
+    terms = ["baseline", *terms[:1], "ceiling", *terms[1:]]
     splits = [split for split in SPLITS if any(f"{split}/{term}" in metrics for term in terms)]
     tags = [[f"{split}/{term}" for split in splits] for term in terms]
     rows = [[term, *(_three_digits(metrics.get(tag)) for tag in row)] for term, row in zip(terms, tags, strict=True)]

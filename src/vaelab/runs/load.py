@@ -11,7 +11,7 @@ import torch
 from vaelab.runs.find_checkpoint import checkpoint_in, read_run_checkpoint
 from vaelab.runs.run import Run
 from vaelab.runs.trust import check_model
-from vaelab.runs.weights import errors_naming, shapes_of, vae_with_weights
+from vaelab.runs.weights import baseline_with_numbers, errors_naming, shapes_of, vae_with_weights
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
     with errors_naming(checkpoint):
         check_model(config, folder, packages)
     vae = vae_with_weights(checkpoint, config, content["state_dict"], packages)
+    baseline = baseline_with_numbers(checkpoint, vae, content["state_dict"])
     x_shape, target_shape, condition_shape = shapes_of(config)
     return Run(
         folder,
@@ -53,6 +54,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
         _names(checkpoint, config, "x_names", x_shape),
         condition_shape,
         _names(checkpoint, config, "condition_names", condition_shape),
+        None if baseline is None else baseline.to(_device(device)),
     )
 
 

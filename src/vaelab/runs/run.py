@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vaelab.baseline import Baseline
 from vaelab.build import build_data
 from vaelab.files import read_json
 from vaelab.runs.admitted import admitted, constructor
@@ -36,6 +37,8 @@ class Run:
         x_names: the names of the encoder's inputs, in its order; None if they have no names.
         condition_shape: the shape of a conditional model's condition; None for other models.
         condition_names: the names of the numbers in a condition, such as its classes; None if they have no names.
+        baseline: the likelihood without a latent, fitted to the training data: `baseline()` is the distribution. None
+            for a run of an older version.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ class Run:
     x_names: tuple[str, ...] | None = None
     condition_shape: tuple[int, ...] | None = None
     condition_names: tuple[str, ...] | None = None
+    baseline: Baseline | None = None
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from vaelab.build import data_facts, kl_of
+from vaelab.baseline import Baseline
+from vaelab.build import data_facts, fitted_baseline, kl_of
 from vaelab.checkpoint import write_checkpoint
 from vaelab.conditional import Conditional
 from vaelab.runs.admitted import packages
 from vaelab.runs.folder import locked, write_json, write_metrics
 from vaelab.runs.node_of import arguments_of, node_of
 from vaelab.runs.run_state import State, write_state
-from vaelab.runs.weights import vae_with_weights
+from vaelab.runs.weights import OF_BASELINE, vae_with_weights
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ def save_run(folder: str | Path, module: Any, datamodule: "DataModule") -> Path:
     config = _config(module, vae, datamodule) | {"folder": str(folder)}
     weights = {name: value.detach().cpu().clone() for name, value in vae.state_dict().items()}
     _check_rebuilds(config, weights)
+    baseline = getattr(module, "baseline", None) or fitted_baseline(deepcopy(vae).cpu(), datamodule)
     with locked(folder, "folder"):
-        _write(folder, config, weights, datamodule, trainer)
+        _write(folder, config, weights, baseline, datamodule, trainer)
     return folder
 
 
@@ -62,11 +65,19 @@ def _check_new(folder: Path) -> None:
 
 
 def _write(
-    folder: Path, config: dict[str, Any], weights: Mapping[str, Any], datamodule: "DataModule", trainer: Any
+    folder: Path,
+    config: dict[str, Any],
+    weights: Mapping[str, Any],
+    baseline: Baseline,
+    datamodule: "DataModule",
+    trainer: Any,
 ) -> None:
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
-        "state_dict": {f"vae.{name}": value for name, value in weights.items()},
+        "state_dict": {
+            **{f"vae.{name}": value for name, value in weights.items()},
+            **{f"{OF_BASELINE}{name}": value.cpu() for name, value in baseline.state_dict().items()},
+        },
         "hyper_parameters": config,
     }
     described = datamodule.describe()

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaelab.baseline import Baseline
 from vaelab.build import build_vae
 from vaelab.runs.admitted import admitted, users_own
 from vaelab.vae import VAE
 
 Shape = tuple[int, ...]
+OF_BASELINE = "baseline."
 
 
 def vae_with_weights(checkpoint: Path, config: Mapping[str, Any], state: Any, packages: tuple[str, ...]) -> VAE:
@@ -78,8 +80,29 @@ class _Misfit(ValueError):
     """Raised if weights do not fit a model."""
 
 
+def baseline_with_numbers(checkpoint: Path, vae: VAE, state: Mapping[Any, Any]) -> Baseline | None:
+    """The baseline of a checkpoint; None if the run is of an older version, or was saved without one.
+
+    Raises:
+        ValueError: its numbers do not fit the model.
+    """
+    numbers = {str(name).removeprefix(OF_BASELINE): value for name, value in state.items() if _is_of_baseline(name)}
+    if not numbers:
+        return None
+    decoder: Any = vae.decoder
+    with errors_naming(checkpoint):
+        baseline = Baseline(decoder)
+        _check_weights(baseline.state_dict(), numbers)
+        baseline.load_state_dict(numbers)
+    return baseline
+
+
 def _of_vae(state: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(name).removeprefix("vae."): value for name, value in state.items()}
+    return {str(name).removeprefix("vae."): value for name, value in state.items() if not _is_of_baseline(name)}
+
+
+def _is_of_baseline(name: Any) -> bool:
+    return str(name).startswith(OF_BASELINE)
 
 
 def _check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The gradient of one minibatch."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,24 @@ from vaelab.precision import add_up_examples
 from vaelab.vae import VAE
 
 Objective = Callable[..., Terms]  # (vae, x, target), and a condition for a conditional model -> per-example terms
-Batch = tuple[Tensor, ...]  # (x, target) or (x, target, condition)
+Batch = tuple[Tensor, ...]  # (x, target) or (x, target, condition); a scheduled objective also gets β, the last one
+
+
+@dataclass(frozen=True)
+class WithBeta:
+    """An objective whose last input is the current weight of its KL, so a traced gradient can read it in each step."""
+
+    objective: Objective
+
+    def __call__(self, vae: VAE, *inputs: Tensor) -> Terms:
+        """x, target, any condition, and β () -> per-example terms."""
+        *batch, beta = inputs
+        return self.objective(vae, *batch, beta=beta)
+
+
+def is_scheduled(objective: Objective) -> bool:
+    """True if the weight of the objective's KL changes during a run."""
+    return bool(getattr(objective, "is_scheduled", False))
 
 
 class Gradient(NamedTuple):

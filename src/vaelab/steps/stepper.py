@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from torch.optim import Optimizer
 
 from vaelab.steps.cuda_graph import CudaGraphStep, is_capturable, settings
-from vaelab.steps.gradient import Batch, Gradient, Objective, gradient, kind
+from vaelab.steps.gradient import Batch, Gradient, Objective, WithBeta, gradient, is_scheduled, kind
 from vaelab.steps.purity import NotPureError, signature, why_impure
 from vaelab.steps.traced_gradient import TracedGradient
 from vaelab.vae import VAE
@@ -64,7 +64,8 @@ class Stepper:
 
         Args:
             optimizer: the optimiser.
-            batch: (x, target) or (x, target, condition), on the model's device.
+            batch: (x, target) or (x, target, condition), on the model's device; with β after them if the objective is
+                scheduled.
             finish: called with each gradient and the batch once the gradients are in the parameters' `grad`. It may
                 change these, and it may raise.
             is_full: True if the batch has the usual size; only such batches are compiled.
@@ -102,7 +103,7 @@ class Stepper:
     def _gradient(self, batch: Batch, is_full: bool) -> Gradient:
         """Replays a trace if there is one, or makes one if it will pay off."""
         if self.known is None:
-            return gradient(self.vae, self.objective, *batch)
+            return gradient(self.vae, self._loss, *batch)
         key = kind(batch)
         traced, compiled = self.traced.get(key), self.compile and is_full and not batch[0].is_cuda
         if traced is None and (compiled or self.eager_steps[key] >= TRACE_AFTER):
@@ -110,12 +111,17 @@ class Stepper:
         if traced is not None:
             return traced(*batch)
         self.eager_steps[key] += 1
-        return gradient(self.vae, self.objective, *batch)
+        return gradient(self.vae, self._loss, *batch)
+
+    @property
+    def _loss(self) -> Objective:
+        """The objective as a function of the batch alone."""
+        return WithBeta(self.objective) if is_scheduled(self.objective) else self.objective
 
     def _trace(self, batch: Batch, compiled: bool) -> TracedGradient | None:
         """Traces a gradient. If a part is wrongly declared pure, this warns once, and all further steps are eager."""
         try:
-            traced = self.traced[kind(batch)] = TracedGradient(self.vae, self.objective, batch, compiled)
+            traced = self.traced[kind(batch)] = TracedGradient(self.vae, self._loss, batch, compiled)
         except NotPureError as error:
             self.wrongly_pure = str(error)
             log.warning(

@@ -30,6 +30,8 @@ def write_point(module: Any, split: str, step: int) -> None:
         raise loss_not_finite(
             module.vae, module.global_step, list(taken), torch.stack(list(taken.values())), exact=False
         )
+    if split == "train" and module.beta is not None:
+        values["train/beta"] = module.beta
     for logger in module.loggers:
         logger.log_metrics(values, step)
     trainer.callback_metrics.update({f"{split}/{name}": mean for name, mean in taken.items()})

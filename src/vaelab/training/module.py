@@ -14,18 +14,21 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from vaelab.baseline import Baseline
 from vaelab.checks import SPLITS, check_flag
 from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples
 from vaelab.signals import stopping
-from vaelab.steps import Batch, Gradient, Objective, Stepper
+from vaelab.steps import Batch, Gradient, Objective, Stepper, is_scheduled
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
 from vaelab.training.epoch_loop import install
 from vaelab.training.half_precision import check_eps, keep_scored_data
+from vaelab.training.landmarks import Landmarks
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
 from vaelab.training.running_means import RunningMeans
+from vaelab.training.schedule_length import steps_of
 from vaelab.training.scoring import score_batch
 from vaelab.vae import VAE
 
@@ -48,6 +51,10 @@ class VAEModule(LightningModule):
         compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
             the whole step as a CUDA graph. The results equal those of ordinary steps up to rounding. It has no effect
             if a part of the model or the objective does not declare `pure = True` (`vaelab.steps.purity`).
+        baseline: the likelihood without a latent, fitted to the training data; None logs no baseline.
+
+    Attributes:
+        landmarks: for `val` and `test`, the numbers to compare a score with, after the split's first pass.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class VAEModule(LightningModule):
         optimizer: Callable[[Iterable[Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         compile: bool = False,
+        baseline: Baseline | None = None,
     ) -> None:
         super().__init__()
         self.vae = vae
@@ -64,9 +72,12 @@ class VAEModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.compile_steps = check_flag("compile", compile)
+        self.baseline = baseline
+        self.landmarks = {split: Landmarks() for split in ("val", "test")}
         self.means = {split: RunningMeans() for split in SPLITS}
         self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # True once the first training batch is checked
+        self.beta: float | None = None  # the weight of the KL in the last step, if the objective is scheduled
 
     def setup(self, stage: str) -> None:
         """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
@@ -85,8 +96,14 @@ class VAEModule(LightningModule):
         return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
 
     def on_train_start(self) -> None:
-        """Takes the signals back from Lightning, which would end the run without a checkpoint."""
+        """Takes the signals back from Lightning, which would end the run without a checkpoint.
+
+        Raises:
+            ValueError: the objective is scheduled, but the number of steps is unknown.
+        """
         stopping.listen()
+        if is_scheduled(self.objective):
+            self.total_steps = steps_of(self.trainer)
 
     # Steps
 
@@ -101,7 +118,7 @@ class VAEModule(LightningModule):
         self._check_first(batch)
         share = BatchShare.of(self.trainer, batch_idx, len(batch[0]))
         with share or nullcontext():
-            terms = self.objective(self.vae, *batch)
+            terms = self.objective(self.vae, *batch, **self._scheduled())
         if share:
             terms = share.without_stand_in(terms)
         loss = share.mean(terms.loss) if share else terms.loss.mean()
@@ -113,6 +130,14 @@ class VAEModule(LightningModule):
         self.write_point_if_due(batch_idx)
         return loss
 
+    def _scheduled(self) -> dict[str, Tensor]:
+        """β at the current step as a keyword of the objective; empty if it is not scheduled."""
+        if not is_scheduled(self.objective):
+            return {}
+        objective: Any = self.objective
+        self.beta = float(objective.beta_at(self.global_step / self.total_steps))
+        return {"beta": torch.full((), self.beta, device=self.device)}
+
     def take_steps(self, batches: Iterable[Batch]) -> Iterator[None]:
         """Takes one optimiser step per batch, as Lightning would with `training_step`, and yields after each."""
         stepper = self._stepper()
@@ -122,7 +147,8 @@ class VAEModule(LightningModule):
         for batch in batches:
             self._check_first(batch)
             is_full = full is None or len(batch[0]) == full
-            for each in stepper.take(optimizer, batch, self._check_and_clip, is_full, clipping):
+            inputs = (*batch, *self._scheduled().values())
+            for each in stepper.take(optimizer, inputs, self._check_and_clip, is_full, clipping):
                 self.means["train"].add(each.names, each.sums, len(batch[0]))
             yield
 
@@ -178,6 +204,11 @@ class VAEModule(LightningModule):
         metrics = self.trainer.callback_metrics
         checkpoint["metrics"] = {tag: value.item() for tag, value in metrics.items() if tag.startswith("val/")}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Drops the baseline if the checkpoint is of an older version, which had none."""
+        if not any(name.startswith("baseline.") for name in checkpoint["state_dict"]):
+            self.baseline = None
+
     # Scores
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -192,6 +223,8 @@ class VAEModule(LightningModule):
             self._log("val")
         elif self.means["val"].count:
             write_point(self, "val", max(self.global_step - 1, 0))  # the step just taken, counted from 0
+            found = self.landmarks["val"].end(getattr(self.trainer, "datamodule", None))
+            self.trainer.callback_metrics.update({f"val/{name}": number for name, number in found.items()})
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to `test/*`."""
@@ -205,10 +238,13 @@ class VAEModule(LightningModule):
         if batch_idx == 0:
             check_data(self.vae, *batch[:2])
             self.means[split] = RunningMeans()  # an error may have ended the last pass early
+            self.landmarks[split].start()
+        self.landmarks[split].add(self.baseline, batch[1])
         terms = score_batch(self.vae, self.objective, batch, batch_idx)
         self.means[split].add(terms._fields, add_up_examples(torch.stack(terms)), len(batch[0]))
 
     def _log(self, split: str) -> None:
         if self.means[split].count:
-            means = {f"{split}/{name}": mean for name, mean in self.means[split].take().items()}
+            found = self.means[split].take() | self.landmarks[split].end(getattr(self.trainer, "datamodule", None))
+            means = {f"{split}/{name}": mean for name, mean in found.items()}
             self.log_dict(means, batch_size=1, sync_dist=self.trainer.world_size > 1)
