@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import BAR, DIVERGING, SEQUENTIAL, Picture, add_bar, panels
+from vaelab.figures.colours import DIVERGING, SEQUENTIAL
+from vaelab.figures.layout import BAR, add_bar, panels
+from vaelab.figures.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,12 +11,14 @@ from vaelab.evaluation.views.generation import prior_samples
 from vaelab.evaluation.views.latent_walks import MANIFOLD_STEPS, SPAN, STEPS, TRAVERSED, manifold, traversals
 from vaelab.evaluation.views.posteriors import informative_dimensions, kl_per_dimension_bars, latents
 from vaelab.evaluation.views.reconstruction import reconstructions, surface
+from vaelab.evaluation.views.score_curves import curves
 
 __all__ = [
     "MANIFOLD_STEPS",
     "SPAN",
     "STEPS",
     "TRAVERSED",
+    "curves",
     "informative_dimensions",
     "is_image",
     "kl_per_dimension_bars",
