@@ -90,7 +90,7 @@ def parts_of(run: Run) -> dict[str, Part]:
     more = ["condition"] if run.condition_shape else []
     encoder = Part(vae.encoder, ["x", *more])
     q: Any = encoder.distribution(*examples_for(run, encoder, 2))
-    if hasattr(q, "moments_by") and hasattr(q.base, "from_noise"):
+    if hasattr(q, "moments_by") and hasattr(getattr(q, "base", None), "from_noise"):
         encoder = Draws(vae.encoder, ["x", *more, "noise"])
     return {"encoder": encoder, "decoder": Part(vae.decoder, ["z", *more])}
 
