@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from vaelab.app.compose import compose, compose_with_hydra
 from vaelab.platforms import interrupt_process
+from vaelab.progress import environment_of_a_run
 
 if TYPE_CHECKING:
     from vaelab.runs.run import Run
@@ -102,7 +103,7 @@ def _run(arguments: Sequence[str]) -> None:
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "vaelab.app", *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # so it finds the same modules
+        env=os.environ | _variables(arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -117,6 +118,12 @@ def _run(arguments: Sequence[str]) -> None:
         raise
     if code:
         raise RunFailed(_sentence(said, code))
+
+
+def _variables(arguments: Sequence[str]) -> dict[str, str]:
+    """Variables with which a run finds the same modules, and draws its progress bar. A sweep prints a line per run."""
+    bar = {} if "-m" in arguments else environment_of_a_run(sys.stdout)
+    return bar | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _show(output: BufferedReader) -> str:

@@ -22,7 +22,7 @@ DESCRIBE = (  # the keys of a config that say what the model is; none of them ho
 )
 
 
-def export(run: Run, file: Path) -> str:
+def export(run: Run, file: str | Path) -> str:
     """Writes a model for other programs. Returns a line for each file that it wrote or left out.
 
     FILE.onnx and FILE.pt2 become two files each, FILE.encoder.onnx and FILE.decoder.onnx: x -> mean and std of q(z|x),
@@ -38,7 +38,7 @@ def export(run: Run, file: Path) -> str:
             numbers than torch.
         OSError: a file cannot be written.
     """
-    file = check_export_path(file)
+    file = check_export_path(Path(file))
     notes = {"vaelab": vaelab.__version__, "config": json.dumps(described(run))}
     if file.suffix.lower() == ".safetensors":
         weights = run.vae.state_dict()

@@ -40,9 +40,9 @@ def read_curves(folder: Path, steps_per_epoch: int | None = None) -> dict[str, A
         ValueError: a file is not an ordinary file, or does not hold curves.
     """
     curves: dict[str, dict[int, float]] = {}
-    for tag, step, value in _points(folder):
-        if tag not in COUNTERS and not tag.startswith(FINAL):
-            _add(curves.setdefault(tag, {}), step, value)
+    for point in _points(folder):
+        if point.tag not in COUNTERS and not point.tag.startswith(FINAL):
+            _add(curves.setdefault(point.tag, {}), point.step, point.value)
     steps = sorted({step for curve in curves.values() for step in curve})
     if len(steps) * len(curves) > MOST:
         raise ValueError(f"the curves in {folder} must hold at most {MOST} numbers; log fewer numbers, or less often")

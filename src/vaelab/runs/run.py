@@ -14,6 +14,7 @@ from vaelab.runs.admitted import admitted, constructor
 from vaelab.runs.curves import read_curves
 from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes
+from vaelab.runs.run_text import line_about
 from vaelab.runs.trust import check_data_config
 from vaelab.vae import VAE
 
@@ -59,6 +60,9 @@ class Run:
     baseline: Baseline | None = None
     steps_per_epoch: int | None = None
 
+    def __repr__(self) -> str:
+        return line_about(self)
+
     @property
     def metrics(self) -> dict[str, float]:
         """The final numbers of training (`metrics.json`), in nats per example; null is NaN. Empty if there are none."""
@@ -71,7 +75,7 @@ class Run:
         return {tag: float(value) for tag, value in numbers.items() if type(value) in (int, float)}
 
     def curves(self) -> dict[str, "np.ndarray[Any, Any]"]:
-        """The curves of training: `step`, `epoch`, `train/elbo`, `val/elbo`, …, equally long arrays for `pandas.DataFrame`.
+        """The curves of training, as equally long arrays for `pandas.DataFrame`: `step`, `epoch`, `train/elbo`, ….
 
         A curve is NaN at the steps where it has no point. Steps count from 0, as in TensorBoard, and epochs from 1, as
         in the progress bar. You can call this while the run trains.

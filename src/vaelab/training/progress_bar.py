@@ -7,9 +7,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
+from vaelab.progress import redraws
+
 
 class Progress(TQDMProgressBar):
-    """One line with the epoch and the last `train/elbo` and `val/elbo`, in nats. It is shown only on a terminal.
+    """One line with the epoch and the last `train/elbo` and `val/elbo`, in nats, on a terminal or in a notebook.
 
     Args:
         refresh_rate: steps between two updates of the bar.
@@ -19,12 +21,12 @@ class Progress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 50) -> None:
         super().__init__(refresh_rate)
-        if not sys.stdout.isatty():
+        if not redraws(sys.stdout):
             self.disable()
 
     def enable(self) -> None:
-        """Enables the bar on a terminal. Lightning calls this in the first process, for every bar."""
-        if sys.stdout.isatty():
+        """Enables the bar where it can be redrawn. Lightning calls this in the first process, for every bar."""
+        if redraws(sys.stdout):
             super().enable()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
