@@ -1,5 +1,6 @@
 """Where a progress bar is drawn: on a terminal, and in a notebook."""
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -34,10 +35,50 @@ def examples_bar(total: int) -> "tqdm[Any]":
     """A bar that counts examples. It appears only if the work takes longer than a second."""
     from tqdm import tqdm
 
-    stream = sys.stdout if is_notebook(sys.stdout) else sys.stderr
-    columns = NOTEBOOK_COLUMNS if is_notebook(stream) else None
-    hidden = not redraws(stream)
-    return tqdm(total=total, unit=" examples", leave=False, disable=hidden, file=stream, ncols=columns, delay=SOON)
+    if is_notebook(sys.stdout):
+        return tqdm(total=total, unit=" examples", leave=False, file=CellOutput(), ncols=NOTEBOOK_COLUMNS, delay=SOON)
+    return tqdm(total=total, unit=" examples", leave=False, disable=not redraws(sys.stderr), delay=SOON)
+
+
+class CellOutput(io.TextIOBase):
+    """The output of a notebook's cell, in which a line that is overwritten leaves nothing behind.
+
+    A program overwrites a line by a carriage return. A notebook that is saved by another program than Jupyter keeps all
+    of them. So such a line is shown as an output of its own, which is replaced.
+    """
+
+    def __init__(self) -> None:
+        self.line = ""  # the text since the last line break
+        self.shown: Any = None  # the output that shows the overwritten line
+
+    def write(self, text: str) -> int:
+        """Prints whole lines, and shows the last state of a line that is overwritten."""
+        *lines, self.line = (self.line + text).replace("\r\n", "\n").split("\n")
+        for line in lines:
+            if "\r" in line:
+                self._show(line)
+                self.shown = None
+            else:
+                print(line)
+        if "\r" in self.line:
+            self._show(self.line)
+            self.line = self.line[self.line.rindex("\r") :]
+        return len(text)
+
+    def close(self) -> None:
+        """Prints the end of a text that has no line break at its end."""
+        if self.line and "\r" not in self.line:
+            print(self.line, end="", flush=True)
+        self.line = ""
+
+    def _show(self, line: str) -> None:
+        from IPython.display import display
+
+        state = {"text/plain": line.rpartition("\r")[2].rstrip()}
+        if self.shown is not None:
+            self.shown.update(state, raw=True)
+        elif state["text/plain"]:
+            self.shown = display(state, raw=True, display_id=True)
 
 
 def _columns(stream: TextIO) -> int:

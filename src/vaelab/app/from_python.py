@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from omegaconf import OmegaConf
 
 from vaelab.app.compose import compose, compose_with_hydra
 from vaelab.platforms import interrupt_process
-from vaelab.progress import environment_of_a_run
+from vaelab.progress import CellOutput, environment_of_a_run, is_notebook
 
 if TYPE_CHECKING:
     from vaelab.runs.run import Run
@@ -129,12 +129,15 @@ def _variables(arguments: Sequence[str]) -> dict[str, str]:
 def _show(output: BufferedReader) -> str:
     """Prints a stream as it arrives, and returns its last part."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    shown: TextIO = CellOutput() if is_notebook(sys.stdout) else sys.stdout
     said = ""
     while chunk := output.read1(2**16):
         text = decoder.decode(chunk)
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        shown.write(text)
+        shown.flush()
         said = (said + text)[-(2**16) :]
+    if isinstance(shown, CellOutput):
+        shown.close()
     return said
 
 

@@ -1,5 +1,6 @@
 """One line about a run, for a notebook."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,14 @@ def line_about(run: "Run") -> str:
     """
     latent_dim = run.vae.prior().event_shape.numel()
     facts = f"{_model(run)} on {_data(run)}, latent_dim {latent_dim}, {_score(run)}"
-    return f"Run({for_terminal(run.folder)}: {for_terminal(facts)})"
+    return f"Run({for_terminal(_short_path(run.folder))}: {for_terminal(facts)})"
+
+
+def _short_path(folder: Path) -> Path:
+    """The folder from the working folder, if it lies inside."""
+    with suppress(OSError, ValueError):  # the working folder is gone, or the run lies elsewhere
+        return folder.absolute().relative_to(Path.cwd())
+    return folder
 
 
 def _model(run: "Run") -> str:
