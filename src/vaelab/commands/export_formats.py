@@ -171,12 +171,11 @@ def _explained() -> Iterator[None]:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keeps torch's exporter from warning about packages and names that do not matter here."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(before)
+        logging.disable(before)

@@ -84,7 +84,7 @@ def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
 @torch.no_grad()
 def parts_of(run: Run) -> dict[str, Part]:
     """The encoder and the decoder of a run: copies on the CPU, in float32 or better."""
-    vae = deepcopy(run.vae).cpu().eval()
+    vae = deepcopy(run.vae).cpu().eval().requires_grad_(False)
     if next(vae.parameters()).dtype in HALF:
         vae = vae.float()
     more = ["condition"] if run.condition_shape else []
