@@ -53,16 +53,19 @@ class CellOutput(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Prints whole lines, and shows the last state of a line that is overwritten."""
-        *lines, self.line = (self.line + text).replace("\r\n", "\n").split("\n")
+        given = self.line + text
+        end = "\r" if given.endswith("\r") else ""  # what follows it decides if it belongs to a line break
+        *lines, last = given.removesuffix(end).replace("\r\n", "\n").split("\n")
         for line in lines:
             if "\r" in line:
                 self._show(line)
                 self.shown = None
             else:
                 print(line)
-        if "\r" in self.line:
-            self._show(self.line)
-            self.line = self.line[self.line.rindex("\r") :]
+        if "\r" in last:
+            self._show(last)
+            last = last[last.rindex("\r") :]
+        self.line = last + end
         return len(text)
 
     def close(self) -> None:

@@ -80,11 +80,16 @@ def _spread(curve: Mapping[int, float], steps: Array) -> Array:
 
 def _points(folder: Path) -> Iterable[Point]:
     """Every number that a run has logged, in the order of writing."""
-    events = sorted(folder.glob(EVENTS), key=lambda path: (len(path.name), path.name))
+    events = sorted(folder.glob(EVENTS), key=_age)
     table = folder / TABLE
     if events:
         return (point for path in events for point in _points_of_events(path))
     return _points_of_table(table) if table.exists() else ()
+
+
+def _age(path: Path) -> tuple[str, int, str]:
+    """Orders event files by the second in their names, and files of one second by the number at the end."""
+    return path.name.split(".")[3], len(path.name), path.name
 
 
 def _points_of_events(path: Path) -> Iterator[Point]:
