@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
+from vaelab.app.opening_lines import say_what_is_trained
 from vaelab.app.rank import STARTED_BY, rank
 from vaelab.app.score import score_of
 from vaelab.app.traceback_wanted import traceback_wanted
@@ -116,6 +117,7 @@ def fit(
         if resumed is not None:
             check_same_data(resumed.content, config)
         if not rank():
+            say_what_is_trained(module.vae, data)
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
                 _take_back(folder, resumed)

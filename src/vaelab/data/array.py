@@ -44,7 +44,7 @@ class Array(DataModule):
         FileNotFoundError: there is no such file.
     """
 
-    reads_columns = True
+    reads_columns = logs_read_report = True
 
     def __init__(
         self,

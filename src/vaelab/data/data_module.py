@@ -42,6 +42,7 @@ class DataModule(LightningDataModule):
         reading: how files of rows are read if there is a choice.
         reads_columns: True if x holds the columns of a file. Then a file that you give to a trained model must have
             these columns too, and tables of results repeat their names.
+        logs_read_report: True if `setup` itself logs `read_report`, as the readers of files do.
         standardize: True if the model standardises x and the target, with `standardization`. The data module itself
             serves numbers in the data's own units.
         label_names: the names of the classes, in the order of their codes, if `labels` returns codes; else None.
@@ -65,6 +66,7 @@ class DataModule(LightningDataModule):
     model_names: tuple[str, ...] | None = None
     reading: Reading = Reading()
     reads_columns: bool = False
+    logs_read_report: bool = False
     standardize: bool = False
     label_names: tuple[str, ...] | None = None
     condition: str | None = None
@@ -220,7 +222,10 @@ class DataModule(LightningDataModule):
 
     @property
     def read_report(self) -> str:
-        """One line that says what was read from files, and how. It is empty for generated data, and before `setup`."""
+        """One line that says what was read or drawn, and how. Empty if there is nothing to say, and before `setup`.
+
+        A run shows it at its start, unless `setup` has logged it.
+        """
         return ""
 
     @property

@@ -50,6 +50,8 @@ class MNIST(DataModule):
         OSError: the download failed.
     """
 
+    logs_read_report = True
+
     def __init__(
         self,
         root: str | Path | None = None,

@@ -106,6 +106,12 @@ class Sine(DataModule):
             return self.density.entropy()
         return 2 * math.log(self.high - self.low) + 0.5 * math.log(2 * math.pi * math.e * self.noise_std**2)
 
+    @property
+    def read_report(self) -> str:
+        """See `DataModule.read_report`."""
+        train, val, test = (f"{size:,}" for size in self.sizes)
+        return f"drew {train} points (x, y, {S}) to train, {val} to validate and {test} to test, by seed {self.seed}"
+
     def log_prob(self, target: Tensor) -> Tensor | None:
         """The exact log-density of targets (n, *target_shape) -> (n,) in float64, nats; None if `entropy` is None.
 

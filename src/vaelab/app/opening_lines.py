@@ -1,0 +1,39 @@
+"""The two lines at the start of a run: what was read, and what the model will score."""
+
+import logging
+from typing import Any
+
+from torch import nn
+
+from vaelab.escapes import for_terminal
+
+log = logging.getLogger(__name__)
+
+
+def say_what_is_trained(vae: nn.Module, data: Any) -> None:
+    """Logs what was read or drawn, and what the model will score."""
+    if data.read_report and not data.logs_read_report:
+        log.info(data.read_report)
+    log.info(for_terminal(what_the_model_scores(vae, data)))
+
+
+def what_the_model_scores(vae: Any, data: Any) -> str:
+    """The kind of number, the likelihood, and the floor of σ in the units of the data, in one line."""
+    described, family = data.describe(), vae.decoder.family
+    kind = "log-density" if described["measure"] == "density" else "log-probability"
+    given = f" given its {described['condition']}" if described.get("condition") else ""
+    line = f"scores the {kind} of each {described['per']}{given} in nats, with {type(family).__name__}"
+    floor = getattr(family, "min_std", None)
+    return f"{line}, {_floor(floor, vae.decoder.output_units, data.names)}" if floor else line
+
+
+def _floor(floor: float, units: Any, names: Any) -> str:
+    if units is None:
+        return f"σ ≥ {floor:g}"
+    scale = units.scale.flatten()
+    least, most = int(scale.argmin()), int(scale.argmax())
+    low, high = f"{floor * scale[least].item():.3g}", f"{floor * scale[most].item():.3g}"
+    if low == high:
+        return f"σ ≥ {low} in the data's units"
+    named = [names[index] if names else f"number {index + 1}" for index in (least, most)]
+    return f"σ ≥ {low} ({named[0]}) to {high} ({named[1]}) in the data's units"
