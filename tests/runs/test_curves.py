@@ -85,6 +85,13 @@ def test_curves_are_read_from_a_csv_logger_too(tmp_path):
         np.testing.assert_equal(one[name], other[name])
 
 
+def test_a_row_that_is_still_being_written_is_left_out(tmp_path):
+    (tmp_path / "curves.csv").write_text("step,train/elbo,val/elbo\n49,-2.5,\n99,,-2.25\n149,-1")
+    found = read_curves(tmp_path)
+    assert found["step"].tolist() == [49, 99]
+    np.testing.assert_equal(found["train/elbo"], [-2.5, math.nan])
+
+
 def test_a_run_without_curves_has_empty_ones(tmp_path):
     found = read_curves(tmp_path, 5)
     assert list(found) == ["step", "epoch"]

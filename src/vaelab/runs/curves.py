@@ -1,4 +1,4 @@
-"""Reads the curves of a run from its event files, or from the metrics.csv of a CSV logger."""
+"""Reads the curves of a run from its event files, or from the table of a CSV logger."""
 
 import csv
 import math
@@ -10,7 +10,8 @@ import numpy as np
 
 from vaelab.files import open_regular
 
-EVENTS, TABLE = "events.out.tfevents.*", "metrics.csv"
+EVENTS = "events.out.tfevents.*"
+TABLES = ("curves.csv", "metrics.csv")  # of vaelab's CSVLogger, and of Lightning's
 COUNTERS = ("step", "epoch", "hp_metric")
 FINAL = ("final/", "test/")  # numbers that come once, at the end, and are in metrics.json too
 MOST = 1 << 27  # the most numbers in all curves of a run together
@@ -81,10 +82,10 @@ def _spread(curve: Mapping[int, float], steps: Array) -> Array:
 def _points(folder: Path) -> Iterable[Point]:
     """Every number that a run has logged, in the order of writing."""
     events = sorted(folder.glob(EVENTS), key=_age)
-    table = folder / TABLE
     if events:
         return (point for path in events for point in _points_of_events(path))
-    return _points_of_table(table) if table.exists() else ()
+    tables = [folder / name for name in TABLES if (folder / name).exists()]
+    return _points_of_table(tables[0]) if tables else ()
 
 
 def _age(path: Path) -> tuple[str, int, str]:
@@ -109,15 +110,18 @@ def _points_of_events(path: Path) -> Iterator[Point]:
 
 
 def _points_of_table(path: Path) -> Iterator[Point]:
-    """The numbers in the metrics.csv that Lightning's CSVLogger writes: a row for each call, with empty cells."""
+    """The numbers in a table with a row for each point. Cells are empty if a curve has no point there.
+
+    A last line without an end is still being written, so it is left out.
+    """
     with open_regular(path) as binary:
-        lines = (line.decode("utf-8", "replace") for line in binary)
+        lines = (line.decode("utf-8", "replace") for line in binary if line.endswith(b"\n"))
         try:
             for row in csv.DictReader(lines):
                 step = int(row["step"])
                 yield from (Point(tag, step, float(value)) for tag, value in row.items() if value and tag != "step")
         except (csv.Error, ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{path} must be a table with a column step, as CSVLogger writes it, but cannot be read "
+                f"{path} must be a table with a column step, as a CSV logger writes it, but cannot be read "
                 f"({type(error).__name__}: {error})"
             ) from error
