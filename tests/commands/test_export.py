@@ -81,6 +81,9 @@ def test_a_standardised_conditional_model_exports_in_the_units_of_its_data(tmp_p
         str(tmp_path / f"my model.v2.{part}.onnx") for part in ("encoder", "decoder")
     ]
     assert "z (batch, 3), condition (batch, 4) -> mean (batch, 2, 3), std (batch, 2, 3), scale_tril" in lines[1]
+    session = onnxruntime.InferenceSession((tmp_path / "my model.v2.decoder.onnx").read_bytes())
+    assert {each.name: each.shape for each in session.get_inputs()} == {"z": ["batch", P], "condition": ["batch", 4]}
+    assert [each.shape[0] for each in session.get_outputs()] == ["batch"] * 3
     condition = torch.eye(CLASSES)[torch.arange(BATCH) % CLASSES]
     z = torch.randn(BATCH, P)
     check(computed(tmp_path / "my model.v2.encoder.onnx", x=x, condition=condition), truth(vae.encoder, x, condition))

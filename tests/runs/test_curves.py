@@ -100,14 +100,28 @@ def test_a_run_without_curves_has_empty_ones(tmp_path):
 
 def test_files_that_are_no_curves_are_refused(tmp_path):
     (tmp_path / "metrics.csv").write_text("step,train/elbo\n1,two\n")
-    with pytest.raises(
-        ValueError, match=r"metrics.csv must be a table with a column step, .* could not convert"
-    ):
+    with pytest.raises(ValueError, match=r"metrics.csv must be a table with a column step, .* could not convert"):
         read_curves(tmp_path)
     (tmp_path / "elsewhere").write_bytes(b"")
     (tmp_path / "events.out.tfevents.1.host.1.0").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=r"must be an ordinary file, but is a link"):
         read_curves(tmp_path)
+
+
+def test_a_tensor_that_claims_to_fill_the_memory_is_no_point(tmp_path):
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=10**15)])
+    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
+    tensor = TensorProto(dtype=1, tensor_shape=shape, float_val=[1.0])
+    value = Summary.Value(tag="train/elbo", metadata=metadata, tensor=tensor)
+    writer = SummaryWriter(tmp_path)
+    writer._get_file_writer().add_summary(Summary(value=[value]), 9)
+    writer.add_scalar("train/elbo", -1.5, 19)
+    writer.close()
+    assert read_curves(tmp_path)["train/elbo"].tolist() == [-1.5]
 
 
 @pytest.mark.parametrize("contents", [b"", b"\0" * 999, bytes(range(256)) * 9])

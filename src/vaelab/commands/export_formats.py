@@ -53,6 +53,7 @@ def to_onnx(part: Part, examples: Sequence[Inputs], notes: Mapping[str, str]) ->
         )
         model = model.model_proto
         _remove_source_paths(model)
+        _name_batch(model)
         for key, value in notes.items():
             model.metadata_props.add(key=key, value=value)
         contents: bytes = model.SerializeToString()
@@ -116,6 +117,7 @@ def _check(
     Raises:
         ValueError: it is larger than `TOLERANCE`, or a shape differs.
     """
+    other = ".pt2" if runner == "onnxruntime" else ".onnx"
     largest = 0.0
     for inputs in examples:
         for name, truth, found in zip(outputs, part(*inputs), run(*inputs), strict=True):
@@ -124,7 +126,7 @@ def _check(
             if not difference <= TOLERANCE:
                 raise ValueError(
                     f"{runner} must agree with torch to {TOLERANCE:g} of the largest value, but its {name} differs by "
-                    f"{difference:.1g}"
+                    f"{difference:.1g}; use {other}, or .safetensors for the weights alone"
                 )
             largest = max(largest, difference)
     return largest
@@ -138,6 +140,15 @@ def _remove_source_paths(model: Any) -> None:
                 del each.metadata_props[:]
             if hasattr(each, "doc_string"):
                 each.doc_string = ""
+
+
+def _name_batch(model: Any) -> None:
+    """Names the size of the batch `batch`. torch's exporter numbers it."""
+    number = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if number and size.dim_param == number:
+                size.dim_param = "batch"
 
 
 def _needed(ending: str, *names: str) -> list[Any]:

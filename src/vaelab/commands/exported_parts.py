@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, OneHotCategorical
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, OneHotCategorical
 
 from vaelab.commands.conditions import class_names, classes_in_turn
 from vaelab.families.reshaped import Reshaped
@@ -59,8 +59,8 @@ class Draws(Part):
 def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
     """The numbers that describe a distribution: name -> (B, …).
 
-    `mean` and `std`; for categories their `probs`; and with a full covariance `scale_tril`, the Cholesky factor of the
-    flattened event. If the data are binary, the mean is the probability of a 1.
+    `mean` and `std`; for binary data `mean`, the probability of a 1, and `logits`; for categories `probs`; and with a
+    full covariance also `scale_tril`, the Cholesky factor of the flattened event.
 
     Raises:
         LeftOut: the mean and the standard deviation have no closed form.
@@ -74,6 +74,8 @@ def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
         base = base.base_dist if isinstance(base, Independent) else base.base
     if isinstance(base, Categorical | OneHotCategorical):
         return {"probs": base.probs}
+    if isinstance(base, Bernoulli):
+        return {"mean": base.probs, "logits": base.logits}
     if hasattr(distribution, "moments_by"):
         raise LeftOut("its mean and standard deviation have no closed form, and estimates from draws cannot be written")
     found = {"mean": distribution.mean, "std": distribution.stddev}

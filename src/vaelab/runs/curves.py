@@ -103,7 +103,8 @@ def _points_of_events(path: Path) -> Iterator[Point]:
     try:
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
-                if value.metadata.plugin_data.plugin_name == "scalars":
+                is_number = not value.tensor.tensor_shape.dim  # a tensor could be declared larger than the memory
+                if value.metadata.plugin_data.plugin_name == "scalars" and is_number:
                     yield Point(value.tag, event.step, float(make_ndarray(value.tensor)))
     except (DecodeError, TypeError, ValueError, MemoryError, OverflowError) as error:
         raise ValueError(f"{path} must be an event file of TensorBoard, but cannot be read ({error})") from error
