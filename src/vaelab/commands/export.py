@@ -44,8 +44,8 @@ def export(run: Run, file: str | Path) -> str:
         weights = run.vae.state_dict()
         write_whole(file, to_safetensors(weights, {"format": "pt", **notes}))
         return f"{file}  {sum(value.numel() for value in weights.values()):,} numbers in {len(weights)} tensors"
-    parts = parts_of(run)
-    make = to_onnx if file.suffix.lower() == ".onnx" else to_pt2
+    onnx = file.suffix.lower() == ".onnx"  # onnxruntime lacks many operations in float64
+    parts, make = parts_of(run, single=onnx), to_onnx if onnx else to_pt2
     done, lines, left_out = {}, [], []
     for name, part in parts.items():
         path = file.with_suffix(f".{name}{file.suffix}")

@@ -176,7 +176,7 @@ def _explained() -> Iterator[None]:
         yield
     except Exception as error:  # torch, onnx and onnxruntime raise many kinds
         reason = " ".join(str(error).split()) or "no reason given"
-        raise LeftOut(f"torch cannot export it ({type(error).__name__}: {short(reason, LONGEST)})") from error
+        raise LeftOut(f"the export failed ({type(error).__name__}: {short(reason, LONGEST)})") from error
 
 
 @contextmanager

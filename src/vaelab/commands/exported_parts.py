@@ -84,10 +84,15 @@ def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def parts_of(run: Run) -> dict[str, Part]:
-    """The encoder and the decoder of a run: copies on the CPU, in float32 or better."""
+def parts_of(run: Run, single: bool = False) -> dict[str, Part]:
+    """The encoder and the decoder of a run: copies on the CPU, in float32, or in float64 if the run has that.
+
+    Args:
+        run: the run.
+        single: always use float32.
+    """
     vae = deepcopy(run.vae).cpu().eval().requires_grad_(False)
-    if next(vae.parameters()).dtype in HALF:
+    if single or next(vae.parameters()).dtype in HALF:
         vae = vae.float()
     more = ["condition"] if run.condition_shape else []
     encoder = Part(vae.encoder, ["x", *more])
