@@ -6,5 +6,6 @@ from vaelab.data.mnist import MNIST
 from vaelab.data.open_file import open_rows, read_chunks
 from vaelab.data.readers.source import Reading
 from vaelab.data.sine import Sine
+from vaelab.data.table import Table
 
-__all__ = ["MNIST", "Array", "DataModule", "Reading", "Sine", "open_rows", "read_chunks"]
+__all__ = ["MNIST", "Array", "DataModule", "Reading", "Sine", "Table", "open_rows", "read_chunks"]

@@ -50,12 +50,15 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     return open_rows(path, rows, reading).chunks
 
 
-def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES) -> Rows:
-    """Like `read_chunks`, but also gives the names of the columns and a report on what was read."""
+def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES, quiet: bool = False) -> Rows:
+    """Like `read_chunks`, but also gives labels, the names of the columns and a report on what was read.
+
+    With `quiet`, the report is not logged.
+    """
     path = Path(path).expanduser()
     if rows is not None:
         check_whole("rows", rows, 1)
     read = reader_of(path)
     with in_a_sentence(path):
         source = read(path, rows, reading)
-    return Rows(path, source, reading.missing == "drop")
+    return Rows(path, source, reading.missing == "drop", quiet)

@@ -9,7 +9,6 @@ from vaelab.figures.colours import BLUE, ORANGE
 from vaelab.figures.landmarks import draw_landmarks
 from vaelab.figures.layout import panels
 from vaelab.figures.picture import Picture
-from vaelab.figures.text_sizes import TICK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +59,11 @@ class Curves(Picture):
         """The ends of the axis, and True if some points lie below it."""
         points = np.concatenate([self.train, self.val], axis=1)
         if not points.shape[1]:
-            points = np.array([[0.0] * len(self.landmarks), list(self.landmarks.values())]) if self.landmarks else np.zeros((2, 1))
+            points = (
+                np.array([[0.0] * len(self.landmarks), list(self.landmarks.values())])
+                if self.landmarks
+                else np.zeros((2, 1))
+            )
         epochs, values = points
         settled = values[epochs >= epochs.min() + SETTLED * np.ptp(epochs)]
         shown = np.concatenate([settled, [value for value in self.landmarks.values() if np.isfinite(value)]])

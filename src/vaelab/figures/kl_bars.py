@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-NAMED = 16  # the most latents that each have a place and a name; more are sorted by their KL
+NAMED = 24  # the most latents that each have a place and a name; more are sorted by their KL
+UPRIGHT = 10  # up to so many, the names are upright
 LEAST = 0.5  # nats, the least height of the axis, so that rounding errors don't look like information
 OFF = 0.01  # nats; a latent with less KL is off
 
@@ -34,7 +35,7 @@ class KLBars(Picture):
     by_moments: bool = False
 
     def _draw(self) -> "Figure":
-        figure, axes = panels(1, 1, 3.5, 2.1, left=0.75, bottom=0.8, top=0.6)
+        figure, axes = panels(1, 1, 3.6, 2.1, left=0.75, bottom=0.8, top=0.6)
         panel, off = axes[0, 0], int((self.kl < OFF).sum())
         panel.set_ylim(0, max(LEAST, 1.06 * float(self.kl.max())))
         panel.set_ylabel("KL (nats)")
@@ -49,10 +50,12 @@ class KLBars(Picture):
         places = np.arange(1, p + 1)
         panel.bar(places, self.kl, color=BLUE, width=0.8 if p > 3 else 0.5)
         panel.set(xlabel="latent", xlim=(0.4, p + 0.6) if p > 3 else (0, p + 1))
-        off = self.kl < OFF
-        panel.set_xticks(places, [f"{place}\n{'off' if is_off else ''}" for place, is_off in zip(places, off, strict=True)])
-        if p > 10:  # numbers and words would touch
-            panel.tick_params(axis="x", labelsize=TICK - 2)
+        words = ["off" if kl < OFF else "" for kl in self.kl]
+        if p <= UPRIGHT:
+            panel.set_xticks(places, [f"{place}\n{word}" for place, word in zip(places, words, strict=True)])
+        else:
+            names = [f"{word} {place}".strip() for place, word in zip(places, words, strict=True)]
+            panel.set_xticks(places, names, rotation=90)
 
     def _draw_sorted(self, panel: "Axes") -> None:
         p, sorted_kl = len(self.kl), np.sort(self.kl)[::-1]

@@ -10,7 +10,10 @@ from vaelab.figures.text_sizes import TICK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLES: dict[str, Any] = {"ceiling": {"color": "black", "ls": (0, (6, 2))}, "baseline": {"color": GREY, "ls": (0, (3, 2))}}
+STYLES: dict[str, Any] = {
+    "ceiling": {"color": "black", "ls": (0, (6, 2))},
+    "baseline": {"color": GREY, "ls": (0, (3, 2))},
+}
 LINE = 0.18  # inches between the middles of two lines of text
 
 
@@ -19,39 +22,52 @@ def draw_landmarks(panel: "Axes", landmarks: Mapping[str, float], across: bool =
 
     Args:
         panel: axes whose limits are final.
-        landmarks: a name such as `ceiling` or `baseline` -> a score, within the limits.
+        landmarks: a name such as `ceiling` or `baseline` -> a score. If it lies outside the limits, it has an arrow
+            instead of a line.
         across: True if the score is the y axis. The names then stand right of the panel, otherwise above it.
     """
     for name, value in landmarks.items():
+        low, high = panel.get_ylim() if across else panel.get_xlim()
         line = panel.axhline if across else panel.axvline
-        line(value, lw=1.2, zorder=1, label=f"_{name}", **STYLES.get(name, STYLES["baseline"]))
-    figure = panel.figure
-    inches = panel.get_position().height * figure.get_size_inches()[1]  # type: ignore[union-attr]
+        if low <= value <= high:
+            line(value, lw=1.2, zorder=1, label=f"_{name}", **STYLES.get(name, STYLES["baseline"]))
     low, high = panel.get_ylim() if across else panel.get_xlim()
-    if across:
-        texts = {f"{name}\n{_number(value)}": (value - low) / (high - low) for name, value in landmarks.items()}
-        places = spaced(list(texts.values()), 2.1 * LINE / inches)
-        for text, place in zip(texts, places, strict=True):
-            at = {"ha": "left", "va": "center", "linespacing": 1.1}
-            panel.text(1.02, place, text, transform=panel.transAxes, fontsize=TICK, **at)
-        return
-    for row, (name, value) in enumerate(sorted(landmarks.items(), key=lambda item: -item[1])):
-        right = (value - low) / (high - low) < 0.5
+    shares = {name: (value - low) / (high - low) for name, value in landmarks.items()}
+    texts = {name: number(value) for name, value in landmarks.items()}
+    (_write_beside if across else _write_above)(panel, shares, texts)
+
+
+def _write_beside(panel: "Axes", shares: Mapping[str, float], texts: Mapping[str, str]) -> None:
+    """Writes names and numbers to the right of a panel, at shares of its height."""
+    figure: Any = panel.figure
+    inches = panel.get_position().height * figure.get_size_inches()[1]
+    places = spaced([min(max(share, 0.0), 1.0) for share in shares.values()], 2.1 * LINE / inches)
+    for (name, share), place in zip(shares.items(), places, strict=True):
+        arrow = " ▼" if share < 0 else " ▲" if share > 1 else ""
+        look: dict[str, Any] = {"ha": "left", "va": "center", "linespacing": 1.1, "fontsize": TICK}
+        panel.text(1.02, place, f"{name}{arrow}\n{texts[name]}", transform=panel.transAxes, **look)
+
+
+def _write_above(panel: "Axes", shares: Mapping[str, float], texts: Mapping[str, str]) -> None:
+    """Writes names and numbers above a panel, at shares of its width, each on a line of its own."""
+    for row, (name, share) in enumerate(sorted(shares.items(), key=lambda item: -item[1])):
+        text = f"{name} {texts[name]}"
+        text = f"◀ {text}" if share < 0 else f"{text} ▶" if share > 1 else text
         panel.annotate(
-            f"{name} {_number(value)}",
-            ((value - low) / (high - low), 1.0),
+            text,
+            (min(max(share, 0.0), 1.0), 1.0),
             xycoords="axes fraction",
             xytext=(0, 3 + 13 * row),
             textcoords="offset points",
-            ha="left" if right else "right",
+            ha="left" if share < 0.5 else "right",
             fontsize=TICK,
         )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """A score with as many digits as a reader can use.
 
-    >>> _number(-1.23456), _number(-86.1234), _number(-345230.1)
+    >>> number(-1.23456), number(-86.1234), number(-345230.1)
     ('−1.235', '−86.1', '−345,230')
     """
     size = abs(value)

@@ -64,7 +64,7 @@ class LatentScatter(Picture):
         if kinds is not None:
             marks, _ = panel.get_legend_handles_labels()
             place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "borderaxespad": 0.2}
-            panel.add_artist(panel.legend(marks, names, title=title, markerscale=1.6, handletextpad=0.1, **place))
+            panel.legend(marks, names, title=title, markerscale=1.6, handletextpad=0.1, **place)
         most = f"\nthe 2 of {self.latent_dim} latents with most KL" if self.latent_dim > 2 else ""
         panel.set_title(f"Posterior means{most}")
         panel.set_xlabel(f"mean of q({subscript('z', self.dimensions[0])} | x)")
@@ -100,25 +100,28 @@ class LatentScatter(Picture):
 
     def _draw_plane(self, figure: "Figure", panel: "Axes", kinds: Array | None) -> None:
         if self.prior_draws is not None:
-            panel.scatter(*self.prior_draws.T, s=4, lw=0, color=GREY, alpha=0.35, zorder=0.5)
+            panel.scatter(self.prior_draws[:, 0], self.prior_draws[:, 1], s=4, lw=0, color=GREY, alpha=0.35, zorder=0.5)
         if kinds is not None:
             self._draw_classes(panel, kinds, self.z[:, 1])
         elif self.labels is None:
-            panel.scatter(*self.z.T, s=9, lw=0, color=BLUE)
+            panel.scatter(self.z[:, 0], self.z[:, 1], s=9, lw=0, color=BLUE)
         else:
-            self._bar(figure, panel, panel.scatter(*self.z.T, s=9, lw=0, c=self.labels, cmap=SEQUENTIAL))
+            self._bar(
+                figure, panel, panel.scatter(self.z[:, 0], self.z[:, 1], s=9, lw=0, c=self.labels, cmap=SEQUENTIAL)
+            )
         outlines = [self._prior_outline(), *self._posterior_outline()]
-        for (x, y), look in zip(outlines, ({"ls": "--", "lw": 1.2}, {"ls": "-", "lw": 1.4}), strict=False):
-            panel.plot(x, y, color="black", **look)
+        for (x, y), line in zip(outlines, ("--", "-"), strict=False):
+            panel.plot(x, y, color="black", ls=line, lw=1.3)
         every = [self.z.T, *outlines, *([] if self.prior_draws is None else [self.prior_draws.T])]
         _same_scale(panel, np.concatenate(every, axis=1))
         panel.set_ylabel(f"mean of q({subscript('z', self.dimensions[1])} | x)")
 
     def _draw_classes(self, panel: "Axes", kinds: Array, down: Array) -> None:
-        """Draws each class with a colour and a mark. In a plane its name is in its middle: ten colours look alike."""
+        """Draws each class with a colour and a mark."""
         for colour, mark, kind in zip(PALETTE, MARKS, kinds, strict=False):
             mine = self.labels == kind
-            panel.scatter(self.z[mine, 0], down[mine], s=13, lw=0, color=colour, marker=mark, alpha=0.8, label=str(kind))
+            look: dict[str, Any] = {"s": 13, "lw": 0, "color": colour, "marker": mark, "alpha": 0.8}
+            panel.scatter(self.z[mine, 0], down[mine], **look, label=str(kind))
 
     def _prior_outline(self) -> Array:
         """The prior's ellipse, (2, m)."""
@@ -135,7 +138,7 @@ class LatentScatter(Picture):
     def _draw_line(self, figure: "Figure", panel: "Axes", kinds: Array | None) -> None:
         z = self.z[:, 0]
         if kinds is not None:
-            rows = np.searchsorted(kinds, self.labels)
+            rows = np.searchsorted(kinds, np.asarray(self.labels))
             jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))  # so that dots don't hide each other
             self._draw_classes(panel, kinds, rows + jitter)
             panel.set_yticks([])
@@ -164,7 +167,9 @@ class LatentScatter(Picture):
 
     def _explain(self, figure: "Figure") -> None:
         """Says below the panel what the lines are."""
-        lines = [f"dashed: p(z), mean ± {SPREAD:g} std" + ("; grey: draws from it" if self.prior_draws is not None else "")]
+        lines = [
+            f"dashed: p(z), mean ± {SPREAD:g} std" + ("; grey: draws from it" if self.prior_draws is not None else "")
+        ]
         if self.posterior_mean is not None:
             lines.append(f"solid: q(z | x) of one x, mean ± {SPREAD:g} std")
         width, height = figure.get_size_inches()

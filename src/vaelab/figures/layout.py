@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.text_sizes import TICK, width_of
+from vaelab.figures.text_sizes import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def grow_to_hold(figure: "Figure") -> None:
     """Makes a figure larger if a text does not fit into it. Axes keep their size in inches, and their distances."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
+    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
     width, height = figure.get_size_inches()
     left, bottom = max(EDGE - box.x0, 0.0), max(EDGE - box.y0, 0.0)
     w = left + max(width, box.x1 + EDGE)
@@ -82,7 +82,7 @@ def thin_ticks(figure: "Figure") -> None:
             ends = sorted(axis.get_view_interval())
             places = np.asarray(axis.get_majorticklocs(), float)
             places = places[(places >= ends[0] - 1e-9) & (places <= ends[1] + 1e-9)]
-            texts = axis.get_major_formatter().format_ticks(places)
+            texts = axis.get_major_formatter().format_ticks(places.tolist())
             if len(places) > 1 and (step := _step(axis, places, texts, inches, along)) > 1:
                 axis.set_ticks(places[::step], labels=texts[::step])
 
@@ -92,11 +92,12 @@ def _step(axis: Any, places: Any, texts: "Sequence[str]", inches: float, along: 
     low, high = axis.get_transform().transform(axis.get_view_interval())
     at = inches * (axis.get_transform().transform(places) - low) / (high - low)
     order = np.argsort(at)
-    upright = along and axis.get_tick_params().get("labelrotation", 0) in (0, None)
+    label = axis.get_major_ticks(1)[0].label1
+    upright, points = along and not label.get_rotation(), label.get_fontsize()
     for step in range(1, len(places)):
         middles = at[order][::step]
         lines = [texts[index].split("\n") for index in order[::step]]
-        sizes = [max(width_of(line, TICK) for line in each) + 0.06 if upright else TICK / 72 for each in lines]
+        sizes = [max(width_of(line, points) for line in each) + 0.06 if upright else points / 72 for each in lines]
         if all(gap >= (a + b) / 2 for gap, a, b in zip(np.diff(middles), sizes, sizes[1:], strict=False)):
             return step
     return len(places)

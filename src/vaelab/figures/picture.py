@@ -31,6 +31,7 @@ STYLE: Any = {
     "legend.title_fontsize": TICK,
     "legend.frameon": False,
     "axes.titley": 1.0,  # otherwise each title measures all labels around it, which takes a fifth of the time
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,  # a $ in the name of a column or a key does not start a formula

@@ -43,7 +43,7 @@ class PointManifold(Picture):
         shown, names = min(d, SHOWN), names_of(self.names, d)
         rows, columns = grid_of(shown)
         size = (1.15, 1.15) if columns > 1 else (2.6, 2.4)
-        space = {"right": 0.75, "across": 1.05, "left": 0.6, "down": 0.75, "top": 0.65}
+        space: dict[str, Any] = {"right": 0.75, "across": 1.05, "left": 0.6, "down": 0.75, "top": 0.65}
         figure, axes = panels(rows, columns, *size, ticks=3, **space)
         for index, panel in enumerate(axes.flat[:shown]):
             mesh = panel.pcolormesh(self.z1, self.z2, self.means[..., index], cmap=SEQUENTIAL, shading="gouraud")
@@ -84,7 +84,8 @@ class PointTraversals(Picture):
         ranges = np.maximum(np.ptp(self.means, axis=(0, 1)), self.stds.mean((0, 1)))
         share = len(ranges) <= SHOWN and float(ranges.max()) <= ALIKE * max(float(ranges.min()), 1e-30)
         figure = self._curves() if share else self._heat_maps()
-        figure.supxlabel("distance from the mean of p(z)\n(prior standard deviations)", fontsize=TICK, y=0.0, va="bottom")
+        distance = "distance from the mean of p(z)\n(prior standard deviations)"
+        figure.supxlabel(distance, fontsize=TICK, y=0.0, va="bottom")
         return figure
 
     def _curves(self) -> "Figure":
@@ -92,7 +93,7 @@ class PointTraversals(Picture):
         names = names_of(self.names, d)
         rows, columns = grid_of(count, across=2)
         size = (1.75, 1.3) if columns > 1 else (3.3, 2.2)
-        space = {"top": 1.05, "bottom": 0.8, "across": 0.2, "down": 0.4, "left": 0.85}
+        space: dict[str, Any] = {"top": 1.05, "bottom": 0.8, "across": 0.2, "down": 0.4, "left": 0.85}
         figure, axes = panels(rows, columns, *size, sharex=True, sharey=True, **space)
         for index, panel in zip(range(count), axes.flat, strict=False):
             for target in range(d):
@@ -106,7 +107,7 @@ class PointTraversals(Picture):
         figure.supylabel("mean ± std of p(t|z)", fontsize=TICK, x=0.04 / width, ha="left")
         figure.suptitle(self.title, y=1 - 0.08 / height, va="top")
         marks = axes[0, 0].get_legend_handles_labels()
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - 0.28 / height)}
+        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - 0.28 / height)}
         figure.legend(*marks, ncols=min(d, 2) if d != 3 else 3, **place)
         return figure
 
@@ -119,11 +120,17 @@ class PointTraversals(Picture):
         most = max(float(np.abs(changes[..., :shown]).max()), 1e-9)
         rows, columns = grid_of(count, across=3)
         left, width = 0.25 + widest(names, TICK), {1: 2.4, 2: 1.15, 3: 0.75}[columns]
-        space = {"left": left, "right": 0.7, "top": 0.9, "bottom": 0.8, "across": 0.12, "down": 0.4}
+        space: dict[str, Any] = {"left": left, "right": 0.7, "top": 0.9, "bottom": 0.8, "across": 0.12, "down": 0.4}
         figure, axes = panels(rows, columns, width, max(0.19 * shown, 0.7), sharex=True, sharey=True, ticks=3, **space)
         for index, panel in zip(range(count), axes.flat, strict=False):
             box = (self.values[0], self.values[-1], shown - 0.5, -0.5)
-            look = {"cmap": DIVERGING, "vmin": -most, "vmax": most, "interpolation": "nearest", "aspect": "auto"}
+            look: dict[str, Any] = {
+                "cmap": DIVERGING,
+                "vmin": -most,
+                "vmax": most,
+                "interpolation": "nearest",
+                "aspect": "auto",
+            }
             image = panel.imshow(changes[index, :, :shown].T, extent=box, **look)
             panel.set_title(subscript("z", self.dimensions[index]))
             panel.set_yticks(range(shown), names)
@@ -131,5 +138,6 @@ class PointTraversals(Picture):
         hide_rest(axes, count)
         add_bar(figure, axes[0, -1], image, "")
         _, height = figure.get_size_inches()
-        figure.suptitle(f"{self.title}: change of each mean,\nin std of p(t|z){first_of(shown, d)}", y=1 - 0.06 / height, va="top")
+        title = f"{self.title}: change of each mean,\nin std of p(t|z){first_of(shown, d)}"
+        figure.suptitle(title, y=1 - 0.06 / height, va="top")
         return figure

@@ -88,9 +88,11 @@ class PointDraws(Picture):
             low, high = (f(ends) for f, ends in zip((min, max), zip(*map(_bulk, columns), strict=True), strict=True))
             bins = np.linspace(*_span(np.array([low, high])), BINS + 1)
             for (name, _), column, filled in zip(sets.items(), columns, (True, False)[-len(sets) :], strict=True):
-                look: dict[str, Any] = {"histtype": "step", "color": BLUE, "lw": 1.6}
-                look = {"histtype": "stepfilled", "color": GREY, "alpha": 0.4} if filled else look
-                panel.hist(column, bins, weights=np.full(len(column), 1 / (len(column) * np.diff(bins)[0])), label=name, **look)
+                look: dict[str, Any] = {"color": BLUE, "histtype": "step", "lw": 1.6}
+                if filled:
+                    look = {"color": GREY, "histtype": "stepfilled", "alpha": 0.4}
+                density = np.full(len(column), 1 / (len(column) * (bins[1] - bins[0])))  # of all, also those outside
+                panel.hist(column, bins, weights=density, label=name, **look)
             panel.set_title(names[index])
             if d > 1:
                 panel.set_yticks([])
@@ -103,8 +105,9 @@ class PointDraws(Picture):
     def _scatters(self, sets: dict[str, Array]) -> "Figure":
         d = self.draws.shape[1]
         names = names_of(self.names, d)
-        space = {"across": 0.2, "right": BAR + 0.1 if d > 2 else 0.15, "top": 0.4, "left": 0.7}
-        figure, axes = panels(1, len(sets), 1.55 if len(sets) > 1 else 2.6, 1.9, sharex=True, sharey=True, ticks=3, **space)
+        space: dict[str, Any] = {"across": 0.2, "right": BAR + 0.1 if d > 2 else 0.15, "top": 0.4, "left": 0.7}
+        width = 1.55 if len(sets) > 1 else 2.6
+        figure, axes = panels(1, len(sets), width, 1.9, sharex=True, sharey=True, ticks=3, **space)
         reference = next(iter(sets.values()))
         colours: dict[str, Any] = {"color": BLUE}
         for panel, (name, points) in zip(axes.flat, sets.items(), strict=True):
@@ -126,9 +129,15 @@ class PointDraws(Picture):
 def _column_panels(shown: int, d: int, names: tuple[str, ...] | None, top: float) -> tuple["Figure", Any, list[str]]:
     """Panels for the first columns, two or three in a row, and their names, which fit above them."""
     rows, across = grid_of(shown, 1 if shown == 1 else 2 if shown <= LARGE else 3)
-    width, height = {1: (3.3, 2.4), 2: (1.85, 1.6), 3: (1.2, 1.0)}[across]
-    between = 0.3
-    space = {"across": between, "down": 0.62, "left": 0.85 if across == 1 else 0.45, "right": 0.25, "bottom": 0.62}
+    width, height = {1: (3.3, 2.4), 2: (1.85, 1.6), 3: (1.15, 1.0)}[across]
+    between = 0.4
+    space: dict[str, Any] = {
+        "across": between,
+        "down": 0.62,
+        "left": 0.85 if across == 1 else 0.45,
+        "right": 0.25,
+        "bottom": 0.62,
+    }
     figure, axes = panels(rows, across, width, height, ticks={1: 5, 2: 3, 3: 3}[across], top=top, **space)
     fitted = [fitting(name, width + between - 0.1, TICK) for name in names_of(names, d)[:shown]]
     for panel in axes.flat[:shown]:
@@ -144,7 +153,7 @@ def _title(figure: "Figure", title: str, panel: "Axes", rows: int) -> None:
     if title:
         figure.suptitle(title, y=1 - 0.08 / height, va="top")
     marks, names = panel.get_legend_handles_labels()
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - (0.3 if title else 0.05) / height)}
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - (0.3 if title else 0.05) / height)}
     figure.legend(marks, names, ncols=-(-len(names) // rows), columnspacing=1.2, handlelength=1.4, **place)
 
 

@@ -60,7 +60,7 @@ class Search(Picture):
     def _draw(self) -> "Figure":
         names = [fitting(name, 2.0, TICK) for name in self.names]
         left = 0.9 if not names else max(0.9, widest(names, TICK) + 0.2)
-        room = {"left": left, "down": 0.75, "top": 0.45}
+        room: dict[str, Any] = {"left": left, "down": 0.75, "top": 0.45}
         figure, grid = panels(2 if names else 1, 1, 4.4 - left, max(1.8, 0.2 * len(names)), **room)
         axes = grid[:, 0]
         low, high = self._range()

@@ -16,7 +16,10 @@ from vaelab.runs.trust import check_config
 
 TENSOR = Kind("a tensor", lambda value, at: isinstance(value, Tensor))
 BYTES = Kind("a tensor of bytes", lambda value, at: isinstance(value, Tensor) and value.dtype == torch.uint8)
-POINTS = Kind("a tensor of points, (2, n)", lambda value, at: isinstance(value, Tensor) and value.shape[:1] == (2,) and value.dim() == 2)
+POINTS = Kind(
+    "a tensor of points, (2, n)",
+    lambda value, at: isinstance(value, Tensor) and value.shape[:1] == (2,) and value.dim() == 2,
+)
 SCALAR = Kind("a tensor of one number", lambda value, at: isinstance(value, Tensor) and value.numel() == 1)
 NUMBERS = TENSOR | schema.NUMBER | schema.NOTHING
 PATH = Kind("empty or a path inside the run's folder", lambda value, at: value == "" or schema.is_inside(value, at))
