@@ -22,8 +22,7 @@ def hparams_of(config: Mapping[str, Any], typed: Iterable[str] = ()) -> dict[str
         config: the config of a run, with every value filled in.
         typed: keys of its command line, which are always included, such as `callbacks.early_stopping.patience`.
     """
-    found: dict[str, Any] = {group: option for group, option in config.get("choices", {}).items()}
-    found |= {key: config.get(key) for key in KEYS}
+    found: dict[str, Any] = {**config.get("choices", {}), **{key: config.get(key) for key in KEYS}}
     for group in GROUPS:
         node = config.get(group)
         if isinstance(node, Mapping):

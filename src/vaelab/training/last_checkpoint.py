@@ -23,7 +23,8 @@ class LastCheckpoint(Checkpoint):
 
     Lightning saves weights, optimiser, schedules, counters, callbacks and the place in the shuffled data. This adds
     `position`: the states of torch's random generators, the running means that are not yet in the curves, and the
-    sizes of the files that hold the curves. It is written only between two minibatches, so each is either done or not begun.
+    sizes of the files that hold the curves. It is written only between two minibatches, so each is either done or not
+    begun.
 
     Args:
         seconds: the shortest time between two checkpoints. A killed run loses no more than that. None only counts

@@ -109,7 +109,7 @@ def flush(loggers: Loggers) -> None:
 
 
 def sizes(loggers: Loggers, folder: Path) -> dict[str, int]:
-    """How much each logger has written, for a checkpoint: bytes of event files, rows of curves.csv, points of MLflow."""
+    """Bytes of the event files, rows of curves.csv and points in MLflow's database so far, for a checkpoint."""
     found = event_file_sizes(folder)
     for logger in loggers:
         if isinstance(logger, CSVLogger):
@@ -119,7 +119,7 @@ def sizes(loggers: Loggers, folder: Path) -> dict[str, int]:
     return found
 
 
-def cut_back(folder: Path, recorded: Mapping[str, int]) -> None:
+def cut_back(folder: Path, recorded: dict[str, int]) -> None:
     """Removes what a run wrote after a checkpoint, so that the curves hold each step once when it resumes.
 
     Args:

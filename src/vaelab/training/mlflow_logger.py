@@ -101,7 +101,7 @@ class MLFlowLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Writes the config, one parameter per key. MLflow keeps the first value of a key that a resumed run changes."""
+        """Writes the config, one parameter per key. MLflow keeps the first value if a resumed run changes a key."""
         from mlflow.entities import Param
 
         client = self.experiment
