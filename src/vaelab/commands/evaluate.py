@@ -52,15 +52,24 @@ def evaluate_run(
 def _training(run: Run) -> dict[str, Any]:
     """The settings of training that affect the numbers: the objective, its β, and the likelihood's floor of σ.
 
-    β is None for an objective without one, and the floor is None for a likelihood without one.
+    β is None for an objective without one, and the floor is None for a likelihood without one. A model that standardises
+    has its floor in standardised units, and so also as a range in the data's units.
     """
     objective = run.config.get("objective") or {}
     return {
         "objective": str(objective.get("_target_", "")).split(".")[-1] or None,
         "objective_settings": objective_settings(objective),
         "beta": objective.get("beta"),
-        "min_std": getattr(getattr(run.vae.decoder, "family", None), "min_std", None),
+        "min_std": (floor := getattr(getattr(run.vae.decoder, "family", None), "min_std", None)),
+        **_floor_in_units(floor, getattr(run.vae.decoder, "output_units", None)),
     }
+
+
+def _floor_in_units(floor: float | None, units: Any) -> dict[str, float]:
+    """The least and the largest floor of σ over the numbers of a target, in the data's units, if the model has units."""
+    if floor is None or units is None:
+        return {}
+    return {"min_std_low": floor * units.scale.min().item(), "min_std_high": floor * units.scale.max().item()}
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:
