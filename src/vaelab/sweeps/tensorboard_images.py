@@ -34,7 +34,7 @@ def write_images(folder: Path, drawn: Mapping[str, bytes], rows: Sequence[Row] =
     for name, png in drawn.items():
         width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of a PNG's first chunk
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
-        value = Summary.Value(tag=f"views of all runs/{Path(name).stem}", image=image)
+        value = Summary.Value(tag=f"view of all runs/{Path(name).stem}", image=image)
         events.append(Event(wall_time=now, step=0, summary=Summary(value=[value])))
     if rows and (folder / "multirun.yaml").is_file():
         events.append(Event(wall_time=now, step=0, summary=_columns(rows)))

@@ -69,7 +69,7 @@ def add_text(writer: SummaryWriter, tag: str, markdown: str) -> None:
     tensor = TensorProto(
         dtype="DT_STRING",
         string_val=[markdown.encode()],
-        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+        tensor_shape=TensorShapeProto(),  # one text, not a table of texts
     )
     value = Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)
     event_file(writer).add_summary(Summary(value=[value]), 0)
