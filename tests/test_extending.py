@@ -138,7 +138,7 @@ def test_the_rows_of_the_page_pass_the_contract(project):
     assert process.returncode == 0, process.stdout
     passed = re.findall(r"^(tests/\S+?)::\w+\[(\S+)\] PASSED", process.stdout, re.M)
     ran = {path for path, case in passed if re.search(names.replace(" or ", "|"), case)}
-    assert ran == {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py") if takes_rows(path)}
+    assert ran >= {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py") if takes_rows(path)}
 
 
 def takes_rows(path):

@@ -14,7 +14,7 @@ from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.steps import Stepper, stepper
 
-REAL = [row for row in LIKELIHOODS if row.name != "bernoulli"]
+REAL = [row for row in LIKELIHOODS if row.make((1,)).support == "real"]
 K, B = 5, 7
 LOC, SCALE = torch.tensor([50.0, -3.0, 0.0, 1e3, 7e-3]).double(), torch.tensor([20.0, 1e-2, 1.0, 300.0, 5e-4]).double()
 

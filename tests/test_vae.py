@@ -221,7 +221,11 @@ def test_a_bernoulli_decoder_starts_at_the_mean_of_the_data():
 @pytest.mark.parametrize("likelihood", **named([row for row in LIKELIHOODS if row is not bernoulli]))
 def test_other_decoders_start_at_the_mean_of_the_data(likelihood):
     vae, mean = build(likelihood), torch.linspace(-2, 5, math.prod(T)).double().view(T)
+    before = copy.deepcopy(vae.state_dict())
     vae.decoder.start_at(mean)
+    if vae.decoder.family.at_mean(mean) is None:
+        assert_close(vae.state_dict(), before)
+        return
     torch.nn.init.zeros_(vae.decoder.network.layers[-1].weight)
     assert_close(vae.decode(torch.randn(7, P).double()).mean, mean.expand(7, *T))
 

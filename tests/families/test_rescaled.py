@@ -10,7 +10,7 @@ from helpers.choices import LIKELIHOODS, POSTERIORS
 from vaelab.families import with_moments
 from vaelab.families.rescaled import rescaled
 
-REAL = [row for row in [*LIKELIHOODS, *POSTERIORS] if row.name != "bernoulli"]
+REAL = [row for row in [*LIKELIHOODS, *POSTERIORS] if row.make(row.shapes[0]).support == "real"]
 CASES = [pytest.param(row, shape, id=f"{row.name}-{shape}") for row in REAL for shape in row.shapes]
 
 

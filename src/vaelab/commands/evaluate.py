@@ -52,8 +52,8 @@ def evaluate_run(
 def _training(run: Run) -> dict[str, Any]:
     """The settings of training that affect the numbers: the objective, its β, and the likelihood's floor of σ.
 
-    β is None for an objective without one, and the floor is None for a likelihood without one. A model that standardises
-    has its floor in standardised units, and so also as a range in the data's units.
+    β is None for an objective without one, and the floor is None for a likelihood without one. If a model standardises,
+    its floor is in standardised units, so the range in the data's units is given too.
     """
     objective = run.config.get("objective") or {}
     return {
@@ -66,7 +66,7 @@ def _training(run: Run) -> dict[str, Any]:
 
 
 def _floor_in_units(floor: float | None, units: Any) -> dict[str, float]:
-    """The least and the largest floor of σ over the numbers of a target, in the data's units, if the model has units."""
+    """The least and the largest floor of σ over the numbers of a target, in the data's units; empty without units."""
     if floor is None or units is None:
         return {}
     return {"min_std_low": floor * units.scale.min().item(), "min_std_high": floor * units.scale.max().item()}
