@@ -17,7 +17,7 @@ import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking --window-size=1400,1000".split()
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--window-size=1400,1000"]
 WAIT = 40  # seconds, on a machine that is busy
 DEEP = """
 const found = [];
@@ -99,6 +99,10 @@ class Page:
         script = DEEP + "return found.map(element => (element.innerText ?? element.textContent).trim());"
         return self.driver.execute_script(script, selector)
 
+    def run(self, selector: str, script: str) -> Any:
+        """What a script returns, in which `found` is the list of all elements."""
+        return self.driver.execute_script(DEEP + script, selector)
+
     def properties(self, selector: str, name: str) -> list[Any]:
         """A JavaScript property of all elements."""
         return self.driver.execute_script(DEEP + "return found.map(element => element[arguments[1]]);", selector, name)
@@ -116,11 +120,3 @@ class Page:
         """The natural width and height of all pictures that are loaded."""
         script = DEEP + "return found.map(element => [element.naturalWidth, element.naturalHeight]);"
         return [tuple(size) for size in self.driver.execute_script(script, selector) if size[0]]
-
-    def click(self, selector: str) -> None:
-        """Clicks on every such element."""
-        self.driver.execute_script(DEEP + "found.forEach(element => element.click());", selector)
-
-    def picture(self, path: Path) -> None:
-        """Keeps a screenshot, if the environment names a folder for them."""
-        self.driver.save_screenshot(str(path))
