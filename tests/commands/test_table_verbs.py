@@ -147,3 +147,20 @@ def test_an_error_of_a_table_is_one_line(tmp_path):
     assert done.returncode != 0
     assert "a.csv holds text in its column kind ('rose'); leave it out with data.drop=kind" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_conditional_run_takes_the_class_of_a_file(tmp_path):
+    table().to_csv(tmp_path / "a.csv")
+    keys = ("data=table", "data.path=a.csv", "data.label=kind", "data.drop=[id]", "condition=label")
+    done = run_train(tmp_path, *keys, "hydra.run.dir=run", *SHORT)
+    assert done.returncode == 0, done.stderr
+    run = vaelab.load_run(tmp_path / "run")
+    assert run.condition_names == tuple(sorted(set(KINDS)))
+    with pytest.raises(ValueError, match="needs --condition"):
+        encode(run, str(tmp_path / "a.csv"), tmp_path / "z.csv")
+    encode(run, str(tmp_path / "a.csv"), tmp_path / "z.csv", condition="lily")
+    encode(run, "train", tmp_path / "train.csv")
+    every, some = (pandas.read_csv(tmp_path / name).query("label == 'lily'") for name in ("z.csv", "train.csv"))
+    nearest = np.abs(some["mean_0"].to_numpy()[:, None] - every["mean_0"].to_numpy()).min(-1)
+    assert 8 < len(some) < len(every)
+    assert_allclose(nearest, 0, atol=1e-5)

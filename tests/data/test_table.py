@@ -218,7 +218,8 @@ def test_only_what_is_read_must_be_numbers(tmp_path):
         ({"drop": [*NAMES, "kind"]}, ["at least one column must be left", "drop fewer"]),
         ({"drop": {"a": 1}}, ["data.drop must be a list of columns"]),
         ({"label": "kind", "decimal": ","}, ["data.decimal must be one of point, comma"]),
-        ({"label": "kind", "condition": "label"}, ["condition must be null"]),
+        ({"drop": ["kind"], "condition": "label"}, ["condition=label needs a column of labels", "data.label is null"]),
+        ({"drop": ["kind"], "label": "width", "condition": "label"}, ["classes, but width in", "holds real numbers"]),
         ({"label": "kind", "val_size": 18}, ["at least 2 rows", "data.standardize=false"]),
     ],
 )
@@ -230,6 +231,27 @@ def test_an_error_names_the_cure(tmp_path, suffix, options, words):
 def test_every_text_column_is_named_with_keys_ready_to_type(tmp_path):
     table = frame().assign(**{'a "b"': KINDS, "when": "2026-01-31"})
     refused(written(tmp_path / "a.csv", table), 'kind, a "b", when', r"""'data.drop=["kind","a \"b\"","when"]'""")
+
+
+@pytest.mark.parametrize("values", [KINDS, np.arange(N) % 3 * 7 - 1])
+def test_the_label_may_be_the_condition(tmp_path, values):
+    path = written(tmp_path / "a.csv", frame().assign(kind=values))
+    data = ready(path, label="kind", condition="label")
+    assert data.condition_names == tuple(map(str, sorted(set(values))))
+    found = in_order(data, lambda split: data.conditions[split]).argmax(-1)
+    assert [data.condition_names[index] for index in found] == [str(each) for each in values]
+    trained = Table(path, label="kind", condition="label", val_size=5, test_size=4)
+    trained.model_condition_names = data.condition_names[::-1]
+    trained.setup()
+    assert_close(trained.conditions["test"].flip(-1), data.conditions["test"])
+
+
+def test_a_table_with_a_condition_needs_its_label(tmp_path):
+    written(tmp_path / "a.csv", frame().drop(columns="kind"))
+    data = Table(tmp_path / "a.csv", label="kind", condition="label", val_size=5, test_size=4)
+    data.model_names = tuple(NAMES)
+    with pytest.raises(ValueError, match=r"needs the label of each row, but .*a.csv has no column kind"):
+        data.setup()
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):

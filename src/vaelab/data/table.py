@@ -7,12 +7,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag
 from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
-from vaelab.data.condition import check_no_condition
+from vaelab.data.condition import check_condition, one_hot
 from vaelab.data.label_codes import label_codes
 from vaelab.data.readers.choose import READERS
 from vaelab.data.readers.selection import Key, Selection
@@ -23,6 +24,7 @@ from vaelab.escapes import for_terminal
 log = logging.getLogger(__name__)
 
 KINDS = ".csv, .tsv, .parquet, .npy or .npz"
+MOST_CLASSES = 1_000  # of a condition
 
 
 class Table(Array):
@@ -36,13 +38,13 @@ class Table(Array):
         path: the file.
         columns: the columns of x, in this order; None takes all except `drop` and `label`.
         drop: columns to leave out.
-        label: a column of text or numbers that colours the pictures. The model does not see it.
+        label: a column of text or numbers that colours the pictures. The model sees it only as a condition.
         standardize: True if the model standardises the columns with the training split's mean and standard deviation.
             Densities stay in the units of the file. None standardises if the likelihood scores real numbers.
         val_size, test_size, batch_size, eval_batch_size, seed: as for `Array`.
         header, missing, decimal: as for `Array`.
         support: the data that the likelihood scores: `real`, `unit_interval`, `binary` or `count`.
-        condition: must be None.
+        condition: None, or `label`: the label of each row is served as a one-hot vector.
 
     Raises:
         ValueError: as for `Array`; or a key names a column that does not exist, a column of x holds text, no column is
@@ -78,7 +80,8 @@ class Table(Array):
         support: str = "real",
         condition: str | None = None,
     ) -> None:
-        check_no_condition(condition, "tables of your own")
+        if check_condition(condition) is not None and label is None:
+            raise ValueError("condition=label needs a column of labels, but data.label is null; set it to one")
         if not isinstance(path, str | Path) or not str(path):
             raise ValueError(f"data.path must name a file for data=table, but is {path}; set it to {KINDS}")
         super().__init__(
@@ -97,6 +100,7 @@ class Table(Array):
         self.drop = _keys("data.drop", drop)
         self.label = None if label is None else _key("data.label", label)
         self.standardize = _resolved(standardize, support)
+        self.condition = condition
         self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label))
 
     def setup(self, stage: str | None = None) -> None:
@@ -115,6 +119,29 @@ class Table(Array):
                 f"columns, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and data.test_size, "
                 "or data.standardize=false"
             )
+        if self.condition is not None:
+            self._set_conditions()
+
+    def _set_conditions(self) -> None:
+        """Sets the label of every row as a one-hot condition. The classes come from a trained model or the file."""
+        found = {split: self.labels(split) for split in SPLITS}
+        values = [each[1] for each in found.values() if each is not None]
+        if not values:
+            raise ValueError(f"condition=label needs the label of each row, but {self.path} has no column {self.label}")
+        names = self.label_names or _numbered(torch.cat(values))
+        if not 0 < len(names) <= MOST_CLASSES:
+            kind = f"{len(names):,} classes" if names else "real numbers"
+            raise ValueError(
+                f"condition=label needs a label of at most {MOST_CLASSES:,} classes, but {self.label} in {self.path} "
+                f"holds {kind}; use another column, or leave the condition out"
+            )
+        self.condition_names = self.model_condition_names or names
+        codes = zip(SPLITS, values, strict=True)
+        named = {split: [names[code] if self.label_names else code for code in each.tolist()] for split, each in codes}
+        self.conditions = {
+            split: one_hot(each, self.condition_names, f"the {split} split of {self.path}")
+            for split, each in named.items()
+        }
 
     def _read(self) -> Tensor:
         if self.path.is_dir() or (self.path.exists() and self.path.suffix.lower() not in READERS):
@@ -148,6 +175,11 @@ class Table(Array):
         if rows is None or self._codes is None:
             return None
         return str(self.label) if isinstance(self.label, str) else "label", self._codes[rows]
+
+
+def _numbered(labels: Tensor) -> tuple[str, ...]:
+    """The different whole numbers among labels, as names of classes; empty for real numbers."""
+    return () if labels.is_floating_point() else tuple(map(str, labels.unique().tolist()))
 
 
 def _resolved(standardize: bool | None, support: str) -> bool:
