@@ -216,6 +216,7 @@ def test_only_what_is_read_must_be_numbers(tmp_path):
         ({"columns": ["width"], "label": "width"}, ["data.label", "not in data.columns", "is width"]),
         ({"drop": ["kind"], "label": "kind"}, ["data.label", "not in data.drop", "is kind"]),
         ({"drop": [*NAMES, "kind"]}, ["at least one column must be left", "drop fewer"]),
+        ({"drop": [*range(1_001)]}, ["data.drop may name at most 1,000 columns, but names 1,001"]),
         ({"drop": {"a": 1}}, ["data.drop must be a list of columns"]),
         ({"label": "kind", "decimal": ","}, ["data.decimal must be one of point, comma"]),
         ({"drop": ["kind"], "condition": "label"}, ["condition=label needs a column of labels", "data.label is null"]),

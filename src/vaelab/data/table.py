@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 KINDS = ".csv, .tsv, .parquet, .npy or .npz"
 MOST_CLASSES = 1_000  # of a condition
+MOST_KEYS = 1_000  # as many as the config of a saved run may list
 
 
 class Table(Array):
@@ -203,6 +204,11 @@ def _keys(name: str, given: Any) -> tuple[Key, ...]:
     keys = [given] if isinstance(given, str | int) else given
     if not isinstance(keys, Sequence):
         raise ValueError(f"{name} must be a list of columns, but is {given!r}; use a list such as [age,height]")
+    if len(keys) > MOST_KEYS:
+        raise ValueError(
+            f"{name} may name at most {MOST_KEYS:,} columns, but names {len(keys):,}; use data.columns or data.drop, "
+            "whichever is shorter, or a file without these columns"
+        )
     return tuple(_key(name, key) for key in keys)
 
 
