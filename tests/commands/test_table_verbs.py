@@ -162,3 +162,11 @@ def test_a_conditional_run_takes_the_class_of_a_file(tmp_path):
     nearest = np.abs(some["mean_0"].to_numpy()[:, None] - every["mean_0"].to_numpy()).min(-1)
     assert 8 < len(some) < len(every)
     assert_allclose(nearest, 0, atol=1e-5)
+
+
+def test_a_run_loads_whatever_hydra_made_of_a_name(tmp_path):
+    table().assign(**{"1.5": 0.5, "true": 1.5, "2019": 2.5}).to_csv(tmp_path / "a.csv")
+    keys = ("data=table", "data.path=a.csv", "data.header=true", "data.label=2019", "data.drop=[1.5,true,kind,id]")
+    done = run_train(tmp_path, *keys, "hydra.run.dir=run", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert vaelab.load_run(tmp_path / "run").datamodule().drop == ("1.5", "true", "kind", "id")

@@ -101,6 +101,7 @@ def test_a_file_without_names_is_chosen_from_by_number(tmp_path):
     assert labels(data) == (np.arange(N) % 2).tolist()
     written(tmp_path / "a.csv", frame(), header=False, index=False)
     assert labels(ready(tmp_path / "a.csv", header=False, label=3)) == KINDS.tolist()
+    refused(tmp_path / "a.csv", "holds text in its column 3 ('rose')", "data.drop=3", header=False)
 
 
 def test_arrays_of_an_npz_are_columns_side_by_side(tmp_path):
@@ -267,6 +268,17 @@ def test_other_files_are_refused(tmp_path):
     refused("", "data.path must name a file for data=table")
     np.savez(tmp_path / "a.npz", x=NUMBERS, kind=KINDS.astype(object))
     refused(tmp_path / "a.npz", "labels must be numbers or text", "kind.astype(str)", label="kind")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.csv does not exist; use the path of a table: .csv"):
+        ready(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(("name", "key"), [("2019", 2019), ("true", True), ("nan", float("nan")), ("1.5", 1.5)])
+def test_names_that_hydra_reads_as_something_else(tmp_path, name, key):
+    path = written(tmp_path / "a.csv", frame(["width", name, "c"]))
+    assert ready(path, label="kind", drop=key, header=True).names == ("width", "c")
 
 
 def test_a_single_column_is_enough(tmp_path):

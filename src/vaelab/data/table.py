@@ -66,9 +66,9 @@ class Table(Array):
     def __init__(
         self,
         path: str | Path | None = None,
-        columns: Sequence[str | int] | str | int | None = None,
-        drop: Sequence[str | int] | str | int = (),
-        label: str | int | None = None,
+        columns: Sequence[str | int | float | bool] | str | int | float | bool | None = None,
+        drop: Sequence[str | int | float | bool] | str | int | float | bool = (),
+        label: str | int | float | bool | None = None,
         standardize: bool | None = None,
         val_size: int | float = 0.1,
         test_size: int | float = 0.1,
@@ -145,7 +145,9 @@ class Table(Array):
         }
 
     def _read(self) -> Tensor:
-        if self.path.is_dir() or (self.path.exists() and self.path.suffix.lower() not in READERS):
+        if not self.path.exists():
+            raise FileNotFoundError(f"{for_terminal(self.path)} does not exist; use the path of a table: {KINDS}")
+        if self.path.is_dir() or self.path.suffix.lower() not in READERS:
             raise ValueError(
                 f"data.path must name a table ({KINDS}), but is {self.path}; use data=array for other data"
             )
@@ -201,7 +203,7 @@ def _resolved(standardize: bool | None, support: str) -> bool:
 
 
 def _keys(name: str, given: Any) -> tuple[Key, ...]:
-    keys = [given] if isinstance(given, str | int) else given
+    keys = [given] if isinstance(given, str | int | float) else given
     if not isinstance(keys, Sequence):
         raise ValueError(f"{name} must be a list of columns, but is {given!r}; use a list such as [age,height]")
     if len(keys) > MOST_KEYS:
@@ -213,9 +215,9 @@ def _keys(name: str, given: Any) -> tuple[Key, ...]:
 
 
 def _key(name: str, key: Any) -> Key:
-    """A column's name, or its number. Hydra reads names such as 1.5 and true as something else than text."""
+    """A column's name, or its number. Hydra hands over names such as 1.5 and true as a float and a bool."""
     if type(key) in (bool, float):
-        return str(key)
+        return str(key).lower()
     if type(key) not in (str, int):
         raise ValueError(f"{name} must name columns by text or number, but holds {key!r}; use a name in the file")
     return key.strip() if isinstance(key, str) else key
