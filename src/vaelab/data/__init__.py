@@ -8,6 +8,7 @@ from vaelab.data.mnist import MNIST, FashionMNIST
 from vaelab.data.open_file import open_rows, read_chunks
 from vaelab.data.readers.source import Reading
 from vaelab.data.sine import Sine
+from vaelab.data.table import Table
 
 __all__ = [
     "MNIST",
@@ -18,6 +19,7 @@ __all__ = [
     "Images",
     "Reading",
     "Sine",
+    "Table",
     "open_rows",
     "read_chunks",
 ]

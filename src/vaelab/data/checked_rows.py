@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.readers.selection import Labelled
 from vaelab.data.readers.source import Source
 from vaelab.data.row_checks import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
 from vaelab.data.wording import counted, listed
@@ -26,7 +27,8 @@ class Rows:
     """The rows of a file, and a report on what was read. It is logged once all rows are read, unless `quiet`.
 
     Attributes:
-        chunks: tensors (m, *row); you can iterate over them only once.
+        pieces: the rows as tensors (m, *row), each with the labels of its rows, (m,), or None; you can iterate over
+            them only once.
         names: the names of the numbers in a row; None if the file has no names.
     """
 
@@ -37,12 +39,17 @@ class Rows:
         self._rows = 0  # how many rows were kept
         self._dropped = array("q")  # the indices of the rows that were dropped
         self._shape: tuple[int, ...] = ()
-        chunks = self._taken()
-        first = next(chunks, None)
+        pieces = self._taken()
+        first = next(pieces, None)
         if first is None:
             why = " without a missing number" if self._dropped else ""
             raise UnreadableFile(f"{path} must hold at least one row{why}, but holds none; use another file")
-        self.chunks = chain([first], chunks)
+        self.pieces = chain([first], pieces)
+
+    @property
+    def chunks(self) -> Iterator[Tensor]:
+        """The rows without labels, as tensors (m, *row)."""
+        return (rows for rows, _ in self.pieces)
 
     @property
     def facts(self) -> list[str]:
@@ -86,18 +93,19 @@ class Rows:
         lost = f"left out {counted(len(self._dropped), 'row')} with a missing number"
         return [*self._source.cautions, f"{lost} ({_some(places, self._dropped)})"]
 
-    def _taken(self) -> Iterator[Tensor]:
+    def _taken(self) -> Iterator[tuple[Tensor, np.ndarray | None]]:
         with in_a_sentence(self.path):
-            for numbers in self._source.arrays:
+            for piece in self._source.arrays:
+                numbers, label = piece if isinstance(piece, Labelled) else (piece, None)
                 if not len(numbers):
                     continue
                 self._check_shape(numbers)
                 start = self._rows + len(self._dropped)
-                numbers = self._without_missing(numbers, start)
+                numbers, kept = self._without_missing(numbers, start)
                 self._check_size(numbers)
                 if len(numbers):
                     self._rows += len(numbers)
-                    yield _to_tensor(numbers)
+                    yield _to_tensor(numbers), label if label is None or kept is None else label[kept]
         if self._rows and not self._quiet:
             log.log(logging.WARNING if self.cautions else logging.INFO, "%s", self.report)
 
@@ -117,16 +125,19 @@ class Rows:
                 f"shape {self._shape}; correct or remove the names"
             )
 
-    def _without_missing(self, numbers: np.ndarray, start: int) -> np.ndarray:
-        """The rows without a missing number. Unless such rows are dropped, an error says where the first is missing."""
+    def _without_missing(self, numbers: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows without a missing number, and a mark for each row that is kept; None if all are.
+
+        Unless such rows are dropped, an error says where the first number is missing.
+        """
         missing = np.ma.getmaskarray(numbers) if isinstance(numbers, np.ma.MaskedArray) else None
         numbers = np.ma.getdata(numbers)
         if numbers.dtype.kind == "f" and np.isnan(numbers.min()):
             missing = np.isnan(numbers) if missing is None else missing | np.isnan(numbers)
         if missing is None:
-            return numbers
+            return numbers, None
         missing = missing.reshape(len(numbers), -1)
-        bad = missing.any(-1)
+        bad: np.ndarray = np.any(missing, -1)
         if bad.any() and not self._drops:
             row = int(bad.argmax())
             place = self._source.where(start + row, int(missing[row].argmax()))
@@ -135,7 +146,7 @@ class Rows:
                 "data.missing=drop to leave out such rows (--data missing=drop in a vaelab command)"
             )
         self._dropped.extend((np.flatnonzero(bad) + start).tolist())
-        return numbers[~bad]
+        return numbers[~bad], ~bad
 
     def _check_size(self, numbers: np.ndarray) -> None:
         """Refuses numbers that float32 cannot hold, and whole numbers that would change."""

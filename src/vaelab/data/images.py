@@ -116,8 +116,10 @@ class Images(SplitImages):
         self.missing, self.background = missing, background
         self.reading = Reading(missing=missing, background=background, size=size, channels=channels or RGB)
 
-    def reading_for(self, x_shape: Sequence[int]) -> Reading:
+    def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
         """How the pictures for a trained model are read: in its size, and with its channels."""
+        if x_shape is None:
+            return self.reading
         channels, *size = x_shape
         return replace(self.reading, size=(size[0], size[1]), channels=channels)
 

@@ -51,7 +51,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
 
 
 def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES, quiet: bool = False) -> Rows:
-    """Like `read_chunks`, but also gives the names of the columns and a report on what was read.
+    """Like `read_chunks`, but also gives labels, the names of the columns and a report on what was read.
 
     With `quiet`, the report is not logged.
     """

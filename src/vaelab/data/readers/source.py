@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaelab.checks import check_choice
+from vaelab.data.readers.selection import Labelled, Selection
 from vaelab.data.row_checks import at_index
 
 Shape = tuple[int, ...]
@@ -24,6 +25,8 @@ class Reading:
         header: True if the first line of a .csv holds names, False if it is a row; None decides from the line itself.
         missing: what to do if a number is missing: `refuse` the file with an error, or `drop` the row.
         background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
+        decimal: the decimal mark in a .csv: `point` or `comma`.
+        selection: the columns of a table that are read; None reads all of them, and they must be numbers.
         size: resize images in a folder to this many pixels, and crop what is outside: a number for both sides, or
             (rows, columns); None keeps their size.
         channels: 1 reads images in a folder as grey, and 3 as red, green and blue.
@@ -35,6 +38,8 @@ class Reading:
     header: bool | None = None
     missing: str = "refuse"
     background: str | int = "white"
+    decimal: str = "point"
+    selection: Selection | None = None
     size: int | tuple[int, int] | None = None
     channels: int = 1
 
@@ -42,6 +47,7 @@ class Reading:
         if self.header not in (None, True, False) or type(self.header) is int:
             raise ValueError(f"data.header must be true, false or null, but is {self.header!r}; use one of these")
         check_choice("data.missing", self.missing, ("refuse", "drop"))
+        check_choice("data.decimal", self.decimal, ("point", "comma"))
         if self.background not in GREYS and not (type(self.background) is int and 0 <= self.background <= 255):
             raise ValueError(
                 f"data.background must be white, black or a grey from 0 to 255, but is {self.background!r}; use one of "
@@ -71,7 +77,8 @@ class Source:
     """The rows of one file.
 
     Attributes:
-        arrays: arrays (m, *row) of any numeric type; masked arrays if numbers are missing.
+        arrays: arrays (m, *row) of any numeric type; masked arrays if numbers are missing. If a label is read, each
+            comes with the labels of its rows.
         names: the names of the numbers in a row; None if the file has no names.
         where: (row of the file, number in the row), both from 0 -> the place in words, as you would look it up.
         thing: what a row is, such as "image".
@@ -80,7 +87,7 @@ class Source:
         cautions: what was assumed or left out, for the user to check.
     """
 
-    arrays: Iterator[np.ndarray]
+    arrays: Iterator[np.ndarray] | Iterator[np.ndarray | Labelled]
     names: tuple[str, ...] | None = None
     where: Callable[[int, int], str] = at_index
     thing: str = "row"
@@ -95,7 +102,8 @@ def rows_at_once(rows: int | None, row_bytes: int) -> int:
     return min(rows or fitting, fitting)
 
 
-def split(table: np.ndarray, rows: int | None) -> Iterator[np.ndarray]:
-    """Splits a table (m, *row) into chunks."""
+def split(table: np.ndarray, rows: int | None, label: np.ndarray | None = None) -> Iterator[np.ndarray | Labelled]:
+    """Splits a table (m, *row), and the label of each row if there is one, into chunks."""
     at_once = rows_at_once(rows, table[:1].nbytes)
-    return (table[start : start + at_once] for start in range(0, len(table), at_once))
+    parts = (slice(start, start + at_once) for start in range(0, len(table), at_once))
+    return (table[part] if label is None else Labelled(table[part], label[part]) for part in parts)
