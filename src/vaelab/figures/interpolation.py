@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaelab.figures.colours import BLUE
 from vaelab.figures.images import centres, limits, sheet_panel, tile
-from vaelab.figures.picture import BLUE, Picture, first_of, grid_of, hide_rest, names_of, panels, shortened
+from vaelab.figures.layout import grid_of, hide_rest, panels
+from vaelab.figures.picture import Picture
+from vaelab.figures.text_sizes import first_of, names_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,13 +43,12 @@ class ImageInterpolation(Picture):
         padded = np.full((rows * columns, *shown.shape[1:]), high, np.float32)
         padded[: len(shown)] = shown
         sheet = tile(padded.reshape(rows, columns, *shown.shape[1:]), low, high)
-        figure, axes = sheet_panel(sheet, bottom=0.55 if rows == 1 else 0.3)
+        figure, axes = sheet_panel(sheet, self.title, bottom=0.55 if rows == 1 else 0.3)
         if rows == 1:
             axes.set_xticks(centres(columns, shown.shape[2], shown.shape[1]), self._labels())
             axes.set_xlabel("position on the path from A to B")
         else:
             axes.set_xlabel("from A, top left, to B, bottom right")
-        axes.set_title(self.title)
         return figure
 
     def _labels(self) -> list[str]:
