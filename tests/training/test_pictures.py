@@ -89,9 +89,12 @@ def events(folder):
 
 
 def steps_of_pictures(folder):
-    """Picture -> the steps at which the event file holds it."""
+    """Picture -> the steps at which the event file holds it. The curves are drawn once, at the end."""
     found = events(folder)
-    return {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    steps = {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    curves = steps.pop("curves")
+    assert all(curves == each[-1:] for each in steps.values())
+    return steps
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_the_event_file_holds_every_picture_at_its_steps(sine):
 
 def test_the_folder_holds_the_newest_pictures(sine):
     found = events(sine)
-    names = ALWAYS | {"manifold", "surface"}
+    names = ALWAYS | {"manifold", "surface", "curves"}
     assert {file.name for file in (sine / "figures").iterdir()} == {f"{name}.png" for name in names}
     for name in names:
         last = found.Images(f"views/{name}")[-1]
@@ -168,7 +171,7 @@ def test_no_interval_means_the_end_alone(tmp_path):
 @pytest.mark.parametrize("logger", [False, "csv"])
 def test_without_tensorboard_the_folder_is_filled_all_the_same(logger, tmp_path):
     fit(tmp_path, Pictures(), logger=CSVLogger(tmp_path, name="", version="") if logger else False)
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 6
 
 
 def test_fast_dev_run_draws_nothing(tmp_path):
