@@ -120,10 +120,10 @@ def test_what_is_written_can_be_looked_at(sweep, tmp_path, capsys):
     events = EventAccumulator(str(tmp_path / "out"))
     events.Reload()
     assert sorted(events.Tags()["images"]) == [
-        "comparison/elbo_by_configuration",
-        "comparison/elbo_by_key",
-        "comparison/elbo_over_latent_dim",
-        "comparison/rate_distortion",
+        "view of all runs/elbo_by_configuration",
+        "view of all runs/elbo_by_key",
+        "view of all runs/elbo_over_latent_dim",
+        "view of all runs/rate_distortion",
     ]
     for tag in events.Tags()["images"]:
         (image,) = events.Images(tag)

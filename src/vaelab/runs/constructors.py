@@ -75,7 +75,24 @@ LOGGERS: dict[str, Kinds] = {
         **keys("version", NAME | WHOLE),
         **keys("log_graph default_hp_metric", FLAG),
         **keys("purge_step max_queue flush_secs", whole(0)),
-    }
+    },
+    "vaelab.training.CSVLogger": {"save_dir": INSIDE},
+    "vaelab.training.WandbLogger": {
+        "save_dir": INSIDE,
+        "project": TEXT,
+        **keys("name entity", TEXT),
+        "offline": Kind("true unless you allow wandb (allow=wandb)", lambda value, at: value is True),
+    },
+    "vaelab.training.MLFlowLogger": {
+        "save_dir": INSIDE,
+        "experiment": TEXT,
+        **keys("name", TEXT),
+        "tracking_uri": Kind("null unless you allow mlflow (allow=mlflow)", lambda value, at: value is None),
+    },
+}
+SENDING: dict[str, tuple[str, Kinds]] = {  # what a logger may also do if its package is allowed: send the run
+    "vaelab.training.WandbLogger": ("wandb", {"offline": FLAG}),
+    "vaelab.training.MLFlowLogger": ("mlflow", {"tracking_uri": TEXT | NOTHING}),
 }
 CALLBACKS: dict[str, Kinds] = {
     "lightning.pytorch.callbacks.ModelCheckpoint": {
@@ -135,10 +152,11 @@ OPTIMIZERS: dict[str, Kinds] = {
         **keys("line_search_fn", choice("strong_wolfe")),
     },
 }
-SCHEDULERS: dict[str, Kinds] = {
+SCHEDULERS: dict[str, Kinds] = {"vaelab.training.CosineDecay": keys("eta_min", NUMBER)} | {
     f"torch.optim.lr_scheduler.{name}": {**keys("last_epoch", WHOLE), **kinds}
     for name, kinds in {
         "CosineAnnealingLR": keys("T_max eta_min", NUMBER),
+        "ConstantLR": keys("factor total_iters", NUMBER),
         "ExponentialLR": keys("gamma", NUMBER),
         "LinearLR": keys("start_factor end_factor total_iters", NUMBER),
         "MultiStepLR": {**keys("milestones", listed(WHOLE)), **keys("gamma", NUMBER)},
@@ -175,6 +193,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
+    **keys("init_from", TEXT),  # it is only shown: a resumed run has its own weights
     "kl": KL,
     **keys("standardize", FLAG),
     **keys("condition", choice("label")),
@@ -192,5 +211,5 @@ PACKAGES = {  # the package of a group's constructors, unless they come from an 
     "objective": "vaelab.objectives",
     "data": "vaelab.data",
 }
-TABLES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "logger": LOGGERS}
+TABLES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS}
 NAMES = {"lightning.pytorch.Trainer", *LOGGERS, *CALLBACKS, *PLUGINS, *OPTIMIZERS, *SCHEDULERS, *PRUNERS}
