@@ -45,7 +45,7 @@ class Version(argparse.Action):
 def parser() -> Parser:
     """The parser of the command line, with all verbs."""
     main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=KeepLines)
-    main.add_argument("--version", action=Version, nargs=0, help="print the version of vaelab")
+    main.add_argument("-V", "--version", action=Version, nargs=0, help="print the version of vaelab")
     verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
     verbs.add_parser("train", help=TRAIN, add_help=False)
     _add_evaluate(verbs)
