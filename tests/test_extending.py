@@ -89,15 +89,16 @@ def test_a_step_of_all_parts_can_be_traced(run_folder):
     assert why_impure(run.vae, Renyi()) is None
 
 
-def test_the_callback_warms_beta_up(project):
+def test_the_callback_draws_more_in_the_last_epochs(project):
     process = run_train(project, *TRAIN[1], *SHORT, "data.train_size=110", "data.val_size=30", "hydra.run.dir=warm")
     assert process.returncode == 0, process.stderr
-    from mypackage.callbacks import WarmUp
+    from mypackage.callbacks import MoreDraws
 
     module = type("Module", (), {"objective": vaelab.objectives.ELBO()})()
-    for epoch, beta in [(0, 0), (3, 0.3), (10, 1), (50, 1)]:
-        WarmUp(10).on_train_epoch_start(type("Trainer", (), {"current_epoch": epoch}), module)
-        assert module.objective.beta == beta
+    for epoch, samples in [(0, 1), (16, 1), (17, 7), (19, 7)]:
+        trainer = type("Trainer", (), {"current_epoch": epoch, "max_epochs": 20})
+        MoreDraws(last_epochs=3, samples=7).on_train_epoch_start(trainer, module)
+        assert module.objective.samples == samples
 
 
 ADD_ROWS = """
@@ -137,7 +138,7 @@ def test_the_rows_of_the_page_pass_the_contract(project):
     assert process.returncode == 0, process.stdout
     passed = re.findall(r"^(tests/\S+?)::\w+\[(\S+)\] PASSED", process.stdout, re.M)
     ran = {path for path, case in passed if re.search(names.replace(" or ", "|"), case)}
-    assert ran == {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py") if takes_rows(path)}
+    assert ran >= {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py") if takes_rows(path)}
 
 
 def takes_rows(path):

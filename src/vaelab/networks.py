@@ -46,7 +46,7 @@ class MLP(nn.Module):
         self,
         input_shape: Sequence[int],
         output_size: int,
-        hidden: Sequence[int] = (128,),
+        hidden: Sequence[int] = (64, 64),
         activation: Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"] = "tanh",
         condition_size: int = 0,
     ) -> None:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 
-from helpers.runner import ROOT, SHORT, TINY, run_train
+from helpers.runner import ROOT, SHORT, TINY, messages, run_train
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.errors import one_sentence
 from vaelab.app.hydra_sweeps.cell import NO_CONFIG_FILES, passed_on
@@ -171,7 +171,7 @@ def test_flags(flags, code, shown, place):
     process = run_train(place, *flags)
     assert process.returncode == code
     assert shown in (process.stderr if code else process.stdout)
-    assert not code or len(process.stderr.splitlines()) == 1
+    assert not code or len(messages(process)) == 1
 
 
 def test_what_a_sweep_decides_is_not_passed_on():

@@ -55,6 +55,7 @@ def parser() -> Parser:
     _add_sample(verbs)
     _add_traverse(verbs)
     _add_interpolate(verbs)
+    _add_export(verbs)
     _add_compare(verbs)
     _add_list(verbs)
     return main
@@ -125,6 +126,11 @@ def _add_list(verbs: "argparse._SubParsersAction[Parser]") -> None:
     order = "within a state: score (default), the best first, or date, the latest first"
     runs.add_argument("--sort", choices=("score", "date"), default="score", help=order)
     runs.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def _add_export(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "write the encoder and the decoder for other programs: .onnx or .pt2, or all weights: .safetensors"
+    _add(verbs, "export", text, output=True)
 
 
 def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:

@@ -62,6 +62,11 @@ def run_verb(options: argparse.Namespace) -> None:
     overrides = dict(_key_and_value(override) for override in getattr(options, "overrides", ()))
     if options.verb == "evaluate":
         _evaluate(options, overrides)
+    elif options.verb == "export":
+        from vaelab.commands.export import export
+        from vaelab.runs.load import load_run
+
+        _show(export(load_run(options.run, options.device, options.allow), options.output), options.output)
     elif options.verb == "compare":
         from vaelab.sweeps.summary import summarise
 

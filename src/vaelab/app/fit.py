@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
+from vaelab.app.collapse_report import collapse_notes, cure
 from vaelab.app.opening_lines import say_what_is_trained
 from vaelab.app.rank import STARTED_BY, rank
 from vaelab.app.score import score_of
@@ -45,6 +46,7 @@ from vaelab.runs.initial_weights import InitialWeights, initial_weights, read_in
 from vaelab.runs.same_data import check_same_data
 from vaelab.signals import stopping
 from vaelab.training import (
+    CollapseWatch,
     VAEModule,
     cut_event_files,
     ddp_processes,
@@ -52,6 +54,7 @@ from vaelab.training import (
     keep_freed_memory,
     quiet_lightning,
     score_best,
+    unfinished_schedule,
     worthwhile_threads,
 )
 from vaelab.training import fit as fit_module
@@ -135,9 +138,11 @@ def fit(
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
                 _take_back(folder, resumed)
+        trainer.callbacks.append(CollapseWatch(cure(config)))  # type: ignore[attr-defined]  # Lightning sets it late
         with score_is_logged(score_of(cfg), trainer):
             metrics, notes = _train_and_score(trainer, module, data, resumed)
         if not rank():
+            notes += [*unfinished_schedule(trainer, module), *collapse_notes(trainer, module, config, metrics)]
             check_finite(metrics)
             write_metrics(folder, metrics)
     return Trained(config, metrics, notes, trainer)

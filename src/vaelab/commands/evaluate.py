@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from vaelab.commands.report_text import objective_settings
 from vaelab.evaluation import MEMORY, SAMPLES, evaluate
+from vaelab.progress import examples_bar
 from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
 from vaelab.runs.run import Run
@@ -37,7 +37,7 @@ def evaluate_run(
     datamodule = run.ready_datamodule(overrides)
     batches = datamodule.batches(split)
     torch.manual_seed(seed)
-    with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
+    with examples_bar(len(batches.x)) as bar:
         report = evaluate(run.vae, datamodule, split, samples, memory, bar.update, run.baseline)
     return report | {
         **datamodule.describe(),
@@ -52,15 +52,24 @@ def evaluate_run(
 def _training(run: Run) -> dict[str, Any]:
     """The settings of training that affect the numbers: the objective, its β, and the likelihood's floor of σ.
 
-    β is None for an objective without one, and the floor is None for a likelihood without one.
+    β is None for an objective without one, and the floor is None for a likelihood without one. If a model standardises,
+    its floor is in standardised units, so the range in the data's units is given too.
     """
     objective = run.config.get("objective") or {}
     return {
         "objective": str(objective.get("_target_", "")).split(".")[-1] or None,
         "objective_settings": objective_settings(objective),
         "beta": objective.get("beta"),
-        "min_std": getattr(getattr(run.vae.decoder, "family", None), "min_std", None),
+        "min_std": (floor := getattr(getattr(run.vae.decoder, "family", None), "min_std", None)),
+        **_floor_in_units(floor, getattr(run.vae.decoder, "output_units", None)),
     }
+
+
+def _floor_in_units(floor: float | None, units: Any) -> dict[str, float]:
+    """The least and the largest floor of σ over the numbers of a target, in the data's units; empty without units."""
+    if floor is None or units is None:
+        return {}
+    return {"min_std_low": floor * units.scale.min().item(), "min_std_high": floor * units.scale.max().item()}
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:

@@ -17,14 +17,10 @@ CAPTION = (
     "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
     "examples, and meet only as it grows.",
 )
-HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "min_std", "seed"}
-HOW = (
-    "gradient",
-    "kl",
-    "beta_schedule",
-    "warmup",
-    "cycles",
-)  # settings of an objective that change how its terms are estimated, but not what they mean
+FLOORS = ("min_std", "min_std_low", "min_std_high")
+HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed", *FLOORS}
+# Settings of an objective that change how it is trained or estimated, but not what its terms mean
+HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles")
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 
@@ -39,7 +35,7 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
         lines += [f"warning: {sentence}" for sentence in warnings(report)]
     if reasons := incomparable(reports):
         lines += ["", f"These runs CANNOT be compared by their scores, because they differ in {'; '.join(reasons)}."]
-    elif len({str(report["min_std"]) for report in reports}) > 1:
+    elif len({str([report.get(key) for key in FLOORS]) for report in reports}) > 1:
         lines += ["", "Compare with care: on data without noise, just a lower sigma floor gives a higher density."]
     return "\n".join(map(for_terminal, lines))
 
@@ -69,6 +65,8 @@ def _training(report: Mapping[str, Any]) -> str:
     objective = [short(f"{report['objective']}{brackets}", 200)] if report.get("objective") else []
     beta = [] if report.get("beta") is None or "beta=" in given else [f"beta {_short(report['beta'])}"]
     floor = "none" if report["min_std"] is None else _short(report["min_std"])
+    if "min_std_low" in report:
+        floor = f"{_short(report['min_std_low'])} to {_short(report['min_std_high'])} in the data's units"
     return ", ".join([*objective, *beta, f"sigma floor {floor}"])
 
 

@@ -15,6 +15,7 @@ from vaelab.evaluation.memory_needed import decode_bytes
 from vaelab.evaluation.weight_statistics import log_mean
 from vaelab.objectives import LogWeights
 from vaelab.precision import full_precision
+from vaelab.progress import examples_bar
 from vaelab.vae import VAE
 
 SAMPLES = 5_000  # importance samples per example, as in Burda et al.
@@ -187,5 +188,9 @@ def log_marginal_likelihood(
     """
     target = x if target is None else target
     check_data(vae, x, target)
-    with full_precision(vae) as vae:
-        return torch.cat([log_mean(weights.log_w) for weights in weigh(vae, x, target, samples, memory, condition)])
+    found = []
+    with full_precision(vae) as vae, examples_bar(len(x)) as bar:
+        for weights in weigh(vae, x, target, samples, memory, condition):
+            found.append(log_mean(weights.log_w))
+            bar.update(len(found[-1]))
+    return torch.cat(found)

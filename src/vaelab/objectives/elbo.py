@@ -56,7 +56,7 @@ class ELBO:
     beta: float = 1.0
     kl: Literal["closed_form", "monte_carlo"] = "closed_form"
     beta_schedule: Literal["constant", "linear", "cyclical"] = "constant"
-    warmup: float = 0.5
+    warmup: float = 0.25
     cycles: int = 4
 
     def __post_init__(self) -> None:

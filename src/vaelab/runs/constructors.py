@@ -135,10 +135,11 @@ OPTIMIZERS: dict[str, Kinds] = {
         **keys("line_search_fn", choice("strong_wolfe")),
     },
 }
-SCHEDULERS: dict[str, Kinds] = {
+SCHEDULERS: dict[str, Kinds] = {"vaelab.training.CosineDecay": keys("eta_min", NUMBER)} | {
     f"torch.optim.lr_scheduler.{name}": {**keys("last_epoch", WHOLE), **kinds}
     for name, kinds in {
         "CosineAnnealingLR": keys("T_max eta_min", NUMBER),
+        "ConstantLR": keys("factor total_iters", NUMBER),
         "ExponentialLR": keys("gamma", NUMBER),
         "LinearLR": keys("start_factor end_factor total_iters", NUMBER),
         "MultiStepLR": {**keys("milestones", listed(WHOLE)), **keys("gamma", NUMBER)},

@@ -2,6 +2,8 @@
 
 from vaelab.training.allocator import keep_freed_memory
 from vaelab.training.checkpoint_io import CheckpointIO
+from vaelab.training.collapse import CollapseWatch
+from vaelab.training.cosine_decay import CosineDecay
 from vaelab.training.cpu_threads import worthwhile_threads
 from vaelab.training.event_files import cut_event_files, explain_write_errors
 from vaelab.training.final_scores import score_best
@@ -14,9 +16,12 @@ from vaelab.training.pictures import Pictures
 from vaelab.training.processes import ddp_processes
 from vaelab.training.progress_bar import Progress
 from vaelab.training.pruning import PruneTrial
+from vaelab.training.schedule_length import unfinished_schedule
 
 __all__ = [
     "CheckpointIO",
+    "CollapseWatch",
+    "CosineDecay",
     "Diverged",
     "LastCheckpoint",
     "Pictures",
@@ -30,5 +35,6 @@ __all__ = [
     "keep_freed_memory",
     "quiet_lightning",
     "score_best",
+    "unfinished_schedule",
     "worthwhile_threads",
 ]

@@ -117,6 +117,7 @@ class LastCheckpoint(Checkpoint):
                 "random": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
                 "means": means.state_dict(),
+                "elbos": pl_module.elbos.state_dict(),
                 "metrics": {tag: value.cpu() for tag, value in trainer.callback_metrics.items()},
                 "should_stop": trainer.should_stop,
                 "curves": event_file_sizes(self.path.parent.parent),
@@ -141,6 +142,8 @@ class LastCheckpoint(Checkpoint):
         if len(position["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all(position["cuda"])
         pl_module.means["train"].load_state_dict(position["means"], pl_module.device)
+        if elbos := position.get("elbos"):  # older checkpoints have none
+            pl_module.elbos.load_state_dict(elbos)
         if not trainer.is_global_zero:
             pl_module.means["train"].clear()
         trainer.callback_metrics.update(position["metrics"])  # for callbacks that read them before the next point

@@ -22,13 +22,14 @@ from vaelab.signals import stopping
 from vaelab.steps import Batch, Gradient, Objective, Stepper, is_scheduled
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
+from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
 from vaelab.training.half_precision import check_eps, keep_scored_data
 from vaelab.training.landmarks import Landmarks
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
 from vaelab.training.running_means import RunningMeans
-from vaelab.training.schedule_length import steps_of
+from vaelab.training.schedule_length import RunFraction
 from vaelab.training.scoring import score_batch
 from vaelab.vae import VAE
 
@@ -47,7 +48,9 @@ class VAEModule(LightningModule):
         vae: the model.
         objective: (vae, x, target), and a condition for a conditional model -> per-example terms, such as `ELBO()`.
         optimizer: parameters -> optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
-        scheduler: optimiser -> learning-rate schedule, stepped once an epoch; None keeps the rate.
+        scheduler: optimiser -> learning-rate schedule; None keeps the rate. A schedule with a method `follow`, such as
+            `CosineDecay`, is stepped with the optimiser, and gets a function that tells the fraction of the run that is
+            done. Others are stepped once an epoch.
         compile: on a CPU, compile the gradient of full batches to machine code, from the first step on; on a GPU, run
             the whole step as a CUDA graph. The results equal those of ordinary steps up to rounding. It has no effect
             if a part of the model or the objective does not declare `pure = True` (`vaelab.steps.purity`).
@@ -75,9 +78,11 @@ class VAEModule(LightningModule):
         self.baseline = baseline
         self.landmarks = {split: Landmarks() for split in ("val", "test")}
         self.means = {split: RunningMeans() for split in SPLITS}
+        self.elbos = ElboHistory()
         self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # True once the first training batch is checked
         self.beta: float | None = None  # the weight of the KL in the last step, if the objective is scheduled
+        self.fraction_done: RunFraction | None = None  # of the run; made when training starts
 
     def setup(self, stage: str) -> None:
         """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
@@ -93,17 +98,24 @@ class VAEModule(LightningModule):
         """
         optimizer = self.optimizer(self.vae.parameters())
         check_eps(optimizer, self.vae.parameters())
-        return optimizer if self.scheduler is None else ([optimizer], [self.scheduler(optimizer)])
+        if self.scheduler is None:
+            return optimizer
+        schedule = self.scheduler(optimizer)
+        interval = "step" if hasattr(schedule, "follow") else "epoch"
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
 
     def on_train_start(self) -> None:
-        """Takes the signals back from Lightning, which would end the run without a checkpoint.
-
-        Raises:
-            ValueError: the objective is scheduled, but the number of steps is unknown.
-        """
-        stopping.listen()
-        if is_scheduled(self.objective):
-            self.total_steps = steps_of(self.trainer)
+        """Takes the signals back from Lightning, and starts the schedules that follow the run."""
+        stopping.listen()  # Lightning would end the run without a checkpoint
+        self.fraction_done = RunFraction(self.trainer)
+        followers = [each.scheduler for each in self.trainer.lr_scheduler_configs if hasattr(each.scheduler, "follow")]
+        for schedule in followers:
+            schedule.follow(self.fraction_done)
+        if (followers or is_scheduled(self.objective)) and not self.fraction_done.is_known:
+            log.info(
+                "the learning rate and the weight of the KL stay constant, because neither trainer.max_epochs nor "
+                "trainer.max_steps limits the run"
+            )
 
     # Steps
 
@@ -135,7 +147,8 @@ class VAEModule(LightningModule):
         if not is_scheduled(self.objective):
             return {}
         objective: Any = self.objective
-        self.beta = float(objective.beta_at(self.global_step / self.total_steps))
+        done = self.fraction_done() if self.fraction_done else None
+        self.beta = float(objective.beta_at(1.0 if done is None else done))
         return {"beta": torch.full((), self.beta, device=self.device)}
 
     def take_steps(self, batches: Iterable[Batch]) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vaelab.checks import check_number, check_whole
-from vaelab.figures import DrawingProcess, spare
+from vaelab.figures import DrawingProcess, Picture, spare
 from vaelab.training.examples_shown import Examples, gather
 from vaelab.training.non_finite import parameter_not_finite
-from vaelab.training.pictures_of import is_finite, pictures_of, posterior
+from vaelab.training.pictures_of import curves_of, is_finite, pictures_of, posterior
 from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
 from vaelab.vae import VAE
 from vaelab.whole_files import write_whole
@@ -102,6 +102,8 @@ class Pictures(Callback):
             return
         if self.last_step != trainer.global_step:
             self._snapshot(trainer, pl_module)
+        step = max(trainer.global_step - 1, 0)
+        self._hand_over("curves", lambda: curves_of(trainer, pl_module), step, time.time())
         for process in self.processes:
             process.hurry()
         if self.examples is not None:
@@ -153,11 +155,15 @@ class Pictures(Callback):
                     self._warn("pictures are left out, because a mean or standard deviation of the model is not finite")
                 return
             for name, view in pictures_of(vae, q, examples).items():
-                with self._guarded(f"the picture {name} is left out"):
-                    picture = view()
-                    if picture.is_finite():
-                        free = [process for process in self.processes if process.alive] or self.processes
-                        min(free, key=lambda process: process.waiting).draw((name, step, now), picture)
+                self._hand_over(name, view, step, now)
+
+    def _hand_over(self, name: str, view: Callable[[], Picture | None], step: int, now: float) -> None:
+        """Hands a picture to the drawing process with the least to do."""
+        with self._guarded(f"the picture {name} is left out"):
+            picture = view()
+            if picture is not None and picture.is_finite():
+                free = [process for process in self.processes if process.alive] or self.processes
+                min(free, key=lambda process: process.waiting).draw((name, step, now), picture)
 
     def _take_in(self, trainer: Trainer) -> None:
         """Writes the pictures that were drawn since the last call to the folder and to TensorBoard, oldest first."""
