@@ -14,7 +14,7 @@ from vaelab.commands.conditions import OneClass, class_names, find_class
 from vaelab.commands.rows import read, rows_at_once
 from vaelab.escapes import for_terminal
 from vaelab.evaluation import latent_path, views
-from vaelab.figures.picture import shortened
+from vaelab.figures.text_sizes import shortened
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
 

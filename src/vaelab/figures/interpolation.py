@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaelab.figures.colours import BLUE
 from vaelab.figures.images import centres, limits, sheet_panel, tile
-from vaelab.figures.picture import BLUE, Picture, first_of, grid_of, hide_rest, names_of, panels, shortened
+from vaelab.figures.layout import grid_of, hide_rest, panels, plain_numbers
+from vaelab.figures.picture import Picture
+from vaelab.figures.text_sizes import LABEL, TITLE, first_of, fitting, names_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 ACROSS = 13  # the most images in a row: both originals, and the default of 11 steps
-LONGEST = 22  # the most letters of a name above a panel
 SHOWN = 12  # the most target dimensions in a picture
 
 
@@ -40,13 +42,12 @@ class ImageInterpolation(Picture):
         padded = np.full((rows * columns, *shown.shape[1:]), high, np.float32)
         padded[: len(shown)] = shown
         sheet = tile(padded.reshape(rows, columns, *shown.shape[1:]), low, high)
-        figure, axes = sheet_panel(sheet, bottom=0.55 if rows == 1 else 0.3)
+        figure, axes = sheet_panel(sheet, self.title, bottom=0.55 if rows == 1 else 0.3)
         if rows == 1:
             axes.set_xticks(centres(columns, shown.shape[2], shown.shape[1]), self._labels())
             axes.set_xlabel("position on the path from A to B")
         else:
             axes.set_xlabel("from A, top left, to B, bottom right")
-        axes.set_title(self.title)
         return figure
 
     def _labels(self) -> list[str]:
@@ -86,10 +87,11 @@ class PointInterpolation(Picture):
             panel.plot(position, mean, color=BLUE, label="mean of p(t|z)")
             if self.originals is not None:
                 panel.plot([0, 1], self.originals[:, index], "o", color="black", ms=5, clip_on=False, label="A and B")
-            panel.set_title(shortened(names[index], LONGEST))
-            panel.set_xticks([0, 0.5, 1])
+            panel.set_title(fitting(names[index], size[0], TITLE))
+            panel.set_xticks([0, 0.5, 1], ["A", "½", "B"])
+            plain_numbers(panel.yaxis)
         hide_rest(axes, shown)
-        figure.supxlabel("position on the path from A (0) to B (1)", fontsize=10.5)
+        figure.supxlabel("position on the path from A to B", fontsize=LABEL)
         marks = axes[0, 0].get_legend_handles_labels()
         figure.legend(*marks, loc="upper center", ncols=3, title=f"{self.title}{first_of(shown, d)}")
         return figure
