@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
+from vaelab.app.about import write_about
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.collapse_report import collapse_notes, cure
@@ -48,7 +49,6 @@ from vaelab.signals import stopping
 from vaelab.training import (
     CollapseWatch,
     VAEModule,
-    cut_event_files,
     ddp_processes,
     explain_write_errors,
     keep_freed_memory,
@@ -58,6 +58,7 @@ from vaelab.training import (
     worthwhile_threads,
 )
 from vaelab.training import fit as fit_module
+from vaelab.training.loggers import close, cut_back
 
 
 class Trained(NamedTuple):
@@ -138,6 +139,8 @@ def fit(
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
                 _take_back(folder, resumed)
+            if resumed is None or not resumed.has_trained:
+                write_about(trainer.loggers, config, folder)
         trainer.callbacks.append(CollapseWatch(cure(config)))  # type: ignore[attr-defined]  # Lightning sets it late
         with score_is_logged(score_of(cfg), trainer):
             metrics, notes = _train_and_score(trainer, module, data, resumed)
@@ -185,7 +188,7 @@ def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) ->
 
 def _take_back(folder: Path, resumed: Resumed) -> None:
     """Removes what the run wrote after the checkpoint that it resumes from."""
-    cut_event_files(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
+    cut_back(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
     for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # they belong to fewer epochs
         old.unlink(missing_ok=True)
 
@@ -197,12 +200,23 @@ def _train_and_score(
         os.environ.pop("HYDRA_FULL_ERROR", None)  # other processes of this run would think that the user set it
     if trainer.world_size > 1 and not rank():
         os.environ[STARTED_BY] = str(os.getpid())
-    with ddp_processes(trainer), explain_write_errors():
+    with ddp_processes(trainer), explain_write_errors(), _closing_if_it_fails(trainer):
         fit_module(trainer, module, data, resumed.checkpoint if resumed and resumed.has_trained else None)
         stopping.stop()
         metrics, notes = score_best(trainer, module, data)
         stopping.stop()
     return metrics, notes
+
+
+@contextmanager
+def _closing_if_it_fails(trainer: Trainer) -> Iterator[None]:
+    """Closes the loggers if a run does not end as it should. Otherwise `conclude` has more to write to them."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            close(trainer.loggers, "failed")
+        raise
 
 
 @contextmanager
