@@ -119,7 +119,10 @@ def test_what_is_written_can_be_looked_at(sweep, tmp_path, capsys):
     main(["compare", str(sweep), "-o", str(tmp_path / "out")])  # again: in place of the first
     events = EventAccumulator(str(tmp_path / "out"))
     events.Reload()
-    assert sorted(events.Tags()["images"]) == ["comparison/elbo_over_latent_dim", "comparison/rate_distortion"]
+    assert sorted(events.Tags()["images"]) == [
+        "view of all runs/elbo_over_latent_dim",
+        "view of all runs/rate_distortion",
+    ]
     for tag in events.Tags()["images"]:
         (image,) = events.Images(tag)
         png = (tmp_path / "out" / f"{tag.split('/')[1]}.png").read_bytes()

@@ -91,7 +91,7 @@ def events(folder):
 def steps_of_pictures(folder):
     """Picture -> the steps at which the event file holds it."""
     found = events(folder)
-    return {tag.removeprefix("pictures/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    return {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
 
 
 @pytest.fixture(scope="module")
@@ -114,40 +114,47 @@ def test_the_folder_holds_the_newest_pictures(sine):
     names = ALWAYS | {"manifold", "surface"}
     assert {file.name for file in (sine / "figures").iterdir()} == {f"{name}.png" for name in names}
     for name in names:
-        last = found.Images(f"pictures/{name}")[-1]
+        last = found.Images(f"views/{name}")[-1]
         assert (sine / "figures" / f"{name}.png").read_bytes() == last.encoded_image_string
         image = Image.open(sine / "figures" / f"{name}.png")
         assert image.size == (last.width, last.height)
         assert len(np.unique(np.asarray(image).reshape(-1, 4), axis=0)) > 50
 
 
-def test_the_layout_puts_the_bound_and_its_terms_in_one_chart(sine):
+def test_the_layout_puts_training_beside_validation_in_one_chart_per_term(sine):
     found = events(sine)
     layout = layout_pb2.Layout()
     layout.ParseFromString(found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     (category,) = layout.category
-    chart, bound = category.chart
-    assert chart.title == "ELBO, rate and distortion"
-    assert list(bound.multiline.tag) == ["^train/bound$", "^val/bound$", "^val/elbo$"]
-    wanted = {f"^{split}/{term}$" for split in ("train", "val") for term in ("elbo", "kl", "log_likelihood")}
-    assert set(chart.multiline.tag) == wanted
-    assert {tag.strip("^$") for tag in wanted} <= set(found.Tags()["scalars"])
+    terms = ["elbo", "kl", "log_likelihood", "bound", "loss"]
+    assert [chart.title for chart in category.chart] == terms
+    landmarks = ["^when_done/val/baseline$", "^when_done/val/ceiling$"]
+    for chart in category.chart:
+        curves = [f"^train/{chart.title}$", f"^val/{chart.title}$"]
+        assert list(chart.multiline.tag) == curves + (landmarks if chart.title == "elbo" else [])
+        assert {tag.strip("^$") for tag in curves} <= set(found.Tags()["scalars"])
 
 
 def test_the_graph_and_the_projector_are_filled(sine):
     assert events(sine).Tags()["graph"]
     config = (sine / "projector_config.pbtxt").read_text()
-    assert "tensors.tsv" in config
-    (tensors,) = sine.glob("*/latents/tensors.tsv")
-    assert np.loadtxt(tensors).shape == (7, 2)
+    assert 'tensor_path: "projector/latents.tsv"' in config
+    latents = np.loadtxt(sine / "projector" / "latents.tsv")
+    assert latents.shape == (7, 3)  # two latents, and a third column, without which the projector shows nothing
+    assert (latents[:, 2] == 0).all()
+    assert (latents[:, :2].std(0) > 0).all()
+    first, *labels = (sine / "projector" / "labels.tsv").read_text().splitlines()
+    assert first == "sin(x+y)\texample"
+    assert len(labels) == 7
 
 
 def test_images_get_sprites_and_labels_and_a_large_latent_space_traversals(tmp_path):
     fit(tmp_path, Pictures(every_n_epochs=1), latent_dim=3)
     assert steps_of_pictures(tmp_path) == {name: [2, 5] for name in ALWAYS | {"traversals"}}
-    (metadata,) = tmp_path.glob("*/latents/metadata.tsv")
-    assert metadata.read_text().split() == ["0", "1", "2"] * 3 + ["0", "1"]
-    sprite = Image.open(metadata.with_name("sprite.png"))
+    first, *rows = (tmp_path / "projector" / "labels.tsv").read_text().splitlines()
+    assert first == "digit\texample"
+    assert [row.split("\t")[0] for row in rows] == ["0", "1", "2"] * 3 + ["0", "1"]
+    sprite = Image.open(tmp_path / "projector" / "sprite.png")
     assert sprite.size == (4 * 6, 4 * 6)  # eleven thumbnails, padded to 6x6 pixels, on a square sheet
     assert (np.asarray(sprite.convert("L"))[:4, :6] == 255 * Images().x[12, 0].numpy()).all()
 
@@ -155,7 +162,7 @@ def test_images_get_sprites_and_labels_and_a_large_latent_space_traversals(tmp_p
 def test_no_interval_means_the_end_alone(tmp_path):
     fit(tmp_path, Pictures(every_n_epochs=None), Images(loads_labels=False), max_steps=5, max_epochs=-1)
     assert steps_of_pictures(tmp_path) == {name: [4] for name in ALWAYS | {"manifold"}}
-    assert not list(tmp_path.glob("*/latents/metadata.tsv"))
+    assert (tmp_path / "projector" / "labels.tsv").read_text().split() == [str(row) for row in range(11)]
 
 
 @pytest.mark.parametrize("logger", [False, "csv"])
@@ -205,8 +212,7 @@ def test_every_kind_of_model_is_drawn_without_a_warning(name, tmp_path, caplog):
     latents = "manifold" if name == "vamp" else "traversals"
     assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}}
     assert events(tmp_path).Tags()["graph"]
-    (tensors,) = tmp_path.glob("*/latents/tensors.tsv")
-    assert len(np.loadtxt(tensors)) == 11
+    assert np.loadtxt(tmp_path / "projector" / "latents.tsv").shape == (11, 3)
 
 
 @torch.no_grad()

@@ -51,6 +51,16 @@ class Rows:
         """The rows without labels, as tensors (m, *row)."""
         return (rows for rows, _ in self.pieces)
 
+    @property
+    def facts(self) -> list[str]:
+        """How the file was read. It is complete once all chunks are read."""
+        return self._source.facts
+
+    @property
+    def declared(self) -> int | None:
+        """The number of rows in the file, known before they are read; None if it is not."""
+        return self._source.declared
+
     def where(self, row: int, number: int = 0) -> str:
         """The place of a number in the file, in words. `row` counts only the rows that were kept, from 0."""
         for dropped in self._dropped:

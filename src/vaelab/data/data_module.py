@@ -202,7 +202,11 @@ class DataModule(LightningDataModule):
         return check_rows(x, self.support, "the data", "use rows like those that the model was trained on", where)
 
     def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
-        """How a file is read for this run. `x_shape` is the shape of one x of the trained model, if there is one."""
+        """How a file for a trained model is read.
+
+        Args:
+            x_shape: the shape of one x of the trained model, if there is one.
+        """
         return self.reading
 
     def entropy(self) -> float | None:

@@ -25,7 +25,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     .parquet    numbers, or lists of numbers of one length; columns side by side, in order
     IDX         images, raw or .gz: (n, rows, columns)
     folder      .png, .jpg, .jpeg, .bmp, .gif, .webp and .tif files, sub-folders included, in the order of their names,
-                as 8-bit grey: (n, rows, columns)
+                as 8-bit grey: (n, rows, columns), or with `channels=3` in colour: (n, rows, columns, 3)
 
     Integers and bools keep their type, and floats become float32. The first chunk is read immediately, so the call
     itself raises most errors.

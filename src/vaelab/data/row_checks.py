@@ -119,18 +119,19 @@ def _outside(x: Tensor, support: str) -> Tensor:
     return (x < 0) | (x != x.round() if support == "count" else x > 1)
 
 
-def check_grey(rows: Tensor, where: Where) -> Tensor:
-    """Converts integers to uint8.
+def check_grey(rows: Tensor, where: Where, largest: int = 255) -> Tensor:
+    """Converts integers from 0 to `largest` to uint8.
 
     Raises:
         ValueError: an integer is not a grey level.
     """
-    outside = ((rows < 0) | (rows > 255)).flatten(1).nonzero()
+    outside = ((rows < 0) | (rows > largest)).flatten(1).nonzero()
     if len(outside):
         row, pixel = outside[0].tolist()
         raise ValueError(
-            f"grey pixels must be whole numbers from 0 to 255, but the data holds {rows.flatten(1)[row, pixel].item()} "
-            f"in {where(row, pixel)}; rescale the pixels, or pass finished pixels as floats"
+            f"grey pixels must be whole numbers from 0 to {largest}, but the data holds "
+            f"{rows.flatten(1)[row, pixel].item()} in {where(row, pixel)}; rescale the pixels, or pass finished pixels "
+            "as floats"
         )
     return rows.to(torch.uint8)
 

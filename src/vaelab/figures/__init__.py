@@ -6,6 +6,7 @@ Matplotlib is imported when the first picture is drawn, so code that only descri
 from vaelab.figures.curves import Curves
 from vaelab.figures.drawing_process import DrawingProcess, Drawn, spare
 from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions, ImageTraversals
+from vaelab.figures.interpolation import ImageInterpolation, PointInterpolation
 from vaelab.figures.kl_bars import KLBars
 from vaelab.figures.latents import LatentScatter
 from vaelab.figures.picture import Picture
@@ -18,6 +19,7 @@ __all__ = [
     "DrawingProcess",
     "Drawn",
     "ImageGrid",
+    "ImageInterpolation",
     "ImageManifold",
     "ImageReconstructions",
     "ImageTraversals",
@@ -25,6 +27,7 @@ __all__ = [
     "LatentScatter",
     "Picture",
     "PointDraws",
+    "PointInterpolation",
     "PointManifold",
     "PointReconstructions",
     "PointTraversals",

@@ -32,7 +32,7 @@ def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
         files = {"summary.csv": as_csv(rows).encode(), "summary.md": as_markdown(rows, list(drawn)).encode(), **drawn}
         for name, contents in files.items():
             write_whole(output / name, contents)
-        write_images(output, drawn)
+        write_images(output, drawn, rows)
         if len(groups_of(rows)) > PANELS:
             text += f"\n\nThe plots show the tables with the most runs, at most {PANELS}."
         text += "\n\n" + "  ".join(["written", *(for_terminal(output / name) for name in files)])

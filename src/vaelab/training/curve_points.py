@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from vaelab.training.loggers import write_points
 from vaelab.training.non_finite import loss_not_finite
 
 
@@ -34,8 +35,7 @@ def write_point(module: Any, split: str, step: int) -> None:
         module.elbos.add(split, _epoch(trainer, step), elbo)
     if split == "train" and module.beta is not None:
         values["train/beta"] = module.beta
-    for logger in module.loggers:
-        logger.log_metrics(values, step)
+    write_points(module.loggers, values, step)
     trainer.callback_metrics.update({f"{split}/{name}": mean for name, mean in taken.items()})
 
 
