@@ -69,10 +69,11 @@ def test_a_run_that_is_still_writing_gives_its_complete_points(lost, tmp_path):
     assert read_curves(tmp_path)["train/elbo"].tolist() == [1.0, 2.0]
 
 
-def test_curves_are_read_from_a_csv_logger_too(tmp_path):
+@pytest.mark.parametrize("own", [True, False])
+def test_curves_are_read_from_a_csv_logger_too(own, tmp_path):
     from lightning.pytorch.loggers import CSVLogger
 
-    logger = CSVLogger(tmp_path, name="", version="")
+    logger = vaelab.training.CSVLogger(tmp_path) if own else CSVLogger(tmp_path, name="", version="")
     for tag, curve in LOGGED.items():
         for step, value in curve.items():
             logger.log_metrics({tag: value, "epoch": 0.0}, step)
