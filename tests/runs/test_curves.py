@@ -23,16 +23,8 @@ def write_events(folder, curves, **options):
 
 
 def test_a_curve_is_nan_where_it_has_no_point(tmp_path):
-    write_events(
-        tmp_path,
-        LOGGED
-        | {
-            "when_done/val/elbo": {0: 1.0, 30: 1.0},
-            "final/val/elbo": {30: 1.0},
-            "test/elbo": {30: 1.0},
-            "epoch": {19: 1.0},
-        },
-    )
+    final = {f"{prefix}/elbo": {30: 1.0} for prefix in ("when_done/val", "when_done/test", "final/val", "test")}
+    write_events(tmp_path, LOGGED | final | {"when_done/val/baseline": {0: -1.0}, "epoch": {19: 1.0}})
     found = read_curves(tmp_path, steps_per_epoch=20)
     assert list(found) == ["step", "epoch", "train/elbo", "val/elbo"]
     assert found["step"].tolist() == [9, 19, 29]
