@@ -5,5 +5,6 @@
 
 from vaelab.app.main import main
 
+# Hydra's completion script for fish completes only files that mention @hydra.main, as this line does.
 if __name__ == "__main__":
     main("python train.py")

@@ -27,8 +27,8 @@ from vaelab.commands.columns import column_names
 from vaelab.data import condition, open_file, wording
 from vaelab.data.columns import order_columns
 from vaelab.data.wording import listed
-from vaelab.figures.picture import names_of
 from vaelab.figures.points import PointDraws
+from vaelab.figures.text_sizes import names_of
 from vaelab.runs.same_data import check_same_data
 
 NAMES = ("age", "height", "weight $kg$")

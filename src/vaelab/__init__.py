@@ -9,6 +9,8 @@ _HOMES = {
     "VAE": "vaelab.vae",
     "Conditional": "vaelab.conditional",
     "compose": "vaelab.app.compose",
+    "evaluate_run": "vaelab.commands.evaluate",
+    "export": "vaelab.commands.export",
     "Standardization": "vaelab.standardization",
     "load_run": "vaelab.runs.load",
     "save_run": "vaelab.runs.save",

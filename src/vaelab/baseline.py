@@ -31,6 +31,9 @@ class Baseline(nn.Module):
         self.register_buffer("numbers", torch.zeros(self.family.num_parameters))
         self.numbers: Tensor
 
+    def __repr__(self) -> str:
+        return f"Baseline({self.family!r})"
+
     @torch.no_grad()
     def fit_(self, target: Tensor) -> "Baseline":
         """Maximises the likelihood of targets (n, *t), in the data's units. Returns itself."""

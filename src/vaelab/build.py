@@ -79,13 +79,21 @@ def condition_shape_of(data: "DataModule") -> tuple[int, ...] | None:
     return getattr(data, "condition_shape", None)
 
 
-def data_facts(data: "DataModule") -> dict[str, Any]:
-    """Shapes, names and a checksum of the data. A run's config stores them, so the run loads without its data."""
-    condition_shape, classes = condition_shape_of(data), getattr(data, "condition_names", None)
+def shapes_of_data(data: "DataModule") -> dict[str, list[int] | None]:
+    """The shapes of x, target and condition; None for the condition if there is none."""
+    condition_shape = condition_shape_of(data)
     return {
         "x_shape": list(data.x_shape),
         "target_shape": list(data.target_shape),
         "condition_shape": list(condition_shape) if condition_shape else None,
+    }
+
+
+def data_facts(data: "DataModule") -> dict[str, Any]:
+    """Shapes, names and a checksum of the data. A run's config stores them, so the run loads without its data."""
+    classes = getattr(data, "condition_names", None)
+    return {
+        **shapes_of_data(data),
         "x_names": list(data.x_names) if data.x_names else None,
         "condition_names": list(classes) if classes else None,
         "standardize": bool(getattr(data, "standardize", False)),

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.families import Family, with_moments
+from vaelab.short_repr import call_of
 from vaelab.standardization import Standardization
 
 
@@ -39,6 +40,9 @@ class Conditional(nn.Module):
         self.family = family
         self.input_units = input_units
         self.output_units = output_units
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def forward(self, given: Tensor, condition: Tensor | None = None) -> Distribution:
         """(…, *input), and (…, c) for a conditional network -> a distribution with batch_shape (…).

@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from vaelab.families.rescaled import rescaled
 from vaelab.precision import floating
+from vaelab.short_repr import call_of
 
 
 class Standardization(nn.Module):
@@ -34,6 +35,9 @@ class Standardization(nn.Module):
         self.register_buffer("scale", torch.ones(self.event_shape))
         self.loc: Tensor
         self.scale: Tensor
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     @torch.no_grad()
     def start_at(self, loc: Tensor, scale: Tensor) -> None:

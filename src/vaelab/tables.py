@@ -42,8 +42,8 @@ def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
     """Writes chunks of rows as one table. Returns the number of rows.
 
     .npz              an array for each name, with the rows of all chunks
-    .csv, .parquet    a column for each name with one number per row; for other names, columns name_0, name_1, … of the
-                      flattened dimensions. A .csv holds bools as 0 and 1.
+    .csv, .parquet    a column for each name with one number or text per row; for other names, columns name_0, name_1, …
+                      of the flattened dimensions. A .csv holds bools as 0 and 1.
 
     The table appears under its name only when it is complete. If writing fails, an older file is unchanged.
 
@@ -70,7 +70,7 @@ def write_table(path: str | Path, chunks: Iterable[Chunk]) -> int:
 
 def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
     """Yields the chunks after checking them: names, types and shapes as in the first, and arrays of equal length."""
-    first: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    first: dict[str, tuple[str, tuple[int, ...]]] = {}
     for chunk in chunks:
         arrays = {name: np.asarray(array) for name, array in chunk.items()}
         if not arrays or min(array.ndim for array in arrays.values()) < 1:
@@ -78,12 +78,17 @@ def _checked(chunks: Iterable[Chunk]) -> Iterator[dict[str, np.ndarray]]:
         if len({len(array) for array in arrays.values()}) > 1:
             sizes = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
             raise ValueError(f"all arrays of a chunk must have the same number of rows, but have {sizes}")
-        kinds = {name: (array.dtype, array.shape[1:]) for name, array in arrays.items()}
+        kinds = {name: (_kind(array), array.shape[1:]) for name, array in arrays.items()}
         first = first or kinds
         if kinds != first:
             raise ValueError(f"all chunks must have the same names, types and shapes, but {kinds} follows {first}")
         if len(next(iter(arrays.values()))):
             yield arrays
+
+
+def _kind(array: np.ndarray) -> str:
+    """The type of an array. Text may be of any length."""
+    return "text" if array.dtype.kind == "U" else str(array.dtype)
 
 
 def _write_npz(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndarray]]) -> int:
@@ -92,24 +97,35 @@ def _write_npz(whole: BinaryIO, folder: Path, chunks: Iterator[dict[str, np.ndar
     The raw files have no name, so they disappear with the process.
     """
     rows = 0
-    arrays: dict[str, np.ndarray] = {}
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
+        longest: dict[str, np.ndarray] = {}  # name -> the array with the longest text so far
         for arrays in chunks:
             for name, array in arrays.items():
                 if name not in files:
                     raw = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-                    files[name] = cast(BinaryIO, raw)
-                files[name].write(np.ascontiguousarray(array).data)
+                    files[name], longest[name] = cast(BinaryIO, raw), array
+                if array.dtype.itemsize > longest[name].dtype.itemsize:
+                    wider = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
+                    _copy_text(files[name], longest[name].dtype, wider, array.dtype)
+                    files[name], longest[name] = wider, array
+                files[name].write(np.ascontiguousarray(array, longest[name].dtype).data)
             rows += len(next(iter(arrays.values())))
         with zipfile.ZipFile(whole, "w") as archive:
             for name, file in files.items():
                 # ZipInfo has a fixed date, so the same results give the same bytes.
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    _write_npy_header(cast(BinaryIO, member), arrays[name], rows)
+                    _write_npy_header(cast(BinaryIO, member), longest[name], rows)
                     file.seek(0)
                     shutil.copyfileobj(file, member, 1 << 20)
     return rows
+
+
+def _copy_text(file: BinaryIO, dtype: np.dtype, wider: BinaryIO, longer: np.dtype) -> None:
+    """Copies a raw file of text of one type to one of a longer type."""
+    file.seek(0)
+    while content := file.read(dtype.itemsize << 12):
+        wider.write(np.frombuffer(content, dtype).astype(longer).data)
 
 
 def _write_npy_header(file: BinaryIO, like: np.ndarray, rows: int) -> None:

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 from vaelab.conditional import Conditional
 from vaelab.families import Family
 from vaelab.precision import floating
+from vaelab.short_repr import call_of
 from vaelab.standardization import Standardization
 
 NetworkConstructor = Callable[..., nn.Module]  # (input_shape, output_size) -> a network
@@ -100,6 +101,11 @@ class VAE(nn.Module):
             )
         return vae
 
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.parameters())
+        encoder, decoder, prior = (_text(part) for part in (self.encoder, self.decoder, self.prior))
+        return f"VAE of {count:,} numbers\n  q(z|x)  {encoder}\n  p(t|z)  {decoder}\n  p(z)    {prior}"
+
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Distribution:
         """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype.
 
@@ -146,6 +152,13 @@ class VAE(nn.Module):
     def sample(self, n: int, condition: Tensor | None = None) -> Tensor:
         """n draws t ~ p(t|z), z ~ p(z) -> (n, *t). A conditional model needs a condition, (c,) or (n, c)."""
         return self.decode(self.prior().sample(torch.Size((n,))), condition).sample()
+
+
+def _text(part: nn.Module) -> str:
+    """A part of a model on one line: the network and the family of a conditional distribution."""
+    text = repr(part)
+    text = call_of(part) if "\n" in text else text
+    return text[len("Conditional(") : -1] if type(part) is Conditional else text
 
 
 def _network(make: NetworkConstructor, shape: Sequence[int], outputs: int, condition_size: int) -> nn.Module:

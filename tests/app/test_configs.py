@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from helpers.runner import ROOT, SHORT, TINY, compose_config
 from vaelab.app.start import train
-from vaelab.data.download import MIRRORS
+from vaelab.data.download import FASHION_MNIST, MNIST
 from vaelab.objectives import Terms
 
 CONF = ROOT / "conf"
@@ -91,8 +91,9 @@ def test_a_run_without_validation_scores_its_last_weights(tmp_path):
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"previous.ckpt", "last.ckpt"}
 
 
-def test_the_mirrors_of_the_config_are_those_of_the_library(tmp_path):
-    assert tuple(compose_config(tmp_path, "data=mnist").data.mirrors) == MIRRORS
+@pytest.mark.parametrize(("option", "published"), [("mnist", MNIST), ("fashion_mnist", FASHION_MNIST)])
+def test_the_mirrors_of_the_config_are_those_of_the_library(option, published, tmp_path):
+    assert tuple(compose_config(tmp_path, f"data={option}").data.mirrors) == published.mirrors
 
 
 @pytest.mark.parametrize(

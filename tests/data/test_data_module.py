@@ -3,6 +3,7 @@
 import math
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -392,7 +393,7 @@ def test_a_description_needs_no_files(tmp_path, monkeypatch):
 def test_mnist_goes_by_its_name_wherever_it_lies(tmp_path, monkeypatch):
     write_small_mnist(tmp_path / "copy", train=30, test=11)
     data = mnist(tmp_path / "copy")
-    monkeypatch.setattr("vaelab.data.mnist.CANONICAL", data._identity)
+    monkeypatch.setattr("vaelab.data.mnist.PUBLISHED", (replace(MNIST.published, identity=data._identity),))
     assert data.describe()["data"] == MNIST(tmp_path / "copy").describe()["data"] == "MNIST"
     write_idx_images(tmp_path / "copy" / TRAIN, random_images(29, 5, 7))
     assert MNIST(tmp_path / "copy").describe()["data"] != "MNIST"

@@ -1,17 +1,13 @@
 """The download against mirrors on the loopback: whole and right, or one sentence and nothing on disk."""
 
-import hashlib
+import gzip
 import json
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from threading import Thread
 
 import pooch
 import pytest
@@ -19,81 +15,14 @@ from torch.testing import assert_close
 
 import vaelab.data.download
 from helpers.idx_files import TEST, TRAIN, write_small_mnist
+from helpers.mirror import hashes_of, left_in, published, started_mirrors
 from vaelab.data import MNIST
-from vaelab.data.download import download_mnist
+from vaelab.data.download import download
 
 FIRST, SECOND = NAMES = (f"{TRAIN}.gz", f"{TEST}.gz")
-LOCK = ".lock"
 
 
-class Mirror:
-    """Files served over HTTP, and a record of the requests.
-
-    Args:
-        files: name -> content.
-        cut: whether the connection breaks half-way through a file.
-        delay: seconds before an answer, so that a second process finds the first one at work.
-        folder: where to look, half-way through a file, for what the download has put there.
-    """
-
-    def __init__(
-        self, files: dict[str, bytes], cut: bool = False, delay: float = 0, folder: Path | None = None
-    ) -> None:
-        self.files, self.cut, self.delay, self.folder = files, cut, delay, folder
-        self.requested: list[str] = []
-        self.seen_half_way: set[str] = set()
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        name = handler.path.rpartition("/")[-1]
-        self.requested.append(name)
-        time.sleep(self.delay)
-        if name not in self.files:
-            handler.send_error(404)
-            return
-        content = self.files[name]
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        handler.wfile.write(content[: len(content) // 2])
-        handler.wfile.flush()
-        if self.folder is not None:
-            self.seen_half_way |= left_in(self.folder)
-        if not self.cut:
-            handler.wfile.write(content[len(content) // 2 :])
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mirror.answer(self)
-
-            def log_message(self, *_) -> None:
-                """Says nothing."""
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            self.url = f"http://127.0.0.1:{server.server_port}/mnist/"
-            thread = Thread(target=partial(server.serve_forever, poll_interval=0.01))
-            thread.start()
-            try:
-                yield
-            finally:
-                server.shutdown()
-                thread.join()
-
-
-@pytest.fixture
-def start() -> Iterator:
-    """Starts a mirror that runs until the test is over."""
-    with ExitStack() as stack:
-
-        def started(*args, **options) -> Mirror:
-            mirror = Mirror(*args, **options)
-            stack.enter_context(mirror.running())
-            return mirror
-
-        yield started
+start = pytest.fixture(started_mirrors)
 
 
 @pytest.fixture
@@ -111,7 +40,7 @@ def files(tmp_path, monkeypatch) -> dict[str, bytes]:
         monkeypatch.setenv(variable, "127.0.0.1")
     write_small_mnist(tmp_path / "source", gz=True)
     content = {name: (tmp_path / "source" / name).read_bytes() for name in NAMES}
-    monkeypatch.setattr(vaelab.data.download, "SHA256", hashes_of(content))
+    monkeypatch.setattr(MNIST, "published", published(content))
     return content
 
 
@@ -120,13 +49,9 @@ def folder(tmp_path) -> Path:
     return tmp_path / "cache" / "mnist"
 
 
-def hashes_of(files: dict[str, bytes]) -> dict[str, str]:
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-
-
-def left_in(folder: Path) -> set[str]:
-    """The names that the download has put into `folder`, other than its lock."""
-    return {path.name for path in folder.iterdir()} - {LOCK}
+def fetch(files: Mapping[str, bytes], folder: Path, mirrors: list[str]) -> None:
+    """Downloads the files that have the hashes of `files`."""
+    download(published(files), folder, mirrors)
 
 
 def assert_whole(folder: Path, files: dict[str, bytes]) -> None:
@@ -140,16 +65,16 @@ def altered(content: bytes) -> bytes:
 
 def test_each_file_is_fetched_once(files, folder, start):
     mirror = start(files)
-    download_mnist(folder, [mirror.url])
+    fetch(files, folder, [mirror.url])
     assert_whole(folder, files)
     assert mirror.requested == [FIRST, SECOND]
-    download_mnist(folder, [mirror.url])
+    fetch(files, folder, [mirror.url])
     assert mirror.requested == [FIRST, SECOND]
 
 
 def test_an_address_needs_no_slash_at_its_end(files, folder, start):
     mirror = start(files)
-    download_mnist(folder, [mirror.url.rstrip("/")])
+    fetch(files, folder, [mirror.url.rstrip("/")])
     assert_whole(folder, files)
 
 
@@ -157,7 +82,7 @@ def test_whole_files_need_no_network(files, folder, dead):
     for name, content in files.items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    download_mnist(folder, [dead])
+    fetch(files, folder, [dead])
     assert_whole(folder, files)
 
 
@@ -165,23 +90,23 @@ def test_only_the_missing_file_is_fetched(files, folder, start):
     folder.mkdir(parents=True)
     (folder / FIRST).write_bytes(files[FIRST])
     mirror = start(files)
-    download_mnist(folder, [mirror.url])
+    fetch(files, folder, [mirror.url])
     assert_whole(folder, files)
     assert mirror.requested == [SECOND]
 
 
 def test_a_damaged_file_is_fetched_again(files, folder, start):
     mirror = start(files)
-    download_mnist(folder, [mirror.url])
+    fetch(files, folder, [mirror.url])
     (folder / SECOND).write_bytes(altered(files[SECOND]))
-    download_mnist(folder, [mirror.url])
+    fetch(files, folder, [mirror.url])
     assert_whole(folder, files)
     assert mirror.requested == [FIRST, SECOND, SECOND]
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(files, folder, start):
     mirror = start(files, folder=folder)
-    download_mnist(folder, [mirror.url])
+    fetch(files, folder, [mirror.url])
     assert_whole(folder, files)
     assert SECOND not in mirror.seen_half_way
     assert FIRST in mirror.seen_half_way  # while the second one came
@@ -190,7 +115,7 @@ def test_a_file_has_its_name_only_when_it_is_whole(files, folder, start):
 def test_a_file_with_the_wrong_hash_is_refused(files, folder, start):
     mirror = start({name: altered(content) for name, content in files.items()})
     with pytest.raises(OSError, match=rf"\A.*{FIRST}.*data\.root.*\Z"):
-        download_mnist(folder, [mirror.url])
+        fetch(files, folder, [mirror.url])
     assert mirror.requested == [FIRST]
     assert left_in(folder) == set()
 
@@ -198,7 +123,7 @@ def test_a_file_with_the_wrong_hash_is_refused(files, folder, start):
 def test_a_wrong_second_file_leaves_the_first_one_alone(files, folder, start):
     mirror = start({FIRST: files[FIRST], SECOND: altered(files[SECOND])})
     with pytest.raises(OSError, match=rf"\A.*no mirror has {SECOND}.*data\.root.*\Z"):
-        download_mnist(folder, [mirror.url])
+        fetch(files, folder, [mirror.url])
     assert_whole(folder, {FIRST: files[FIRST]})
 
 
@@ -215,7 +140,7 @@ def test_a_bad_mirror_gives_way_to_the_next(files, folder, start, fault):
         cut=fault == "cut",
     )
     good, spare = start(files), start(files)
-    download_mnist(folder, [bad.url, good.url, spare.url])
+    fetch(files, folder, [bad.url, good.url, spare.url])
     assert_whole(folder, files)
     assert bad.requested == good.requested == [FIRST, SECOND]
     assert spare.requested == []
@@ -223,7 +148,7 @@ def test_a_bad_mirror_gives_way_to_the_next(files, folder, start, fault):
 
 def test_a_dead_mirror_gives_way_to_the_next(files, folder, start, dead):
     mirror = start(files)
-    download_mnist(folder, [dead, mirror.url])
+    fetch(files, folder, [dead, mirror.url])
     assert_whole(folder, files)
 
 
@@ -231,22 +156,46 @@ def test_a_dead_mirror_gives_way_to_the_next(files, folder, start, dead):
 def test_a_broken_answer_leaves_nothing_behind(files, folder, start, fault):
     mirror = start(files, cut=True) if fault == "cut" else start({})
     with pytest.raises(OSError, match=rf"\A.*no mirror has {FIRST}.*{mirror.url}{FIRST}.*data\.root.*\Z"):
-        download_mnist(folder, [mirror.url])
+        fetch(files, folder, [mirror.url])
     assert left_in(folder) == set()
 
 
 def test_an_error_names_each_mirror_and_the_cure(files, folder, start, dead):
     mirror = start({})
     with pytest.raises(OSError, match=rf"\A.*{FIRST}.*{dead}.*{mirror.url}.*check the network.*data\.root.*\Z"):
-        download_mnist(folder, [dead, mirror.url])
+        fetch(files, folder, [dead, mirror.url])
     assert left_in(folder) == set()
 
 
 def test_a_download_that_failed_can_be_made_good(files, folder, start, dead):
     with pytest.raises(OSError, match="no mirror has"):
-        download_mnist(folder, [dead])
-    download_mnist(folder, [start(files).url])
+        fetch(files, folder, [dead])
+    fetch(files, folder, [start(files).url])
     assert_whole(folder, files)
+
+
+def repacked(content: bytes) -> bytes:
+    """The same content, packed again in another way."""
+    return gzip.compress(gzip.decompress(content), compresslevel=1, mtime=7)
+
+
+def test_the_same_content_packed_again_is_right(files, folder, start, dead):
+    """As in the packages of a Linux distribution."""
+    others = {name: repacked(content) for name, content in files.items()}
+    assert others != files
+    mirror = start(others)
+    fetch(files, folder, [mirror.url])
+    assert_whole(folder, others)
+    fetch(files, folder, [dead])
+    assert_whole(folder, others)
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(files, folder, start, monkeypatch):
+    monkeypatch.setattr(vaelab.data.download, "LARGEST", 100)
+    mirror = start({name: repacked(content) for name, content in files.items()})
+    with pytest.raises(OSError, match="its content is not that of MNIST"):
+        fetch(files, folder, [mirror.url])
+    assert left_in(folder) == set()
 
 
 # The module is loaded from its file, because importing the package around it would import Lightning.
@@ -255,12 +204,14 @@ import importlib.util, json, pathlib, sys, time
 source, folder, url, hashes, ready, go = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("download", source)
 download = importlib.util.module_from_spec(spec)
+sys.modules["download"] = download
 spec.loader.exec_module(download)
-download.SHA256 = json.loads(hashes)
+files = {name: download.Hashes(*both) for name, both in json.loads(hashes).items()}
+published = download.Published("MNIST", "mnist", (), files, (30, 11, 0))
 pathlib.Path(ready).touch()
 while not pathlib.Path(go).exists():
     time.sleep(0.005)
-download.download_mnist(pathlib.Path(folder), [url])
+download.download(published, pathlib.Path(folder), [url])
 """
 
 

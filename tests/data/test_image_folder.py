@@ -162,9 +162,20 @@ def png_of_16_bits(colour, channels):
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_more_than_8_bits_are_refused(tmp_path, colour, channels):
+def test_the_upper_8_of_16_bits_are_read_with_a_warning(tmp_path, colour, channels, caplog):
     (tmp_path / "a.png").write_bytes(png_of_16_bits(colour, channels))
-    with pytest.raises(ValueError, match=r"a\.png must have at most 8 bits per channel, but has more"):
+    rows = open_rows(tmp_path, reading=Reading(channels=3))
+    found = torch.cat(list(rows.chunks))[0].numpy()
+    upper = np.arange(0, 2 * channels * 3, 2, dtype=float).reshape(3, channels)  # a row of three pixels
+    drawn, alpha = (upper[:, :-1], upper[:, -1:]) if channels in (2, 4) else (upper, 255)
+    np.testing.assert_allclose(found, np.broadcast_to(over(drawn, alpha, 255), (2, 3, 3)), atol=1)
+    assert "kept the upper 8 bits of 1 image with 16 bits per channel" in rows.report
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_channels_of_32_bits_are_refused(tmp_path):
+    Image.fromarray(np.ones((3, 2), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif must have at most 16 bits per channel, but has 32; save it with 8"):
         open_rows(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """MNIST: the right splits, pixels on each support, and randomness only in the right places."""
 
+import gzip
 import hashlib
 import math
 import re
@@ -20,7 +21,7 @@ from helpers.idx_files import (
     write_small_mnist,
 )
 from vaelab.data import MNIST
-from vaelab.data.download import SHA256
+from vaelab.data.download import MNIST as PUBLISHED
 from vaelab.data.idx_folder import find
 from vaelab.data.idx_format import read_images
 
@@ -325,13 +326,15 @@ def test_a_damaged_file_is_named(tmp_path, damaged):
 def test_the_canonical_files_are_those_of_the_hash_table(tmp_path):
     """Reads MNIST beside the repository if it is there, or else a small data set with the same names."""
     root, n_train, n_test, size, val_size = CANONICAL, 60_000, 10_000, (28, 28), 10_000
-    if all((CANONICAL / name).is_file() for name in SHA256):
-        for name, sha256 in SHA256.items():
-            assert hashlib.sha256((CANONICAL / name).read_bytes()).hexdigest() == sha256
+    if all((CANONICAL / name).is_file() for name in PUBLISHED.files):
+        for name, hashes in PUBLISHED.files.items():
+            content = (CANONICAL / name).read_bytes()
+            assert f"sha256:{hashlib.sha256(content).hexdigest()}" == hashes.packed
+            assert hashlib.sha256(gzip.decompress(content)).hexdigest() == hashes.content
     else:
         root, n_train, n_test, size, val_size = tmp_path, 30, 11, (5, 7), 7
         write_small_mnist(root, n_train, n_test, *size, gz=True)
-    assert set(SHA256) == {f"{name}.gz" for name in (TRAIN, TEST, TRAIN_LABELS, TEST_LABELS)}
+    assert set(PUBLISHED.files) == {f"{name}.gz" for name in (TRAIN, TEST, TRAIN_LABELS, TEST_LABELS)}
     assert read_images(find(root, TRAIN)).shape == (n_train, *size)
     assert read_images(find(root, TEST)).shape == (n_test, *size)
     data = MNIST(str(root), val_size=val_size)

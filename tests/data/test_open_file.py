@@ -475,8 +475,9 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with refusal(tmp_path / "a.png", "cannot be read as an image"):
         read_chunks(tmp_path)
-    Image.fromarray(np.zeros((2, 2), np.uint16)).save(tmp_path / "a.png")
-    with refusal(tmp_path / "a.png", "at most 8 bits per channel"):
+    (tmp_path / "a.png").unlink()
+    Image.fromarray(np.zeros((2, 2), np.int32)).save(tmp_path / "a.tif")
+    with refusal(tmp_path / "a.tif", "at most 16 bits per channel"):
         read_chunks(tmp_path)
 
 

@@ -19,7 +19,7 @@ class Rows(DataModule):
             self.conditions = dict.fromkeys(SPLITS, conditions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedRun(Run):
     """A run whose data module is given."""
 

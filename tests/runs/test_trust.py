@@ -419,7 +419,7 @@ def test_a_loaded_run_fetches_nothing(good, tmp_path, monkeypatch):
     run = vaelab.load_run(tmp_path / "run")
     assert run.vae.sample(2).shape == (2, 1)
     data = run.datamodule()
-    assert (data.root, data.mirrors) == (tmp_path / "cache" / "vaelab" / "mnist", vaelab.data.download.MIRRORS)
+    assert (data.root, data.mirrors) == (tmp_path / "cache" / "vaelab" / "mnist", vaelab.data.download.MNIST.mirrors)
     with pytest.raises(FileNotFoundError, match="does not hold MNIST, and a loaded run downloads nothing; get"):
         run.ready_datamodule({})
     assert not (tmp_path / "cache").exists()

@@ -89,9 +89,12 @@ def events(folder):
 
 
 def steps_of_pictures(folder):
-    """Picture -> the steps at which the event file holds it."""
+    """Picture -> the steps at which the event file holds it. The curves are drawn once, at the end."""
     found = events(folder)
-    return {tag.removeprefix("pictures/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    steps = {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    curves = steps.pop("curves")
+    assert all(curves == each[-1:] for each in steps.values())
+    return steps
 
 
 @pytest.fixture(scope="module")
@@ -105,63 +108,71 @@ def sine(tmp_path_factory):
 
 def test_the_event_file_holds_every_picture_at_its_steps(sine):
     names = ALWAYS | {"manifold", "surface"}
-    assert steps_of_pictures(sine) == {name: [3, 7, 15, 19] for name in names}  # Lightning counts steps from 0
+    wanted = {name: [3, 7, 15, 19] for name in names} | {"curves": [19]}  # Lightning counts steps from 0
+    assert steps_of_pictures(sine) == wanted
     assert [event.step for event in events(sine).Scalars("val/elbo")][1::2] == [7, 15]
 
 
 def test_the_folder_holds_the_newest_pictures(sine):
     found = events(sine)
-    names = ALWAYS | {"manifold", "surface"}
+    names = ALWAYS | {"manifold", "surface", "curves"}
     assert {file.name for file in (sine / "figures").iterdir()} == {f"{name}.png" for name in names}
     for name in names:
-        last = found.Images(f"pictures/{name}")[-1]
+        last = found.Images(f"views/{name}")[-1]
         assert (sine / "figures" / f"{name}.png").read_bytes() == last.encoded_image_string
         image = Image.open(sine / "figures" / f"{name}.png")
         assert image.size == (last.width, last.height)
         assert len(np.unique(np.asarray(image).reshape(-1, 4), axis=0)) > 50
 
 
-def test_the_layout_puts_the_bound_and_its_terms_in_one_chart(sine):
+def test_the_layout_puts_training_beside_validation_in_one_chart_per_term(sine):
     found = events(sine)
     layout = layout_pb2.Layout()
     layout.ParseFromString(found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     (category,) = layout.category
-    chart, bound = category.chart
-    assert chart.title == "ELBO, rate and distortion"
-    assert list(bound.multiline.tag) == ["^train/bound$", "^val/bound$", "^val/elbo$"]
-    wanted = {f"^{split}/{term}$" for split in ("train", "val") for term in ("elbo", "kl", "log_likelihood")}
-    assert set(chart.multiline.tag) == wanted
-    assert {tag.strip("^$") for tag in wanted} <= set(found.Tags()["scalars"])
+    terms = ["elbo", "kl", "log_likelihood", "bound", "loss"]
+    assert [chart.title for chart in category.chart] == terms
+    landmarks = ["^when_done/val/baseline$", "^when_done/val/ceiling$"]
+    for chart in category.chart:
+        curves = [f"^train/{chart.title}$", f"^val/{chart.title}$"]
+        assert list(chart.multiline.tag) == curves + (landmarks if chart.title == "elbo" else [])
+        assert {tag.strip("^$") for tag in curves} <= set(found.Tags()["scalars"])
 
 
 def test_the_graph_and_the_projector_are_filled(sine):
     assert events(sine).Tags()["graph"]
     config = (sine / "projector_config.pbtxt").read_text()
-    assert "tensors.tsv" in config
-    (tensors,) = sine.glob("*/latents/tensors.tsv")
-    assert np.loadtxt(tensors).shape == (7, 2)
+    assert 'tensor_path: "projector/latents.tsv"' in config
+    latents = np.loadtxt(sine / "projector" / "latents.tsv")
+    assert latents.shape == (7, 3)  # two latents, and a third column, without which the projector shows nothing
+    assert (latents[:, 2] == 0).all()
+    assert (latents[:, :2].std(0) > 0).all()
+    first, *labels = (sine / "projector" / "labels.tsv").read_text().splitlines()
+    assert first == "sin(x+y)\texample"
+    assert len(labels) == 7
 
 
 def test_images_get_sprites_and_labels_and_a_large_latent_space_traversals(tmp_path):
     fit(tmp_path, Pictures(every_n_epochs=1), latent_dim=3)
-    assert steps_of_pictures(tmp_path) == {name: [2, 5] for name in ALWAYS | {"traversals"}}
-    (metadata,) = tmp_path.glob("*/latents/metadata.tsv")
-    assert metadata.read_text().split() == ["0", "1", "2"] * 3 + ["0", "1"]
-    sprite = Image.open(metadata.with_name("sprite.png"))
+    assert steps_of_pictures(tmp_path) == {name: [2, 5] for name in ALWAYS | {"traversals"}} | {"curves": [5]}
+    first, *rows = (tmp_path / "projector" / "labels.tsv").read_text().splitlines()
+    assert first == "digit\texample"
+    assert [row.split("\t")[0] for row in rows] == ["0", "1", "2"] * 3 + ["0", "1"]
+    sprite = Image.open(tmp_path / "projector" / "sprite.png")
     assert sprite.size == (4 * 6, 4 * 6)  # eleven thumbnails, padded to 6x6 pixels, on a square sheet
     assert (np.asarray(sprite.convert("L"))[:4, :6] == 255 * Images().x[12, 0].numpy()).all()
 
 
 def test_no_interval_means_the_end_alone(tmp_path):
     fit(tmp_path, Pictures(every_n_epochs=None), Images(loads_labels=False), max_steps=5, max_epochs=-1)
-    assert steps_of_pictures(tmp_path) == {name: [4] for name in ALWAYS | {"manifold"}}
-    assert not list(tmp_path.glob("*/latents/metadata.tsv"))
+    assert steps_of_pictures(tmp_path) == {name: [4] for name in ALWAYS | {"manifold", "curves"}}
+    assert (tmp_path / "projector" / "labels.tsv").read_text().split() == [str(row) for row in range(11)]
 
 
 @pytest.mark.parametrize("logger", [False, "csv"])
 def test_without_tensorboard_the_folder_is_filled_all_the_same(logger, tmp_path):
     fit(tmp_path, Pictures(), logger=CSVLogger(tmp_path, name="", version="") if logger else False)
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 6
 
 
 def test_fast_dev_run_draws_nothing(tmp_path):
@@ -203,10 +214,9 @@ def test_every_kind_of_model_is_drawn_without_a_warning(name, tmp_path, caplog):
         fit(tmp_path, Pictures(every_n_epochs=1), data, model=MODELS[name]())
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("vaelab")]
     latents = "manifold" if name == "vamp" else "traversals"
-    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}}
+    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}} | {"curves": [5]}
     assert events(tmp_path).Tags()["graph"]
-    (tensors,) = tmp_path.glob("*/latents/tensors.tsv")
-    assert len(np.loadtxt(tensors)) == 11
+    assert np.loadtxt(tmp_path / "projector" / "latents.tsv").shape == (11, 3)
 
 
 @torch.no_grad()
@@ -291,7 +301,7 @@ def test_a_graph_that_cannot_be_traced_is_a_warning(tmp_path, caplog, monkeypatc
     monkeypatch.setattr("vaelab.training.pictures.add_graph", fail)
     fit(tmp_path, Pictures())
     assert "the graph is left out, because of RuntimeError: no trace" in caplog.text
-    assert steps_of_pictures(tmp_path).keys() == ALWAYS | {"manifold"}
+    assert steps_of_pictures(tmp_path).keys() == ALWAYS | {"manifold", "curves"}
 
 
 def test_a_run_that_diverged_draws_nothing_and_warns_of_nothing(tmp_path, caplog):

@@ -9,7 +9,7 @@ WRITTEN = ("dirpath", "save_dir", "default_root_dir", "log_dir")  # Lightning's 
 
 
 def make_absolute(cfg: Container, here: str | Path, of_data: bool = False, name: str = "") -> None:
-    """Makes the relative paths of a config absolute: folders to write to, and data that exist.
+    """Makes the relative paths of a config absolute: folders to write to, data that exist, and a run to start from.
 
     Args:
         cfg: the config, which is changed in place.
@@ -29,5 +29,5 @@ def make_absolute(cfg: Container, here: str | Path, of_data: bool = False, name:
             continue
         elif of_data and may_be_path(own, value) and (path := existing(value, Path(here))):
             cfg[key] = str(path)
-        elif key in WRITTEN:
+        elif key in WRITTEN or (key == "init_from" and not name):
             cfg[key] = os.path.join(here, os.path.expanduser(value))

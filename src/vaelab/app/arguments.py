@@ -2,14 +2,17 @@
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from vaelab.checks import SPLITS
 
 EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
 DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
+ROWS = """A, B  one row each, numbered from 0: test:3, wine.csv:0, images/:12, or a file that holds a single row"""
 TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` shows how"
+LIST = "list the runs below a folder: their state, their score, and in what they differ"
+OVERRIDE = "KEY=VALUE…"  # the metavar of what `train` takes
 COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
 SEED = "the seed of all draws except pixels, which have the run's data.seed (default 0)"
 LATENTS = "which latents, from 1 (default: the ten with the highest KL if the run is evaluated, else the first ten)"
@@ -17,14 +20,30 @@ OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/ar
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence."""
+    """A parser that says what is wrong in one sentence.
+
+    Attributes:
+        completions: metavar -> how a shell completes it; only `vaelab.app.completion` sets it.
+    """
+
+    completions: ClassVar[dict[str, Any]] = {}
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Adds an argument, which a shell can complete if its metavar is in `completions`."""
+        action = super().add_argument(*names, **options)
+        if options.get("metavar") in self.completions:
+            vars(action)["complete"] = self.completions[options["metavar"]]
+        return action
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; `{self.prog} --help` shows how\n")
 
 
 class KeepLines(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the epilog."""
+    """Keeps the lines of the epilog, and gives the names of verbs and options enough room."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
 
 
 class Version(argparse.Action):
@@ -40,15 +59,21 @@ class Version(argparse.Action):
 def parser() -> Parser:
     """The parser of the command line, with all verbs."""
     main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=KeepLines)
-    main.add_argument("--version", action=Version, nargs=0, help="print the version of vaelab")
+    main.add_argument("-V", "--version", action=Version, nargs=0, help="print the version of vaelab")
     verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
-    verbs.add_parser("train", help=TRAIN, add_help=False)
+    train = verbs.add_parser("train", help=TRAIN, add_help=False)
+    if OVERRIDE in Parser.completions:  # otherwise Hydra reads them
+        train.add_argument("overrides", metavar=OVERRIDE, nargs="*")
     _add_evaluate(verbs)
+    _add_score(verbs)
     _add_encode(verbs)
     _add_reconstruct(verbs)
     _add_sample(verbs)
     _add_traverse(verbs)
+    _add_interpolate(verbs)
+    _add_export(verbs)
     _add_compare(verbs)
+    _add_list(verbs)
     return main
 
 
@@ -58,6 +83,14 @@ def _add_evaluate(verbs: "argparse._SubParsersAction[Parser]") -> None:
     evaluate.add_argument("--samples", type=int, help="importance samples per example (default 5000)")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
     evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
+
+
+def _add_score(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "score each row of data, to find unusual ones: log p, ELBO, and how far to trust them"
+    score = _add(verbs, "score", text, output=True, data=True)
+    _add_condition(score, "needed for a file")
+    score.add_argument("data", metavar="DATA", help="what to score")
+    score.add_argument("--samples", type=int, help="importance samples per row (default 5000)")
 
 
 def _add_encode(verbs: "argparse._SubParsersAction[Parser]") -> None:
@@ -91,6 +124,31 @@ def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
     traverse.add_argument("--span", type=float, help="how many standard deviations of p(z) (default 3)")
 
 
+def _add_interpolate(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "walk from one row to another: p(t|z) along a path between their means of q(z|x)"
+    interpolate = _add(verbs, "interpolate", text, output=True, data=True, more=ROWS)
+    _add_condition(interpolate, "default: that of both rows; needed for a file")
+    interpolate.add_argument("start", metavar="A", help="the row at the start, such as test:3")
+    interpolate.add_argument("end", metavar="B", help="the row at the end, such as test:17")
+    interpolate.add_argument("--steps", type=int, default=11, help="points of the path, ends included (default 11)")
+    shape = "linear (default), or spherical: an arc around the mean of p(z)"
+    interpolate.add_argument("--path", choices=("linear", "spherical"), default="linear", help=shape)
+
+
+def _add_list(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    runs = verbs.add_parser("list", help=LIST, description=f"{LIST}.", formatter_class=KeepLines)
+    runs.set_defaults(verb="list", seed=0)
+    runs.add_argument("folder", metavar="FOLDER", type=Path, help="a folder of runs, such as outputs or multirun")
+    order = "within a state: score (default), the best first, or date, the latest first"
+    runs.add_argument("--sort", choices=("score", "date"), default="score", help=order)
+    runs.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def _add_export(verbs: "argparse._SubParsersAction[Parser]") -> None:
+    text = "write the encoder and the decoder for other programs: .onnx or .pt2, or all weights: .safetensors"
+    _add(verbs, "export", text, output=True)
+
+
 def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
     compare = verbs.add_parser("compare", help=COMPARE, description=f"{COMPARE}.", formatter_class=KeepLines)
     compare.set_defaults(verb="compare", seed=0)
@@ -110,9 +168,11 @@ def _add(
     runs: str | None = None,
     output: bool = False,
     data: bool = False,
+    more: str = "",
 ) -> Parser:
     """Adds a verb that uses trained models, with the arguments that such verbs share."""
-    verb = verbs.add_parser(name, help=text, description=f"{text}.", epilog=EPILOG, formatter_class=KeepLines)
+    epilog = "\n".join(filter(None, [EPILOG, more]))
+    verb = verbs.add_parser(name, help=text, description=f"{text}.", epilog=epilog, formatter_class=KeepLines)
     verb.set_defaults(verb=name)
     verb.add_argument("run", metavar="RUN", type=Path, nargs=runs, help="a run's folder or a checkpoint")
     if output:

@@ -14,7 +14,7 @@ from vaelab.typed_command import typed_command
 NEEDED = ("model", "posterior", "prior", "network", "objective", "data", "optimizer", "trainer", "latent_dim", "seed")
 OPTIONAL = (
     *("scheduler", "callbacks", "logger", "score", "condition", "threads", "compile", "matmul_precision"),
-    "resume",
+    *("resume", "init_from"),
 )
 PRECISIONS = ("highest", "high", "medium")  # torch's, of matrix products
 OF_LAUNCHERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

@@ -62,10 +62,17 @@ def run_verb(options: argparse.Namespace) -> None:
     overrides = dict(_key_and_value(override) for override in getattr(options, "overrides", ()))
     if options.verb == "evaluate":
         _evaluate(options, overrides)
+    elif options.verb == "export":
+        from vaelab.commands.export import export
+        from vaelab.runs.load import load_run
+
+        _show(export(load_run(options.run, options.device, options.allow), options.output), options.output)
     elif options.verb == "compare":
         from vaelab.sweeps.summary import summarise
 
         _show(summarise(options.run, options.output)[1], options.output)
+    elif options.verb == "list":
+        _list(options)
     else:
         _write_file(options, overrides)
 
@@ -74,30 +81,13 @@ def _write_file(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     """Writes what a trained model computes from data, or draws."""
     import torch
 
-    from vaelab.commands.encode import encode
-    from vaelab.commands.reconstruct import reconstruct
-    from vaelab.commands.sample import sample
-    from vaelab.commands.traverse import traverse
+    from vaelab.app.verbs import WRITE, checked_output
     from vaelab.runs.load import load_run
-    from vaelab.tables import check_table_path
 
-    output = check_table_path(options.output, *((".png",) if options.verb != "encode" else ()))
-    if options.verb == "traverse" and output.suffix.lower() != ".png":
-        raise ValueError(f"-o must name a .png file, because traverse draws a picture, but is {output}")
-    if "data" in options and output.exists() and Path(options.data).exists() and output.samefile(options.data):
-        raise ValueError(f"-o must not name the data themselves, which would be lost, but is {output}; choose another")
+    output = checked_output(options)
     run = load_run(options.run, options.device, options.allow)
     torch.manual_seed(options.seed)
-    if options.verb == "encode":
-        done = f"{encode(run, options.data, output, options.samples, overrides, options.condition)} rows"
-    elif options.verb == "reconstruct":
-        done = f"{reconstruct(run, options.data, output, options.seed, overrides, options.condition)} rows"
-    elif options.verb == "sample":
-        done = f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows"
-    else:
-        span = {} if options.span is None else {"span": options.span}
-        done = traverse(run, output, options.steps, dimensions=options.latents, condition=options.condition, **span)
-    _show(f"{output}  {done}", output)
+    _show(f"{output}  {WRITE[options.verb](run, output, options, overrides)}", output)
 
 
 def _show(text: str, *written: Path | None) -> None:
@@ -116,6 +106,15 @@ def _show(text: str, *written: Path | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python would try again at exit
         files = ", ".join(str(path) for path in written if path)
         log.warning("standard output cannot be written (%s), but the results are in %s", error.strerror, files)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from vaelab.sweeps.list_runs import list_runs
+    from vaelab.sweeps.list_tables import as_json, as_text
+
+    folder = options.folder.expanduser()
+    runs, keys = list_runs(folder, options.sort)
+    _show(as_json(runs, keys) if options.json else as_text(runs, keys, folder, options.sort))
 
 
 def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
+from vaelab.app.about import write_about
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.collapse_report import collapse_notes, cure
@@ -34,6 +35,7 @@ from vaelab.build import (
     fitted_baseline,
     kl_of,
     ready_data,
+    shapes_of_data,
     start_at_data,
 )
 from vaelab.data.trainer_limits import check_limits, what_is_scored
@@ -41,12 +43,12 @@ from vaelab.instantiate import Allow, anything
 from vaelab.objectives import Terms
 from vaelab.runs.environment import write_environment
 from vaelab.runs.folder import write_json, write_metrics
+from vaelab.runs.initial_weights import InitialWeights, initial_weights, read_initial_weights
 from vaelab.runs.same_data import check_same_data
 from vaelab.signals import stopping
 from vaelab.training import (
     CollapseWatch,
     VAEModule,
-    cut_event_files,
     ddp_processes,
     explain_write_errors,
     keep_freed_memory,
@@ -56,6 +58,7 @@ from vaelab.training import (
     worthwhile_threads,
 )
 from vaelab.training import fit as fit_module
+from vaelab.training.loggers import close, cut_back
 
 
 class Trained(NamedTuple):
@@ -77,16 +80,28 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
     """
     read = [str(key) for key in cfg if key not in ("callbacks", "logger")]  # their folders are known only in a run
     config: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, read), resolve=True)
-    trained = resumed.content["hyper_parameters"] if resumed else {}
+    start = _initial_weights(config, resumed)
+    trained = resumed.content["hyper_parameters"] if resumed else start.names if start else {}
     data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
     config["standardize"] = data.standardize
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
     if resumed is None or not resumed.has_trained:
         start_at_data(vae, data)
+    if start:
+        start.load_into(vae, {**config, **shapes_of_data(data)})
     parts = build_objective(config, vae, allow), build_optimizer(config, allow), build_scheduler(config, allow)
     decoder: Any = vae.decoder
     baseline = Baseline(decoder) if resumed and resumed.has_trained else fitted_baseline(vae, data)
     return VAEModule(vae, *parts, compile=cfg.get("compile", False), baseline=baseline), data
+
+
+def _initial_weights(config: Mapping[str, Any], resumed: Resumed | None) -> InitialWeights | None:
+    """The weights that `init_from` names; None if there are none, or a resumed run has its own, trained ones."""
+    if config.get("init_from") is None or (resumed and resumed.has_trained):
+        return None
+    if resumed:  # the other run may be gone, and the first checkpoint holds its weights
+        return initial_weights(resumed.checkpoint, resumed.content)
+    return read_initial_weights(config["init_from"])
 
 
 def fit(
@@ -124,6 +139,8 @@ def fit(
             _write_beginning(folder, trainer, data, threads)
             if resumed is not None:
                 _take_back(folder, resumed)
+            if resumed is None or not resumed.has_trained:
+                write_about(trainer.loggers, config, folder)
         trainer.callbacks.append(CollapseWatch(cure(config)))  # type: ignore[attr-defined]  # Lightning sets it late
         with score_is_logged(score_of(cfg), trainer):
             metrics, notes = _train_and_score(trainer, module, data, resumed)
@@ -139,8 +156,8 @@ def _prepare_process() -> None:
     gc.freeze()  # thousands of modules are imported, and remain
     quiet_lightning()
     keep_freed_memory()
-    if rank():
-        for name in ("vaelab.build", "vaelab.data"):  # the first process says what was read, and how the KL is computed
+    if rank():  # the first process says what was read, and how the KL is computed
+        for name in ("vaelab.build", "vaelab.data", "vaelab.runs"):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -156,9 +173,10 @@ def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer
 def recipe(cfg: DictConfig) -> dict[str, Any]:
     """The config in plain containers, with every value filled in and every path absolute, for a checkpoint."""
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    data = OmegaConf.create(config["data"])
-    make_absolute(data, Path.cwd(), of_data=True)
-    return {**config, "data": OmegaConf.to_container(data)}
+    placed = OmegaConf.create({key: config[key] for key in ("data", "init_from") if key in config})
+    make_absolute(placed, Path.cwd())
+    absolute: Any = OmegaConf.to_container(placed)
+    return {**config, **absolute}
 
 
 def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) -> None:
@@ -170,7 +188,7 @@ def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) ->
 
 def _take_back(folder: Path, resumed: Resumed) -> None:
     """Removes what the run wrote after the checkpoint that it resumes from."""
-    cut_event_files(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
+    cut_back(folder, resumed.content["position"]["curves"] if resumed.has_trained else {})
     for old in (folder / "metrics.json", *folder.glob("evaluation*.json")):  # they belong to fewer epochs
         old.unlink(missing_ok=True)
 
@@ -182,12 +200,23 @@ def _train_and_score(
         os.environ.pop("HYDRA_FULL_ERROR", None)  # other processes of this run would think that the user set it
     if trainer.world_size > 1 and not rank():
         os.environ[STARTED_BY] = str(os.getpid())
-    with ddp_processes(trainer), explain_write_errors():
+    with ddp_processes(trainer), explain_write_errors(), _closing_if_it_fails(trainer):
         fit_module(trainer, module, data, resumed.checkpoint if resumed and resumed.has_trained else None)
         stopping.stop()
         metrics, notes = score_best(trainer, module, data)
         stopping.stop()
     return metrics, notes
+
+
+@contextmanager
+def _closing_if_it_fails(trainer: Trainer) -> Iterator[None]:
+    """Closes the loggers if a run does not end as it should. Otherwise `conclude` has more to write to them."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            close(trainer.loggers, "failed")
+        raise
 
 
 @contextmanager

@@ -8,12 +8,13 @@ import time
 from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from omegaconf import OmegaConf
 
 from vaelab.app.compose import compose, compose_with_hydra
 from vaelab.platforms import interrupt_process
+from vaelab.progress import CellOutput, environment_of_a_run, is_notebook
 
 if TYPE_CHECKING:
     from vaelab.runs.run import Run
@@ -102,7 +103,7 @@ def _run(arguments: Sequence[str]) -> None:
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "vaelab.app", *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # so it finds the same modules
+        env=os.environ | _variables(arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -119,15 +120,24 @@ def _run(arguments: Sequence[str]) -> None:
         raise RunFailed(_sentence(said, code))
 
 
+def _variables(arguments: Sequence[str]) -> dict[str, str]:
+    """Variables with which a run finds the same modules, and draws its progress bar. A sweep prints a line per run."""
+    bar = {} if "-m" in arguments else environment_of_a_run(sys.stdout)
+    return bar | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def _show(output: BufferedReader) -> str:
     """Prints a stream as it arrives, and returns its last part."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    shown: TextIO | CellOutput = CellOutput() if is_notebook(sys.stdout) else sys.stdout
     said = ""
     while chunk := output.read1(2**16):
         text = decoder.decode(chunk)
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        shown.write(text)
+        shown.flush()
         said = (said + text)[-(2**16) :]
+    if isinstance(shown, CellOutput):
+        shown.close()
     return said
 
 

@@ -35,7 +35,7 @@ def make_trainer(cfg: DictConfig, folder: Path, resumed: Resumed | None, allow: 
         config["trainer"],
         allow,
         "trainer",
-        logger=instantiate(config.get("logger"), allow, "logger") or False,
+        logger=_loggers(config, allow) or False,
         callbacks=callbacks,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),  # else Lightning
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),  # adds its own
@@ -50,6 +50,15 @@ def _callbacks(config: dict[str, Any], allow: Allow) -> list[Callback]:
     given = [callback for callback in made.values() if callback is not None]
     wants_bar = config["trainer"].get("enable_progress_bar", True)
     return [callback for callback in given if wants_bar or not isinstance(callback, ProgressBar)]
+
+
+def _loggers(config: dict[str, Any], allow: Allow) -> list[Any]:
+    """The loggers of a config, whose key `logger` holds one, a table or a list of them, or null."""
+    given = config.get("logger") or []
+    made = instantiate(given, allow, "logger")
+    if isinstance(given, dict) and "_target_" not in given:
+        return [logger for logger in made.values() if logger is not None]
+    return made if isinstance(made, list) else [made]
 
 
 def check_parallel(cfg: DictConfig, trainer: Trainer) -> None:

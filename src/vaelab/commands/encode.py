@@ -9,7 +9,7 @@ import torch
 
 from vaelab.checks import check_whole
 from vaelab.commands.columns import arrays
-from vaelab.commands.rows import read
+from vaelab.commands.rows import read_labelled
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
@@ -25,6 +25,8 @@ def encode(
 ) -> int:
     """Writes mean and std of q(z|x), (p,) each, and `samples` draws of z, (samples, p), for each row. Returns the rows.
 
+    If the data have a label, it is the last column, `label`.
+
     Args:
         run: the run, from `load_run`.
         data: train, val or test, or a file.
@@ -36,9 +38,10 @@ def encode(
     check_whole("--samples", samples, 0)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
-        for x, _, given in read(run, data, overrides, condition):
+        for (x, _, given), label in read_labelled(run, data, overrides, condition):
             q = run.vae.encode(x, given)
             columns = {"mean": q.mean, "std": q.stddev}
-            yield arrays(columns | {"sample": q.sample((samples,)).transpose(0, 1)} if samples else columns)
+            columns |= {"sample": q.sample((samples,)).transpose(0, 1)} if samples else {}
+            yield arrays(columns) | ({} if label is None else {"label": label})
 
     return write_table(file, chunks())

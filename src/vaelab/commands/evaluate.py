@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from vaelab.commands.report_text import objective_settings
 from vaelab.evaluation import MEMORY, SAMPLES, evaluate
+from vaelab.progress import examples_bar
 from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
 from vaelab.runs.run import Run
@@ -37,7 +37,7 @@ def evaluate_run(
     datamodule = run.ready_datamodule(overrides)
     batches = datamodule.batches(split)
     torch.manual_seed(seed)
-    with tqdm(total=len(batches.x), unit=" examples", leave=False, disable=None) as bar:
+    with examples_bar(len(batches.x)) as bar:
         report = evaluate(run.vae, datamodule, split, samples, memory, bar.update, run.baseline)
     return report | {
         **datamodule.describe(),

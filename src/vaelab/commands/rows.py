@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,21 +50,42 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str 
         ValueError: as for `vaelab.data.read_chunks`; or the columns are not the model's; or the condition is missing,
             unknown or not needed.
     """
-    return (
-        _split_rows(run, data, overrides, condition) if data in SPLITS else _file_rows(run, data, overrides, condition)
-    )
+    return (rows for rows, _ in read_labelled(run, data, overrides, condition))
 
 
-def _split_rows(run: Run, split: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
+def read_labelled(
+    run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str | None = None
+) -> Iterator[tuple[Rows, np.ndarray | None]]:
+    """Like `read`, but with the label of each row, (n,), numbers or text; None if the data have no label."""
+    read_from = _split_rows if data in SPLITS else _file_rows
+    return read_from(run, data, overrides, condition)
+
+
+def _split_rows(
+    run: Run, split: str, overrides: Mapping[str, Any], condition: str | None
+) -> Iterator[tuple[Rows, np.ndarray | None]]:
     if find_class(run, condition):
         raise ValueError(f"--condition is {condition}, but the rows of {split} have their own conditions; leave it out")
     device = next(run.vae.parameters()).device
-    for batch in run.ready_datamodule(overrides).batches(split, rows_at_once(run)):
+    module, first = run.ready_datamodule(overrides), 0
+    labels = _names_of_labels(module, split)
+    for batch in module.batches(split, rows_at_once(run)):
         x, target, *own = (tensor.to(device) for tensor in batch)
-        yield Rows(x, target, own[0] if own else None)
+        yield Rows(x, target, own[0] if own else None), labels if labels is None else labels[first : first + len(x)]
+        first += len(x)
 
 
-def _file_rows(run: Run, data: str, overrides: Mapping[str, Any], condition: str | None) -> Iterator[Rows]:
+def _names_of_labels(module: "DataModule", split: str) -> np.ndarray | None:
+    """The labels of a split, (n,): the names of classes, or numbers; None if there are none."""
+    if (found := module.labels(split)) is None:
+        return None
+    labels = found[1].numpy()
+    return labels if module.label_names is None else np.array(module.label_names, dtype=str)[labels]
+
+
+def _file_rows(
+    run: Run, data: str, overrides: Mapping[str, Any], condition: str | None
+) -> Iterator[tuple[Rows, np.ndarray | None]]:
     from vaelab.data import open_rows
     from vaelab.data.columns import order_columns
     from vaelab.data.wording import listed
@@ -80,11 +102,12 @@ def _file_rows(run: Run, data: str, overrides: Mapping[str, Any], condition: str
     order = order_columns(source.names, run.x_names, str(source.path), module.reads_columns)
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
-    for chunk in source.chunks:
-        for rows in chunk.split(at_once):
+    for chunk, labels in source.pieces:
+        for start, rows in zip(range(0, len(chunk), at_once), chunk.split(at_once), strict=True):
             rows = rows if order is None else rows[:, order]
             x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
-            yield Rows(x, x if run.x_shape == run.target_shape else None, chosen.condition if chosen else None)
+            label = None if labels is None else labels[start : start + at_once]
+            yield Rows(x, x if run.x_shape == run.target_shape else None, chosen.condition if chosen else None), label
             first += len(rows)
 
 
@@ -92,9 +115,11 @@ def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataMo
     """The run's data module, and how it reads a file. Every run accepts the keys of `Reading`."""
     from vaelab.data import Reading
 
-    ways = {field.name for field in fields(Reading)}
+    ways = {field.name for field in fields(Reading)} - {"selection"}
     module = run.datamodule(**{key: value for key, value in overrides.items() if key not in ways})
-    return module, replace(module.reading, **{key: value for key, value in overrides.items() if key in ways})
+    return module, replace(
+        module.reading_for(run.x_shape), **{key: value for key, value in overrides.items() if key in ways}
+    )
 
 
 def rows_at_once(run: Run) -> int:

@@ -2,9 +2,24 @@
 
 from vaelab.data.array import Array
 from vaelab.data.data_module import DataModule
-from vaelab.data.mnist import MNIST
+from vaelab.data.digits import Digits
+from vaelab.data.images import Images
+from vaelab.data.mnist import MNIST, FashionMNIST
 from vaelab.data.open_file import open_rows, read_chunks
 from vaelab.data.readers.source import Reading
 from vaelab.data.sine import Sine
+from vaelab.data.table import Table
 
-__all__ = ["MNIST", "Array", "DataModule", "Reading", "Sine", "open_rows", "read_chunks"]
+__all__ = [
+    "MNIST",
+    "Array",
+    "DataModule",
+    "Digits",
+    "FashionMNIST",
+    "Images",
+    "Reading",
+    "Sine",
+    "Table",
+    "open_rows",
+    "read_chunks",
+]

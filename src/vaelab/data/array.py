@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import check_choice, check_seed, check_whole
+from vaelab.checks import SPLITS, check_choice, check_seed, check_whole
 from vaelab.data.checksum import crc32
 from vaelab.data.columns import order_columns
 from vaelab.data.condition import check_no_condition
@@ -15,7 +16,7 @@ from vaelab.data.data_module import DataModule
 from vaelab.data.open_file import open_rows
 from vaelab.data.readers.choose import KINDS
 from vaelab.data.readers.source import Reading
-from vaelab.data.row_checks import SUPPORTS, check_rows
+from vaelab.data.row_checks import ROW_SUPPORTS, check_rows
 
 
 class Array(DataModule):
@@ -34,7 +35,9 @@ class Array(DataModule):
         header: True if the first line of a .csv holds names, False if it is a row; None decides from the line itself.
         missing: what to do if a number is missing: `refuse` the file, or `drop` the row.
         background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
-        support: the data that the likelihood scores: `binary` allows only 0 and 1, `unit_interval` numbers from 0 to 1.
+        decimal: the decimal mark in a .csv: `point` or `comma`.
+        support: the data that the likelihood scores: `binary` allows only 0 and 1, `unit_interval` numbers from 0 to 1,
+            `count` whole numbers from 0.
         condition: must be None, because these data have no labels.
 
     Raises:
@@ -57,6 +60,7 @@ class Array(DataModule):
         header: bool | None = None,
         missing: str = "refuse",
         background: str | int = "white",
+        decimal: str = "point",
         support: str = "real",
         condition: str | None = None,
     ) -> None:
@@ -70,9 +74,9 @@ class Array(DataModule):
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
-        self.header, self.missing, self.background = header, missing, background
-        self.reading = Reading(header, missing, background)
-        self.support = check_choice("data.support", support, SUPPORTS)
+        self.header, self.missing, self.background, self.decimal = header, missing, background, decimal
+        self.reading = Reading(header, missing, background, decimal=decimal)
+        self.support = check_choice("data.support", support, ROW_SUPPORTS)
         self.levels = 2 if support == "binary" else None
 
     def setup(self, stage: str | None = None) -> None:
@@ -88,27 +92,30 @@ class Array(DataModule):
                 f"{self.path} holds {n} row{'' if n == 1 else 's'}; use smaller ones, or a file with more rows"
             )
         order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+        parts = [part.sort().values for part in order.split([n - n_val - n_test, n_val, n_test])]
         self.x_shape = self.target_shape = tuple(rows.shape[1:])
-        self.train, self.val, self.test = (
-            rows[part.sort().values] for part in order.split([n - n_val - n_test, n_val, n_test])
-        )
+        self.split_rows = dict(zip(SPLITS, parts, strict=True))
+        self.train, self.val, self.test = (rows[part] for part in parts)
         self._splits = f"{n_val} rows to validate and {n_test} to test, drawn by seed {self.seed}"
         self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {crc32([rows]):08x})"
 
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32, with the columns in the order of `model_names` if that is known."""
         cure = "use a model for real numbers such as model=gaussian, or rescale the file"
-        source = open_rows(self.path, reading=self.reading)
+        source = open_rows(self.path, reading=self.reading_for(), quiet=not self.logs_read_report)
         order = order_columns(source.names, self.model_names, str(self.path))
         self._names = source.names if order is None else self.model_names
         chunks: list[Tensor] = []
+        labels: list[np.ndarray] = []
         first = 0
-        for chunk in source.chunks:
+        for chunk, label in source.pieces:
             chunk = chunk if order is None else chunk[:, order]
             place = source.placed(first, order)
             chunks.append(check_rows(chunk.float(), self.support, str(self.path), cure, place))
+            labels += [] if label is None else [label]
             first += len(chunk)
-        self._report = source.report
+        self._report, self._cautions = source.report, source.cautions
+        self.label_of_rows = np.concatenate(labels) if labels else None
         return torch.cat(chunks)
 
     @property

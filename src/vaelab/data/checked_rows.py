@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.readers.selection import Labelled
 from vaelab.data.readers.source import Source
 from vaelab.data.row_checks import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
 from vaelab.data.wording import counted, listed
@@ -23,26 +24,42 @@ log = logging.getLogger(__name__)
 
 
 class Rows:
-    """The rows of a file, and a report on what was read. The report is logged once all rows are read.
+    """The rows of a file, and a report on what was read. It is logged once all rows are read, unless `quiet`.
 
     Attributes:
-        chunks: tensors (m, *row); you can iterate over them only once.
+        pieces: the rows as tensors (m, *row), each with the labels of its rows, (m,), or None; you can iterate over
+            them only once.
         names: the names of the numbers in a row; None if the file has no names.
     """
 
-    def __init__(self, path: Path, source: Source, drops: bool) -> None:
-        self.path = path
+    def __init__(self, path: Path, source: Source, drops: bool, quiet: bool = False) -> None:
+        self.path, self._quiet = path, quiet
         self.names = source.names
         self._source, self._drops = source, drops
         self._rows = 0  # how many rows were kept
         self._dropped = array("q")  # the indices of the rows that were dropped
         self._shape: tuple[int, ...] = ()
-        chunks = self._taken()
-        first = next(chunks, None)
+        pieces = self._taken()
+        first = next(pieces, None)
         if first is None:
             why = " without a missing number" if self._dropped else ""
             raise UnreadableFile(f"{path} must hold at least one row{why}, but holds none; use another file")
-        self.chunks = chain([first], chunks)
+        self.pieces = chain([first], pieces)
+
+    @property
+    def chunks(self) -> Iterator[Tensor]:
+        """The rows without labels, as tensors (m, *row)."""
+        return (rows for rows, _ in self.pieces)
+
+    @property
+    def facts(self) -> list[str]:
+        """How the file was read. It is complete once all chunks are read."""
+        return self._source.facts
+
+    @property
+    def declared(self) -> int | None:
+        """The number of rows in the file, known before they are read; None if it is not."""
+        return self._source.declared
 
     def where(self, row: int, number: int = 0) -> str:
         """The place of a number in the file, in words. `row` counts only the rows that were kept, from 0."""
@@ -65,30 +82,32 @@ class Rows:
         elif self._source.thing != "row":
             what = f"{'x'.join(map(str, self._shape))} pixels"
         said = f"read {counted(self._rows, self._source.thing)} of {what} from {self.path.absolute().name}"
-        return for_terminal("; ".join([said, *self._source.facts, *self._cautions]))
+        return for_terminal("; ".join([said, *self._source.facts, *self.cautions]))
 
     @property
-    def _cautions(self) -> list[str]:
+    def cautions(self) -> list[str]:
+        """What was assumed or left out, for the user to check. It is complete once all chunks are read."""
         if not self._dropped:
             return self._source.cautions
         places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
         lost = f"left out {counted(len(self._dropped), 'row')} with a missing number"
         return [*self._source.cautions, f"{lost} ({_some(places, self._dropped)})"]
 
-    def _taken(self) -> Iterator[Tensor]:
+    def _taken(self) -> Iterator[tuple[Tensor, np.ndarray | None]]:
         with in_a_sentence(self.path):
-            for numbers in self._source.arrays:
+            for piece in self._source.arrays:
+                numbers, label = piece if isinstance(piece, Labelled) else (piece, None)
                 if not len(numbers):
                     continue
                 self._check_shape(numbers)
                 start = self._rows + len(self._dropped)
-                numbers = self._without_missing(numbers, start)
+                numbers, kept = self._without_missing(numbers, start)
                 self._check_size(numbers)
                 if len(numbers):
                     self._rows += len(numbers)
-                    yield _to_tensor(numbers)
-        if self._rows:
-            log.log(logging.WARNING if self._cautions else logging.INFO, "%s", self.report)
+                    yield _to_tensor(numbers), label if label is None or kept is None else label[kept]
+        if self._rows and not self._quiet:
+            log.log(logging.WARNING if self.cautions else logging.INFO, "%s", self.report)
 
     def _check_shape(self, numbers: np.ndarray) -> None:
         if numbers.dtype.kind not in "biuf":
@@ -106,16 +125,19 @@ class Rows:
                 f"shape {self._shape}; correct or remove the names"
             )
 
-    def _without_missing(self, numbers: np.ndarray, start: int) -> np.ndarray:
-        """The rows without a missing number. Unless such rows are dropped, an error says where the first is missing."""
+    def _without_missing(self, numbers: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows without a missing number, and a mark for each row that is kept; None if all are.
+
+        Unless such rows are dropped, an error says where the first number is missing.
+        """
         missing = np.ma.getmaskarray(numbers) if isinstance(numbers, np.ma.MaskedArray) else None
         numbers = np.ma.getdata(numbers)
         if numbers.dtype.kind == "f" and np.isnan(numbers.min()):
             missing = np.isnan(numbers) if missing is None else missing | np.isnan(numbers)
         if missing is None:
-            return numbers
+            return numbers, None
         missing = missing.reshape(len(numbers), -1)
-        bad = missing.any(-1)
+        bad: np.ndarray = np.any(missing, -1)
         if bad.any() and not self._drops:
             row = int(bad.argmax())
             place = self._source.where(start + row, int(missing[row].argmax()))
@@ -124,7 +146,7 @@ class Rows:
                 "data.missing=drop to leave out such rows (--data missing=drop in a vaelab command)"
             )
         self._dropped.extend((np.flatnonzero(bad) + start).tolist())
-        return numbers[~bad]
+        return numbers[~bad], ~bad
 
     def _check_size(self, numbers: np.ndarray) -> None:
         """Refuses numbers that float32 cannot hold, and whole numbers that would change."""

@@ -59,16 +59,29 @@ def order_columns(
         log.warning("the columns %s of %s were used as %s", listed(found), for_terminal(path), listed(wanted))
         return None
     if missing or unknown:
-        raise ValueError(_difference(missing, unknown, wanted, path))
+        raise ValueError(_difference(missing, unknown, wanted, path, _plain(missing) & _plain(unknown)))
     order = [place[name] for name in wanted]
     if order != sorted(order):
         log.info("the columns of %s were reordered to match the model: %s", for_terminal(path), listed(wanted))
     return order
 
 
-def _difference(missing: Sequence[str], unknown: Sequence[str], wanted: Sequence[str], path: str) -> str:
+def check_model_columns(found: Sequence[str], wanted: Sequence[str], path: str) -> None:
+    """Raises `UnreadableFile` if a file lacks a column of the model. It may have others.
+
+    Args:
+        found: the names in the file.
+        wanted: the names of the model's columns.
+        path: the file, for the error.
+    """
+    if missing := [name for name in wanted if name not in set(found)]:
+        raise UnreadableFile(_difference(missing, [], wanted, path, _plain(missing) & _plain(found)))
+
+
+def _difference(
+    missing: Sequence[str], unknown: Sequence[str], wanted: Sequence[str], path: str, alike: set[str]
+) -> str:
     faults = [f"lacks {listed(missing)}"] * bool(missing) + [f"also has {listed(unknown)}"] * bool(unknown)
-    alike = _plain(missing) & _plain(unknown)
     hint = " (some differ only in capitals, spaces or punctuation)" if alike else ""
     return (
         f"the columns must be those of the model ({listed(wanted)}), but {for_terminal(path)} {' and '.join(faults)}"

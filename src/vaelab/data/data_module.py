@@ -30,7 +30,7 @@ class DataModule(LightningDataModule):
     Attributes:
         x_shape: the shape of one x, the encoder's input.
         target_shape: the shape of one target, which the decoder is scored on.
-        support: the values that a target can take: `binary`, `unit_interval` or `real`.
+        support: the values that a target can take: `binary`, `unit_interval`, `count` or `real`.
         batch_size: examples per training batch.
         eval_batch_size: examples per validation and test batch.
         redraw: applied to each training batch of x when it is drawn, for example a fresh binarisation; None leaves x
@@ -166,7 +166,7 @@ class DataModule(LightningDataModule):
         x, target = _pair(self.train)
         values = target if check_choice("which", which, ("x", "target")) == "target" and target is not None else x
         std, mean = std_mean(values.double(), 0, correction=0)
-        return mean.float(), std.float().where(std > CONSTANT * mean.abs().clamp_min(1), 1)
+        return mean.float(), std.float().where(std > CONSTANT * mean.abs(), 1)
 
     def fingerprint(self) -> int:
         """A checksum (CRC-32) of all numbers in the splits."""
@@ -200,6 +200,14 @@ class DataModule(LightningDataModule):
         """
         x = plain(shape_rows(rows, x_shape, self.x_names), where).float()
         return check_rows(x, self.support, "the data", "use rows like those that the model was trained on", where)
+
+    def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
+        """How a file for a trained model is read.
+
+        Args:
+            x_shape: the shape of one x of the trained model, if there is one.
+        """
+        return self.reading
 
     def entropy(self) -> float | None:
         """The entropy of the data's generator, nats per target; None if it is unknown or not finite."""
@@ -262,7 +270,7 @@ class DataModule(LightningDataModule):
         """
         shape = getattr(self, "x_shape", x_shape)
         return {
-            "measure": "mass" if self.support == "binary" else "density",
+            "measure": "mass" if self.support in ("binary", "count") else "density",
             "per": "row" if shape is None else f"row of {math.prod(shape)} numbers",
             "data": type(self).__name__,
             "splits": "given by the data",

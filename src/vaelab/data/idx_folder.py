@@ -43,7 +43,7 @@ def find(folder: Path, name: str) -> Path:
     raise FileNotFoundError(
         f"data.root={folder} must hold {name}, {name}.gz or another IDX file of {kind} with "
         f"{' or '.join(sorted(SPLITS[split]))} in its name, but {_what_is_there(there, name)}; set data.root to a "
-        "folder of IDX files, or leave it out to download MNIST"
+        "folder of IDX files, or leave it out to download them"
     )
 
 

@@ -1,30 +1,28 @@
-"""The data module for MNIST, and for other images in the IDX format."""
+"""The data modules for MNIST, for Fashion-MNIST, and for other images in the IDX format."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import pooch
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag, check_seed, check_whole
 from vaelab.data.checksum import crc32
 from vaelab.data.condition import check_condition, one_hot
-from vaelab.data.data_module import DataModule
-from vaelab.data.download import MIRRORS, download_mnist
+from vaelab.data.download import FASHION_MNIST, PUBLISHED, Published, cache, download
+from vaelab.data.download import MNIST as MNIST_FILES
+from vaelab.data.drawn_images import DrawnImages
 from vaelab.data.idx_folder import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, find, identify
 from vaelab.data.idx_format import read_images, read_labels
-from vaelab.data.pixels import LEVELS, draw_pixels, mean_pixels, prepare_pixels
-from vaelab.data.row_checks import SUPPORTS, Where, at_index
+from vaelab.data.pixels import levels_of
+from vaelab.data.row_checks import SUPPORTS
 from vaelab.escapes import for_terminal
 
 log = logging.getLogger(__name__)
 
-CANONICAL = (60_000, 10_000, 0xE4CA5F57)  # what `identify` returns for MNIST itself
 
-
-class MNIST(DataModule):
+class MNIST(DrawnImages):
     """Images that reconstruct themselves, with pixels that the likelihood can score.
 
     `draw_pixels` turns grey values into pixels. Training pixels are drawn afresh each time they are served. Validation
@@ -33,13 +31,14 @@ class MNIST(DataModule):
     Args:
         root: the folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, raw or .gz, and if there are
             labels, `train-labels-idx1-ubyte` and `t10k-labels-idx1-ubyte`. IDX files with other names are found too, if
-            the name holds the word train or test (or t10k). None downloads MNIST, once, to the user's cache.
+            the name holds the word train or test (or t10k). None downloads the published files, once, to the user's
+            cache.
         val_size: the number of validation images, taken from the end of the training images.
         batch_size: images per training batch.
         eval_batch_size: images per validation and test batch.
         resample: False also draws the training pixels only once, from `seed` (fixed binarisation).
         seed: the seed of all pixels that are drawn once.
-        mirrors: the addresses to download from, tried in turn.
+        mirrors: the addresses to download from, tried in turn; None uses those of `published`.
         support: the data that the likelihood scores: `binary`, `unit_interval` or `real`.
         condition: `label` serves the label of each image too, one-hot; None serves only images.
 
@@ -48,8 +47,14 @@ class MNIST(DataModule):
             IDX file, or the labels do not match the images.
         FileNotFoundError: `root` does not hold the files.
         OSError: the download failed.
+
+    Attributes:
+        published: the files that are downloaded, with their hashes.
+        classes: the names of the labels 0, 1, …; None if the labels are their own names.
     """
 
+    published: Published = MNIST_FILES
+    classes: tuple[str, ...] | None = None
     logs_read_report = True
 
     def __init__(
@@ -60,15 +65,17 @@ class MNIST(DataModule):
         eval_batch_size: int = 500,
         resample: bool = True,
         seed: int = 0,
-        mirrors: Sequence[str] = MIRRORS,
+        mirrors: Sequence[str] | None = None,
         support: str = "binary",
         condition: str | None = None,
     ) -> None:
         super().__init__()
+        mirrors = self.published.mirrors if mirrors is None else mirrors
         if isinstance(mirrors, str) or not mirrors or not all(isinstance(mirror, str) for mirror in mirrors):
             raise ValueError(f"data.mirrors must be a list of addresses, but is {mirrors}; use [https://…]")
         if not isinstance(root, str | Path | None):
-            raise ValueError(f"data.root must be the path of a folder, but is {root}; leave it out to download MNIST")
+            name = self.published.name
+            raise ValueError(f"data.root must be the path of a folder, but is {root}; leave it out to download {name}")
         self.root = None if root is None else Path(root).expanduser()
         self.val_size = check_whole("data.val_size", val_size, 1)
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
@@ -77,22 +84,22 @@ class MNIST(DataModule):
         self.seed = check_seed("data.seed", seed)
         self.mirrors = mirrors
         self.support = check_choice("data.support", support, SUPPORTS)
-        self.levels = LEVELS.get(support)
+        self.levels = levels_of(support)
         self.condition = check_condition(condition)
 
     def prepare_data(self) -> None:
-        """Downloads MNIST if `root` is None and MNIST is not in the cache."""
+        """Downloads the published files if `root` is None and they are not in the cache."""
         if self.root is None:
-            download_mnist(self._folder, self.mirrors)
+            download(self.published, self._folder, self.mirrors)
         elif not self.root.is_dir():
             raise FileNotFoundError(
                 f"data.root must be a folder of IDX files, but {self.root} is not a folder; set it to one, or leave it "
-                "out to download MNIST"
+                f"out to download {self.published.name}"
             )
 
     @property
     def _folder(self) -> Path:
-        return self.root or Path(pooch.os_cache("vaelab")) / "mnist"
+        return self.root or cache(self.published)
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the files and draws the pixels of the validation and test splits, once."""
@@ -102,18 +109,13 @@ class MNIST(DataModule):
         images = read_images(path).unsqueeze(1)  # (n, 1, rows, columns)
         test = read_images(test_path).unsqueeze(1)
         self._check_images(path, images, test)
-        self.x_shape = self.target_shape = tuple(images.shape[1:])
-        self.train_images = images[: -self.val_size]
-        self.train = self.train_images if self.resample else self._fixed_train()
-        self.redraw = self._pixels if self.resample else None
-        self.val = self._pixels(images[-self.val_size :], self._generator(1))
-        self.test = self._pixels(test, self._generator(2))
+        self.serve(images[: -self.val_size], images[-self.val_size :], test)
+        self.label_names = self._names_of_labels()
         if self.condition is not None:
             self._set_conditions()
         self._identity = len(images), len(test), crc32([test])
         self._report = self._reported(path, test_path)
-        if self._report:
-            log.info(self._report)
+        log.info(self._report)
 
     def _check_images(self, path: Path, images: Tensor, test: Tensor) -> None:
         """Raises a ValueError if training and test images differ in size, or if no images are left to train on."""
@@ -135,56 +137,45 @@ class MNIST(DataModule):
             labels = {split: self._labels(split) for split in SPLITS}
         except FileNotFoundError as error:
             raise FileNotFoundError(f"condition=label needs the labels of all images, but {error}") from error
+        found: dict[str, Tensor] = {}
         known = torch.cat([labels["train"], labels["val"]]).unique().tolist()
-        self.condition_names = self.model_condition_names or tuple(map(str, known))
-        self.conditions = {
-            split: one_hot(labels[split].tolist(), self.condition_names, f"the {split} split of {self._folder}")
-            for split in SPLITS
-        }
+        self.condition_names = self.model_condition_names or tuple(map(self._name_of_label, known))
+        for split, codes in labels.items():
+            names = map(self._name_of_label, codes.tolist())
+            found[split] = one_hot(names, self.condition_names, f"the {split} split of {self._folder}")
+        self.conditions = found
+
+    def _name_of_label(self, code: int) -> str:
+        return str(code) if self.label_names is None else self.label_names[code]
+
+    def _names_of_labels(self) -> tuple[str, ...] | None:
+        """The names of the classes, if there are labels and each has a name."""
+        if self.classes is None:
+            return None
+        try:
+            largest = max(int(self._labels(split).max()) for split in SPLITS)
+        except FileNotFoundError:
+            return None
+        return self.classes if largest < len(self.classes) else None
 
     def _reported(self, train: Path, test: Path) -> str:
-        """A line about the files that were read; empty if they have MNIST's own names."""
-        if train.name.removesuffix(".gz") == TRAIN_IMAGES and test.name.removesuffix(".gz") == TEST_IMAGES:
-            return ""
-        counts = f"{self._identity[0]:,} training images from {train.name} and {self._identity[1]:,} test images from"
+        """A line about the images that were read, with the names of the files if these are not MNIST's own."""
+        n_train, n_test, _ = self._identity
+        files, said = [train, test], [f"{n_train:,} training images", f"{n_test:,} test images"]
+        if [file.name.removesuffix(".gz") for file in files] == [TRAIN_IMAGES, TEST_IMAGES]:
+            _, height, width = self.x_shape
+            what = f"read {self._name()}: {said[0]} and {said[1]} of {height}x{width} pixels"
+        else:
+            what = "read " + " and ".join(f"{count} from {file.name}" for count, file in zip(said, files, strict=True))
         turned = "; EMNIST stores images with rows and columns swapped, and they were read as stored" * (
             "emnist" in train.name.lower()
         )
-        return for_terminal(f"read {counts} {test.name}{turned}")
+        return for_terminal(f"{what}; the last {self.val_size:,} training images validate{turned}")
 
     @property
     def read_report(self) -> str:
         """See `DataModule.read_report`."""
         return getattr(self, "_report", "")
-
-    def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """All x of a split (n, 1, rows, columns), and None. Training pixels are drawn as with `resample=False`."""
-        if split != "train" or not self.resample or not hasattr(self, "train"):
-            return super().examples(split)
-        return self._fixed_train(), None
-
-    def mean(self) -> Tensor:
-        """The mean of the training pixels, (1, rows, columns)."""
-        return mean_pixels(self.train_images, self.support)
-
-    def _fixed_train(self) -> Tensor:
-        """The training pixels drawn from `seed`. They are kept, because every evaluation needs them."""
-        if not hasattr(self, "_fixed"):
-            self._fixed = self._pixels(self.train_images, self._generator(0))
-        return self._fixed
-
-    def _generator(self, split: int) -> Generator:
-        return torch.Generator().manual_seed(3 * self.seed + split)
-
-    def _pixels(self, grey: Tensor, generator: Generator | None = None) -> Tensor:
-        """uint8 -> float32 of the same shape, with values that suit the support."""
-        return draw_pixels(grey, self.support, generator)
-
-    def prepare(
-        self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
-    ) -> Tensor:
-        """Images from a file -> (n, *x_shape) float32, with pixels as in training; see `prepare_pixels`."""
-        return prepare_pixels(rows, x_shape, self.support, generator, where)
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
         """The labels of a split, ("label", int64 (n,)), in the order of `batches`; None if there is no file of labels.
@@ -213,16 +204,11 @@ class MNIST(DataModule):
         return {"train": labels[:-n_val], "val": labels[-n_val:], "test": labels}[split]
 
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
-        """See `DataModule.describe`. Unless it is MNIST, `data` is the folder's name and the test pixels' CRC-32."""
-        shape = getattr(self, "x_shape", x_shape)
-        drawn = "dynamic in training, validation and test drawn once" if self.resample else "fixed"
+        """See `DataModule.describe`. `data` is MNIST, or else the folder's name and the test pixels' CRC-32."""
         return {
             **super().describe(x_shape),
-            "per": f"image of {shape[-2]}x{shape[-1]} pixels" if shape and len(shape) > 1 else "image",
             "data": self._name(),
             "splits": f"the last {self.val_size} training images validate, and the test images test",
-            "binarisation": f"{drawn} (seed {self.seed})" if self.support == "binary" else "none",
-            "dequantisation": f"uniform, 256 levels (seed {self.seed})" if self.support == "real" else "none",
         }
 
     def _name(self) -> str:
@@ -230,8 +216,29 @@ class MNIST(DataModule):
             try:
                 self._identity = identify(self._folder)
             except (OSError, ValueError):  # without files, nothing more is known
-                return "MNIST" if self.root is None else f"images in {self.root.resolve().name}"
+                return self.published.name if self.root is None else f"images in {self.root.resolve().name}"
+        if (name := {each.identity: each.name for each in PUBLISHED}.get(self._identity)) is not None:
+            return name
         n_train, n_test, crc = self._identity
-        if self._identity == CANONICAL:
-            return "MNIST"
         return f"{n_train} + {n_test} images in {self._folder.resolve().name} (test images' CRC-32 {crc:08x})"
+
+
+class FashionMNIST(MNIST):
+    """Fashion-MNIST: 70,000 grey images of clothes, 28x28 pixels, in ten classes (Xiao et al. 2017).
+
+    It has the same files and arguments as `MNIST`, and more detail in its grey values (arxiv.org/abs/1708.07747).
+    """
+
+    published = FASHION_MNIST
+    classes = (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    )

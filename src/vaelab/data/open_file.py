@@ -25,7 +25,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     .parquet    numbers, or lists of numbers of one length; columns side by side, in order
     IDX         images, raw or .gz: (n, rows, columns)
     folder      .png, .jpg, .jpeg, .bmp, .gif, .webp and .tif files, sub-folders included, in the order of their names,
-                as 8-bit grey: (n, rows, columns)
+                as 8-bit grey: (n, rows, columns), or with `channels=3` in colour: (n, rows, columns, 3)
 
     Integers and bools keep their type, and floats become float32. The first chunk is read immediately, so the call
     itself raises most errors.
@@ -50,12 +50,15 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
     return open_rows(path, rows, reading).chunks
 
 
-def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES) -> Rows:
-    """Like `read_chunks`, but also gives the names of the columns and a report on what was read."""
+def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_IT_COMES, quiet: bool = False) -> Rows:
+    """Like `read_chunks`, but also gives labels, the names of the columns and a report on what was read.
+
+    With `quiet`, the report is not logged.
+    """
     path = Path(path).expanduser()
     if rows is not None:
         check_whole("rows", rows, 1)
     read = reader_of(path)
     with in_a_sentence(path):
         source = read(path, rows, reading)
-    return Rows(path, source, reading.missing == "drop")
+    return Rows(path, source, reading.missing == "drop", quiet)

@@ -8,8 +8,14 @@ from torch import Tensor
 
 from vaelab.precision import in_full
 
-WANTED = {"binary": "only 0 and 1", "unit_interval": "numbers from 0 to 1", "real": "numbers"}
-SUPPORTS = tuple(WANTED)
+WANTED = {
+    "binary": "only 0 and 1",
+    "count": "whole numbers from 0",
+    "unit_interval": "numbers from 0 to 1",
+    "real": "numbers",
+}
+SUPPORTS = ("binary", "unit_interval", "real")  # of pixels
+ROW_SUPPORTS = (*SUPPORTS, "count")
 LARGEST = torch.finfo(torch.float32).max
 LARGEST_WHOLE = 2**53 - 1  # up to here a float64 holds every whole number exactly
 WHOLE_BOUND = "be smaller than 2^53, to be exact"
@@ -82,7 +88,7 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
 
     Args:
         x: the rows, (n, *x), floating-point.
-        support: the values that are allowed: `binary`, `unit_interval` or `real`.
+        support: the values that are allowed: `binary`, `count`, `unit_interval` or `real`.
         what: the name of the data, for the error.
         cure: what to do about a number outside the support, for the error.
         where: (row, number in the row) -> its place in words, for the error.
@@ -98,8 +104,7 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
         )
     if support == "real":
         return x
-    outside = (x != 0) & (x != 1) if support == "binary" else (x < 0) | (x > 1)
-    if (bad := _first(outside)) is not None:
+    if (bad := _first(_outside(x, support))) is not None:
         raise ValueError(
             f"the model takes {WANTED[support]} ({support} data), but {what} holds {in_full(x.flatten(1)[bad])} in "
             f"{where(*bad)}; {cure}"
@@ -107,18 +112,26 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
     return x
 
 
-def check_grey(rows: Tensor, where: Where) -> Tensor:
-    """Converts integers to uint8.
+def _outside(x: Tensor, support: str) -> Tensor:
+    """A mark for each number that is outside the support."""
+    if support == "binary":
+        return (x != 0) & (x != 1)
+    return (x < 0) | (x != x.round() if support == "count" else x > 1)
+
+
+def check_grey(rows: Tensor, where: Where, largest: int = 255) -> Tensor:
+    """Converts integers from 0 to `largest` to uint8.
 
     Raises:
         ValueError: an integer is not a grey level.
     """
-    outside = ((rows < 0) | (rows > 255)).flatten(1).nonzero()
+    outside = ((rows < 0) | (rows > largest)).flatten(1).nonzero()
     if len(outside):
         row, pixel = outside[0].tolist()
         raise ValueError(
-            f"grey pixels must be whole numbers from 0 to 255, but the data holds {rows.flatten(1)[row, pixel].item()} "
-            f"in {where(row, pixel)}; rescale the pixels, or pass finished pixels as floats"
+            f"grey pixels must be whole numbers from 0 to {largest}, but the data holds "
+            f"{rows.flatten(1)[row, pixel].item()} in {where(row, pixel)}; rescale the pixels, or pass finished pixels "
+            "as floats"
         )
     return rows.to(torch.uint8)
 

@@ -1,6 +1,7 @@
 """Numbers and figures about a trained VAE."""
 
 from vaelab.evaluation.importance import MEMORY, SAMPLES, log_marginal_likelihood, log_weights
+from vaelab.evaluation.latent_paths import PATHS, latent_path
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.evaluation.report import evaluate, incomparable, warnings
@@ -9,6 +10,7 @@ from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound,
 
 __all__ = [
     "MEMORY",
+    "PATHS",
     "SAMPLES",
     "active_units",
     "aggregate_posterior",
@@ -18,6 +20,7 @@ __all__ = [
     "incomparable",
     "iw_bound",
     "kl_per_dimension",
+    "latent_path",
     "log_marginal_likelihood",
     "log_weights",
     "pareto_k",

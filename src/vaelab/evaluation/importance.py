@@ -1,7 +1,7 @@
 """Estimates log p(t) by importance sampling, with q(z|x) as the proposal, a chunk of draws at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -15,6 +15,7 @@ from vaelab.evaluation.memory_needed import decode_bytes
 from vaelab.evaluation.weight_statistics import log_mean
 from vaelab.objectives import LogWeights
 from vaelab.precision import full_precision
+from vaelab.progress import examples_bar
 from vaelab.vae import VAE
 
 SAMPLES = 5_000  # importance samples per example, as in Burda et al.
@@ -55,7 +56,13 @@ def log_weights(
 
 
 def weigh(
-    vae: VAE, x: Tensor, target: Tensor, samples: int, memory: int = MEMORY, condition: Tensor | None = None
+    vae: VAE,
+    x: Tensor,
+    target: Tensor,
+    samples: int,
+    memory: int = MEMORY,
+    condition: Tensor | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[LogWeights]:
     """Yields the log-weights of all examples in order, for as many examples at a time as fit into the memory.
 
@@ -66,6 +73,8 @@ def weigh(
         samples: the number of draws of z per example.
         memory: about how many bytes one chunk may take; on a CPU, each of torch's threads holds one chunk.
         condition: (B, c), for a conditional model.
+        seeds: B seeds, one per example: torch's generator gets it before the example's draws, and each example comes
+            alone. None leaves the generator as it is.
 
     Raises:
         ValueError: `samples` or `memory` is not a whole number of at least 1, or the target's shape does not fit.
@@ -78,10 +87,17 @@ def weigh(
     one = None if condition is None else condition[:1]
     decodes = max(1, check_whole("memory", memory, 1) // decode_bytes(vae, x[:1], target[:1], one))
     rows, chunk = max(1, decodes // check_whole("samples", samples, 1)), min(samples, decodes)
+    rows = rows if seeds is None else 1
     parts = (
         part
         for start in range(0, len(x), rows)
-        for part in _parts(vae, *_rows(slice(start, start + rows), x, target, condition), samples, chunk)
+        for part in _parts(
+            vae,
+            *_rows(slice(start, start + rows), x, target, condition),
+            samples,
+            chunk,
+            None if seeds is None else seeds[start],
+        )
     )
     found = _side_by_side(parts) if _may_share(vae, x.device) else (part() for part in parts)
     for _ in range(0, len(x), rows):
@@ -94,9 +110,17 @@ def _rows(rows: slice, x: Tensor, target: Tensor, condition: Tensor | None) -> t
 
 @torch.no_grad()
 def _parts(
-    vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, samples: int, chunk: int
+    vae: VAE,
+    x: Tensor,
+    target: Tensor,
+    condition: Tensor | None,
+    samples: int,
+    chunk: int,
+    seed: int | None = None,
 ) -> Iterator[Callable[[], LogWeights]]:
     """Draws z ~ q(z|x), a chunk at a time. Calling a part decodes and scores its chunk."""
+    if seed is not None:
+        torch.manual_seed(seed)
     q, prior = vae.encode(x, condition), vae.prior()
     for start in range(0, samples, chunk):
         draws = draw(q, min(chunk, samples - start))
@@ -164,5 +188,9 @@ def log_marginal_likelihood(
     """
     target = x if target is None else target
     check_data(vae, x, target)
-    with full_precision(vae) as vae:
-        return torch.cat([log_mean(weights.log_w) for weights in weigh(vae, x, target, samples, memory, condition)])
+    found = []
+    with full_precision(vae) as vae, examples_bar(len(x)) as bar:
+        for weights in weigh(vae, x, target, samples, memory, condition):
+            found.append(log_mean(weights.log_w))
+            bar.update(len(found[-1]))
+    return torch.cat(found)

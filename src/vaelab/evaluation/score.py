@@ -10,7 +10,8 @@ ess, pareto_k   effective sample size and tail shape of the weights
 exact_nll       −log p(t), if the model is linear-Gaussian
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound,
 from vaelab.families import closed_form_kl
 from vaelab.objectives import LogWeights
 from vaelab.precision import device_of, double, full_precision
+from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
 CURVE = (1, 5, 10, 50, 100, 1_000, 5_000)  # the importance-weighted bound is reported at these sample counts
@@ -36,6 +38,7 @@ def score(
     samples: int = SAMPLES,
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
+    seeds: Sequence[int] | None = None,
 ) -> dict[str, Tensor]:
     """Computes named terms of every example, each (n,), float64, in nats if they are log-densities.
 
@@ -57,6 +60,8 @@ def score(
         samples: L, the number of draws of z per example.
         memory: about how many bytes one chunk of decoded draws may take; on a CPU, each of torch's threads holds one.
         progress: called with the number of examples just done.
+        seeds: a seed for each example, over all batches. Then an example's numbers depend on its own seed, but not on
+            the examples or batches around it, and torch's generators are left unchanged. None uses the generators.
 
     Raises:
         TypeError: x or the target is not a tensor of real numbers.
@@ -64,22 +69,32 @@ def score(
             model.
     """
     check_whole("samples", samples, 1)
-    with full_precision(vae) as vae:
-        scored = [_score_batch(vae, batch, samples, memory, progress) for batch in batches]
+    scored: list[dict[str, Tensor]] = []
+    done = 0
+    with full_precision(vae) as vae, nullcontext() if seeds is None else seeded(0):
+        for batch in batches:
+            own = None if seeds is None else seeds[done : done + len(batch[0])]
+            scored.append(_score_batch(vae, batch, samples, memory, progress, own))
+            done += len(batch[0])
     if not scored:
         raise ValueError("the data must hold at least one example to score, but hold none; pass at least one batch")
     return {name: torch.cat([terms[name] for terms in scored]) for name in scored[0]}
 
 
 def _score_batch(
-    vae: VAE, batch: tuple[Tensor, ...], samples: int, memory: int, progress: Callable[[int], object]
+    vae: VAE,
+    batch: tuple[Tensor, ...],
+    samples: int,
+    memory: int,
+    progress: Callable[[int], object],
+    seeds: Sequence[int] | None,
 ) -> dict[str, Tensor]:
     check_data(vae, *batch[:2])
     x, target, *rest = (tensor.to(device_of(vae)) for tensor in batch)
     condition = rest[0] if rest else None
     terms: dict[str, Tensor] = {}
     done = 0
-    for weights in weigh(vae, x, target, samples, memory, condition):
+    for weights in weigh(vae, x, target, samples, memory, condition, seeds):
         rows = slice(done, done + weights.log_w.shape[1])
         q = vae.encode(x[rows], None if condition is None else condition[rows])
         for name, values in _score_rows(vae, q, weights).items():

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_whole
 from vaelab.families.maximum_likelihood import numerical_optimum
+from vaelab.short_repr import call_of
 
 Support = Literal["binary", "unit_interval", "real"]
 
@@ -53,6 +54,9 @@ class Family(nn.Module, ABC):
             check_whole("a size in event_shape", size, 1)
         self.event_shape = torch.Size(event_shape)
         self.event_size = math.prod(event_shape)
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     @abstractmethod
     def forward(self, parameters: Tensor) -> Distribution:

@@ -136,7 +136,10 @@ class ShiftedFlow(Distribution):
 
     def rsample_and_log_prob(self, sample_shape: Sequence[int] = torch.Size()) -> tuple[Tensor, Tensor]:
         """z (*sample_shape, …, p) and log q(z) (*sample_shape, …), nats."""
-        noise = self.noise.rsample(torch.Size(sample_shape))
+        return self.from_noise(self.noise.rsample(torch.Size(sample_shape)))
+
+    def from_noise(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """ε (*sample_shape, …, p) -> z (*sample_shape, …, p) and log q(z) (*sample_shape, …), nats."""
         y, log_det = self.inverse.inv.call_and_ladj(noise)
         return self.loc + self.scale * y, self.noise.log_prob(noise) - log_det - self.scale.log().sum(-1)
 

@@ -3,17 +3,23 @@
 Matplotlib is imported when the first picture is drawn, so code that only describes pictures does not wait for it.
 """
 
+from vaelab.figures.curves import Curves
 from vaelab.figures.drawing_process import DrawingProcess, Drawn, spare
 from vaelab.figures.images import ImageGrid, ImageManifold, ImageReconstructions, ImageTraversals
-from vaelab.figures.latents import KLBars, LatentScatter
+from vaelab.figures.interpolation import ImageInterpolation, PointInterpolation
+from vaelab.figures.kl_bars import KLBars
+from vaelab.figures.latents import LatentScatter
 from vaelab.figures.picture import Picture
-from vaelab.figures.points import PointDraws, PointManifold, PointReconstructions, PointTraversals
+from vaelab.figures.point_walks import PointManifold, PointTraversals
+from vaelab.figures.points import PointDraws, PointReconstructions
 from vaelab.figures.surface import Surface
 
 __all__ = [
+    "Curves",
     "DrawingProcess",
     "Drawn",
     "ImageGrid",
+    "ImageInterpolation",
     "ImageManifold",
     "ImageReconstructions",
     "ImageTraversals",
@@ -21,6 +27,7 @@ __all__ = [
     "LatentScatter",
     "Picture",
     "PointDraws",
+    "PointInterpolation",
     "PointManifold",
     "PointReconstructions",
     "PointTraversals",

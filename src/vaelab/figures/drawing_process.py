@@ -20,7 +20,8 @@ import numpy as np
 
 from vaelab import platforms
 from vaelab.figures.images import ImageReconstructions
-from vaelab.figures.latents import KLBars, LatentScatter
+from vaelab.figures.kl_bars import KLBars
+from vaelab.figures.latents import LatentScatter
 from vaelab.figures.picture import Picture
 
 START = """

@@ -1,12 +1,15 @@
 """Pictures of images. Every image is (rows, columns) grey or (rows, columns, 3) colour."""
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.escapes import for_terminal, short
-from vaelab.figures.picture import Picture, panels, subscript
+from vaelab.escapes import for_terminal
+from vaelab.figures.layout import panels
+from vaelab.figures.picture import Picture
+from vaelab.figures.text_sizes import TICK, fitting, subscript, widest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,19 +17,26 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 GAP = 0.1  # the gap between two images, as a share of an image
-WIDTH = 6.0  # the width of a picture in inches
-LABELS = 1.4  # the part of it for the names of rows, in inches
-LONGEST_ROW = 15  # the most letters in the name of a row
+WIDTH, HEIGHT = 4.6, 8.0  # the most inches of a picture, and of a sheet in it
+LEAST = 0.19  # the least inches of a row with a name
+LONGEST = 1.4  # the most inches of the name of a row
 
 
 def limits(images: Array) -> tuple[float, float]:
-    """The values drawn as black and white: 0 and 1 if the images are roughly in this range, else their extremes."""
+    """The values drawn as black and white.
+
+    They are 0 and 1 for colours, and for grey images that are mostly in this range, as all of vaelab's are. Other grey
+    images span the range of their values.
+    """
     low, high = float(images.min()), float(images.max())
-    return (0.0, 1.0) if low > -0.3 and 0.3 < high < 1.3 else (low, max(high, low + 1e-9))
+    inside = (images > -0.3) & (images < 1.3)
+    if images.shape[-1] == 3 or (high > 0.3 and float(inside.mean()) > 0.9):
+        return 0.0, 1.0
+    return low, max(high, low + 1e-9)
 
 
 def tile(images: Array, low: float, high: float) -> Array:
-    """(rows, columns, h, w[, 3]) -> one RGB image (H, W, 3) in 0..1, white between the images."""
+    """(rows, columns, h, w[, 3]) -> one RGB image (H, W, 3) in 0..1, clipped, and white between the images."""
     rows, columns, h, w = images.shape[:4]
     gap = max(1, round(GAP * min(h, w)))
     sheet = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), np.float32)
@@ -45,21 +55,38 @@ def centres(count: int, size: int, other: int) -> Array:
     return np.arange(count) * (size + gap) + (size - 1) / 2
 
 
+def that_fit(count: int, rows: int, h: int, w: int, width: float) -> int:
+    """How many images of h × w pixels fit beside each other, so that each of the rows has room for its name."""
+    tallest = HEIGHT / rows  # inches for a row
+    narrowest = LEAST * w / h  # inches of an image whose row has just enough height for a name
+    return max(1, min(count, int(width / narrowest))) if tallest > LEAST else count
+
+
 def show_sheet(axes: "Axes", sheet: Array) -> None:
-    """Draws a sheet of images without a frame."""
-    axes.imshow(sheet, interpolation="nearest" if len(sheet) < 400 else "antialiased")
+    """Draws a sheet of images without a frame. Pixels that are magnified keep their edges."""
+    inches = axes.get_position().width * axes.figure.get_size_inches()[0]  # type: ignore[union-attr]
+    magnified = sheet.shape[1] < 1.2 * inches * 100
+    axes.imshow(sheet, interpolation="nearest" if magnified else "antialiased", aspect="auto")
     axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
 
-def sheet_panel(sheet: Array, left: float = 0.1, bottom: float = 0.1) -> tuple["Figure", "Axes"]:
-    """A figure with a sheet drawn on its only axes. Its height depends on the sheet's shape."""
+def sheet_panel(sheet: Array, title: str, left: float = 0.1, bottom: float = 0.1) -> tuple["Figure", "Axes"]:
+    """A figure with a sheet drawn on its only axes, in the sheet's proportions."""
     width = WIDTH - left - 0.1
-    height = min(width * sheet.shape[0] / sheet.shape[1], 8.0)
-    figure, axes = panels(1, 1, width, height, left=left, right=0.1, top=0.35, bottom=bottom)
+    height = width * sheet.shape[0] / sheet.shape[1]
+    shrink = min(HEIGHT / height, 1.0)
+    lines = wrap(title, 44)
+    size = width * shrink, height * shrink
+    figure, axes = panels(1, 1, *size, left=left, right=0.1, top=0.15 + 0.18 * len(lines), bottom=bottom)
     show_sheet(axes[0, 0], sheet)
+    axes[0, 0].set_title("\n".join(lines))
     return figure, axes[0, 0]
+
+
+def _numbers(values: Array) -> list[str]:
+    return [f"{value:.2g}".replace("-", "−") for value in values.round(6) + 0.0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +105,17 @@ class ImageReconstructions(Picture):
 
     def _draw(self) -> "Figure":
         low, high = limits(self.target)
+        h, w = self.target.shape[1:3]
         rows = {"input": self.target, "mean of p(t|z)": self.mean, "draw from p(t|z)": self.sample}
         images = np.stack(list(rows.values()))
         if self.std is not None:
             top = max(float(self.std.max()), 1e-9)
             rows[f"std (white: {top:.2g})"] = self.std
             images = np.concatenate([images, low + self.std[None] / top * (high - low)])
-        figure, axes = sheet_panel(tile(images, low, high), left=LABELS)
-        axes.set_yticks(centres(len(rows), *self.target.shape[1:3]), list(rows))
-        axes.set_title("Reconstructions, z = posterior mean")
+        left = 0.15 + widest(list(rows), TICK)
+        images = images[:, : that_fit(images.shape[1], len(rows), h, w, WIDTH - left)]
+        figure, axes = sheet_panel(tile(images, low, high), "Reconstructions, z = posterior mean", left=left)
+        axes.set_yticks(centres(len(rows), h, w), list(rows))
         return figure
 
 
@@ -105,19 +134,24 @@ class ImageGrid(Picture):
     row_names: tuple[str, ...] | None = None
 
     def _draw(self) -> "Figure":
-        names = self.row_names and tuple(short(for_terminal(name), LONGEST_ROW) for name in self.row_names)
-        rows = len(names) if names else -(-len(self.images) // int(np.ceil(np.sqrt(len(self.images)))))
-        columns = -(-len(self.images) // rows)
+        h, w = self.images.shape[1:3]
+        names = [fitting(for_terminal(name), LONGEST, TICK) for name in self.row_names or ()]
+        left = 0.15 + widest(names, TICK) if names else 0.1
+        if names:
+            rows, columns = len(names), -(-len(self.images) // len(names))
+        else:
+            columns = int(np.ceil(np.sqrt(len(self.images) * h / w)))
+            columns = min(max(columns, 1), len(self.images))
+            rows = -(-len(self.images) // columns)
         low, high = limits(self.images)
         padded = np.full((rows * columns, *self.images.shape[1:]), high, np.float32)
         padded[: len(self.images)] = self.images
         shape = (columns, rows) if names else (rows, columns)
         sheet = padded.reshape(*shape, *self.images.shape[1:])
-        sheet = sheet.swapaxes(0, 1) if names else sheet
-        figure, axes = sheet_panel(tile(sheet, low, high), left=0.2 + 0.1 * max(map(len, names)) if names else 0.1)
+        sheet = sheet.swapaxes(0, 1)[:, : that_fit(columns, rows, h, w, WIDTH - left)] if names else sheet
+        figure, axes = sheet_panel(tile(sheet, low, high), self.title, left=left)
         if names:
-            axes.set_yticks(centres(rows, *self.images.shape[1:3]), names)
-        axes.set_title(self.title)
+            axes.set_yticks(centres(rows, h, w), names)
         return figure
 
 
@@ -139,13 +173,13 @@ class ImageManifold(Picture):
 
     def _draw(self) -> "Figure":
         sheet = tile(self.images[::-1], *limits(self.images))  # z₂ grows upwards
-        figure, axes = sheet_panel(sheet, left=0.8, bottom=0.55)
+        figure, axes = sheet_panel(sheet, self.title, left=0.7, bottom=0.6)
         h, w = self.images.shape[2:4]
         some = np.unique(np.linspace(0, len(self.z1) - 1, 7).round().astype(int))
-        axes.set_xticks(centres(len(self.z1), w, h)[some], [f"{value:.2g}" for value in self.z1[some]])
+        axes.set_xticks(centres(len(self.z1), w, h)[some], _numbers(self.z1[some]))
         some = np.unique(np.linspace(0, len(self.z2) - 1, 7).round().astype(int))
-        axes.set_yticks(centres(len(self.z2), h, w)[::-1][some], [f"{value:.2g}" for value in self.z2[some]])
-        axes.set(xlabel="z₁, at quantiles of p(z)", ylabel="z₂, at quantiles of p(z)", title=self.title)
+        axes.set_yticks(centres(len(self.z2), h, w)[::-1][some], _numbers(self.z2[some]))
+        axes.set(xlabel="z₁, at quantiles of p(z)", ylabel="z₂")
         return figure
 
 
@@ -166,13 +200,13 @@ class ImageTraversals(Picture):
     title: str = "Mean of p(t|z), one latent moved"
 
     def _draw(self) -> "Figure":
-        figure, axes = sheet_panel(tile(self.images, *limits(self.images)), left=0.7, bottom=0.55)
-        rows, columns, h, w = self.images.shape[:4]
-        axes.set_xticks(centres(columns, w, h), [f"{value:.2g}" for value in self.values.round(6) + 0.0])
+        h, w = self.images.shape[2:4]
+        rows = len(self.images)
+        count = self.images.shape[1]
+        columns = np.linspace(0, count - 1, that_fit(count, rows, h, w, WIDTH - 0.6)).round().astype(int)
+        sheet = tile(self.images[:, columns], *limits(self.images))
+        figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=0.75)
+        axes.set_xticks(centres(len(columns), w, h), _numbers(self.values[columns]))
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
-        axes.set(
-            xlabel="distance from the mean of p(z) (prior standard deviations)",
-            ylabel="latent dimension" if rows > 2 else "latent",
-        )
-        axes.set_title(self.title)
+        axes.set_xlabel("distance from the mean of p(z)\n(prior standard deviations)")
         return figure

@@ -1,43 +1,33 @@
-"""Pictures of data that are not images. Every example is a vector of d numbers."""
+"""Pictures of data that are not images. Every example is a vector of d numbers, its columns."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import (
-    BAR,
-    BLUE,
-    GREY,
-    ORANGE,
-    PALETTE,
-    SEQUENTIAL,
-    Picture,
-    add_bar,
-    first_of,
-    grid_of,
-    hide_rest,
-    names_of,
-    panels,
-    subscript,
-)
+from vaelab.figures.colours import BLUE, GREY, ORANGE, SEQUENTIAL
+from vaelab.figures.layout import BAR, add_bar, grid_of, hide_rest, panels, plain_numbers
+from vaelab.figures.picture import Picture
+from vaelab.figures.text_sizes import TICK, first_of, fitting, names_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-SHOWN = 4  # the most target dimensions in a picture
-LINES = ("-", "--", ":", "-.")  # line styles, so that curves differ in more than their colour
+MOST = 30  # the most columns in a picture, each in its own panel
+LARGE = 4  # up to so many, panels are larger
+BINS = 30
 
 
 @dataclass(frozen=True, eq=False)
 class PointReconstructions(Picture):
-    """Reconstructions over targets, a panel for each target dimension; points on the line are perfect.
+    """Reconstructions over targets, with a panel and a scale for each column; points on the line are perfect.
 
     Args:
         target, mean, std, sample: (n, d), the targets, and the mean, the standard deviation and one draw of p(t|z) at
             the posterior mean.
-        names: the names of the d target dimensions.
+        names: the names of the d columns.
     """
 
     target: Array
@@ -48,10 +38,8 @@ class PointReconstructions(Picture):
 
     def _draw(self) -> "Figure":
         d = self.target.shape[1]
-        shown, names = min(d, SHOWN), names_of(self.names, d)
-        rows, columns = grid_of(shown)
-        size = (2.2, 2.2) if columns > 1 else (4.0, 2.8)
-        figure, axes = panels(rows, columns, *size, bottom=0.6 if rows * columns > shown else 1.1)
+        shown = min(d, MOST)
+        figure, axes, names = _column_panels(shown, d, self.names, top=1.3)
         for index, panel in enumerate(axes.flat[:shown]):
             target, mean, std = self.target[:, index], self.mean[:, index], self.std[:, index]
             panel.vlines(target, mean - std, mean + std, color=BLUE, alpha=0.25, lw=1, label="± std of p(t|z)")
@@ -59,25 +47,26 @@ class PointReconstructions(Picture):
             panel.plot(target, mean, ".", color=BLUE, ms=4, label="mean of p(t|z)")
             ends = [target.min(), target.max()]
             panel.plot(ends, ends, "--", color="black", lw=1, label="perfect")
-            panel.set(xlabel=f"{names[index]}, target", ylabel=f"{names[index]}, reconstructed")
+            limits = _span(np.concatenate([target, _bulk(mean - std, 0.01), _bulk(mean + std, 0.01)]), margin=0.04)
+            panel.set(xlim=limits, ylim=limits, title=names[index])
+            panel.set_yticks([tick for tick in panel.get_xticks() if limits[0] <= tick <= limits[1]])
+            if d > 1:
+                panel.tick_params(labelleft=False)  # they are those of the other axis
         hide_rest(axes, shown)
-        marks = axes[0, 0].get_legend_handles_labels()
-        if axes.size > shown:
-            axes.flat[-1].legend(*marks, loc="center")
-        else:
-            figure.legend(*marks, loc="lower center", ncols=2)
-        figure.suptitle(f"Reconstructions, z = posterior mean{first_of(shown, d)}", fontsize=10.5)
+        _title(figure, f"Reconstructions, z = posterior mean{first_of(shown, d)}", axes[0, 0], rows=2)
+        figure.supxlabel("target", fontsize=TICK, y=0.01, va="bottom")
+        figure.supylabel(f"reconstructed{', on the same scale' if d > 1 else ''}", fontsize=TICK, x=0.01, ha="left")
         return figure
 
 
 @dataclass(frozen=True, eq=False)
 class PointDraws(Picture):
-    """Draws beside data: histograms of one dimension, or two dimensions as axes and the third as colour.
+    """Draws beside data: two columns as axes and a third as colour, or else histograms of each column.
 
     Args:
         draws: (n, d).
         data: (m, d), or None.
-        names: the names of the d dimensions.
+        names: the names of the d columns.
         title: the title of the draws.
     """
 
@@ -88,131 +77,94 @@ class PointDraws(Picture):
 
     def _draw(self) -> "Figure":
         sets = {self.title: self.draws} if self.data is None else {"data": self.data, self.title: self.draws}
-        return self._histograms(sets) if self.draws.shape[1] == 1 else self._scatters(sets)
+        return self._scatters(sets) if self.draws.shape[1] in (2, 3) else self._histograms(sets)
 
     def _histograms(self, sets: dict[str, Array]) -> "Figure":
-        figure, axes = panels(1, 1, 4.2, 2.8, top=0.5)
-        bins = np.linspace(*_span(np.concatenate(list(sets.values()))[:, 0]), 41)
-        colours = (GREY, BLUE)[-len(sets) :]
-        for (name, points), colour, filled in zip(sets.items(), colours, (True, False)[-len(sets) :], strict=True):
-            kind = "stepfilled" if filled else "step"
-            options = {"alpha": 0.4} if filled else {"lw": 2}
-            axes[0, 0].hist(points[:, 0], bins, density=True, histtype=kind, color=colour, label=name, **options)
-        (name,) = names_of(self.names, 1)
-        axes[0, 0].set(xlabel=name, ylabel=f"density (1 / unit of {name})")
-        figure.legend(loc="upper center", ncols=2)
+        d = self.draws.shape[1]
+        shown = min(d, MOST)
+        figure, axes, names = _column_panels(shown, d, self.names, top=0.8 if d == shown else 1.05)
+        for index, panel in enumerate(axes.flat[:shown]):
+            columns = [points[:, index] for points in sets.values()]
+            low, high = (f(ends) for f, ends in zip((min, max), zip(*map(_bulk, columns), strict=True), strict=True))
+            bins = np.linspace(*_span(np.array([low, high])), BINS + 1)
+            for (name, _), column, filled in zip(sets.items(), columns, (True, False)[-len(sets) :], strict=True):
+                look: dict[str, Any] = {"color": BLUE, "histtype": "step", "lw": 1.6}
+                if filled:
+                    look = {"color": GREY, "histtype": "stepfilled", "alpha": 0.4}
+                density = np.full(len(column), 1 / (len(column) * (bins[1] - bins[0])))  # of all, also those outside
+                panel.hist(column, bins, weights=density, label=name, **look)
+            panel.set_title(names[index])
+            if d > 1:
+                panel.set_yticks([])
+        if d == 1:
+            axes[0, 0].set_ylabel("density")
+        hide_rest(axes, shown)
+        _title(figure, f"{first_of(shown, d).strip(' ()')}", axes[0, 0], rows=1)
         return figure
 
     def _scatters(self, sets: dict[str, Array]) -> "Figure":
         d = self.draws.shape[1]
         names = names_of(self.names, d)
-        figure, axes = panels(
-            1,
-            len(sets),
-            2.4,
-            2.4,
-            across=0.3,
-            right=BAR + 0.1 if d > 2 else 0.15,
-            top=0.65 if d > 3 else 0.4,
-            sharex=True,
-            sharey=True,
-        )
+        space: dict[str, Any] = {"across": 0.2, "right": BAR + 0.1 if d > 2 else 0.15, "top": 0.4, "left": 0.7}
+        width = 1.55 if len(sets) > 1 else 2.6
+        figure, axes = panels(1, len(sets), width, 1.9, sharex=True, sharey=True, ticks=3, **space)
         reference = next(iter(sets.values()))
         colours: dict[str, Any] = {"color": BLUE}
         for panel, (name, points) in zip(axes.flat, sets.items(), strict=True):
             if d > 2:
                 low, high = _span(reference[:, 2])
                 colours = {"c": points[:, 2], "cmap": SEQUENTIAL, "vmin": low, "vmax": high}
-            marks = panel.scatter(points[:, 0], points[:, 1], s=9, lw=0, **colours)
-            panel.set(xlabel=names[0], ylabel=names[1], title=name)
+            marks = panel.scatter(points[:, 0], points[:, 1], s=7, lw=0, **colours)
+            panel.set(xlabel=fitting(names[0], 1.7, TICK), ylabel=fitting(names[1], 2.0, TICK))
+            panel.set_title(name.replace(", z ~", "\nz ~"), fontsize=TICK)
             panel.label_outer()
+        for axis, column in (("x", 0), ("y", 1)):
+            ends = _bulk(np.concatenate([points[:, column] for points in sets.values()]), 0.0)
+            axes[0, 0].set(**{f"{axis}lim": _span(np.array(ends), margin=0.05)})
         if d > 2:
-            add_bar(figure, axes.flat[-1], marks, names[2])
-        if d > 3:
-            figure.suptitle(first_of(3, d).strip(" ()"), fontsize=10.5)
+            add_bar(figure, axes.flat[-1], marks, fitting(names[2], 1.8, TICK))
         return figure
 
 
-@dataclass(frozen=True, eq=False)
-class PointManifold(Picture):
-    """The decoder's mean over two latent dimensions, with a map for each target dimension.
-
-    Args:
-        means: (rows, columns, d), row r at z₂ = `z2[r]`, column c at z₁ = `z1[c]`.
-        z1: (columns,), ascending.
-        z2: (rows,), ascending.
-        names: the names of the d target dimensions.
-        title: the title.
-    """
-
-    means: Array
-    z1: Array
-    z2: Array
-    names: tuple[str, ...] | None = None
-    title: str = "Mean of p(t|z)"
-
-    def _draw(self) -> "Figure":
-        d = self.means.shape[2]
-        shown, names = min(d, SHOWN), names_of(self.names, d)
-        rows, columns = grid_of(shown)
-        size = (1.8, 1.8) if columns > 1 else (2.8, 2.6)
-        figure, axes = panels(rows, columns, *size, right=BAR + 0.1, across=BAR + 0.6, left=0.6)
-        for index, panel in enumerate(axes.flat[:shown]):
-            mesh = panel.pcolormesh(self.z1, self.z2, self.means[..., index], cmap=SEQUENTIAL, shading="gouraud")
-            add_bar(figure, panel, mesh, f"mean of p({names[index]} | z)")
-            panel.set(xlabel="z₁", ylabel="z₂")
-        hide_rest(axes, shown)
-        figure.suptitle(f"{self.title}{first_of(shown, d)}", fontsize=10.5)
-        return figure
+def _column_panels(shown: int, d: int, names: tuple[str, ...] | None, top: float) -> tuple["Figure", Any, list[str]]:
+    """Panels for the first columns, two or three in a row, and their names, which fit above them."""
+    rows, across = grid_of(shown, 1 if shown == 1 else 2 if shown <= LARGE else 3)
+    width, height = {1: (3.3, 2.4), 2: (1.85, 1.6), 3: (1.15, 1.0)}[across]
+    between = 0.4
+    space: dict[str, Any] = {
+        "across": between,
+        "down": 0.62,
+        "left": 0.85 if across == 1 else 0.45,
+        "right": 0.25,
+        "bottom": 0.62,
+    }
+    figure, axes = panels(rows, across, width, height, ticks={1: 5, 2: 3, 3: 3}[across], top=top, **space)
+    fitted = [fitting(name, width + between - 0.1, TICK) for name in names_of(names, d)[:shown]]
+    for panel in axes.flat[:shown]:
+        panel.tick_params(pad=2)
+        plain_numbers(panel.xaxis)
+        plain_numbers(panel.yaxis)
+    return figure, axes, fitted
 
 
-@dataclass(frozen=True, eq=False)
-class PointTraversals(Picture):
-    """The decoder's mean ± standard deviation while one latent at a time moves, with a panel for each latent.
-
-    Args:
-        means, stds: (dimensions, values, d).
-        values: (values,), in standard deviations of p(z) from its mean.
-        dimensions: (dimensions,), the indices of the latents, from 0.
-        names: the names of the d target dimensions.
-        title: the title.
-    """
-
-    means: Array
-    stds: Array
-    values: Array
-    dimensions: Array
-    names: tuple[str, ...] | None = None
-    title: str = "One latent moved"
-
-    def _draw(self) -> "Figure":
-        d, count = self.means.shape[2], len(self.dimensions)
-        shown, names = min(d, SHOWN), names_of(self.names, d)
-        rows, columns = grid_of(count, across=3)
-        size = (1.6, 1.4) if columns > 1 else (3.5, 2.4)
-        figure, axes = panels(
-            rows, columns, *size, top=0.95, bottom=0.65, across=0.25, down=0.4, left=0.85, sharex=True, sharey=True
-        )
-        for index, panel in zip(range(count), axes.flat, strict=False):
-            for target in range(shown):
-                mean, std = self.means[index, :, target], self.stds[index, :, target]
-                colour = PALETTE[(0, 6, 4, 8)[target]]
-                panel.fill_between(self.values, mean - std, mean + std, color=colour, alpha=0.25, lw=0)
-                panel.plot(self.values, mean, LINES[target], color=colour, label=names[target])
-            panel.set_title(subscript("z", self.dimensions[index]))
-        hide_rest(axes, count)
-        figure.supxlabel("distance from the mean of p(z) (prior standard deviations)", fontsize=10.5)
-        figure.supylabel("mean ± std of p(t|z)", fontsize=10.5)
-        figure.legend(
-            *axes[0, 0].get_legend_handles_labels(),
-            loc="upper center",
-            ncols=shown,
-            title=f"{self.title}{first_of(shown, d)}",
-        )
-        return figure
+def _title(figure: "Figure", title: str, panel: "Axes", rows: int) -> None:
+    """A title above all panels, and below it a legend for all of them in this many rows."""
+    _, height = figure.get_size_inches()
+    if title:
+        figure.suptitle(title, y=1 - 0.08 / height, va="top")
+    marks, names = panel.get_legend_handles_labels()
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - (0.3 if title else 0.05) / height)}
+    figure.legend(marks, names, ncols=-(-len(names) // rows), columnspacing=1.2, handlelength=1.4, **place)
 
 
-def _span(values: Array) -> tuple[float, float]:
-    """The range of a set of numbers, which is never empty."""
+def _bulk(values: Array, outside: float = 0.005) -> tuple[float, float]:
+    """The range of a set of numbers without its most extreme ones."""
+    low, high = np.quantile(values, [outside, 1 - outside])
+    return float(low), float(high)
+
+
+def _span(values: Array, margin: float = 0.0) -> tuple[float, float]:
+    """The range of a set of numbers, which is never empty, with a margin."""
     low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    return low - margin * (high - low), high + margin * (high - low)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import BLUE, GREY, Picture, panels, shortened
+from vaelab.figures.colours import BLUE, GREY
+from vaelab.figures.layout import panels
+from vaelab.figures.picture import Picture
+from vaelab.figures.text_sizes import TICK, fitting, widest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,18 +58,20 @@ class Search(Picture):
         return low - margin, high + margin
 
     def _draw(self) -> "Figure":
-        names = [shortened(name, 40) for name in self.names]
-        longest = max(map(len, names), default=0)
-        figure, (axes,) = panels(1, 2 if self.names else 1, 4.2, 3.0, left=0.9, across=0.6 + 0.09 * longest)
+        names = [fitting(name, 2.0, TICK) for name in self.names]
+        left = 0.9 if not names else max(0.9, widest(names, TICK) + 0.2)
+        room: dict[str, Any] = {"left": left, "down": 0.75, "top": 0.45}
+        figure, grid = panels(2 if names else 1, 1, 4.4 - left, max(1.8, 0.2 * len(names)), **room)
+        axes = grid[:, 0]
         low, high = self._range()
         outside = int(((self.scores < low) | (self.scores > high)).sum())
         label = f"a trial ({outside} worse than shown)" if outside else "a trial"
         axes[0].plot(self.trials, self.scores, ".", color=GREY, label=label)
         axes[0].step(self.trials, self.best, where="post", color=BLUE, label="best so far")
-        axes[0].set(xlabel="trial", ylabel=f"{self.metric}, nats per example", ylim=(low, high))
+        axes[0].set(xlabel="trial", ylabel=f"{self.metric} (nats)", ylim=(low, high))
         axes[0].locator_params(axis="x", integer=True)
         axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-        if self.names:
+        if names:
             order = np.argsort(self.importances)
             axes[1].barh([names[index] for index in order], self.importances[order], color=BLUE)
             axes[1].set(xlabel="share of what makes a trial good", xlim=(0, 1))

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.picture import BAR, DIVERGING, SEQUENTIAL, Picture, add_bar, panels
+from vaelab.figures.colours import DIVERGING, SEQUENTIAL
+from vaelab.figures.layout import BAR, add_bar, panels
+from vaelab.figures.picture import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +37,7 @@ class Surface(Picture):
         residual = self.mean - self.truth
         most = max(float(np.abs(residual).max()), 1e-9)
         heights = {"cmap": SEQUENTIAL, "vmin": float(self.truth.min()), "vmax": float(self.truth.max())}
-        figure, axes = panels(2, 2, 1.9, 1.9, left=0.6, right=BAR + 0.1, across=BAR + 0.2, down=0.45)
+        figure, axes = panels(2, 2, 1.35, 1.35, left=0.55, right=BAR, across=BAR + 0.15, down=0.45)
         for panel, values, title, label, colours in (
             (axes[0, 0], self.truth, "True", "", heights),  # by the colours beside it
             (axes[0, 1], self.mean, "Modelled, mean of p(t | z)", self.name, heights),

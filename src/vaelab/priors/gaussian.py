@@ -6,6 +6,7 @@ from torch.distributions import Distribution, Normal
 
 from vaelab.families import Family
 from vaelab.families.normals import DiagonalNormal
+from vaelab.short_repr import call_of
 
 
 class StandardNormal(nn.Module):
@@ -25,6 +26,9 @@ class StandardNormal(nn.Module):
         self.event_shape = tuple(event_shape)
         self.register_buffer("zeros", torch.zeros(*event_shape), persistent=False)
         self.zeros: Tensor
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def forward(self) -> Distribution:
         """N(0, I), batch_shape ()."""
@@ -52,6 +56,9 @@ class LearnedPrior(nn.Module):
         super().__init__()
         self.family = family
         self.numbers = nn.Parameter(torch.zeros(family.num_parameters))
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def forward(self) -> Distribution:
         """N(μ₃, Σ₃), batch_shape ()."""

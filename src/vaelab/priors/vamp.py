@@ -9,6 +9,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from vaelab.checks import check_whole
 from vaelab.families import with_moments
+from vaelab.short_repr import call_of
 
 
 class VampPrior(nn.Module):
@@ -61,6 +62,9 @@ class VampPrior(nn.Module):
     def _units(self) -> Any:
         """The standardisation of the encoder's input; None if there is none."""
         return getattr(self._encoder[0], "input_units", None) if self._encoder else None
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def forward(self) -> Distribution:
         """The mixture, batch_shape (), event_shape (p,).

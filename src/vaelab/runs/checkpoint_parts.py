@@ -16,6 +16,10 @@ from vaelab.runs.trust import check_config
 
 TENSOR = Kind("a tensor", lambda value, at: isinstance(value, Tensor))
 BYTES = Kind("a tensor of bytes", lambda value, at: isinstance(value, Tensor) and value.dtype == torch.uint8)
+POINTS = Kind(
+    "a tensor of points, (2, n)",
+    lambda value, at: isinstance(value, Tensor) and value.shape[:1] == (2,) and value.dim() == 2,
+)
 SCALAR = Kind("a tensor of one number", lambda value, at: isinstance(value, Tensor) and value.numel() == 1)
 NUMBERS = TENSOR | schema.NUMBER | schema.NOTHING
 PATH = Kind("empty or a path inside the run's folder", lambda value, at: value == "" or schema.is_inside(value, at))
@@ -140,5 +144,10 @@ def _check_position(position: Any, folder: Path) -> None:
         raise refusal("position.metrics", position.get("metrics"), TABLE.phrase)
     for name, value in position["metrics"].items():  # which Lightning writes into the names of checkpoints
         check_kind("position.metrics", str(name), value, SCALAR, folder)
+    elbos = position.get("elbos", {})
+    if type(elbos) is not dict or elbos.keys() - {"train", "val"}:
+        raise refusal("position.elbos", elbos, "tables of points")
+    for name, points in elbos.items():
+        check_kind("position.elbos", name, points, POINTS, folder)
     for name, size in position["curves"].items():
         check_kind("position.curves", str(name), size, COUNT, folder)

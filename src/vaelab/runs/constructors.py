@@ -75,7 +75,24 @@ LOGGERS: dict[str, Kinds] = {
         **keys("version", NAME | WHOLE),
         **keys("log_graph default_hp_metric", FLAG),
         **keys("purge_step max_queue flush_secs", whole(0)),
-    }
+    },
+    "vaelab.training.CSVLogger": {"save_dir": INSIDE},
+    "vaelab.training.WandbLogger": {
+        "save_dir": INSIDE,
+        "project": TEXT,
+        **keys("name entity", TEXT),
+        "offline": Kind("true unless you allow wandb (allow=wandb)", lambda value, at: value is True),
+    },
+    "vaelab.training.MLFlowLogger": {
+        "save_dir": INSIDE,
+        "experiment": TEXT,
+        **keys("name", TEXT),
+        "tracking_uri": Kind("null unless you allow mlflow (allow=mlflow)", lambda value, at: value is None),
+    },
+}
+SENDING: dict[str, tuple[str, Kinds]] = {  # what a logger may also do if its package is allowed: send the run
+    "vaelab.training.WandbLogger": ("wandb", {"offline": FLAG}),
+    "vaelab.training.MLFlowLogger": ("mlflow", {"tracking_uri": TEXT | NOTHING}),
 }
 CALLBACKS: dict[str, Kinds] = {
     "lightning.pytorch.callbacks.ModelCheckpoint": {
@@ -176,6 +193,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("compile", FLAG),
     **keys("matmul_precision", choice("highest", "high", "medium")),
     **keys("resume", NOTHING),
+    **keys("init_from", TEXT),  # it is only shown: a resumed run has its own weights
     "kl": KL,
     **keys("standardize", FLAG),
     **keys("condition", choice("label")),
@@ -193,5 +211,5 @@ PACKAGES = {  # the package of a group's constructors, unless they come from an 
     "objective": "vaelab.objectives",
     "data": "vaelab.data",
 }
-TABLES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "logger": LOGGERS}
+TABLES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS}
 NAMES = {"lightning.pytorch.Trainer", *LOGGERS, *CALLBACKS, *PLUGINS, *OPTIMIZERS, *SCHEDULERS, *PRUNERS}

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from vaelab.runs.curves import steps_per_epoch_of
 from vaelab.runs.find_checkpoint import checkpoint_in, read_run_checkpoint
 from vaelab.runs.run import Run
 from vaelab.runs.trust import check_model
@@ -55,6 +56,7 @@ def load_run(folder_or_checkpoint: str | Path, device: str = "cpu", allow: Seque
         condition_shape,
         _names(checkpoint, config, "condition_names", condition_shape),
         None if baseline is None else baseline.to(_device(device)),
+        steps_per_epoch_of(content),
     )
 
 

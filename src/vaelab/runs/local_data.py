@@ -4,7 +4,6 @@ import inspect
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vaelab.files import kind_of
@@ -18,13 +17,14 @@ def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[s
         ValueError: `root` or `path` is a pipe or a device.
     """
     from vaelab.data import DataModule
+    from vaelab.data.download import cache
 
     made = constructor(config["_target_"], allow, DataModule)
     config = dict(config)
     if made.__module__.startswith("vaelab.") and "mirrors" in inspect.signature(made).parameters:
         config.pop("mirrors", None)
         if config.get("root") is None:
-            config["root"] = str(_cache())
+            config["root"] = str(cache(made.published))
     for key in ("root", "path"):
         if isinstance(named := config.get(key), str) and os.path.exists(named):
             found = os.stat(named)
@@ -35,16 +35,14 @@ def local_data(config: Mapping[str, Any], allow: tuple[str, ...] = ()) -> dict[s
 
 def check_at_hand(config: Mapping[str, Any]) -> None:
     """Raises a FileNotFoundError if a config of `local_data` needs the cache of downloads, but that is empty."""
-    cache = _cache()
-    if config.get("root") == str(cache) and not any(cache.glob("train-images-idx3-ubyte*")):
-        raise FileNotFoundError(
-            f"{cache} does not hold MNIST, and a loaded run downloads nothing; get it with `python -c "
-            '"from vaelab import data; data.MNIST().prepare_data()"`, or name a folder that holds it: --data '
-            "root=FOLDER, or data.root=FOLDER with resume"
-        )
+    from vaelab.data.download import PUBLISHED, cache
 
-
-def _cache() -> Path:
-    from vaelab.data import MNIST
-
-    return MNIST()._folder
+    for published in PUBLISHED:
+        folder = cache(published)
+        if config.get("root") == str(folder) and not any(folder.glob("train-images-idx3-ubyte*")):
+            name = str(config["_target_"]).rpartition(".")[-1]
+            raise FileNotFoundError(
+                f"{folder} does not hold {published.name}, and a loaded run downloads nothing; get it with `python -c "
+                f'"from vaelab import data; data.{name}().prepare_data()"`, or name a folder that holds it: --data '
+                "root=FOLDER, or data.root=FOLDER with resume"
+            )

@@ -11,12 +11,17 @@ from vaelab.baseline import Baseline
 from vaelab.build import build_data
 from vaelab.files import read_json
 from vaelab.runs.admitted import admitted, constructor
+from vaelab.runs.curves import read_curves
 from vaelab.runs.local_data import check_at_hand, local_data
 from vaelab.runs.memory_needed import check_sizes
+from vaelab.runs.run_text import line_about
 from vaelab.runs.trust import check_data_config
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
     from vaelab.data import DataModule
 
 DECIDED = ("_target_", "support", "condition")  # keys of the data that the model decides
@@ -39,6 +44,7 @@ class Run:
         condition_names: the names of the numbers in a condition, such as its classes; None if they have no names.
         baseline: the likelihood without a latent, fitted to the training data: `baseline()` is the distribution. None
             for a run of an older version.
+        steps_per_epoch: the optimiser steps in an epoch; None if there was no whole epoch.
     """
 
     folder: Path
@@ -52,6 +58,10 @@ class Run:
     condition_shape: tuple[int, ...] | None = None
     condition_names: tuple[str, ...] | None = None
     baseline: Baseline | None = None
+    steps_per_epoch: int | None = None
+
+    def __repr__(self) -> str:
+        return line_about(self)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -63,6 +73,38 @@ class Run:
         pairs = found.items() if isinstance(found, dict) else ()
         numbers = {tag: math.nan if value is None else value for tag, value in pairs}
         return {tag: float(value) for tag, value in numbers.items() if type(value) in (int, float)}
+
+    def curves(self) -> dict[str, "np.ndarray[Any, Any]"]:
+        """The curves of training, as equally long arrays for `pandas.DataFrame`: `step`, `epoch`, `train/elbo`, ….
+
+        A curve is NaN at the steps where it has no point. Steps count from 0, as in TensorBoard, and epochs from 1, as
+        in the progress bar. You can call this while the run trains.
+
+        Raises:
+            ValueError: the files that hold the curves cannot be read.
+        """
+        return read_curves(self.folder, self.steps_per_epoch)
+
+    def figure(self, name: str, data: Any = None) -> "Figure":
+        """Draws a picture as a matplotlib figure, which shows itself in a notebook. `figure.savefig("a.png")` saves it.
+
+            run.figure("latents")
+            run.figure("reconstructions", data=x)
+
+        Args:
+            name: `curves`, `latents`, `reconstructions`, `prior_samples`, `manifold`, `traversals`, `kl_per_dimension`
+                or `surface`.
+            data: the examples to show: `train`, `val` (None) or `test` of the run's data; a data module such as
+                `run.datamodule(root="elsewhere")`; a tensor or array x (n, *x); or a tuple (x, target) or
+                (x, target, condition).
+
+        Raises:
+            ValueError: there is no such picture for this run, or the data do not fit the model.
+            FileNotFoundError: the run's data are not where they were.
+        """
+        from vaelab.runs.figure import figure
+
+        return figure(self, name, data)
 
     def ready_datamodule(self, overrides: Mapping[str, Any]) -> "DataModule":
         """The run's data module with its data.

@@ -10,8 +10,9 @@ from vaelab.runs.node_checks import SHOWN, check_key, check_kind, check_node, ch
 from vaelab.runs.schema import Kind
 
 CALLBACKS = 50  # the most callbacks of a run
+LOGGERS = 10  # the most loggers of a run
 STUDY = "VAELAB_STUDY"  # in the environment of a search's runs: the address of its study
-KNOWN = {*constructors.TOP, *constructors.PACKAGES, *constructors.TABLES, "trainer", "callbacks", "choices"}
+KNOWN = {*constructors.TOP, *constructors.PACKAGES, *constructors.TABLES, "trainer", "callbacks", "logger", "choices"}
 NETWORKS = ("encoder", "decoder")
 
 
@@ -84,8 +85,9 @@ def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...]
     check_data_config(config, folder, allow)
     check_node("objective", config["objective"], folder, allow, {}, constructors.PACKAGES["objective"])
     for key, table in constructors.TABLES.items():
-        if config.get(key) is not None and config[key] is not False:
-            check_node(key, config[key], folder, allow, table, delayed=key != "logger")
+        if config.get(key) is not None:
+            check_node(key, config[key], folder, allow, table, delayed=True)
+    _check_loggers(config.get("logger") or {}, folder, allow)
     _check_trainer(config.get("trainer"), folder, allow)
     callbacks = config.get("callbacks") or {}
     if type(callbacks) is not dict or len(callbacks) > CALLBACKS:
@@ -97,6 +99,24 @@ def check_config(config: Mapping[str, Any], folder: Path, allow: tuple[str, ...]
     choices = config.get("choices")
     if type(choices) is not dict or not all(schema.is_text(each) for pair in choices.items() for each in pair):
         raise refusal("choices", choices, "a table of names")
+
+
+def _check_loggers(given: Any, folder: Path, allow: tuple[str, ...]) -> None:
+    """Checks one logger, or a table or list of them. None may write elsewhere; to send anything needs `allow`."""
+    table = dict(constructors.LOGGERS)
+    for target, (package, kinds) in constructors.SENDING.items():
+        if package in allow:
+            table[target] = {**table[target], **kinds}
+    if type(given) is dict and "_target_" not in given:
+        for name in given:
+            check_key("logger", name)
+        given = list(given.values())
+    nodes = given if type(given) is list else [given]
+    if len(nodes) > LOGGERS:
+        raise refusal("logger", given, f"at most {LOGGERS} loggers")
+    for node in nodes:
+        if node is not None:
+            check_node("logger", node, folder, allow, table)
 
 
 def with_own_study(config: dict[str, Any], study: str | None) -> dict[str, Any]:

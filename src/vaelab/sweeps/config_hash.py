@@ -13,6 +13,7 @@ from typing import Any
 from vaelab.outputs import is_output
 
 WITHOUT_EFFECT = ("threads", "trainer.enable_progress_bar")  # settings that do not affect results
+START = "init_from"
 PRUNING = "callbacks.prune"  # it may end a run early, but changes none of its numbers
 LARGEST = 2**31  # the most bytes of data to read; larger data are compared by names, sizes and dates
 BLOCK = 2**20
@@ -22,9 +23,9 @@ READ = re.compile(r"(path|root|file|folder|dir)s?$")  # endings of keys that nam
 def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
     """Hashes the settings of a config and the content of its data.
 
-    Every path below `data` stands for the content of its file or folder. The same data under another path therefore
-    give the same hash, and other data under the same path give another hash. A word such as `drop` also counts as
-    itself, because a file or folder may have that name by chance.
+    Every path below `data` stands for the content of its file or folder, and `init_from` for the run's checkpoint. The
+    same data under another path therefore give the same hash, and other data under the same path give another hash. A
+    word such as `drop` also counts as itself, because a file or folder may have that name by chance.
 
     Args:
         config: plain containers with every value filled in.
@@ -35,6 +36,8 @@ def config_hash(config: Mapping[str, Any], here: str | Path = ".") -> str:
         for key, value in flat(config)
         if key not in WITHOUT_EFFECT and not key.startswith(PRUNING)
     }
+    if (start := settings.pop(START, None)) is not None:  # without it, the hash is that of older versions
+        settings[START] = _of_run(str(start), Path(here))
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -56,6 +59,13 @@ def _of_data(key: str, value: Any, here: Path) -> Any:
     content = content_of(value, here)
     name = re.sub(r"(\.\d+)+$", "", key)  # data.files.0 is one of data.files
     return content if content == value or may_be_path(name, value) else [value, content]
+
+
+def _of_run(named: str, here: Path) -> Any:
+    """The content of the checkpoint that `init_from` names."""
+    path = Path(os.path.join(here, os.path.expanduser(named)))
+    checkpoints = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return next((content_of(str(each), here) for each in (path, *checkpoints) if each.is_file()), str(path))
 
 
 def may_be_path(key: str, value: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from vaelab.escapes import for_terminal
 from vaelab.sweeps.plots import PANELS, pictures
 from vaelab.sweeps.ranking import groups_of
+from vaelab.sweeps.resolved_values import with_resolved_values
 from vaelab.sweeps.rows import read_rows
 from vaelab.sweeps.tables import as_csv, as_markdown, as_text
 from vaelab.sweeps.tensorboard_images import write_images
@@ -24,14 +25,14 @@ def summarise(folders: Sequence[Path], output: Path | None) -> tuple[int, str]:
         ValueError: a folder holds no run.
         OSError: the summary cannot be written.
     """
-    rows = read_rows(folders)
+    rows = with_resolved_values(read_rows(folders))
     text = as_text(rows)
     if output is not None:
         drawn = {f"{name}.png": picture.render() for name, picture in pictures(rows).items()}
         files = {"summary.csv": as_csv(rows).encode(), "summary.md": as_markdown(rows, list(drawn)).encode(), **drawn}
         for name, contents in files.items():
             write_whole(output / name, contents)
-        write_images(output, drawn)
+        write_images(output, drawn, rows)
         if len(groups_of(rows)) > PANELS:
             text += f"\n\nThe plots show the tables with the most runs, at most {PANELS}."
         text += "\n\n" + "  ".join(["written", *(for_terminal(output / name) for name in files)])

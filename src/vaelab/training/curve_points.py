@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from vaelab.training.loggers import write_points
 from vaelab.training.non_finite import loss_not_finite
 
 
@@ -30,8 +31,15 @@ def write_point(module: Any, split: str, step: int) -> None:
         raise loss_not_finite(
             module.vae, module.global_step, list(taken), torch.stack(list(taken.values())), exact=False
         )
+    if (elbo := values.get(f"{split}/elbo")) is not None:
+        module.elbos.add(split, _epoch(trainer, step), elbo)
     if split == "train" and module.beta is not None:
-        values["train/beta"] = module.beta
-    for logger in module.loggers:
-        logger.log_metrics(values, step)
+        values["train/weight_of_kl"] = module.beta
+    write_points(module.loggers, values, step)
     trainer.callback_metrics.update({f"{split}/{name}": mean for name, mean in taken.items()})
+
+
+def _epoch(trainer: Any, step: int) -> float:
+    """How many epochs are over after a step, counted from 0, with a fraction within an epoch."""
+    steps = trainer.num_training_batches / trainer.accumulate_grad_batches
+    return (step + 1) / steps if math.isfinite(steps) else trainer.current_epoch + 1.0

@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lightning.pytorch import Trainer
-
-from vaelab.training.tensorboard import writers
-
 FILES = "events.out.tfevents.*"
 
 
@@ -42,13 +38,6 @@ def explain_write_errors() -> Iterator[None]:
         ) from error
     finally:
         threading.excepthook = print_traceback
-
-
-def flush_event_files(trainer: Trainer) -> None:
-    """Writes every point so far to its file."""
-    if trainer.is_global_zero:
-        for writer in writers(trainer):
-            writer.flush()
 
 
 def event_file_sizes(folder: Path) -> dict[str, int]:

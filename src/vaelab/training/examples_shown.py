@@ -21,6 +21,7 @@ class Examples(NamedTuple):
         surface: inputs on a grid (m·m, *x), and the true surface over them (m, m); or None.
         condition: (n, c), for a conditional model; or None.
         classes: the names of the c numbers of a condition; empty if there is no condition.
+        label_names: the names of the classes 0, 1, …, if the labels are their numbers; or None.
     """
 
     x: Tensor
@@ -30,6 +31,7 @@ class Examples(NamedTuple):
     surface: tuple[Tensor, Tensor] | None
     condition: Tensor | None = None
     classes: tuple[str, ...] = ()
+    label_names: tuple[str, ...] | None = None
 
     def first(self, count: int) -> "Examples":
         """The first `count` examples."""
@@ -76,6 +78,7 @@ def gather(trainer: Trainer, count: int) -> Examples:
         surface=None if surface is None else (_to_device(trainer, surface[0]), surface[1]),
         condition=given[0] if given else None,
         classes=_classes(data, given[0]) if given else (),
+        label_names=getattr(data, "label_names", None),
     )
 
 

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from vaelab.checkpoint import read_checkpoint
 from vaelab.errors import one_sentence
+from vaelab.training.loggers import without_points
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ def _test(
     if not hasattr(data, "test"):
         return {}, "the data have no test split"
     try:
-        results = trainer.test(module, data, ckpt_path=best, verbose=False)
+        with without_points(trainer.loggers):
+            results = trainer.test(module, data, ckpt_path=best, verbose=False)
     except (Exception, SystemExit) as error:  # a callback may call sys.exit
         if trainer.world_size > 1:  # the other processes wait for this one
             raise

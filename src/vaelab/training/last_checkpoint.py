@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from vaelab.checkpoint import write_checkpoint
 from vaelab.checks import check_number, check_whole
 from vaelab.signals import stopping
-from vaelab.training.event_files import event_file_sizes, flush_event_files
+from vaelab.training.loggers import flush, sizes
 from vaelab.training.non_finite import Diverged
 from vaelab.whole_files import second_name
 
@@ -23,7 +23,8 @@ class LastCheckpoint(Checkpoint):
 
     Lightning saves weights, optimiser, schedules, counters, callbacks and the place in the shuffled data. This adds
     `position`: the states of torch's random generators, the running means that are not yet in the curves, and the
-    sizes of the event files. It is written only between two minibatches, so each is either done or not begun.
+    sizes of the files that hold the curves. It is written only between two minibatches, so each is either done or not
+    begun.
 
     Args:
         seconds: the shortest time between two checkpoints. A killed run loses no more than that. None only counts
@@ -112,14 +113,16 @@ class LastCheckpoint(Checkpoint):
                 means.gather(pl_module.device)
                 if not trainer.is_global_zero:
                     means.clear()
-            flush_event_files(trainer)
+            if trainer.is_global_zero:
+                flush(trainer.loggers)
             checkpoint["position"] = {
                 "random": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
                 "means": means.state_dict(),
+                "elbos": pl_module.elbos.state_dict(),
                 "metrics": {tag: value.cpu() for tag, value in trainer.callback_metrics.items()},
                 "should_stop": trainer.should_stop,
-                "curves": event_file_sizes(self.path.parent.parent),
+                "curves": sizes(trainer.loggers, self.path.parent.parent),
             }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -141,6 +144,8 @@ class LastCheckpoint(Checkpoint):
         if len(position["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all(position["cuda"])
         pl_module.means["train"].load_state_dict(position["means"], pl_module.device)
+        if elbos := position.get("elbos"):  # older checkpoints have none
+            pl_module.elbos.load_state_dict(elbos)
         if not trainer.is_global_zero:
             pl_module.means["train"].clear()
         trainer.callback_metrics.update(position["metrics"])  # for callbacks that read them before the next point

@@ -22,6 +22,7 @@ from vaelab.signals import stopping
 from vaelab.steps import Batch, Gradient, Objective, Stepper, is_scheduled
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
+from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
 from vaelab.training.half_precision import check_eps, keep_scored_data
 from vaelab.training.landmarks import Landmarks
@@ -77,6 +78,7 @@ class VAEModule(LightningModule):
         self.baseline = baseline
         self.landmarks = {split: Landmarks() for split in ("val", "test")}
         self.means = {split: RunningMeans() for split in SPLITS}
+        self.elbos = ElboHistory()
         self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # True once the first training batch is checked
         self.beta: float | None = None  # the weight of the KL in the last step, if the objective is scheduled

@@ -3,19 +3,22 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from vaelab.checks import check_number, check_whole
-from vaelab.figures import DrawingProcess, spare
+from vaelab.figures import DrawingProcess, Picture, spare
 from vaelab.training.examples_shown import Examples, gather
+from vaelab.training.loggers import write_layout, write_picture
 from vaelab.training.non_finite import parameter_not_finite
-from vaelab.training.pictures_of import is_finite, pictures_of, posterior
-from vaelab.training.tensorboard import add_graph, add_layout, add_png, add_projector, writers
+from vaelab.training.pictures_of import curves_of, is_finite, pictures_of, posterior
+from vaelab.training.projector import write_projector
+from vaelab.training.tensorboard import add_graph, writers
 from vaelab.vae import VAE
 from vaelab.whole_files import write_whole
 
@@ -26,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Pictures(Callback):
-    """Shows what a VAE has learned, at an interval and at the end: in TensorBoard and as PNG files.
+    """Shows what a VAE has learned, at an interval and at the end: in the loggers and as PNG files.
 
     At each interval, it copies some arrays, and training continues while low-priority processes draw the pictures. If
     they fall behind, it skips an interval. At the end, it waits for the remaining pictures. It also writes the graph,
@@ -84,8 +87,7 @@ class Pictures(Callback):
             for _ in range(min(PROCESSES, os.cpu_count() or 1)):
                 self.processes.append(spare.pop() if spare else DrawingProcess())
         with self._guarded("the custom-scalars layout is left out"):
-            for writer in writers(trainer):
-                add_layout(writer)
+            write_layout(trainer.loggers)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the pictures that are drawn, and takes a snapshot if one is due."""
@@ -103,6 +105,8 @@ class Pictures(Callback):
             return
         if self.last_step != trainer.global_step:
             self._snapshot(trainer, pl_module)
+        step = max(trainer.global_step - 1, 0)
+        self._hand_over("curves", lambda: curves_of(trainer, pl_module), step, time.time())
         for process in self.processes:
             process.hurry()
         if self.examples is not None:
@@ -154,14 +158,18 @@ class Pictures(Callback):
                     self._warn("pictures are left out, because a mean or standard deviation of the model is not finite")
                 return
             for name, view in pictures_of(vae, q, examples).items():
-                with self._guarded(f"the picture {name} is left out"):
-                    picture = view()
-                    if picture.is_finite():
-                        free = [process for process in self.processes if process.alive] or self.processes
-                        min(free, key=lambda process: process.waiting).draw((name, step, now), picture)
+                self._hand_over(name, view, step, now)
+
+    def _hand_over(self, name: str, view: Callable[[], Picture | None], step: int, now: float) -> None:
+        """Hands a picture to the drawing process with the least to do."""
+        with self._guarded(f"the picture {name} is left out"):
+            picture = view()
+            if picture is not None and picture.is_finite():
+                free = [process for process in self.processes if process.alive] or self.processes
+                min(free, key=lambda process: process.waiting).draw((name, step, now), picture)
 
     def _take_in(self, trainer: Trainer) -> None:
-        """Writes the pictures that were drawn since the last call to the folder and to TensorBoard, oldest first."""
+        """Writes the pictures that were drawn since the last call to the folder and to the loggers, oldest first."""
         drawn = [drawn for process in self.processes for drawn in process.collect()]
         for (name, step, walltime), png, error in sorted(drawn, key=lambda drawn: drawn.key[1]):
             if error:
@@ -170,18 +178,18 @@ class Pictures(Callback):
             with self._guarded(f"the picture {name} is left out"):
                 within = self.run if self.folder.is_relative_to(self.run) else None
                 write_whole(self.folder / f"{name}.png", png, within)
-                for writer in writers(trainer):
-                    add_png(writer, f"pictures/{name}", png, step, walltime)
+                write_picture(trainer.loggers, name, png, step, walltime)
 
     def _write_tabs(self, trainer: Trainer, vae: VAE, examples: Examples) -> None:
-        for writer in writers(trainer):
+        for writer in writers(trainer.loggers):
             with self._guarded("the graph is left out"):
                 one = examples.first(1)
                 add_graph(writer, vae, one.x, one.condition)
             with self._guarded("the embedding projector is left out"):
                 q, shown = posterior(vae, examples)
-                labels = None if shown.labels is None else [f"{label:.4g}" for label in shown.labels[1].tolist()]
-                add_projector(writer, q.mean, shown.x, labels, max(trainer.global_step - 1, 0))
+                names = getattr(getattr(trainer, "datamodule", None), "label_names", None)
+                labels = shown.labels and (shown.labels[0], _as_text(shown.labels[1], names))
+                write_projector(Path(writer.log_dir), q.mean, shown.x, labels)
 
     def _warn(self, sentence: str) -> None:
         """Logs a warning once."""
@@ -196,6 +204,11 @@ class Pictures(Callback):
             yield
         except Exception as error:
             self._warn(f"{what}, because of {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _as_text(labels: Tensor, names: Sequence[str] | None) -> list[str]:
+    """Labels (n,) as text: the names of codes, else four digits."""
+    return [names[int(label)] if names else f"{label:.4g}" for label in labels.tolist()]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ SAMPLES = 64  # how many sampled images are shown
 TRAVERSED_POINTS = 6  # how many latents are traversed for points, each in its own panel
 ESTIMATED = 200  # how many examples are shown if the mean of each q(z|x) is estimated from draws
 COARSE = 4  # and then every fourth point of a surface in each direction
+LANDMARKS = ("baseline", "ceiling")
 LONGEST = 20  # the most letters in a class's name in a title
 
 
@@ -56,10 +57,19 @@ def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Call
         moved = views.informative_dimensions(q, prior, views.TRAVERSED if images else TRAVERSED_POINTS)
         found["traversals"] = lambda: views.traversals(vae, names=examples.names, dimensions=moved, **first_class)
     found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(q, prior)
-    found["latents"] = lambda: views.latents(q, prior, examples.labels)
+    found["latents"] = lambda: views.latents(q, prior, examples.labels, examples.label_names)
     found["prior_samples"] = lambda: (_image_samples if images else _point_samples)(vae, examples)
     found["reconstructions"] = lambda: _reconstructions(vae, examples.first(IMAGES if images else POINTS))
     return found
+
+
+def curves_of(trainer: Any, pl_module: Any) -> Picture | None:
+    """The ELBO of a `VAEModule` over epochs so far, with its landmarks; None if it has no points."""
+    elbos, metrics = pl_module.elbos, trainer.callback_metrics
+    if not elbos.train[0] and not elbos.val[0]:
+        return None
+    landmarks = {name: float(metrics[f"val/{name}"]) for name in LANDMARKS if f"val/{name}" in metrics}
+    return views.curves(elbos.train, elbos.val, landmarks)
 
 
 def _reconstructions(vae: VAE, shown: Examples) -> Picture:

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
+from vaelab.progress import redraws
 from vaelab.training.time_left import TimeLeft
 
 FIRST_LINE, NEXT_LINES = 10.0, 60.0  # seconds until the first line in a log, and between two lines
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 class Progress(TQDMProgressBar):
     """One line with the epoch, the time that the whole run has left, and the last `train/elbo` and `val/elbo`, in nats.
 
-    On a terminal it is a bar. If the output goes to a file, the log gets a line after ten seconds, and then one each
-    minute.
+    On a terminal, and in a notebook, it is a bar. If the output goes to a file, the log gets a line after ten seconds,
+    and then one each minute.
 
     Args:
         refresh_rate: steps between two updates of the bar.
@@ -31,12 +32,12 @@ class Progress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 50) -> None:
         super().__init__(refresh_rate)
-        if not sys.stdout.isatty():
+        if not redraws(sys.stdout):
             self.disable()
 
     def enable(self) -> None:
-        """Enables the bar on a terminal. Lightning calls this in the first process, for every bar."""
-        if sys.stdout.isatty():
+        """Enables the bar where it can be redrawn. Lightning calls this in the first process, for every bar."""
+        if redraws(sys.stdout):
             super().enable()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -1,30 +1,29 @@
-"""Writes pictures, a layout, the graph and the embedding projector for TensorBoard."""
+"""Writes pictures, texts, final numbers, a layout and the graph for TensorBoard."""
 
 import contextlib
 import io
-import math
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams as session
 
+from vaelab.hparams_tab import FINAL, TERMS, Value, columns, final_tag
 from vaelab.torch_private import event_file
 from vaelab.vae import VAE
 
-TERMS = ("elbo", "kl", "log_likelihood")  # the rate is the kl, and the distortion minus the log-likelihood
-LAYOUT = {
-    "bounds": {
-        "ELBO, rate and distortion": ["Multiline", [f"^{s}/{term}$" for term in TERMS for s in ("train", "val")]],
-        "the objective's bound, and the ELBO": ["Multiline", ["^train/bound$", "^val/bound$", "^val/elbo$"]],
-    }
+LANDMARKS = ("baseline", "ceiling")
+CHARTS = {
+    term: [f"^{split}/{term}$" for split in ("train", "val")]
+    + [f"^{FINAL}/val/{name}$" for name in LANDMARKS if term == "elbo"]
+    for term in TERMS
 }
-SPRITES = 8192  # the side, in pixels, of the largest sheet of thumbnails that the projector accepts
+LAYOUT = {"terms, in nats per example": {term: ["Multiline", tags] for term, tags in CHARTS.items()}}
 
 
 class Reconstruct(nn.Module):
@@ -39,9 +38,9 @@ class Reconstruct(nn.Module):
         return self.vae.decode(self.vae.encode(x, condition).mean, condition).mean
 
 
-def writers(trainer: Trainer) -> Iterator[SummaryWriter]:
-    """The writer of each TensorBoard logger of a trainer."""
-    for logger in trainer.loggers:
+def writers(loggers: Iterable[Any]) -> Iterator[SummaryWriter]:
+    """The writer of each TensorBoard logger."""
+    for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             yield logger.experiment
 
@@ -56,8 +55,51 @@ def add_png(writer: SummaryWriter, tag: str, png: bytes, step: int, walltime: fl
 
 
 def add_layout(writer: SummaryWriter) -> None:
-    """Adds the custom-scalars tab: the ELBO and its two terms in one chart, and the objective's bound in another."""
+    """Adds the custom-scalars tab: one chart per term, in which training stands beside validation."""
     writer.add_custom_scalars(LAYOUT)
+
+
+def add_text(writer: SummaryWriter, tag: str, markdown: str) -> None:
+    """Adds a text to the text tab. SummaryWriter's `add_text` would append `/text_summary` to the tag."""
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+    plugin = SummaryMetadata.PluginData(plugin_name="text", content=b"")
+    tensor = TensorProto(
+        dtype="DT_STRING",
+        string_val=[markdown.encode()],
+        tensor_shape=TensorShapeProto(),  # one text, not a table of texts
+    )
+    value = Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)
+    event_file(writer).add_summary(Summary(value=[value]), 0)
+
+
+def add_final(
+    writer: SummaryWriter,
+    hparams: Mapping[str, Value],
+    metrics: Mapping[str, float],
+    step: int,
+    first: Iterable[str] | None,
+) -> None:
+    """Adds the final numbers and the row of the HParams tab.
+
+    Args:
+        writer: the writer of the run.
+        hparams: key -> value.
+        metrics: tag -> final number, nats per example for the terms.
+        step: the last step.
+        first: the keys whose columns come first. None leaves that to TensorBoard, which compares all runs that it
+            shows: this suits a cell of a sweep.
+    """
+    for tag, value in metrics.items():
+        if tag in {f"val/{name}" for name in LANDMARKS}:
+            writer.add_scalar(final_tag(tag), value, 0)  # a level line in the ELBO's chart
+        writer.add_scalar(final_tag(tag), value, step)
+    _, start, end = session(dict(hparams), {final_tag(tag): value for tag, value in metrics.items()})
+    decided = [] if first is None else [columns([hparams], first, metrics)]
+    for summary in (*decided, start, end):
+        event_file(writer).add_summary(summary, step)
 
 
 @torch.no_grad()
@@ -68,27 +110,3 @@ def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor, condition: Tensor | No
         warnings.simplefilter("ignore")  # the tracer warns about shapes that become constants
         traced = torch.jit.trace(Reconstruct(vae), inputs, check_trace=False)  # SummaryWriter would trace it 3 times
         writer.add_graph(traced, inputs)
-
-
-def add_projector(writer: SummaryWriter, means: Tensor, x: Tensor, labels: Sequence[str] | None, step: int) -> None:
-    """Adds the projector tab: posterior means (n, p) of x (n, *x), each with its label, and thumbnails of images."""
-    metadata = None if labels is None else list(labels)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints if an earlier run in this folder wrote the same step
-        writer.add_embedding(
-            means.float(), metadata=metadata, label_img=_thumbnails(x), global_step=step, tag="latents"
-        )
-
-
-def _thumbnails(x: Tensor) -> Tensor | None:
-    """(n, [c,] h, w) -> (n, c, s, s) in 0..1; None if x are no images, or too many for one sheet.
-
-    They are padded to squares of s = max(h, w) pixels: SummaryWriter's sheet is wrong for any other shape.
-    """
-    if x.dim() == 3:
-        x = x.unsqueeze(1)
-    if x.dim() != 4 or x.shape[1] not in (1, 3):
-        return None
-    h, w = x.shape[2:]
-    side = max(h, w)
-    across = math.ceil(math.sqrt(len(x)))
-    return pad(x.float().clamp(0, 1), (0, side - w, 0, side - h)) if across * side <= SPRITES else None

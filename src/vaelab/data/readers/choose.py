@@ -7,8 +7,10 @@ from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.idx_format import IMAGES
 from vaelab.data.readers.csv import read_csv
 from vaelab.data.readers.idx import read_idx
-from vaelab.data.readers.image_folder import SUFFIXES, read_folder
-from vaelab.data.readers.npy import read_npy, read_npz
+from vaelab.data.readers.image_file import SUFFIXES
+from vaelab.data.readers.image_folder import read_folder
+from vaelab.data.readers.npy import read_npy
+from vaelab.data.readers.npz import read_npz
 from vaelab.data.readers.parquet import read_parquet
 from vaelab.data.readers.source import Reading, Source
 

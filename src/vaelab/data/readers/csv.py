@@ -5,7 +5,7 @@ column.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import numpy as np
 
 from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers import source
+from vaelab.data.readers.csv_kinds import check_numbers, label_kind, to_labels
 from vaelab.data.readers.csv_layout import Layout, find_layout
-from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number
+from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number, pointed
+from vaelab.data.readers.selection import Labelled
 from vaelab.data.readers.source import Reading, Source, rows_at_once, split
 from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
 from vaelab.data.wording import counted
@@ -26,11 +28,12 @@ FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.c
 
 def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
     """Reads numbers separated by commas, semicolons or tabs, with or without a line of names."""
-    layout = find_layout(path, reading.header)
-    names = layout.names
+    layout = find_layout(path, reading)
+    if reading.selection is not None:
+        check_numbers(layout, reading.selection)
     return Source(
         _arrays(layout, rows),
-        names,
+        layout.names,
         lambda row, column: _where(layout, row, column),
         facts=[*layout.facts],
         cautions=[*layout.cautions],
@@ -40,31 +43,30 @@ def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
 def _where(layout: Layout, row: int, column: int) -> str:
     """The line and column of a number, in words, counted from 1."""
     record = next(islice(layout.rows(), row, None))
-    return _place(layout, record, column + layout.indexed)
+    return _place(layout, record, layout.cells[column + layout.counted])
 
 
-def _place(layout: Layout, record: Record, column: int) -> str:
-    """The place of a cell, in words. `column` counts all cells from 0."""
+def _place(layout: Layout, record: Record, cell: int) -> str:
+    """The place of a cell, in words. `cell` counts all cells from 0."""
     if layout.width == 1:
         return f"line {record.line}"
-    named = layout.names is not None and column >= layout.indexed
-    name = f" ({layout.names[column - layout.indexed]})" if layout.names and named else ""
-    return f"line {record.line}, column {column + 1}{name}"
+    name = layout.headers[cell] if layout.headers and cell >= layout.counted else ""
+    return f"line {record.line}, column {cell + 1}" + (f" ({name})" if name else "")
 
 
-def _arrays(layout: Layout, rows: int | None) -> Iterator[np.ndarray]:
-    whole = _holds_integers(layout)
+def _arrays(layout: Layout, rows: int | None) -> Iterator[np.ndarray | Labelled]:
+    whole = _holds_integers(layout, layout.cells)
     done, records = 0, enumerate(layout.rows())
-    for table in _tables(layout):
+    for table, label in _tables(layout):
         _check_whole(layout, table, done, records)
-        if layout.indexed:
-            _check_count(layout, table[:, : layout.indexed], done)
-            table = table[:, layout.indexed :]
+        if layout.counted:
+            _check_count(layout, table[:, : layout.counted], done)
+            table = table[:, layout.counted :]
         done += len(table)
         missing = np.isnan(table)
         if whole:
             table = np.where(missing, 0, table).astype(np.int64)
-        yield from split(np.ma.array(table, mask=missing) if missing.any() else table, rows)
+        yield from split(np.ma.array(table, mask=missing) if missing.any() else table, rows, label)
 
 
 def _check_count(layout: Layout, columns: np.ndarray, done: int) -> None:
@@ -84,56 +86,66 @@ def _check_whole(layout: Layout, table: np.ndarray, done: int, records: Iterator
         return
     for index, record in records:  # continues after the last record of the previous table
         for column in np.flatnonzero(large[index - done]) if index >= done else ():
-            cell = record.cells[column].strip()
+            cell = record.cells[layout.cells[column]].strip()
             if re.fullmatch(r"[+-]?\d+", cell, re.ASCII):
                 raise UnreadableFile(
                     f"every whole number must {WHOLE_BOUND}, but {layout.path} holds {short(cell, 40)} in "
-                    f"{_place(layout, record, int(column))}; correct it, or remove that row or column"
+                    f"{_place(layout, record, layout.cells[column])}; correct it, or remove that row or column"
                 )
         if index == done + len(table) - 1:
             return
 
 
-def _holds_integers(layout: Layout) -> bool:
+def _holds_integers(layout: Layout, cells: Sequence[int]) -> bool:
     """True if all numbers are whole. This reads the file once, up to the first number that is not."""
     try:
-        for _ in _batches(layout, whole=True):
+        for _ in _batches(layout, dict.fromkeys(cells, "int64")):
             pass
     except ValueError:
         return False
     return True
 
 
-def _tables(layout: Layout) -> Iterator[np.ndarray]:
-    """All cells as float64, with NaN for a missing number."""
+def _tables(layout: Layout) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """The numbers as float64, with NaN for a missing one, and the labels if there are any."""
     done = 0
+    kind = None if layout.label is None else label_kind(layout, layout.label)
     if layout.width > 1:  # Arrow skips blank lines, but in a single column a blank line is a missing number
+        kinds = dict.fromkeys(layout.cells, "float64")
         try:
-            for batch in _batches(layout):
+            for batch in _batches(layout, kinds | ({} if layout.label is None else {layout.label: "string"})):
                 done += len(batch)
-                yield np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns], axis=-1)
+                columns = [batch.column(str(cell)) for cell in layout.cells]
+                label = None if kind is None else to_labels(batch.column(str(layout.label)).to_pylist(), kind, layout)
+                yield np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=-1), label
             return
         except ValueError:
             pass
     at_once = rows_at_once(None, 8 * layout.width)
     rest = islice(layout.rows(), done, None)
     while chunk := list(islice(rest, at_once)):
-        yield np.array([_numbers(layout, record) for record in chunk])
+        numbers = np.array([_numbers(layout, record) for record in chunk])
+        yield numbers, None if kind is None else to_labels([_label(layout, each) for each in chunk], kind, layout)
 
 
-def _batches(layout: Layout, whole: bool = False) -> Iterator[Any]:
+def _batches(layout: Layout, kinds: Mapping[int, str]) -> Iterator[Any]:
+    """Some cells of all lines, read by Arrow as these kinds."""
     import pyarrow
     from pyarrow import csv
 
     names = [str(index) for index in range(layout.width)]
-    kind = pyarrow.int64() if whole else pyarrow.float64()
     encoding = layout.encoding.removesuffix("-sig")
     block = source.CHUNK_BYTES // 2
     with csv.open_csv(
         layout.path,
         csv.ReadOptions(block_size=block, skip_rows=layout.first.line - 1, column_names=names, encoding=encoding),
         csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True),
-        csv.ConvertOptions(column_types=dict.fromkeys(names, kind), null_values=FORMS),
+        csv.ConvertOptions(
+            column_types={str(cell): pyarrow.type_for_alias(kind) for cell, kind in kinds.items()},
+            include_columns=[str(cell) for cell in kinds],
+            null_values=FORMS,
+            decimal_point=layout.mark,
+        ),
     ) as reader:
         yield from reader
 
@@ -150,16 +162,21 @@ def _numbers(layout: Layout, record: Record) -> list[float]:
             f"{counted(len(record.cells), 'cell')} in line {record.line} and {layout.width} in line "
             f"{layout.first.line} (separated by {SEPARATORS[layout.separator]}); correct that line"
         )
-    return [_number(layout, record, column, cell.strip()) for column, cell in enumerate(record.cells)]
+    return [_number(layout, record, cell) for cell in layout.cells]
 
 
-def _number(layout: Layout, record: Record, column: int, cell: str) -> float:
-    if is_number(cell):
-        return float(cell)
-    if is_missing(cell):
+def _label(layout: Layout, record: Record) -> str:
+    return record.cells[layout.label or 0]
+
+
+def _number(layout: Layout, record: Record, cell: int) -> float:
+    text = record.cells[cell].strip()
+    if is_number(plain := pointed(text, layout.decimal)):
+        return float(plain)
+    if is_missing(text):
         return np.nan
+    cure = f"write it with a decimal {layout.decimal} and without separators, or remove a column of words"
     raise UnreadableFile(
-        f"every cell must hold a number such as -1234.5, but {layout.path} holds '{short(cell, 40)}' in "
-        f"{_place(layout, record, column)}; write it with a decimal point and without separators, or remove a column "
-        "of words"
+        f"every cell must hold a number such as -1234{layout.mark}5, but {layout.path} holds '{short(text, 40)}' in "
+        f"{_place(layout, record, cell)}; {cure}"
     )

@@ -16,10 +16,12 @@ from vaelab.data.readers.csv_text import (
     is_number,
     is_unclear,
     is_word,
+    pointed,
     records,
     separator_of,
 )
-from vaelab.data.readers.source import WIDEST
+from vaelab.data.readers.selection import Selection, choose
+from vaelab.data.readers.source import WIDEST, Reading
 from vaelab.data.wording import counted, listed
 
 YEARS = range(1900, 2101)
@@ -32,18 +34,24 @@ class Layout:
 
     Attributes:
         path, encoding, separator: arguments for Python's `open` and `csv`.
+        decimal: the decimal mark, `point` or `comma`.
         first: the first row.
-        names: the names of the columns that are read; None without a header.
-        indexed: how many columns on the left count the rows, as pandas writes them. They are left out.
+        headers: a name for each cell of a line; None without a header.
+        counted: how many cells on the left must count the rows, as pandas writes them. They are then left out.
+        cells: the cells of a line that are read as numbers, in this order; those that count come first.
+        label: the cell of the label, if there is one.
         facts, cautions: as in a `Source`.
     """
 
     path: Path
     encoding: str
     separator: str
+    decimal: str
     first: Record
-    names: tuple[str, ...] | None
-    indexed: int
+    headers: tuple[str, ...] | None
+    counted: int
+    cells: tuple[int, ...]
+    label: int | None
     facts: tuple[str, ...]
     cautions: tuple[str, ...]
 
@@ -51,6 +59,16 @@ class Layout:
     def width(self) -> int:
         """The number of cells in a line."""
         return len(self.first.cells)
+
+    @property
+    def mark(self) -> str:
+        """The decimal mark of numbers."""
+        return "," if self.decimal == "comma" else "."
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the columns that are read as numbers; None without a header."""
+        return None if self.headers is None else tuple(self.headers[cell] for cell in self.cells[self.counted :])
 
     def rows(self) -> Iterator[Record]:
         """All rows, unchecked. If there is a single column, a blank line between rows is a row with an empty cell."""
@@ -67,15 +85,15 @@ class Layout:
             yield record
 
 
-def find_layout(path: Path, header: bool | None) -> Layout:
-    """Finds the layout from the first lines of a file. `header` says if there are names; None decides from the file.
+def find_layout(path: Path, reading: Reading) -> Layout:
+    """Finds the layout from the first lines of a file.
 
     Raises:
-        UnreadableFile: the file is empty or not text, the first line may be names or numbers, or the names do not match
-            the cells below.
+        UnreadableFile: the file is empty or not text, the first line may be names or numbers, the names do not match
+            the cells below, or a selected column does not exist.
     """
     encoding = encoding_of(path)
-    separator = separator_of(path, encoding)
+    separator = separator_of(path, encoding, reading.decimal)
     found = (record for record in records(path, encoding, separator) if not record.is_blank)
     comments, first = _comments(found)
     if first is None:
@@ -85,24 +103,52 @@ def find_layout(path: Path, header: bool | None) -> Layout:
             f"a line must hold at most {WIDEST:,} numbers, but {path} holds {len(first.cells):,}; write it as .npy"
         )
     below = list(islice(found, 2))
-    line, names, cautions = _header(path, comments, first, header, _counts(below, 0))
+    line, names, cautions = _header(path, comments, first, reading, _counts(below, 0))
     rows = below if line == first.line else [first, *below[:1]]
     if not rows:
         raise UnreadableFile(f"{path} must hold at least one row below its names, but holds none; use another file")
-    indexed = _indexed(names or (), rows)
-    if indexed == 1:
-        cautions.append("left out its first column, which has no name and counts the rows as pandas does")
-    elif indexed:
-        cautions.append(f"left out its first {indexed} columns, which have no names and count the rows as pandas does")
-    facts = [f"line {line} holds the names" if names else "it has no line with names"]
-    if separator != ",":
-        facts.append(f"its cells are separated by {SEPARATORS[separator]}")
-    if comments:
-        facts.append(f"skipped {counted(len(comments), 'comment line')} (#)")
+    indexed = _indexed(names or (), rows, reading.selection)
+    unnamed = [_left_out(indexed, rows)] if indexed else []
     if names is not None:
         _check_width(path, names, rows[0])
-        names = check_names(names[indexed:], str(path))
-    return Layout(path, encoding, separator, rows[0], names, indexed, tuple(facts), tuple(cautions))
+        names = (*names[:indexed], *check_names(names[indexed:], str(path)))
+    cells, label, chosen = _chosen(path, names, indexed, len(rows[0].cells), reading.selection)
+    facts = [*_facts(line, separator, reading.decimal, len(comments)), *chosen]
+    (facts if reading.selection else cautions).extend(unnamed)
+    checked = 0 if reading.selection else indexed
+    return Layout(
+        path, encoding, separator, reading.decimal, rows[0], names, checked, cells, label, tuple(facts), tuple(cautions)
+    )
+
+
+def _facts(line: int | None, separator: str, decimal: str, comments: int) -> tuple[str, ...]:
+    facts = [f"line {line} holds the names" if line else "it has no line with names"]
+    if separator != ",":
+        facts.append(f"its cells are separated by {SEPARATORS[separator]}")
+    if decimal == "comma":
+        facts.append("its numbers have a decimal comma")
+    if comments:
+        facts.append(f"skipped {counted(comments, 'comment line')} (#)")
+    return tuple(facts)
+
+
+def _left_out(indexed: int, rows: Sequence[Record]) -> str:
+    what = (
+        "its first column, which has no name" if indexed == 1 else f"its first {indexed} columns, which have no names"
+    )
+    if not all(_counts(rows, column) for column in range(indexed)):
+        return f"left out {what}, like an index that pandas writes"
+    return f"left out {what} and {'counts' if indexed == 1 else 'count'} the rows as pandas does"
+
+
+def _chosen(
+    path: Path, names: Sequence[str] | None, indexed: int, width: int, selection: Selection | None
+) -> tuple[tuple[int, ...], int | None, list[str]]:
+    """The cells of a line that are read as numbers, that of the label, and facts. Without a selection, all are read."""
+    if selection is None:
+        return tuple(range(width)), None, []
+    x, label, facts = choose(selection, None if names is None else names[indexed:], width - indexed, path)
+    return tuple(index + indexed for index in x), None if label is None else label + indexed, facts
 
 
 def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
@@ -116,13 +162,14 @@ def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
 
 
 def _header(
-    path: Path, comments: Sequence[Record], first: Record, header: bool | None, counting: bool
+    path: Path, comments: Sequence[Record], first: Record, reading: Reading, counting: bool
 ) -> tuple[int | None, tuple[str, ...] | None, list[str]]:
     """The number of the line with names, the names, and the assumptions that were made."""
-    titles = _titles(comments, len(first.cells)) if header is not False else None
+    titles = _titles(comments, len(first.cells)) if reading.header is not False else None
     if titles and not any(map(is_word, first.cells)):
         return comments[-1].line, titles, []
-    names, assumed = _is_header(path, [cell.strip() for cell in first.cells], header, counting)
+    cells = [pointed(cell.strip(), reading.decimal) for cell in first.cells]
+    names, assumed = _is_header(path, cells, reading.header, counting)
     if names:
         return first.line, tuple(first.cells), assumed
     return None, None, assumed
@@ -174,10 +221,15 @@ def _look_like_names(numbers: Sequence[str]) -> bool:
     return len(found) > 1 and sorted(found) in (list(range(len(found))), list(range(1, len(found) + 1)))
 
 
-def _indexed(names: Sequence[str], rows: Sequence[Record]) -> int:
-    """The number of columns on the left that are the index of a pandas table. At least one column is not."""
-    found = 0
-    while found < len(names) - 1 and INDEX.fullmatch(names[found].strip()) and _counts(rows, found):
+def _indexed(names: Sequence[str], rows: Sequence[Record], selection: Selection | None) -> int:
+    """The number of columns on the left that are the index of a pandas table. At least one column is not.
+
+    An index counts the rows. If columns are selected, it may also hold something else, such as words.
+    """
+    found, asked = 0, selection.named if selection else set()
+    while found < len(names) - 1 and INDEX.fullmatch(name := names[found].strip()) and name not in asked:
+        if selection is None and not _counts(rows, found):
+            break
         found += 1
     return found
 

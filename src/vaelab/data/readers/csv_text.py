@@ -39,6 +39,12 @@ def is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
 
+def pointed(cell: str, decimal: str) -> str:
+    """A cell with a decimal point, if the file writes numbers with a decimal comma. Points and commas are swapped."""
+    swapped = decimal == "comma" and re.search(r"\d", cell)
+    return cell.translate({ord(","): ".", ord("."): ","}) if swapped else cell
+
+
 def is_number(cell: str) -> bool:
     """True if a cell is a number. Unlike in Python, it cannot have underscores."""
     return bool(NUMBER.fullmatch(cell.strip()))
@@ -73,8 +79,10 @@ def encoding_of(path: Path) -> str:
     return "utf-8-sig"
 
 
-def separator_of(path: Path, encoding: str) -> str:
+def separator_of(path: Path, encoding: str, decimal: str = "point") -> str:
     """The separator of cells: a tab, a semicolon or a comma, from a first line `sep=;` or the first that is no comment.
+
+    A decimal comma cannot be a separator.
 
     Raises:
         UnreadableFile: the first line names another separator.
@@ -89,6 +97,8 @@ def separator_of(path: Path, encoding: str) -> str:
             return said[1]
         if line.strip() and not line.startswith("#"):
             bare = re.sub(r'"[^"]*"', "", line)
+            if decimal == "comma":
+                return "\t" if "\t" in bare.strip("\r\n") else ";"
             if bare.count(",") >= WIDEST:
                 return ","
             return next((separator for separator in SEPARATORS if separator in bare.strip("\r\n")), ",")

@@ -8,16 +8,20 @@ A conditional model gets its condition c, and `given` is how the title writes it
 
 from vaelab.evaluation.views.arrays import is_image
 from vaelab.evaluation.views.generation import prior_samples
+from vaelab.evaluation.views.interpolation import interpolation
 from vaelab.evaluation.views.latent_walks import MANIFOLD_STEPS, SPAN, STEPS, TRAVERSED, manifold, traversals
 from vaelab.evaluation.views.posteriors import informative_dimensions, kl_per_dimension_bars, latents
 from vaelab.evaluation.views.reconstruction import reconstructions, surface
+from vaelab.evaluation.views.score_curves import curves
 
 __all__ = [
     "MANIFOLD_STEPS",
     "SPAN",
     "STEPS",
     "TRAVERSED",
+    "curves",
     "informative_dimensions",
+    "interpolation",
     "is_image",
     "kl_per_dimension_bars",
     "latents",

@@ -3,33 +3,62 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MultivariateNormal
 
+from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.latents import kl_per_dimension, kl_per_dimension_by
-from vaelab.evaluation.views.arrays import array
+from vaelab.evaluation.views.arrays import Names, array
 from vaelab.figures import KLBars, LatentScatter, Picture
+from vaelab.seeded import seeded
 
 Labels = tuple[str, Tensor]
+DRAWS = 1000  # from a prior that is not Gaussian
 
 
 @torch.no_grad()
-def latents(q: Distribution, prior: Distribution, labels: Labels | None = None) -> Picture:
-    """The posterior means in the two dimensions with the most KL, coloured by label.
+def latents(
+    q: Distribution, prior: Distribution, labels: Labels | None = None, label_names: Names = None
+) -> LatentScatter:
+    """The posterior means in the two dimensions with the most KL, coloured by label, with the prior for scale.
+
+    The picture also shows the covariance of one posterior: of the example whose spread is the median. A prior that is
+    not Gaussian is shown by draws from it, too.
 
     Args:
         q: the posteriors of n examples, batch_shape (n,).
         prior: p(z), batch_shape ().
         labels: the name of the labels, and the labels, (n,).
+        label_names: the names of the classes 0, 1, …, if the labels are their numbers.
     """
     shown = informative_dimensions(q, prior, 2)
     name, values = labels or ("", None)
+    spread = q.stddev[:, shown].log().sum(-1)  # (n,)
+    typical = int(spread.argsort()[(len(spread) - 1) // 2])
+    posterior_cov = _covariance(q, shown)[typical]
+    draws = None
+    if not is_gaussian(prior):
+        with seeded(0):
+            draws = array(prior.sample((DRAWS,))[:, shown])
     return LatentScatter(
-        array(q.mean)[:, shown],
-        np.array(shown),
-        q.event_shape.numel(),
-        None if values is None else array(values),
-        name,
+        z=array(q.mean)[:, shown],
+        dimensions=np.array(shown),
+        latent_dim=q.event_shape.numel(),
+        labels=None if values is None else array(values),
+        label=name,
+        label_names=label_names,
+        prior_mean=array(prior.mean)[shown],
+        prior_cov=array(_covariance(prior, shown)),
+        prior_draws=draws,
+        posterior_mean=array(q.mean)[typical, shown],
+        posterior_cov=array(posterior_cov),
     )
+
+
+def _covariance(of: Distribution, shown: list[int]) -> Tensor:
+    """The covariance of some dimensions, (…, k, k). Without a closed form, it is taken as diagonal."""
+    if isinstance(of, MultivariateNormal):
+        return of.covariance_matrix[..., shown, :][..., shown]
+    return of.stddev[..., shown].square().diag_embed()
 
 
 @torch.no_grad()

@@ -1,0 +1,158 @@
+"""`vaelab interpolate`: what lies between two examples?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaelab.checks import SPLITS, check_whole
+from vaelab.commands.columns import arrays, column_names, likelihood_columns
+from vaelab.commands.conditions import OneClass, class_names, find_class
+from vaelab.commands.rows import read, rows_at_once
+from vaelab.escapes import for_terminal
+from vaelab.evaluation import latent_path, views
+from vaelab.figures.text_sizes import shortened
+from vaelab.runs.run import Run
+from vaelab.tables import write_table
+
+MOST_STEPS = 200  # the most points of a path in a picture
+LONGEST = 24  # the most letters of a row's name in a title
+
+
+class Place(NamedTuple):
+    """One row of DATA, such as `test:3`."""
+
+    typed: str
+    data: str
+    row: int | None  # from 0; None for the only row of a file
+
+
+class Example(NamedTuple):
+    """An example at an end of the path."""
+
+    mean: Tensor  # (p,), of q(z|x)
+    target: Tensor | None  # (*t,)
+    condition: Tensor | None  # (c,)
+
+
+@torch.no_grad()
+def interpolate(
+    run: Run,
+    start: str,
+    end: str,
+    file: Path,
+    steps: int = views.STEPS,
+    path: str = "linear",
+    overrides: Mapping[str, Any] = {},
+    condition: str | None = None,
+) -> str:
+    """Walks from the posterior mean of one row to that of another, and decodes each step. Returns what it wrote.
+
+    A picture shows the mean of p(t|z) along the path, between both originals if they are known. A table has the columns
+    position, from 0 to 1, z, and the mean and a draw of p(t|z).
+
+    Args:
+        run: the run, from `load_run`.
+        start: a row of a split or a file, from 0, such as `test:3` or `wine.csv:0`; or a file that holds one row.
+        end: another such row.
+        file: a .png picture, or a table, .npz, .csv or .parquet.
+        steps: the number of points, both ends included.
+        path: `linear`, or `spherical` around the prior's mean.
+        overrides: keys of the run's data config to change, such as `root`.
+        condition: the class that is decoded, for a conditional run; by default that of both rows, if they agree.
+
+    Raises:
+        ValueError: there is no such row, or the two rows have different conditions and none is given.
+    """
+    check_whole("--steps", steps, 2)
+    if file.suffix.lower() == ".png" and steps > MOST_STEPS:
+        raise ValueError(f"--steps must be at most {MOST_STEPS} for a picture, but is {steps}; use fewer")
+    a, b = (_example(run, place_of(text), overrides, condition) for text in (start, end))
+    chosen = find_class(run, condition) or _shared(run, start, end, a, b)
+    z = latent_path(a.mean, b.mean, steps, path, run.vae.prior().mean)
+    if file.suffix.lower() == ".png":
+        _draw(run, file, z, a, b, chosen, f"A = {_short(start)}, B = {_short(end)}")
+    else:
+        _write(run, file, z, chosen)
+    return f"{steps} steps on a {path} path{f', condition {chosen.name}' if chosen else ''}"
+
+
+def place_of(typed: str) -> Place:
+    """Reads `DATA:ROW`, or the name of a file that holds one row.
+
+    Raises:
+        ValueError: the row is missing or not a number.
+    """
+    data, colon, row = typed.rpartition(":")
+    if colon and row.isdecimal() and not Path(typed).expanduser().exists():
+        return Place(typed, data, int(row))
+    if typed in SPLITS or (colon and data in SPLITS):
+        raise ValueError(
+            f"A and B must be rows, numbered from 0, such as {typed.partition(':')[0]}:3, but one is {typed}"
+        )
+    return Place(typed, typed, None)
+
+
+def _example(run: Run, place: Place, overrides: Mapping[str, Any], condition: str | None) -> Example:
+    """The posterior mean of one row, and the row itself."""
+    first = 0
+    found: Example | None = None
+    for x, target, given in read(run, place.data, overrides, condition if place.data not in SPLITS else None):
+        if place.row is None and (found or len(x) > 1):
+            raise ValueError(
+                f"A and B must be single rows, but {place.typed} holds several; name one, from 0, such as "
+                f"{place.typed}:0"
+            )
+        if (index := (place.row or 0) - first) < len(x):
+            given = given if given is None or given.dim() == 1 else given[index]
+            mean = run.vae.encode(x[index : index + 1], given).mean[0]
+            found = Example(mean, None if target is None else target[index], given)
+            if place.row is not None:
+                return found
+        first += len(x)
+    if found is None:
+        raise ValueError(
+            f"A and B must be rows from {place.data}:0 to {place.data}:{first - 1}, but one is {place.typed}; use a "
+            "smaller number"
+        )
+    return found
+
+
+def _shared(run: Run, start: str, end: str, a: Example, b: Example) -> OneClass | None:
+    """The class of both rows; None if the run has no condition."""
+    if a.condition is None or b.condition is None:
+        return None
+    names = class_names(run)
+    of_a, of_b = (names[int(each.condition.argmax())] for each in (a, b) if each.condition is not None)
+    if of_a != of_b:
+        raise ValueError(
+            f"{start} and {end} must have the same condition, or a condition must be given, but they have "
+            f"{of_a} and {of_b}; choose the one to decode with, such as --condition {of_a}"
+        )
+    return find_class(run, of_a)
+
+
+def _draw(run: Run, file: Path, z: Tensor, a: Example, b: Example, chosen: OneClass | None, ends: str) -> None:
+    originals = None if a.target is None or b.target is None else torch.stack([a.target, b.target])
+    options: dict[str, Any] = {"condition": chosen.condition, "given": chosen.given} if chosen else {}
+    names = run.datamodule().names
+    views.interpolation(run.vae, z, originals, names, ends=ends, **options).save(file)
+
+
+def _write(run: Run, file: Path, z: Tensor, chosen: OneClass | None) -> None:
+    names = column_names(run, file)
+    position = torch.linspace(0, 1, len(z))
+
+    def chunks() -> Iterator[dict[str, np.ndarray]]:
+        for at, part in zip(position.split(rows_at_once(run)), z.split(rows_at_once(run)), strict=True):
+            p = run.vae.decode(part, chosen.condition if chosen else None)
+            yield arrays({"position": at, "z": part} | likelihood_columns(p, names))
+
+    write_table(file, chunks())
+
+
+def _short(typed: str) -> str:
+    return shortened(for_terminal(Path(typed).name), LONGEST)

@@ -1,0 +1,223 @@
+"""The data module for your own tables: columns with names, a label, and standardisation in the model."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.checks import SPLITS, check_choice, check_flag
+from vaelab.data.array import Array
+from vaelab.data.column_warnings import column_warnings
+from vaelab.data.condition import check_condition, one_hot
+from vaelab.data.label_codes import label_codes
+from vaelab.data.readers.choose import READERS
+from vaelab.data.readers.selection import Key, Selection
+from vaelab.data.readers.source import Reading
+from vaelab.data.row_checks import WANTED
+from vaelab.escapes import for_terminal
+
+log = logging.getLogger(__name__)
+
+KINDS = ".csv, .tsv, .parquet, .npy or .npz"
+MOST_CLASSES = 1_000  # of a condition
+MOST_KEYS = 1_000  # as many as the config of a saved run may list
+
+
+class Table(Array):
+    r"""Columns of numbers that reconstruct themselves, from a .csv, .tsv, .parquet, .npy or .npz file.
+
+    Columns are chosen by name, or by number from 0 if the file has no names. A number may be negative: -1 is the last
+    column. One warning names columns that spoil a density: constants, an index, categories that are coded as whole
+    numbers, and columns that are far out of scale.
+
+    Args:
+        path: the file.
+        columns: the columns of x, in this order; None takes all except `drop` and `label`.
+        drop: columns to leave out.
+        label: a column of text or numbers that colours the pictures. The model sees it only as a condition.
+        standardize: True if the model standardises the columns with the training split's mean and standard deviation.
+            Densities stay in the units of the file. None standardises if the likelihood scores real numbers.
+        val_size, test_size, batch_size, eval_batch_size, seed: as for `Array`.
+        header, missing, decimal: as for `Array`.
+        support: the data that the likelihood scores: `real`, `unit_interval`, `binary` or `count`.
+        condition: None, or `label`: the label of each row is served as a one-hot vector.
+
+    Raises:
+        ValueError: as for `Array`; or a key names a column that does not exist, a column of x holds text, no column is
+            left, or the data cannot be standardised.
+        FileNotFoundError: there is no such file.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "flowers.csv"
+    >>> _ = path.write_text("id,length,width,kind\n7,1.4,0.2,rose\n9,4.7,1.4,lily\n8,5.1,1.5,lily\n4,1.3,0.3,rose\n")
+    >>> data = Table(path, drop=["id"], label="kind", val_size=1, test_size=1)
+    >>> data.setup()
+    >>> data.names, data.label_names, data.labels("test")
+    (('length', 'width'), ('lily', 'rose'), ('kind', tensor([0])))
+    """
+
+    logs_read_report = False
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        columns: Sequence[str | int | float | bool] | str | int | float | bool | None = None,
+        drop: Sequence[str | int | float | bool] | str | int | float | bool = (),
+        label: str | int | float | bool | None = None,
+        standardize: bool | None = None,
+        val_size: int | float = 0.1,
+        test_size: int | float = 0.1,
+        batch_size: int = 100,
+        eval_batch_size: int = 1_000,
+        seed: int = 0,
+        header: bool | None = None,
+        missing: str = "refuse",
+        decimal: str = "point",
+        support: str = "real",
+        condition: str | None = None,
+    ) -> None:
+        if check_condition(condition) is not None and label is None:
+            raise ValueError("condition=label needs a column of labels, but data.label is null; set it to one")
+        if not isinstance(path, str | Path) or not str(path):
+            raise ValueError(f"data.path must name a file for data=table, but is {path}; set it to {KINDS}")
+        super().__init__(
+            path,
+            val_size,
+            test_size,
+            batch_size,
+            eval_batch_size,
+            seed,
+            header,
+            missing,
+            decimal=decimal,
+            support=support,
+        )
+        self.columns = None if columns is None else _keys("data.columns", columns)
+        self.drop = _keys("data.drop", drop)
+        self.label = None if label is None else _key("data.label", label)
+        self.standardize = _resolved(standardize, support)
+        self.condition = condition
+        self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the file and draws the splits, once, and warns about columns that need your attention."""
+        if hasattr(self, "test"):
+            return
+        super().setup(stage)
+        if len(self.x_shape) != 1:
+            raise ValueError(
+                f"a table must have rows of columns, but a row of {self.path} has the shape {self.x_shape}; use "
+                "data=array"
+            )
+        if self.standardize and len(self.train) < 2:
+            raise ValueError(
+                "at least 2 rows must be left to train on, because their mean and standard deviation standardise the "
+                f"columns, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and data.test_size, "
+                "or data.standardize=false"
+            )
+        if self.condition is not None:
+            self._set_conditions()
+
+    def _set_conditions(self) -> None:
+        """Sets the label of every row as a one-hot condition. The classes come from a trained model or the file."""
+        found = {split: self.labels(split) for split in SPLITS}
+        values = [each[1] for each in found.values() if each is not None]
+        if not values:
+            raise ValueError(f"condition=label needs the label of each row, but {self.path} has no column {self.label}")
+        names = self.label_names or _numbered(torch.cat(values))
+        if not 0 < len(names) <= MOST_CLASSES:
+            kind = f"{len(names):,} classes" if names else "real numbers"
+            raise ValueError(
+                f"condition=label needs a label of at most {MOST_CLASSES:,} classes, but {self.label} in {self.path} "
+                f"holds {kind}; use another column, or leave the condition out"
+            )
+        self.condition_names = self.model_condition_names or names
+        codes = zip(SPLITS, values, strict=True)
+        named = {split: [names[code] if self.label_names else code for code in each.tolist()] for split, each in codes}
+        self.conditions = {
+            split: one_hot(each, self.condition_names, f"the {split} split of {self.path}")
+            for split, each in named.items()
+        }
+
+    def _read(self) -> Tensor:
+        if not self.path.exists():
+            raise FileNotFoundError(f"{for_terminal(self.path)} does not exist; use the path of a table: {KINDS}")
+        if self.path.is_dir() or self.path.suffix.lower() not in READERS:
+            raise ValueError(
+                f"data.path must name a table ({KINDS}), but is {self.path}; use data=array for other data"
+            )
+        rows = super()._read()
+        labels = self.label_of_rows
+        self._codes: Tensor | None = None
+        if labels is not None:
+            self._codes, self.label_names = label_codes(labels)
+        found = [*self._cautions, *column_warnings(rows, self.names, self.support, self.standardize)]
+        if found and rows.dim() == 2:
+            log.warning("%s", for_terminal(f"check {self.path.name}: {'; '.join(found)}"))
+        return rows
+
+    def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
+        """How a file is read: the selected columns, or those of a trained model, which may lack the label."""
+        selection = self.reading.selection
+        if selection is None or (self.model_names is None and x_shape is None):
+            return self.reading
+        width = prod(x_shape) if x_shape else 0
+        return replace(self.reading, selection=replace(selection, model=self.model_names, trained=True, width=width))
+
+    def labels(self, split: str) -> tuple[str, Tensor] | None:
+        """The name of the label column, and the label of each row of a split, (n,); None if there is no such column.
+
+        The labels are codes of `label_names` if it is not None, or else numbers.
+        """
+        rows = self.split_rows[check_choice("split", split, SPLITS)] if hasattr(self, "split_rows") else None
+        if rows is None or self._codes is None:
+            return None
+        return str(self.label) if isinstance(self.label, str) else "label", self._codes[rows]
+
+
+def _numbered(labels: Tensor) -> tuple[str, ...]:
+    """The different whole numbers among labels, as names of classes; empty for real numbers."""
+    return () if labels.is_floating_point() else tuple(map(str, labels.unique().tolist()))
+
+
+def _resolved(standardize: bool | None, support: str) -> bool:
+    """True if the model standardises the columns.
+
+    Raises:
+        ValueError: it must, but the likelihood does not score real numbers.
+    """
+    if standardize is None:
+        return support == "real"
+    if check_flag("data.standardize", standardize) and support != "real":
+        raise ValueError(
+            f"data.standardize must be null or false for a likelihood of {support} data, because standardised numbers "
+            f"are no longer {WANTED[support]}, but is true; leave it out, or use a likelihood for real numbers such as "
+            "model=gaussian"
+        )
+    return standardize
+
+
+def _keys(name: str, given: Any) -> tuple[Key, ...]:
+    keys = [given] if isinstance(given, str | int | float) else given
+    if not isinstance(keys, Sequence):
+        raise ValueError(f"{name} must be a list of columns, but is {given!r}; use a list such as [age,height]")
+    if len(keys) > MOST_KEYS:
+        raise ValueError(
+            f"{name} may name at most {MOST_KEYS:,} columns, but names {len(keys):,}; use data.columns or data.drop, "
+            "whichever is shorter, or a file without these columns"
+        )
+    return tuple(_key(name, key) for key in keys)
+
+
+def _key(name: str, key: Any) -> Key:
+    """A column's name, or its number. Hydra hands over names such as 1.5 and true as a float and a bool."""
+    if type(key) in (bool, float):
+        return str(key).lower()
+    if type(key) not in (str, int):
+        raise ValueError(f"{name} must name columns by text or number, but holds {key!r}; use a name in the file")
+    return key.strip() if isinstance(key, str) else key
