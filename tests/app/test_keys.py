@@ -79,6 +79,11 @@ def fitting(option, small_mnist):
     if option == "data=mnist" or option == "model=bernoulli":
         images = ["model=bernoulli", "data=mnist", f"data.root={small_mnist}", "data.val_size=13"]
         return [*images, "latent_dim=3", "data.eval_batch_size=5"]
+    if option == "data=fashion_mnist":
+        return [option, f"data.root={small_mnist}", "data.val_size=13", "latent_dim=3", "data.eval_batch_size=5"]
+    if option in ("data=digits", "data=images"):
+        place = [f"data.path={small_mnist / 'pictures.npy'}"] if option == "data=images" else []
+        return [option, *place, "data.val_size=7", "data.test_size=9", "latent_dim=3", "data.eval_batch_size=2"]
     if option == "data=array":
         return [option, f"data.path={small_mnist / 'rows.npy'}", "latent_dim=3", "data.eval_batch_size=2"]
     return [option, *TINY, "objective.samples=2", "latent_dim=3", "data.eval_batch_size=5"]

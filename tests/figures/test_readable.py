@@ -52,6 +52,14 @@ def points():
             yield f"manifold {d}", figures.PointManifold(plane, STEPS[:6], STEPS[:7], names)
 
 
+def interpolations():
+    """Pictures of walks between two examples."""
+    for d, names in ((1, None), (3, COLUMNS[3]), (13, WINE)):
+        means, stds = normal(11, d) * 1000, np.ones((11, d))
+        yield f"walk {d}", figures.PointInterpolation(means, stds, means[[0, -1]], names, "From A to B, mean of p(t|z)")
+    yield "image walk", figures.ImageInterpolation(RANDOM.random((11, 8, 9)), RANDOM.random((2, 8, 9)), "From A to B")
+
+
 def images():
     """Pictures of images of many shapes."""
     for shape in ((8, 8), (32, 32, 3), (9, 60), (60, 9)):
@@ -90,7 +98,12 @@ def latents():
     yield "surface", figures.Surface(x, y, np.sin(x + y), np.cos(x), RANDOM.random((11, 11)))
 
 
-PICTURES = {**dict(latents()), **{f"points: {k}": v for k, v in points()}, **{f"images: {k}": v for k, v in images()}}
+PICTURES = {
+    **dict(latents()),
+    **dict(interpolations()),
+    **{f"points: {k}": v for k, v in points()},
+    **{f"images: {k}": v for k, v in images()},
+}
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -71,6 +71,15 @@ class Images(SplitImages):
         ValueError: there is no path, a value is out of range, there are no pictures, they do not fit into the memory,
             a file is broken, a float is not from 0 to 1, or the splits leave nothing to train on.
         FileNotFoundError: there is no such file.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> path = Path(tempfile.mkdtemp()) / "pictures.npy"
+    >>> np.save(path, np.random.default_rng(0).integers(0, 256, (50, 12, 9, 3), np.uint8))
+    >>> data = Images(path, size=8, val_size=7)
+    >>> data.setup()
+    >>> data.x_shape, len(data.train), data.levels
+    ((3, 8, 8), 38, 256)
     """
 
     logs_read_report = True
