@@ -65,7 +65,7 @@ def test_more_epochs_stretch_the_schedule_of_a_resumed_run(tmp_path):
     assert state["global_step"] == 24
     assert state["lr_schedulers"][0]["_last_lr"] == pytest.approx([0], abs=1e-9)
     events = EventAccumulator(str(tmp_path / "run")).Reload()
-    betas = {point.step: point.value for point in events.Scalars("train/beta")}
+    betas = {point.step: point.value for point in events.Scalars("train/weight_of_kl")}
     assert betas[1] == pytest.approx(min(1, 1 / 8 / 0.25))
     assert betas[8] == 1  # a third of the longer run
 
@@ -81,7 +81,7 @@ def test_without_a_limit_both_stay_constant_and_the_run_says_so(tmp_path):
     assert "stay constant, because neither trainer.max_epochs nor trainer.max_steps limits the run" in ended.stderr
     assert rate(tmp_path / "run") == 0.02
     events = EventAccumulator(str(tmp_path / "run")).Reload()
-    assert {point.value for point in events.Scalars("train/beta")} == {1.0}
+    assert {point.value for point in events.Scalars("train/weight_of_kl")} == {1.0}
 
 
 def test_a_run_that_ends_early_says_how_far_its_schedules_came(tmp_path):
