@@ -16,6 +16,8 @@ STATED = {  # a page that states another value than its constructor's default, a
     ("data=mnist", "data.mirrors"): "the constructor's null stands for them",
     ("data=fashion_mnist", "data.mirrors"): "as for data=mnist",
     ("objective=elbo_monte_carlo", "objective.kl"): "it is what the option is for",
+    ("objective=elbo", "objective.beta_schedule"): "a run has a length, but an objective in a script has none",
+    ("objective=elbo_monte_carlo", "objective.beta_schedule"): "as for objective=elbo",
     ("posterior=diagonal", "posterior.min_std"): "the KL keeps σ of q well above it; 0.01 is a floor for likelihoods",
     ("posterior=full", "posterior.min_std"): "as for posterior=diagonal",
     ("posterior=diagonal", "posterior.init_std"): "q starts as wide as the prior N(0, I), so that the KL starts small",

@@ -82,6 +82,9 @@ def write(run, name, content):
 
 def test_a_run_shows_its_score(run):
     assert repr(run) == "Run(outputs/a run: gaussian_full on Rows, latent_dim 3, no final numbers yet)"
+    run.config["data"]["path"] = "/somewhere/my wine.csv"
+    assert repr(run).startswith("Run(outputs/a run: gaussian_full on my wine.csv, ")
+    del run.config["data"]["path"]
     write(run, "data", {"data": "sin(x+y) on [-π, π]², no noise"})
     write(run, "metrics", {"val/elbo": -0.987})
     assert repr(run) == "Run(outputs/a run: gaussian_full on sin(x+y), latent_dim 3, val ELBO -0.99)"

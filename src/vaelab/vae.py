@@ -155,9 +155,10 @@ class VAE(nn.Module):
 
 
 def _text(part: nn.Module) -> str:
-    """A part of a model on one line."""
+    """A part of a model on one line: the network and the family of a conditional distribution."""
     text = repr(part)
-    return call_of(part) if "\n" in text else text
+    text = call_of(part) if "\n" in text else text
+    return text[len("Conditional(") : -1] if type(part) is Conditional else text
 
 
 def _network(make: NetworkConstructor, shape: Sequence[int], outputs: int, condition_size: int) -> nn.Module:

@@ -100,13 +100,16 @@ def test_every_verb_runs_on_every_model(name, runs, tmp_path):
         "reconstruct": ("test", "-o", tmp_path / "r.csv"),
         "sample": ("-n", "7", "-o", tmp_path / "s.parquet"),
         "traverse": ("-o", tmp_path / "t.png"),
+        "score": ("val", "-o", tmp_path / "p.csv", "--samples", "60"),
+        "interpolate": ("test:0", "val:1", "-o", tmp_path / "i.png"),
         "evaluate": ("--samples", "60"),
     }
     for verb, arguments in written.items():
         main([verb, str(runs[name]), *map(str, arguments)])
-    for table in ("z.npz", "r.csv", "s.parquet"):
+    for table in ("z.npz", "r.csv", "s.parquet", "p.csv"):
         assert all(np.isfinite(column).all() for column in columns(tmp_path / table).values())
     assert is_picture(tmp_path / "t.png")
+    assert is_picture(tmp_path / "i.png")
     assert json.loads((runs[name] / "evaluation.json").read_text())["samples"] == 60
 
 
@@ -126,7 +129,19 @@ def test_every_verb_as_users_type_it(runs, tmp_path):
     assert done[5].stderr == "error: -n must be a whole number of at least 1, but is 0\n"
     assert [process.stderr for process in done if process.returncode == 0] == [""] * 6
     assert "CANNOT be compared" in done[0].stdout
-    assert all(verb in done[6].stdout for verb in ("evaluate", "encode", "reconstruct", "sample", "traverse"))
+    verbs = (
+        "train",
+        "evaluate",
+        "score",
+        "encode",
+        "reconstruct",
+        "sample",
+        "traverse",
+        "interpolate",
+        "compare",
+        "list",
+    )
+    assert all(f"\n    {verb} " in done[6].stdout for verb in verbs)
     assert not (tmp_path / "none.png").exists()
 
 
@@ -445,6 +460,11 @@ def test_bad_input_ends_in_one_sentence_and_touches_nothing(runs, tmp_path, caps
         (("evaluate", run, "--data", "seed=abc"), "data.seed must be a whole number of at least 0, but is 'abc'"),
         (("encode", images, tmp_path / "turned.npy", "-o", file), "must have the shape 1x5x7, but the data has"),
         (("encode", run, tmp_path / "in.npz", "-o", tmp_path / "in.npz"), "must not name the data themselves"),
+        (("interpolate", run, f"{file}:0", "test:1", "-o", file), "must not name the data themselves"),
+        (("interpolate", run, "test:1", "test:99", "-o", tmp_path / "i.png"), "but one is test:99"),
+        (("score", run, "test", "-o", tmp_path / "s.png"), "s.png must end in one of .npz, .csv, .parquet"),
+        (("score", run, "test", "-o", file, "--samples", "0"), "--samples must be a whole number of at least 1"),
+        (("list", tmp_path), "must hold a run, but neither it nor"),
         (("encode", run, "test", "-o", file, "--device", "meta"), "device=meta cannot be used here"),
         (("sample", run, "-n", "10001", "-o", tmp_path / "s.png"), "-n must be at most 10000 for a picture"),
         (("traverse", run, "-o", tmp_path / "t.png", "--steps", "201"), "--steps must be at most 200 for a picture"),

@@ -38,7 +38,8 @@ RUN = (
 )
 KINDS = {
     "as it is": (),
-    "a schedule": ("scheduler=cosine",),
+    "a schedule by epochs": ("scheduler=cosine_by_epoch",),
+    "no schedules": ("scheduler=constant", "objective.beta_schedule=constant"),
     "early stopping": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.05"),
     "max_steps": ("trainer.max_epochs=-1", "trainer.max_steps=31"),
     "limited": ("trainer.limit_train_batches=7",),
@@ -269,9 +270,9 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
 
 
 def test_more_epochs_are_those_of_a_longer_run(references, tmp_path):
-    train(compose_config(tmp_path, *RUN, "trainer.max_epochs=2"))
+    train(compose_config(tmp_path, *RUN, *KINDS["no schedules"], "trainer.max_epochs=2"))
     resume({"resume": str(tmp_path), "trainer.max_epochs": "4"})
-    assert differences(references("as it is"), remains(tmp_path)) == []
+    assert differences(references("no schedules"), remains(tmp_path)) == []
 
 
 def test_a_folder_that_has_moved_goes_on_where_it_is(references, tmp_path):

@@ -96,7 +96,7 @@ def test_the_curves_are_the_terms_of_each_split(runs):
         scalars = curves(only_run(runs[name][0]))
         tags = {f"{split}/{term}" for split in ("train", "val") for term in TERMS}
         metrics = json.loads((only_run(runs[name][0]) / "metrics.json").read_text())
-        assert set(scalars) - {"train/beta"} == tags | {f"when_done/{tag}" for tag in metrics}
+        assert set(scalars) - {"train/weight_of_kl"} == tags | {f"when_done/{tag}" for tag in metrics}
         ends = [steps * (epoch + 1) - 1 for epoch in range(epochs)]  # Lightning counts steps from 0
         assert [event.step for event in scalars["train/elbo"]] == ends
         assert [event.step for event in scalars["val/elbo"]] == ends

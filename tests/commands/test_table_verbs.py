@@ -1,7 +1,5 @@
 """Verbs of a run on a table: they find the model's columns by name, ignore the others, and keep the label."""
 
-import re
-
 import numpy as np
 import pandas
 import pytest
@@ -83,8 +81,8 @@ def test_a_split_has_the_labels_of_its_rows(run, tmp_path):
 
 def test_a_missing_column_of_the_model_is_named(run, tmp_path):
     table().rename(columns={"mass": "Mass"}).to_csv(tmp_path / "other.csv")
-    message = "the columns must be those of the model (mass, size, mm), but"
-    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+    message = r"^the columns must be those of the model \(mass, size, mm\), but"
+    with pytest.raises(ValueError, match=message) as caught:
         encode(run, str(tmp_path / "other.csv"), tmp_path / "z.csv")
     assert "lacks mass (some differ only in capitals, spaces or punctuation)" in str(caught.value)
 
@@ -147,3 +145,28 @@ def test_an_error_of_a_table_is_one_line(tmp_path):
     assert done.returncode != 0
     assert "a.csv holds text in its column kind ('rose'); leave it out with data.drop=kind" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_conditional_run_takes_the_class_of_a_file(tmp_path):
+    table().to_csv(tmp_path / "a.csv")
+    keys = ("data=table", "data.path=a.csv", "data.label=kind", "data.drop=[id]", "condition=label")
+    done = run_train(tmp_path, *keys, "hydra.run.dir=run", *SHORT)
+    assert done.returncode == 0, done.stderr
+    run = vaelab.load_run(tmp_path / "run")
+    assert run.condition_names == tuple(sorted(set(KINDS)))
+    with pytest.raises(ValueError, match="needs --condition"):
+        encode(run, str(tmp_path / "a.csv"), tmp_path / "z.csv")
+    encode(run, str(tmp_path / "a.csv"), tmp_path / "z.csv", condition="lily")
+    encode(run, "train", tmp_path / "train.csv")
+    every, some = (pandas.read_csv(tmp_path / name).query("label == 'lily'") for name in ("z.csv", "train.csv"))
+    nearest = np.abs(some["mean_0"].to_numpy()[:, None] - every["mean_0"].to_numpy()).min(-1)
+    assert 8 < len(some) < len(every)
+    assert_allclose(nearest, 0, atol=1e-5)
+
+
+def test_a_run_loads_whatever_hydra_made_of_a_name(tmp_path):
+    table().assign(**{"1.5": 0.5, "true": 1.5, "2019": 2.5}).to_csv(tmp_path / "a.csv")
+    keys = ("data=table", "data.path=a.csv", "data.header=true", "data.label=2019", "data.drop=[1.5,true,kind,id]")
+    done = run_train(tmp_path, *keys, "hydra.run.dir=run", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert vaelab.load_run(tmp_path / "run").datamodule().drop == ("1.5", "true", "kind", "id")

@@ -17,10 +17,12 @@ from vaelab import VAE
 from vaelab.app.cli import main
 from vaelab.commands.encode import encode
 from vaelab.commands.evaluate import evaluate_run
+from vaelab.commands.interpolate import interpolate
 from vaelab.commands.reconstruct import reconstruct
 from vaelab.commands.report_text import format_reports
 from vaelab.commands.rows import ROWS, rows_at_once
 from vaelab.commands.sample import sample
+from vaelab.commands.score import score_rows
 from vaelab.commands.traverse import traverse
 from vaelab.evaluation import SAMPLES, kl_per_dimension, views
 from vaelab.families import Bernoulli, DiagonalGaussian, Family, Flow, IsotropicGaussian, Laplace
@@ -131,8 +133,19 @@ def test_every_verb_draws_pictures_of_finite_numbers(run, drawn, tmp_path):
     sample(run, 7, file)
     traverse(run, file)
     traverse(run, file, dimensions=[2, 1])
-    assert len(drawn) == 4
+    interpolate(run, "test:0", f"val:{CLASSES}", file)  # rows of one class
+    assert len(drawn) == 5
     assert all(picture.is_finite() for picture in drawn)
+
+
+def test_score_agrees_with_evaluate(run, tmp_path):
+    report = evaluate_run(run, samples=300)
+    score_rows(run, "test", tmp_path / "s.npz", samples=300)
+    table = np.load(tmp_path / "s.npz")
+    for name, key, sign in (("log_p", "nll", -1), ("elbo", "elbo", 1), ("kl", "kl", 1)):  # from other draws
+        assert sign * table[name].mean() == pytest.approx(report[key], abs=4 * report[f"{key}_stderr"]), name
+    assert table["log_p"].shape == (N,)
+    assert all(np.isfinite(table[name]).all() for name in ("log_p", "elbo", "kl", "pareto_k", "ess"))
 
 
 @torch.no_grad()

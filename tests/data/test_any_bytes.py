@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Reading, read_chunks
+from vaelab.data.readers.selection import Selection
 from vaelab.data.readers.source import CHUNK_BYTES
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "15"))
@@ -39,13 +40,25 @@ def npz():
     return file.getvalue()
 
 
-def parquet():
+def columns_npz():
+    file = io.BytesIO()
+    np.savez(file, a=ROWS, b=np.arange(7), kind=np.array(["rose", "lily"] * 3 + [""]))
+    return file.getvalue()
+
+
+def parquet(**more):
     import pyarrow
     from pyarrow import parquet as writer
 
     file = io.BytesIO()
-    writer.write_table(pyarrow.table({"a": ROWS[:, 0], "b": ROWS.tolist()}), file)
+    writer.write_table(pyarrow.table({"a": ROWS[:, 0], "b": ROWS.tolist(), **more}), file)
     return file.getvalue()
+
+
+def classes():
+    import pyarrow
+
+    return pyarrow.array(["rose", "lily", None, "rose", "oak", "oak", "rose"]).dictionary_encode()
 
 
 def picture():
@@ -69,6 +82,9 @@ WHOLE = {
     "rows.csv": b"a,b,c\n" + b"".join(b"%d,%.2f,7\n" % (i, i / 3) for i in range(9)),
     "gaps.csv": b"".join(b'%d;%.2f;"-"\n' % (i, i / 3) for i in range(9)) + b"5;6;7\n",
     "rows.parquet": parquet(),
+    "kinds.csv": b",a,kind,b\n" + b"".join(b'%d,%.2f,"rose, red",7\n' % (i, i / 3) for i in range(9)),
+    "kinds.npz": columns_npz(),
+    "kinds.parquet": parquet(kind=classes()),
     "rows-idx3-ubyte": IDX,
     "rows-idx3-ubyte.gz": gzip.compress(IDX, mtime=0),
     "pictures/0.png": picture(),
@@ -106,6 +122,7 @@ def test_any_bytes_are_read_or_refused(name, tmp_path):
     path.parent.mkdir(exist_ok=True)
     ends = {"read": 0, "refused": 0}
     ways = defaultdict(Reading, {"gaps": Reading(header=False, missing="drop"), "0.pn": Reading(background=7)})
+    ways["kind"] = Reading(selection=Selection(label="kind"))
 
     def read():
         if path.suffix == ".ckpt":

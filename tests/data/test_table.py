@@ -101,6 +101,7 @@ def test_a_file_without_names_is_chosen_from_by_number(tmp_path):
     assert labels(data) == (np.arange(N) % 2).tolist()
     written(tmp_path / "a.csv", frame(), header=False, index=False)
     assert labels(ready(tmp_path / "a.csv", header=False, label=3)) == KINDS.tolist()
+    refused(tmp_path / "a.csv", "holds text in its column 3 ('rose')", "data.drop=3", header=False)
 
 
 def test_arrays_of_an_npz_are_columns_side_by_side(tmp_path):
@@ -216,9 +217,11 @@ def test_only_what_is_read_must_be_numbers(tmp_path):
         ({"columns": ["width"], "label": "width"}, ["data.label", "not in data.columns", "is width"]),
         ({"drop": ["kind"], "label": "kind"}, ["data.label", "not in data.drop", "is kind"]),
         ({"drop": [*NAMES, "kind"]}, ["at least one column must be left", "drop fewer"]),
+        ({"drop": [*range(1_001)]}, ["data.drop may name at most 1,000 columns, but names 1,001"]),
         ({"drop": {"a": 1}}, ["data.drop must be a list of columns"]),
         ({"label": "kind", "decimal": ","}, ["data.decimal must be one of point, comma"]),
-        ({"label": "kind", "condition": "label"}, ["condition must be null"]),
+        ({"drop": ["kind"], "condition": "label"}, ["condition=label needs a column of labels", "data.label is null"]),
+        ({"drop": ["kind"], "label": "width", "condition": "label"}, ["classes, but width in", "holds real numbers"]),
         ({"label": "kind", "val_size": 18}, ["at least 2 rows", "data.standardize=false"]),
     ],
 )
@@ -230,6 +233,27 @@ def test_an_error_names_the_cure(tmp_path, suffix, options, words):
 def test_every_text_column_is_named_with_keys_ready_to_type(tmp_path):
     table = frame().assign(**{'a "b"': KINDS, "when": "2026-01-31"})
     refused(written(tmp_path / "a.csv", table), 'kind, a "b", when', r"""'data.drop=["kind","a \"b\"","when"]'""")
+
+
+@pytest.mark.parametrize("values", [KINDS, np.arange(N) % 3 * 7 - 1])
+def test_the_label_may_be_the_condition(tmp_path, values):
+    path = written(tmp_path / "a.csv", frame().assign(kind=values))
+    data = ready(path, label="kind", condition="label")
+    assert data.condition_names == tuple(map(str, sorted(set(values))))
+    found = in_order(data, lambda split: data.conditions[split]).argmax(-1)
+    assert [data.condition_names[index] for index in found] == [str(each) for each in values]
+    trained = Table(path, label="kind", condition="label", val_size=5, test_size=4)
+    trained.model_condition_names = data.condition_names[::-1]
+    trained.setup()
+    assert_close(trained.conditions["test"].flip(-1), data.conditions["test"])
+
+
+def test_a_table_with_a_condition_needs_its_label(tmp_path):
+    written(tmp_path / "a.csv", frame().drop(columns="kind"))
+    data = Table(tmp_path / "a.csv", label="kind", condition="label", val_size=5, test_size=4)
+    data.model_names = tuple(NAMES)
+    with pytest.raises(ValueError, match=r"needs the label of each row, but .*a.csv has no column kind"):
+        data.setup()
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):
@@ -244,6 +268,17 @@ def test_other_files_are_refused(tmp_path):
     refused("", "data.path must name a file for data=table")
     np.savez(tmp_path / "a.npz", x=NUMBERS, kind=KINDS.astype(object))
     refused(tmp_path / "a.npz", "labels must be numbers or text", "kind.astype(str)", label="kind")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.csv does not exist; use the path of a table: .csv"):
+        ready(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(("name", "key"), [("2019", 2019), ("true", True), ("nan", float("nan")), ("1.5", 1.5)])
+def test_names_that_hydra_reads_as_something_else(tmp_path, name, key):
+    path = written(tmp_path / "a.csv", frame(["width", name, "c"]))
+    assert ready(path, label="kind", drop=key, header=True).names == ("width", "c")
 
 
 def test_a_single_column_is_enough(tmp_path):

@@ -90,6 +90,8 @@ TRAIN = {  # `python train.py …`
         f"{ARRAY} data.path=rows.npy model=bernoulli",
     ],
     "runs": [
+        "init_from=nowhere",
+        "init_from=run latent_dim=3",
         "resume=nowhere",
         "resume=empty",
         "resume=torn",
@@ -116,6 +118,10 @@ VAELAB = [  # `vaelab …`
     "encode run test -o z.csv --device nonsense",
     "sample run -n -1 -o s.png",
     "traverse run --latents 3 -o t.png",
+    "score run wide.npy -o z.csv",
+    "interpolate run test val:1 -o w.png",
+    "interpolate run test:0 val:9999 -o w.png",
+    "list nowhere",
     "nonsense run",
 ]
 SPECIAL, ESCAPED = r"([|<>*_])", r"\\\1"  # of Markdown

@@ -10,7 +10,7 @@ from vaelab import VAE, figures
 from vaelab.evaluation import data_checks, views
 from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
 from vaelab.networks import MLP
-from vaelab.priors import LearnedPrior, StandardNormal
+from vaelab.priors import LearnedPrior, StandardNormal, VampPrior
 
 B, P = 7, 3
 
@@ -171,6 +171,39 @@ def test_latents_are_posterior_means_of_the_dimensions_with_most_kl():
     assert picture.labels.dtype.kind == "i"
     one = build((4,), Bernoulli((2,)), p=1)
     assert views.latents(one.encode(x), one.prior()).z.shape == (B, 1)
+
+
+def test_latents_are_shown_beside_the_prior_and_the_posterior_of_median_spread():
+    vae = build((4,), DiagonalGaussian((2,)), posterior=FullGaussian, prior=learned_prior(FullGaussian))
+    q, prior = vae.encode(torch.randn(B, 4)), vae.prior()
+    picture = views.latents(q, prior, ("kind", torch.arange(B) % 2), ("a", "b"))
+    shown = picture.dimensions.tolist()
+    equal(picture.prior_mean, prior.mean[shown])
+    equal(picture.prior_cov, prior.covariance_matrix[shown][:, shown])
+    spreads = q.stddev[:, shown].prod(-1)
+    typical = int((spreads == spreads.median()).nonzero())
+    equal(picture.posterior_mean, q.mean[typical, shown])
+    equal(picture.posterior_cov, q.covariance_matrix[typical][shown][:, shown])
+    assert picture.prior_draws is None
+    assert picture.label_names == ("a", "b")
+
+
+def test_a_prior_that_is_not_gaussian_is_shown_by_draws():
+    vae = build((1, 5, 6), Bernoulli((1, 5, 6)), p=2, prior=VampPrior((1, 5, 6), 4))
+    q, prior = vae.encode(torch.rand(B, 1, 5, 6).round()), vae.prior()
+    draws = torch.from_numpy(views.latents(q, prior).prior_draws)
+    error = prior.stddev / len(draws) ** 0.5
+    assert ((draws.mean(0) - prior.mean).abs() < 5 * error).all()
+
+
+def test_curves_leave_out_what_is_not_finite():
+    train = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-3.0, float("nan"), -2.0])
+    picture = views.curves(train, None, {"baseline": torch.tensor(-4.0), "ceiling": float("nan")})
+    np.testing.assert_array_equal(picture.train, [[1, 3], [-3, -2]])
+    assert picture.val.shape == (2, 0)
+    assert picture.landmarks == {"baseline": -4.0}
+    with pytest.raises(ValueError, match=r"one value per epoch, but has shapes \(2,\) and \(3,\)"):
+        views.curves(([1, 2], [3, 4, 5]), None)
 
 
 def test_the_surface_is_the_last_target_dimension_over_the_first_two_inputs():

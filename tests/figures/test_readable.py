@@ -52,6 +52,14 @@ def points():
             yield f"manifold {d}", figures.PointManifold(plane, STEPS[:6], STEPS[:7], names)
 
 
+def interpolations():
+    """Pictures of walks between two examples."""
+    for d, names in ((1, None), (3, COLUMNS[3]), (13, WINE)):
+        means, stds = normal(11, d) * 1000, np.ones((11, d))
+        yield f"walk {d}", figures.PointInterpolation(means, stds, means[[0, -1]], names, "From A to B, mean of p(t|z)")
+    yield "image walk", figures.ImageInterpolation(RANDOM.random((11, 8, 9)), RANDOM.random((2, 8, 9)), "From A to B")
+
+
 def images():
     """Pictures of images of many shapes."""
     for shape in ((8, 8), (32, 32, 3), (9, 60), (60, 9)):
@@ -90,7 +98,12 @@ def latents():
     yield "surface", figures.Surface(x, y, np.sin(x + y), np.cos(x), RANDOM.random((11, 11)))
 
 
-PICTURES = {**dict(latents()), **{f"points: {k}": v for k, v in points()}, **{f"images: {k}": v for k, v in images()}}
+PICTURES = {
+    **dict(latents()),
+    **dict(interpolations()),
+    **{f"points: {k}": v for k, v in points()},
+    **{f"images: {k}": v for k, v in images()},
+}
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -340,3 +353,12 @@ def test_letters_that_no_font_has_raise_no_warning(recwarn):
     figures.LatentScatter(normal(5, 2), np.array([0, 1]), 2, normal(5), "品种 🍷").render()
     assert [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)] == []
     assert outside(figure) == overlapping(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "columns"), [(64, (24, 32), 8), (64, (8, 8), 8), (11, (5, 7), 3), (1, (9, 60), 1)]
+)
+def test_a_sheet_is_nearly_square_and_has_few_gaps(count, shape, columns):
+    sheet = figures.ImageGrid(RANDOM.random((count, *shape)), "").draw().axes[0].images[0].get_array()
+    gap = max(1, round(0.1 * min(shape)))
+    assert sheet.shape[1] == columns * (shape[1] + gap) - gap

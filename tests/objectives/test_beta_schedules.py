@@ -63,7 +63,7 @@ def test_a_run_logs_its_beta_and_more_epochs_stretch_the_schedule(tmp_path):
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
     schedule = partial(SCHEDULES["cyclical"], warmup=0.5, cycles=2)
-    points = {point.step: point.value for point in events.Scalars("train/beta")}
+    points = {point.step: point.value for point in events.Scalars("train/weight_of_kl")}
     assert points == pytest.approx(
         {step: 3 * schedule(step / (20 if step < 20 else 40)) for step in (3, 7, 9, 13, 17, 19, 23, 27, 29, 33, 37, 39)}
     )

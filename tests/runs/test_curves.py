@@ -23,7 +23,8 @@ def write_events(folder, curves, **options):
 
 
 def test_a_curve_is_nan_where_it_has_no_point(tmp_path):
-    write_events(tmp_path, LOGGED | {"final/val/elbo": {30: 1.0}, "test/elbo": {30: 1.0}, "epoch": {19: 1.0}})
+    final = {f"{prefix}/elbo": {30: 1.0} for prefix in ("when_done/val", "when_done/test", "final/val", "test")}
+    write_events(tmp_path, LOGGED | final | {"when_done/val/baseline": {0: -1.0}, "epoch": {19: 1.0}})
     found = read_curves(tmp_path, steps_per_epoch=20)
     assert list(found) == ["step", "epoch", "train/elbo", "val/elbo"]
     assert found["step"].tolist() == [9, 19, 29]
@@ -69,10 +70,11 @@ def test_a_run_that_is_still_writing_gives_its_complete_points(lost, tmp_path):
     assert read_curves(tmp_path)["train/elbo"].tolist() == [1.0, 2.0]
 
 
-def test_curves_are_read_from_a_csv_logger_too(tmp_path):
+@pytest.mark.parametrize("own", [True, False])
+def test_curves_are_read_from_a_csv_logger_too(own, tmp_path):
     from lightning.pytorch.loggers import CSVLogger
 
-    logger = CSVLogger(tmp_path, name="", version="")
+    logger = vaelab.training.CSVLogger(tmp_path) if own else CSVLogger(tmp_path, name="", version="")
     for tag, curve in LOGGED.items():
         for step, value in curve.items():
             logger.log_metrics({tag: value, "epoch": 0.0}, step)

@@ -89,14 +89,17 @@ def events(folder):
 
 
 def steps_of_pictures(folder):
-    """Picture -> the steps at which the event file holds it."""
+    """Picture -> the steps at which the event file holds it. The curves are drawn once, at the end."""
     found = events(folder)
-    return {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    steps = {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
+    curves = steps.pop("curves")
+    assert all(curves == each[-1:] for each in steps.values())
+    return steps
 
 
 @pytest.fixture(scope="module")
 def sine(tmp_path_factory):
-    """A run of train.py that draws every second of its 5 epochs of 4 steps."""
+    """A run of train.py that draws the first and every second of its 5 epochs of 4 steps."""
     folder = tmp_path_factory.mktemp("sine")
     short = ("trainer.max_epochs=5", "data.batch_size=8", "network.hidden=[6]")
     train(compose_config(folder, *short, *TINY, "callbacks.pictures.every_n_epochs=2"))
@@ -105,13 +108,14 @@ def sine(tmp_path_factory):
 
 def test_the_event_file_holds_every_picture_at_its_steps(sine):
     names = ALWAYS | {"manifold", "surface"}
-    assert steps_of_pictures(sine) == {name: [7, 15, 19] for name in names}  # Lightning counts steps from 0
+    wanted = {name: [3, 7, 15, 19] for name in names} | {"curves": [19]}  # Lightning counts steps from 0
+    assert steps_of_pictures(sine) == wanted
     assert [event.step for event in events(sine).Scalars("val/elbo")][1::2] == [7, 15]
 
 
 def test_the_folder_holds_the_newest_pictures(sine):
     found = events(sine)
-    names = ALWAYS | {"manifold", "surface"}
+    names = ALWAYS | {"manifold", "surface", "curves"}
     assert {file.name for file in (sine / "figures").iterdir()} == {f"{name}.png" for name in names}
     for name in names:
         last = found.Images(f"views/{name}")[-1]
@@ -150,7 +154,7 @@ def test_the_graph_and_the_projector_are_filled(sine):
 
 def test_images_get_sprites_and_labels_and_a_large_latent_space_traversals(tmp_path):
     fit(tmp_path, Pictures(every_n_epochs=1), latent_dim=3)
-    assert steps_of_pictures(tmp_path) == {name: [2, 5] for name in ALWAYS | {"traversals"}}
+    assert steps_of_pictures(tmp_path) == {name: [2, 5] for name in ALWAYS | {"traversals"}} | {"curves": [5]}
     first, *rows = (tmp_path / "projector" / "labels.tsv").read_text().splitlines()
     assert first == "digit\texample"
     assert [row.split("\t")[0] for row in rows] == ["0", "1", "2"] * 3 + ["0", "1"]
@@ -161,14 +165,14 @@ def test_images_get_sprites_and_labels_and_a_large_latent_space_traversals(tmp_p
 
 def test_no_interval_means_the_end_alone(tmp_path):
     fit(tmp_path, Pictures(every_n_epochs=None), Images(loads_labels=False), max_steps=5, max_epochs=-1)
-    assert steps_of_pictures(tmp_path) == {name: [4] for name in ALWAYS | {"manifold"}}
+    assert steps_of_pictures(tmp_path) == {name: [4] for name in ALWAYS | {"manifold", "curves"}}
     assert (tmp_path / "projector" / "labels.tsv").read_text().split() == [str(row) for row in range(11)]
 
 
 @pytest.mark.parametrize("logger", [False, "csv"])
 def test_without_tensorboard_the_folder_is_filled_all_the_same(logger, tmp_path):
     fit(tmp_path, Pictures(), logger=CSVLogger(tmp_path, name="", version="") if logger else False)
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 6
 
 
 def test_fast_dev_run_draws_nothing(tmp_path):
@@ -210,7 +214,7 @@ def test_every_kind_of_model_is_drawn_without_a_warning(name, tmp_path, caplog):
         fit(tmp_path, Pictures(every_n_epochs=1), data, model=MODELS[name]())
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("vaelab")]
     latents = "manifold" if name == "vamp" else "traversals"
-    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}}
+    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}} | {"curves": [5]}
     assert events(tmp_path).Tags()["graph"]
     assert np.loadtxt(tmp_path / "projector" / "latents.tsv").shape == (11, 3)
 
@@ -297,7 +301,7 @@ def test_a_graph_that_cannot_be_traced_is_a_warning(tmp_path, caplog, monkeypatc
     monkeypatch.setattr("vaelab.training.pictures.add_graph", fail)
     fit(tmp_path, Pictures())
     assert "the graph is left out, because of RuntimeError: no trace" in caplog.text
-    assert steps_of_pictures(tmp_path).keys() == ALWAYS | {"manifold"}
+    assert steps_of_pictures(tmp_path).keys() == ALWAYS | {"manifold", "curves"}
 
 
 def test_a_run_that_diverged_draws_nothing_and_warns_of_nothing(tmp_path, caplog):

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from vaelab.checks import SPLITS
 
@@ -12,6 +12,7 @@ FILE  .npz .csv .parquet, or .png for a picture"""
 ROWS = """A, B  one row each, numbered from 0: test:3, wine.csv:0, images/:12, or a file that holds a single row"""
 TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` shows how"
 LIST = "list the runs below a folder: their state, their score, and in what they differ"
+OVERRIDE = "KEY=VALUE…"  # the metavar of what `train` takes
 COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
 SEED = "the seed of all draws except pixels, which have the run's data.seed (default 0)"
 LATENTS = "which latents, from 1 (default: the ten with the highest KL if the run is evaluated, else the first ten)"
@@ -19,7 +20,20 @@ OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/ar
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence."""
+    """A parser that says what is wrong in one sentence.
+
+    Attributes:
+        completions: metavar -> how a shell completes it; only `vaelab.app.completion` sets it.
+    """
+
+    completions: ClassVar[dict[str, Any]] = {}
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Adds an argument, which a shell can complete if its metavar is in `completions`."""
+        action = super().add_argument(*names, **options)
+        if options.get("metavar") in self.completions:
+            vars(action)["complete"] = self.completions[options["metavar"]]
+        return action
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; `{self.prog} --help` shows how\n")
@@ -45,9 +59,11 @@ class Version(argparse.Action):
 def parser() -> Parser:
     """The parser of the command line, with all verbs."""
     main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=KeepLines)
-    main.add_argument("--version", action=Version, nargs=0, help="print the version of vaelab")
+    main.add_argument("-V", "--version", action=Version, nargs=0, help="print the version of vaelab")
     verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
-    verbs.add_parser("train", help=TRAIN, add_help=False)
+    train = verbs.add_parser("train", help=TRAIN, add_help=False)
+    if OVERRIDE in Parser.completions:  # otherwise Hydra reads them
+        train.add_argument("overrides", metavar=OVERRIDE, nargs="*")
     _add_evaluate(verbs)
     _add_score(verbs)
     _add_encode(verbs)

@@ -3,8 +3,6 @@
 Only this module needs shtab, and only that command imports it.
 """
 
-import argparse
-
 import shtab
 
 from vaelab.app import arguments
@@ -30,14 +28,11 @@ _vaelab_train() {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> arguments.Parser:
     """The parser of `vaelab`, with what each of its arguments can be completed to."""
-    main = arguments.parser()
-    (verbs,) = (action for action in main._actions if isinstance(action, argparse._SubParsersAction))
-    verbs.choices["train"].add_argument("overrides", metavar="ARGS", nargs="*").complete = TRAIN
-    for verb in verbs.choices.values():
-        for action in verb._actions:
-            kind = shtab.DIRECTORY if action.metavar in FOLDERS else shtab.FILE if action.metavar in FILES else None
-            if kind:
-                action.complete = kind
-    return main
+    kinds = dict.fromkeys(FOLDERS, shtab.DIRECTORY) | dict.fromkeys(FILES, shtab.FILE)
+    arguments.Parser.completions = {**kinds, arguments.OVERRIDE: TRAIN}
+    try:
+        return arguments.parser()
+    finally:
+        arguments.Parser.completions = {}

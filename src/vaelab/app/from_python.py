@@ -129,7 +129,7 @@ def _variables(arguments: Sequence[str]) -> dict[str, str]:
 def _show(output: BufferedReader) -> str:
     """Prints a stream as it arrives, and returns its last part."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    shown: TextIO = CellOutput() if is_notebook(sys.stdout) else sys.stdout
+    shown: TextIO | CellOutput = CellOutput() if is_notebook(sys.stdout) else sys.stdout
     said = ""
     while chunk := output.read1(2**16):
         text = decoder.decode(chunk)

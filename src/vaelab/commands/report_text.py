@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vaelab.decimals import decimals
 from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import incomparable, warnings
 
@@ -118,4 +119,4 @@ def _cell(report: Mapping[str, Any], key: str) -> str:
     if value is None or type(value) is int:
         return "-" if value is None else str(value)
     digits = 4 if key == "bits_per_dim" else 3
-    return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+    return decimals(value, digits) + ("" if error is None else f" ± {decimals(error, digits)}")

@@ -67,7 +67,7 @@ def order_columns(
 
 
 def check_model_columns(found: Sequence[str], wanted: Sequence[str], path: str) -> None:
-    """Raises a ValueError if a file lacks a column of the model. It may have others.
+    """Raises `UnreadableFile` if a file lacks a column of the model. It may have others.
 
     Args:
         found: the names in the file.
@@ -75,7 +75,7 @@ def check_model_columns(found: Sequence[str], wanted: Sequence[str], path: str) 
         path: the file, for the error.
     """
     if missing := [name for name in wanted if name not in set(found)]:
-        raise ValueError(_difference(missing, [], wanted, path, _plain(missing) & _plain(found)))
+        raise UnreadableFile(_difference(missing, [], wanted, path, _plain(missing) & _plain(found)))
 
 
 def _difference(

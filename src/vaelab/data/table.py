@@ -7,12 +7,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag
 from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
-from vaelab.data.condition import check_no_condition
+from vaelab.data.condition import check_condition, one_hot
 from vaelab.data.label_codes import label_codes
 from vaelab.data.readers.choose import READERS
 from vaelab.data.readers.selection import Key, Selection
@@ -23,6 +24,8 @@ from vaelab.escapes import for_terminal
 log = logging.getLogger(__name__)
 
 KINDS = ".csv, .tsv, .parquet, .npy or .npz"
+MOST_CLASSES = 1_000  # of a condition
+MOST_KEYS = 1_000  # as many as the config of a saved run may list
 
 
 class Table(Array):
@@ -36,13 +39,13 @@ class Table(Array):
         path: the file.
         columns: the columns of x, in this order; None takes all except `drop` and `label`.
         drop: columns to leave out.
-        label: a column of text or numbers that colours the pictures. The model does not see it.
+        label: a column of text or numbers that colours the pictures. The model sees it only as a condition.
         standardize: True if the model standardises the columns with the training split's mean and standard deviation.
             Densities stay in the units of the file. None standardises if the likelihood scores real numbers.
         val_size, test_size, batch_size, eval_batch_size, seed: as for `Array`.
         header, missing, decimal: as for `Array`.
         support: the data that the likelihood scores: `real`, `unit_interval`, `binary` or `count`.
-        condition: must be None.
+        condition: None, or `label`: the label of each row is served as a one-hot vector.
 
     Raises:
         ValueError: as for `Array`; or a key names a column that does not exist, a column of x holds text, no column is
@@ -63,9 +66,9 @@ class Table(Array):
     def __init__(
         self,
         path: str | Path | None = None,
-        columns: Sequence[str | int] | str | int | None = None,
-        drop: Sequence[str | int] | str | int = (),
-        label: str | int | None = None,
+        columns: Sequence[str | int | float | bool] | str | int | float | bool | None = None,
+        drop: Sequence[str | int | float | bool] | str | int | float | bool = (),
+        label: str | int | float | bool | None = None,
         standardize: bool | None = None,
         val_size: int | float = 0.1,
         test_size: int | float = 0.1,
@@ -78,7 +81,8 @@ class Table(Array):
         support: str = "real",
         condition: str | None = None,
     ) -> None:
-        check_no_condition(condition, "tables of your own")
+        if check_condition(condition) is not None and label is None:
+            raise ValueError("condition=label needs a column of labels, but data.label is null; set it to one")
         if not isinstance(path, str | Path) or not str(path):
             raise ValueError(f"data.path must name a file for data=table, but is {path}; set it to {KINDS}")
         super().__init__(
@@ -97,6 +101,7 @@ class Table(Array):
         self.drop = _keys("data.drop", drop)
         self.label = None if label is None else _key("data.label", label)
         self.standardize = _resolved(standardize, support)
+        self.condition = condition
         self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label))
 
     def setup(self, stage: str | None = None) -> None:
@@ -115,9 +120,34 @@ class Table(Array):
                 f"columns, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and data.test_size, "
                 "or data.standardize=false"
             )
+        if self.condition is not None:
+            self._set_conditions()
+
+    def _set_conditions(self) -> None:
+        """Sets the label of every row as a one-hot condition. The classes come from a trained model or the file."""
+        found = {split: self.labels(split) for split in SPLITS}
+        values = [each[1] for each in found.values() if each is not None]
+        if not values:
+            raise ValueError(f"condition=label needs the label of each row, but {self.path} has no column {self.label}")
+        names = self.label_names or _numbered(torch.cat(values))
+        if not 0 < len(names) <= MOST_CLASSES:
+            kind = f"{len(names):,} classes" if names else "real numbers"
+            raise ValueError(
+                f"condition=label needs a label of at most {MOST_CLASSES:,} classes, but {self.label} in {self.path} "
+                f"holds {kind}; use another column, or leave the condition out"
+            )
+        self.condition_names = self.model_condition_names or names
+        codes = zip(SPLITS, values, strict=True)
+        named = {split: [names[code] if self.label_names else code for code in each.tolist()] for split, each in codes}
+        self.conditions = {
+            split: one_hot(each, self.condition_names, f"the {split} split of {self.path}")
+            for split, each in named.items()
+        }
 
     def _read(self) -> Tensor:
-        if self.path.is_dir() or (self.path.exists() and self.path.suffix.lower() not in READERS):
+        if not self.path.exists():
+            raise FileNotFoundError(f"{for_terminal(self.path)} does not exist; use the path of a table: {KINDS}")
+        if self.path.is_dir() or self.path.suffix.lower() not in READERS:
             raise ValueError(
                 f"data.path must name a table ({KINDS}), but is {self.path}; use data=array for other data"
             )
@@ -150,6 +180,11 @@ class Table(Array):
         return str(self.label) if isinstance(self.label, str) else "label", self._codes[rows]
 
 
+def _numbered(labels: Tensor) -> tuple[str, ...]:
+    """The different whole numbers among labels, as names of classes; empty for real numbers."""
+    return () if labels.is_floating_point() else tuple(map(str, labels.unique().tolist()))
+
+
 def _resolved(standardize: bool | None, support: str) -> bool:
     """True if the model standardises the columns.
 
@@ -168,16 +203,21 @@ def _resolved(standardize: bool | None, support: str) -> bool:
 
 
 def _keys(name: str, given: Any) -> tuple[Key, ...]:
-    keys = [given] if isinstance(given, str | int) else given
+    keys = [given] if isinstance(given, str | int | float) else given
     if not isinstance(keys, Sequence):
         raise ValueError(f"{name} must be a list of columns, but is {given!r}; use a list such as [age,height]")
+    if len(keys) > MOST_KEYS:
+        raise ValueError(
+            f"{name} may name at most {MOST_KEYS:,} columns, but names {len(keys):,}; use data.columns or data.drop, "
+            "whichever is shorter, or a file without these columns"
+        )
     return tuple(_key(name, key) for key in keys)
 
 
 def _key(name: str, key: Any) -> Key:
-    """A column's name, or its number. Hydra reads names such as 1.5 and true as something else than text."""
+    """A column's name, or its number. Hydra hands over names such as 1.5 and true as a float and a bool."""
     if type(key) in (bool, float):
-        return str(key)
+        return str(key).lower()
     if type(key) not in (str, int):
         raise ValueError(f"{name} must name columns by text or number, but holds {key!r}; use a name in the file")
     return key.strip() if isinstance(key, str) else key

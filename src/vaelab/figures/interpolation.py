@@ -1,22 +1,22 @@
 """Pictures of a walk from one example to another in latent space."""
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vaelab.figures.colours import BLUE
 from vaelab.figures.images import centres, limits, sheet_panel, tile
-from vaelab.figures.layout import grid_of, hide_rest, panels
+from vaelab.figures.layout import grid_of, hide_rest, panels, plain_numbers
 from vaelab.figures.picture import Picture
-from vaelab.figures.text_sizes import first_of, names_of, shortened
+from vaelab.figures.text_sizes import TICK, first_of, fitting, names_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 ACROSS = 13  # the most images in a row: both originals, and the default of 11 steps
-LONGEST = 22  # the most letters of a name above a panel
 SHOWN = 12  # the most target dimensions in a picture
 
 
@@ -78,9 +78,9 @@ class PointInterpolation(Picture):
     def _draw(self) -> "Figure":
         d = self.means.shape[1]
         shown, names = min(d, SHOWN), names_of(self.names, d)
-        rows, columns = grid_of(shown, across=3)
-        size = (1.9, 1.4) if columns > 1 else (3.6, 2.4)
-        figure, axes = panels(rows, columns, *size, top=0.85, bottom=0.65, across=0.55, down=0.5, left=0.75)
+        rows, columns = grid_of(shown, across=2)
+        size = (1.6, 1.2) if columns > 1 else (3.4, 2.3)
+        figure, axes = panels(rows, columns, *size, top=1.05, bottom=0.6, across=0.65, down=0.55, left=0.65, ticks=3)
         position = np.linspace(0, 1, len(self.means))
         for index, panel in enumerate(axes.flat[:shown]):
             mean, std = self.means[:, index], self.stds[:, index]
@@ -88,10 +88,18 @@ class PointInterpolation(Picture):
             panel.plot(position, mean, color=BLUE, label="mean of p(t|z)")
             if self.originals is not None:
                 panel.plot([0, 1], self.originals[:, index], "o", color="black", ms=5, clip_on=False, label="A and B")
-            panel.set_title(shortened(names[index], LONGEST))
+            panel.set_title(fitting(names[index], size[0] + 0.4, TICK))
+            plain_numbers(panel.yaxis)
             panel.set_xticks([0, 0.5, 1])
         hide_rest(axes, shown)
-        figure.supxlabel("position on the path from A (0) to B (1)", fontsize=10.5)
-        marks = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*marks, loc="upper center", ncols=3, title=f"{self.title}{first_of(shown, d)}")
+        figure.supxlabel("position on the path from A (0) to B (1)", fontsize=TICK, y=0.01, va="bottom")
+        _, height = figure.get_size_inches()
+        title = "\n".join(wrap(f"{self.title}{first_of(shown, d)}", 50))
+        figure.suptitle(title, y=1 - 0.06 / height, va="top")
+        marks, labels = axes[0, 0].get_legend_handles_labels()
+        place: dict[str, Any] = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, 1 - (0.1 + 0.18 * len(title.split("\n"))) / height),
+        }
+        figure.legend(marks, labels, ncols=3, columnspacing=1.0, handlelength=1.2, **place)
         return figure

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vaelab.files import open_regular
+from vaelab.hparams_tab import FINAL
 
 EVENTS = "events.out.tfevents.*"
 TABLES = ("curves.csv", "metrics.csv")  # of vaelab's CSVLogger, and of Lightning's
 COUNTERS = ("step", "epoch", "hp_metric")
-FINAL = ("final/", "test/")  # numbers that come once, at the end, and are in metrics.json too
+ONCE = (f"{FINAL}/", "test/", "final/")  # numbers of the end, which are in metrics.json; older runs have the last two
 MOST = 1 << 27  # the most numbers in all curves of a run together
 Array = np.ndarray[Any, Any]
 
@@ -42,7 +43,7 @@ def read_curves(folder: Path, steps_per_epoch: int | None = None) -> dict[str, A
     """
     curves: dict[str, dict[int, float]] = {}
     for point in _points(folder):
-        if point.tag not in COUNTERS and not point.tag.startswith(FINAL):
+        if point.tag not in COUNTERS and not point.tag.startswith(ONCE):
             _add(curves.setdefault(point.tag, {}), point.step, point.value)
     steps = sorted({step for curve in curves.values() for step in curve})
     if len(steps) * len(curves) > MOST:

@@ -24,6 +24,11 @@ NAMES = (
     "surface",
 )
 EXAMPLES, SURFACE = 1000, 50  # how many examples are shown, and how many points of a surface along each axis
+WHY_NOT = {
+    "surface": "only data=sine and data=sine_surface have a true surface",
+    "manifold": "it needs two latents; use traversals",
+    "traversals": "with two latents, the manifold shows more",
+}
 
 
 def figure(run: "Run", name: str, data: Any = None) -> "Figure":
@@ -41,7 +46,9 @@ def _curves(run: "Run") -> Picture:
     epochs = (curves["step"] + 1) / (run.steps_per_epoch or max(len(curves["step"]), 1))
     train, val = ((epochs, curves[tag]) if tag in curves else None for tag in ("train/elbo", "val/elbo"))
     if train is None and val is None:
-        raise ValueError(f"{run.folder} holds no curves of an ELBO, so there is nothing to draw; train with a logger")
+        raise ValueError(
+            f"{run.folder} must hold curves of the ELBO, but holds none; train with logger=tensorboard or logger=csv"
+        )
     known = {name: metrics[f"val/{name}"] for name in ("baseline", "ceiling") if f"val/{name}" in metrics}
     return views.curves(train, val, known)
 
@@ -53,15 +60,10 @@ def _picture(run: "Run", name: str, data: Any) -> Picture:
     q, examples = posterior(run.vae, _examples(run, name, data))
     found = pictures_of(run.vae, q, examples)
     if name not in found:
-        raise ValueError(f"name must be one of {', '.join(found)} for this run, but is {name}: {WHY_NOT[name]}")
+        raise ValueError(
+            f"name must be one of {', '.join(['curves', *found])} for this run, but is {name}: {WHY_NOT[name]}"
+        )
     return found[name]()
-
-
-WHY_NOT = {
-    "surface": "only data=sine and data=sine_surface have a true surface",
-    "manifold": "it needs two latents; use traversals",
-    "traversals": "with two latents, the manifold shows more",
-}
 
 
 def _examples(run: "Run", name: str, data: Any) -> "Examples":

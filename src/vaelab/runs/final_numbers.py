@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from vaelab.decimals import decimals
 from vaelab.escapes import for_terminal
 
 SPLITS = ("val", "test")  # the splits that are shown
@@ -21,7 +22,7 @@ def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
     terms = ["baseline", *terms[:1], "ceiling", *terms[1:]]
     splits = [split for split in SPLITS if any(f"{split}/{term}" in metrics for term in terms)]
     tags = [[f"{split}/{term}" for split in splits] for term in terms]
-    rows = [[term, *(_three_digits(metrics.get(tag)) for tag in row)] for term, row in zip(terms, tags, strict=True)]
+    rows = [[term, *(_cell(metrics.get(tag)) for tag in row)] for term, row in zip(terms, tags, strict=True)]
     table = [["nats per example", *splits], *(row for row in rows if any(row[1:]))] if splits else []
     shown = {tag for row in tags for tag in row}
     others = [[for_terminal(tag), f"{value:.4g}"] for tag, value in metrics.items() if tag not in shown]
@@ -30,8 +31,8 @@ def format_metrics(metrics: Mapping[str, float], terms: Sequence[str]) -> str:
     return "\n\n".join(_aligned(block) for block in (table, others and [["also logged", ""], *others]) if block)
 
 
-def _three_digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _cell(value: float | None) -> str:
+    return "" if value is None else decimals(value)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

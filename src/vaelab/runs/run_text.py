@@ -38,11 +38,13 @@ def _model(run: "Run") -> str:
 
 
 def _data(run: "Run") -> str:
-    """The name of the data, without their details."""
-    name = _read(run.folder / "data.json").get("data")
-    if isinstance(name, str):
+    """The file or the folder that the data came from, or else their name without details."""
+    config = run.config.get("data") or {}
+    if isinstance(path := config.get("path"), str):
+        return short(Path(path).name, MOST)
+    if isinstance(name := _read(run.folder / "data.json").get("data"), str):
         return short(name.partition(" on [")[0].partition(", ")[0], MOST)
-    return str((run.config.get("data") or {}).get("_target_", "unknown data")).split(".")[-1]
+    return str(config.get("_target_", "unknown data")).split(".")[-1]
 
 
 def _score(run: "Run") -> str:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,16 +134,17 @@ def _by_score(run: Listed) -> tuple[Any, ...]:
 
 
 def differing_keys(runs: Sequence[Listed]) -> list[str]:
-    """The keys whose values differ between runs: first those typed on a command line, then the others.
+    """The keys whose values differ between runs: first those typed on command lines, the most frequent first.
 
     If a group has another option, only its `_target_` and keys that differ among runs of one option count. Keys that
     follow another key are left out, and so are those that only some runs have, unless they were typed.
     """
-    typed = dict.fromkeys(found for run in runs for key in run.row.values for found in (key, f"{key}{TARGET}"))
+    counted = Counter(found for run in runs for key in run.row.values for found in (key, f"{key}{TARGET}"))
+    typed = [key for key, _ in counted.most_common()]
     known = dict.fromkeys(key for run in runs for key in run.config)
-    keys = sorted([*(key for key in typed if key in known), *(key for key in known if key not in typed)], key=_last)
+    keys = sorted([*(key for key in typed if key in known), *(key for key in known if key not in counted)], key=_last)
     readable = [run for run in runs if run.config]
-    return [key for key in keys if key not in WITHOUT_EFFECT and _differs(key, readable, key in typed)]
+    return [key for key in keys if key not in WITHOUT_EFFECT and _differs(key, readable, key in counted)]
 
 
 def _last(key: str) -> bool:

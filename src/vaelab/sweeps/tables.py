@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vaelab.decimals import decimals
 from vaelab.escapes import for_csv, for_markdown, for_terminal, short
 from vaelab.runs.run_state import STATES
 from vaelab.sweeps.explanations import explanations, notes
@@ -94,15 +95,10 @@ def format_interval(interval: Interval) -> str:
     """-101.889 [-101.913, -101.865], with enough digits to show the width. Without an interval, only the number."""
     centre, low, high = map(float, interval)
     if math.isnan(low):
-        return _signed(centre, 3)
+        return decimals(centre, 3)
     half = (high - low) / 2
-    digits = max(3, 1 - math.floor(math.log10(half))) if half > 1e-6 else 3
-    return f"{_signed(centre, digits)} [{_signed(low, digits)}, {_signed(high, digits)}]"
-
-
-def _signed(number: float, digits: int) -> str:
-    """A number with this many digits. Zero has no sign, because -0.000 would look like a difference."""
-    return f"{round(number, digits) + 0.0:.{digits}f}"
+    digits = max(3, 1 - math.floor(math.log10(half))) if 1e-6 < half < math.inf else 3
+    return f"{decimals(centre, digits)} [{decimals(low, digits)}, {decimals(high, digits)}]"
 
 
 def _wrapped(sentences: str) -> str:

@@ -34,7 +34,7 @@ def write_point(module: Any, split: str, step: int) -> None:
     if (elbo := values.get(f"{split}/elbo")) is not None:
         module.elbos.add(split, _epoch(trainer, step), elbo)
     if split == "train" and module.beta is not None:
-        values["train/beta"] = module.beta
+        values["train/weight_of_kl"] = module.beta
     write_points(module.loggers, values, step)
     trainer.callback_metrics.update({f"{split}/{name}": mean for name, mean in taken.items()})
 

@@ -41,7 +41,7 @@ class Pictures(Callback):
     (the classes of a conditional model).
 
     Args:
-        every_n_epochs: epochs between two snapshots; None means only at the end.
+        every_n_epochs: epochs between two snapshots, with one more after the first epoch; None means only at the end.
         examples: the number of validation examples to show, from the first on.
         dirpath: the folder for the PNG files; None means `figures` in the logger's folder.
         timeout: the longest wait at the end, in seconds.
@@ -94,7 +94,8 @@ class Pictures(Callback):
         if not self.processes:
             return
         self._take_in(trainer)
-        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        epochs = trainer.current_epoch + 1
+        due = self.every_n_epochs and (epochs == 1 or epochs % self.every_n_epochs == 0)
         if due and sum(process.waiting for process in self.processes) <= WAITING:
             self._snapshot(trainer, pl_module)
 

@@ -88,6 +88,7 @@ class WandbLogger(Logger):
                 # A run's folder must hold no links, and wandb must not replace the standard streams.
                 settings=wandb.Settings(symlink=False, console="off", silent=self._offline),
             )
+            self._remove_links()
             self._run.define_metric(STEP, hidden=True)
             self._run.define_metric("*", step_metric=STEP)
         return self._run
@@ -118,7 +119,14 @@ class WandbLogger(Logger):
         """Ends the wandb run, which is complete on the disk afterwards."""
         if self._run is not None:
             self._run.finish(exit_code=0 if status == "success" else 1)
+            self._remove_links()
             self._run = None
+
+    def _remove_links(self) -> None:
+        """Removes the link to wandb's own log, which it makes whatever `symlink` says."""
+        for path in Path(self._run.dir).parent.glob("logs/*"):
+            if path.is_symlink():
+                path.unlink()
 
 
 def written_id(folder: Path) -> str | None:

@@ -36,8 +36,8 @@ def check_numbers(layout: Layout, selection: Selection) -> None:
             f"numbers must have a decimal point, but {layout.path} holds {found} in {_title(layout, cell)}; set "
             "data.decimal=comma if the comma is its decimal mark (--data decimal=comma in a vaelab command)"
         )
-    named = {_title(layout, cell): f"'{short(found, 30)}'" for cell, found in examples.items()}
     keys = [layout.headers[cell] if layout.headers else cell for cell in examples]
+    named = {str(key): f"'{short(found, 30)}'" for key, found in zip(keys, examples.values(), strict=True)}
     raise text_refused(layout.path, named, keys, selection)
 
 

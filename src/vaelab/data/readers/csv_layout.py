@@ -137,7 +137,7 @@ def _left_out(indexed: int, rows: Sequence[Record]) -> str:
         "its first column, which has no name" if indexed == 1 else f"its first {indexed} columns, which have no names"
     )
     if not all(_counts(rows, column) for column in range(indexed)):
-        return f"left out {what}, as in an index that pandas writes"
+        return f"left out {what}, like an index that pandas writes"
     return f"left out {what} and {'counts' if indexed == 1 else 'count'} the rows as pandas does"
 
 
