@@ -121,7 +121,7 @@ def test_the_cure_fits_the_cause(objective, model, expected):
 
 def test_the_watch_warns_once_and_only_with_the_final_weight_of_the_kl(caplog):
     trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    module = SimpleNamespace(beta=0.5, objective=SimpleNamespace(beta=1.0), fraction_done=lambda: 0.6)
+    module = SimpleNamespace(beta=0.5, objective=SimpleNamespace(beta=1.0), fraction_done=lambda: 0.6, global_step=500)
     watch, said = CollapseWatch("CURE"), []
     caplog.clear()
     for beta, kl in [(0.5, 0.01)] * 9 + [(1.0, 0.01)] * (VALIDATIONS - 1) + [(1.0, 0.4)] + [(1.0, 0.01)] * 9:

@@ -20,6 +20,7 @@ OFF = 0.01  # nats: the KL of a latent that is off
 COLLAPSED = 0.1  # nats: the whole KL of a model that is collapsed
 VALIDATIONS = 5  # in a row with such a KL, before a warning
 EARLIEST = 0.25  # of the run: a KL often starts near 0, and rises when the model has found something to say
+FEWEST_STEPS = 500  # before a warning, for the same reason
 EXAMPLES = 1_000  # the first validation examples, for the KL of each latent
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ class CollapseWatch(Callback):
             return
         self.low = self.low + 1 if kl < COLLAPSED and has_final_beta(pl_module) else 0
         done = module.fraction_done() if getattr(module, "fraction_done", None) else None
-        if self.low >= VALIDATIONS and (done is None or done >= EARLIEST):
+        late = module.global_step >= FEWEST_STEPS and (done is None or done >= EARLIEST)
+        if self.low >= VALIDATIONS and late:
             self.warned = True
             log.warning(
                 "the model ignores its latents so far: val/kl is %.2g nats after %d validations in a row below %g "
