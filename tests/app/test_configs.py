@@ -39,8 +39,17 @@ def test_every_option_trains(option, small_mnist, tmp_path):
     overrides = [option, *TINY]
     if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
-    if option == "experiment=factor_analysis":
+    if option in ("experiment=factor_analysis", "experiment=table"):
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]
+    if option == "experiment=table":
+        overrides += ["trainer.max_steps=5", "trainer.val_check_interval=2"]
+    if option == "experiment=images":
+        scored = ["trainer.max_steps=3", "trainer.val_check_interval=1"]
+        overrides = [option, f"data.path={small_mnist / 'pictures.npy'}", *scored]
+    if option == "experiment=fashion":
+        overrides = [option, f"data.root={small_mnist}", "data.val_size=13"]
+    if option == "experiment=digits":
+        overrides = [option]
     assert_trains(tmp_path, overrides)
 
 

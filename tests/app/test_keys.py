@@ -40,8 +40,8 @@ def leaves(option):
     """(option, path) of every key of an option that a constructor of vaelab is given."""
     config = compose_config(Path("unused"), option)
     group = option.split("=")[0]
-    for path, node in nodes(config[group], group):
-        if node._target_.startswith("vaelab."):
+    for path, node in nodes(config.get(group), group):
+        if node._target_.startswith("vaelab.") and group != "logger":  # loggers change no number: test_loggers.py
             for key in sorted(set(node) - NOT_OF_THE_CONSTRUCTOR):
                 if not isinstance(node._get_node(key), DictConfig) and f"{path}.{key}" not in SILENT:
                     yield option, f"{path}.{key}"
@@ -122,8 +122,8 @@ def test_another_value_changes_the_run_or_is_rejected(option, path, outcomes, sm
 def test_every_key_is_a_parameter_of_its_constructor(option):
     group = option.split("=")[0]
     config = compose_config(Path("unused"), option)
-    targets = [(node, get_class(node._target_)) for _, node in nodes(config[group], group)]
-    assert targets
+    targets = [(node, get_class(node._target_)) for _, node in nodes(config.get(group), group)]
+    assert targets or option == "logger=none"
     for node, target in targets:
         assert set(node) - NOT_OF_THE_CONSTRUCTOR <= set(inspect.signature(target.__init__).parameters)
 

@@ -92,7 +92,6 @@ TRAIN = {  # `python train.py …`
     "runs": [
         "init_from=nowhere",
         "init_from=run latent_dim=3",
-        "init_from=hostile",
         "resume=nowhere",
         "resume=empty",
         "resume=torn",
@@ -121,7 +120,7 @@ VAELAB = [  # `vaelab …`
     "traverse run --latents 3 -o t.png",
     "score run wide.npy -o z.csv",
     "interpolate run test val:1 -o w.png",
-    "interpolate run test:0 val:99 -o w.png",
+    "interpolate run test:0 val:9999 -o w.png",
     "list nowhere",
     "nonsense run",
 ]

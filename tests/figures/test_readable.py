@@ -353,3 +353,12 @@ def test_letters_that_no_font_has_raise_no_warning(recwarn):
     figures.LatentScatter(normal(5, 2), np.array([0, 1]), 2, normal(5), "品种 🍷").render()
     assert [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)] == []
     assert outside(figure) == overlapping(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "columns"), [(64, (24, 32), 8), (64, (8, 8), 8), (11, (5, 7), 3), (1, (9, 60), 1)]
+)
+def test_a_sheet_is_nearly_square_and_has_few_gaps(count, shape, columns):
+    sheet = figures.ImageGrid(RANDOM.random((count, *shape)), "").draw().axes[0].images[0].get_array()
+    gap = max(1, round(0.1 * min(shape)))
+    assert sheet.shape[1] == columns * (shape[1] + gap) - gap

@@ -1,6 +1,5 @@
 """The data modules for MNIST, for Fashion-MNIST, and for other images in the IDX format."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from vaelab.data.idx_format import read_images, read_labels
 from vaelab.data.pixels import levels_of
 from vaelab.data.row_checks import SUPPORTS
 from vaelab.escapes import for_terminal
-
-log = logging.getLogger(__name__)
 
 
 class MNIST(DrawnImages):
@@ -55,7 +52,6 @@ class MNIST(DrawnImages):
 
     published: Published = MNIST_FILES
     classes: tuple[str, ...] | None = None
-    logs_read_report = True
 
     def __init__(
         self,
@@ -115,7 +111,6 @@ class MNIST(DrawnImages):
             self._set_conditions()
         self._identity = len(images), len(test), crc32([test])
         self._report = self._reported(path, test_path)
-        log.info(self._report)
 
     def _check_images(self, path: Path, images: Tensor, test: Tensor) -> None:
         """Raises a ValueError if training and test images differ in size, or if no images are left to train on."""

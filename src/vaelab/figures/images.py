@@ -85,6 +85,13 @@ def sheet_panel(sheet: Array, title: str, left: float = 0.1, bottom: float = 0.1
     return figure, axes[0, 0]
 
 
+def _columns_of(count: int, ratio: float) -> int:
+    """The columns of a sheet of images, `ratio` times as high as wide, that is nearly square and has few gaps."""
+    square = int(np.ceil(np.sqrt(count * ratio)))
+    near = range(max(square - 1, 1), min(square + 2, count) + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - square), -columns), default=count)
+
+
 def _numbers(values: Array) -> list[str]:
     return [f"{value:.2g}".replace("-", "−") for value in values.round(6) + 0.0]
 
@@ -140,8 +147,7 @@ class ImageGrid(Picture):
         if names:
             rows, columns = len(names), -(-len(self.images) // len(names))
         else:
-            columns = int(np.ceil(np.sqrt(len(self.images) * h / w)))
-            columns = min(max(columns, 1), len(self.images))
+            columns = _columns_of(len(self.images), h / w)
             rows = -(-len(self.images) // columns)
         low, high = limits(self.images)
         padded = np.full((rows * columns, *self.images.shape[1:]), high, np.float32)

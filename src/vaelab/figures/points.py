@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 MOST = 30  # the most columns in a picture, each in its own panel
 LARGE = 4  # up to so many, panels are larger
-BINS = 30
+FEWEST, BINS = 8, 30  # bins of a histogram, about the square root of the number of examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,8 @@ class PointDraws(Picture):
         for index, panel in enumerate(axes.flat[:shown]):
             columns = [points[:, index] for points in sets.values()]
             low, high = (f(ends) for f, ends in zip((min, max), zip(*map(_bulk, columns), strict=True), strict=True))
-            bins = np.linspace(*_span(np.array([low, high])), BINS + 1)
+            count = min(max(int(np.sqrt(min(map(len, columns)))), FEWEST), BINS)
+            bins = np.linspace(*_span(np.array([low, high])), count + 1)
             for (name, _), column, filled in zip(sets.items(), columns, (True, False)[-len(sets) :], strict=True):
                 look: dict[str, Any] = {"color": BLUE, "histtype": "step", "lw": 1.6}
                 if filled:

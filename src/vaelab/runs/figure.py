@@ -47,7 +47,7 @@ def _curves(run: "Run") -> Picture:
     train, val = ((epochs, curves[tag]) if tag in curves else None for tag in ("train/elbo", "val/elbo"))
     if train is None and val is None:
         raise ValueError(
-            f"{run.folder} holds no curves of an ELBO, so there is nothing to draw; use logger=tensorboard or logger=csv"
+            f"{run.folder} must hold curves of the ELBO, but holds none; train with logger=tensorboard or logger=csv"
         )
     known = {name: metrics[f"val/{name}"] for name in ("baseline", "ceiling") if f"val/{name}" in metrics}
     return views.curves(train, val, known)

@@ -90,7 +90,8 @@ def _point_samples(vae: VAE, examples: Examples) -> Picture:
     """Draws beside the data. A conditional model gets the conditions of the data."""
     given = "" if examples.condition is None else "c"
     options: dict[str, Any] = {"condition": examples.condition, "given": given}
-    return views.prior_samples(vae, len(examples.x), "sample", examples.target, examples.names, **options)
+    count = max(len(examples.x), POINTS) if examples.condition is None else len(examples.x)
+    return views.prior_samples(vae, count, "sample", examples.target, examples.names, **options)
 
 
 def _first_class(examples: Examples) -> dict[str, Any]:
