@@ -10,7 +10,7 @@ from vaelab.conditional import Conditional
 
 
 class Baseline(nn.Module):
-    """One distribution for all targets, which a model must beat to have learned anything from its latents.
+    """One distribution for all targets. A model that scores no higher has learned nothing from its latents.
 
     It has the decoder's family and floor of σ, and is fitted to the training targets by maximum likelihood.
 

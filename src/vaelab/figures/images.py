@@ -50,7 +50,7 @@ def tile(images: Array, low: float, high: float) -> Array:
 
 
 def in_grid(images: Array, rows: int, columns: int, fill: float) -> Array:
-    """(n, h, w[, 3]) -> (rows, columns, h, w[, 3]), row by row; images of one value fill the places that are left."""
+    """(n, h, w[, 3]) -> (rows, columns, h, w[, 3]), row by row; the places that are left get the value `fill`."""
     grid = np.full((rows * columns, *images.shape[1:]), fill, np.float32)
     grid[: len(images)] = images
     return grid.reshape(rows, columns, *images.shape[1:])

@@ -21,7 +21,7 @@ from vaelab.training.schedule_length import has_final_beta
 
 COLLAPSED = 0.1  # nats: the whole KL of a model that is collapsed
 VALIDATIONS = 5  # in a row with such a KL, before a warning
-EARLIEST = 0.25  # of the run: a KL often starts near 0, and rises when the model has found something to say
+EARLIEST = 0.25  # of the run: a KL often starts near 0, and rises once the decoder has learned to use z
 FEWEST_STEPS = 500  # before a warning, for the same reason
 EXAMPLES = 1_000  # the first validation examples, for the KL of each latent
 
@@ -65,7 +65,7 @@ def latent_use(trainer: Trainer, module: Any, kl: float) -> LatentUse:
 class CollapseWatch(Callback):
     """Warns once if a model ignores its latents although the weight of the KL has reached its final value.
 
-    It reads the `val/kl` of each validation, so it costs no time.
+    It only reads the `val/kl` of each validation, so it costs no time.
 
     >>> watch = CollapseWatch(cure="objective.beta_schedule=linear may help")
 
@@ -92,7 +92,7 @@ class CollapseWatch(Callback):
         if self.low >= VALIDATIONS and late:
             self.warned = True
             log.warning(
-                "the model ignores its latents so far: val/kl is %.2g nats after %d validations in a row below %g "
-                "(posterior collapse). %s",
-                *(kl, self.low, COLLAPSED, self.cure),
+                "the model ignores its latents so far (posterior collapse): val/kl is %.2g nats, and was below %g in "
+                "the last %d validations. %s",
+                *(kl, COLLAPSED, self.low, self.cure),
             )
