@@ -29,7 +29,7 @@ class Curves(Picture):
     Args:
         train: (2, n), epochs and values on training data, nats per example.
         val: (2, m), the same on validation data.
-        landmarks: `baseline`, `ceiling` -> nats per example.
+        landmarks: `baseline`, `ceiling` -> nats per example, finite.
         score: the name of the score.
     """
 
@@ -52,13 +52,13 @@ class Curves(Picture):
         if panel.get_legend_handles_labels()[1]:
             place = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.98), "borderaxespad": 0.1}
             panel.legend(ncols=2, title="the first points lie below the axis" if hidden else None, **place)
-        draw_landmarks(panel, {name: value for name, value in self.landmarks.items() if np.isfinite(value)})
+        draw_landmarks(panel, self.landmarks)
         return figure
 
     def _limits(self) -> tuple[float, float, bool]:
         """The ends of the axis, and True if some points lie below it."""
         epochs, values = np.concatenate([self.train, self.val], axis=1)
-        landmarks = [value for value in self.landmarks.values() if np.isfinite(value)]
+        landmarks = list(self.landmarks.values())
         if not len(values):  # the landmarks alone
             epochs, values = np.zeros(1), np.array(landmarks[:1] or [0.0])
         settled = values[epochs >= epochs.min() + SETTLED * np.ptp(epochs)]
