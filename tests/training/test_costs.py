@@ -10,7 +10,9 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer import call
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from helpers.runner import TINY, compose_config
 from vaelab import VAE
+from vaelab.app.start import train
 from vaelab.data import Sine
 from vaelab.families import Bernoulli, DiagonalGaussian
 from vaelab.networks import MLP
@@ -18,7 +20,7 @@ from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
 from vaelab.steps import gradient, stepper
 from vaelab.steps.traced_gradient import TracedGradient
-from vaelab.training import VAEModule
+from vaelab.training import VAEModule, epoch_loop
 
 STEPS = 40  # in an epoch
 BATCH = 5
@@ -120,3 +122,14 @@ def test_a_step_takes_few_operations_beside_its_gradient(watch):
     x = torch.randn(BATCH, 3)
     gradients = operations(TracedGradient(build(), ELBO(), (x, x)), x, x)
     assert gradients < watch.operations.counts.total() / STEPS <= gradients + BESIDE
+
+
+@pytest.mark.parametrize("bar", ["true", "false"])
+def test_a_default_run_is_stepped_in_the_tight_loop(bar, monkeypatch, tmp_path):
+    found = []
+    monkeypatch.setattr(epoch_loop, "allows_tight_loop", lambda trainer: found.append(allows(trainer)) or found[-1])
+    train(compose_config(tmp_path, *TINY, "trainer.max_epochs=2", f"trainer.enable_progress_bar={bar}"))
+    assert set(found) == {True}
+
+
+allows = epoch_loop.allows_tight_loop

@@ -12,6 +12,7 @@ from torch.optim import LBFGS
 
 from vaelab.training.last_checkpoint import LastCheckpoint
 from vaelab.training.lightning_private import detects_anomalies
+from vaelab.training.progress_bar import Progress
 
 TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 STEP_HOOKS = (
@@ -23,6 +24,7 @@ KNOWN_CALLBACKS = (  # their hooks do something only at an event
     LastCheckpoint,
     LearningRateMonitor,
     ModelCheckpoint,
+    Progress,
     Timer,
     TQDMProgressBar,
 )
