@@ -13,7 +13,7 @@ from torch import Tensor
 from vaelab.checks import SPLITS, check_choice, check_flag
 from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
-from vaelab.data.condition import check_condition, one_hot
+from vaelab.data.condition import check_condition, one_hot_conditions
 from vaelab.data.label_codes import label_codes
 from vaelab.data.readers.choose import READERS
 from vaelab.data.readers.selection import Key, Selection
@@ -137,12 +137,8 @@ class Table(Array):
                 f"holds {kind}; use another column, or leave the condition out"
             )
         self.condition_names = self.model_condition_names or names
-        codes = zip(SPLITS, values, strict=True)
-        named = {split: [names[code] if self.label_names else code for code in each.tolist()] for split, each in codes}
-        self.conditions = {
-            split: one_hot(each, self.condition_names, f"the {split} split of {self.path}")
-            for split, each in named.items()
-        }
+        labels = dict(zip(SPLITS, values, strict=True))
+        self.conditions = one_hot_conditions(labels, self.label_names, self.condition_names, str(self.path))
 
     def _read(self) -> Tensor:
         if not self.path.exists():
