@@ -342,7 +342,7 @@ def test_folders_named_after_splits_hold_the_classes(tmp_path, caplog):
     names = [f"{split}/{name}" for split, name in zip(["train", "test"] * 4, NAMES, strict=False)]
     data = ready(save_all(tmp_path, coded(NAMES), names))
     assert data.label_names == ("cat", "dog", "eel")
-    assert "the pictures in test and train are split anew, at random" in data.read_report
+    assert "the pictures in test and train are split again, at random" in data.read_report
 
 
 @pytest.mark.parametrize("names", [["a.png", *NAMES[1:]], [f"only/{index}.png" for index in range(7)], None])

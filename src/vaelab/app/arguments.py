@@ -9,9 +9,9 @@ from vaelab.checks import SPLITS
 EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
 DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
-ROWS = """A, B  one row each, numbered from 0: test:3, wine.csv:0, images/:12, or a file that holds a single row"""
+ROWS = "A, B  one row each, numbered from 0: test:3, wine.csv:0, images/:12, or a file that holds a single row"
 TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` shows how"
-LIST = "list the runs below a folder: their state, their score, and in what they differ"
+LIST = "list the runs below a folder: their states, their scores, and how they differ"
 OVERRIDE = "KEY=VALUE…"  # the metavar of what `train` takes
 COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
 SEED = "the seed of all draws except pixels, which have the run's data.seed (default 0)"

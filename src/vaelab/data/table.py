@@ -82,7 +82,9 @@ class Table(Array):
         condition: str | None = None,
     ) -> None:
         if check_condition(condition) is not None and label is None:
-            raise ValueError("condition=label needs a column of labels, but data.label is null; set it to one")
+            raise ValueError(
+                "data.label must name a column if condition=label, but is null; set it to the column of labels"
+            )
         if not isinstance(path, str | Path) or not str(path):
             raise ValueError(f"data.path must name a file for data=table, but is {path}; set it to {KINDS}")
         super().__init__(
