@@ -392,7 +392,7 @@ def test_pictures_that_exceed_the_memory_are_refused_before_they_are_read(kind, 
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        ({"path": None}, r"data\.path must name a folder of pictures or a \.npy file .*, but is None"),
+        ({"path": None}, r"data\.path must name a folder of pictures or a \.npy file .*, but is null"),
         ({"size": 0}, r"data\.size must be a whole number from 1 to 10,000 or null, but is 0"),
         ({"size": "large"}, r"data\.size must be a whole number"),
         ({"channels": 2}, r"data\.channels must be 1 \(grey\), 3 \(RGB\) or null, but is 2"),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_seed, check_whole
+from vaelab.checks import SPLITS, check_choice, check_path, check_seed, check_whole
 from vaelab.data.checksum import crc32
 from vaelab.data.columns import order_columns
 from vaelab.data.condition import check_no_condition
@@ -66,9 +66,7 @@ class Array(DataModule):
     ) -> None:
         super().__init__()
         check_no_condition(condition, "rows and images of your own")
-        if not isinstance(path, str | Path) or not str(path):
-            raise ValueError(f"data.path must name a file or a folder for data=array, but is {path}; set it to {KINDS}")
-        self.path = Path(path).expanduser()
+        self.path = check_path("data.path", path, "a file or a folder for data=array", f"set it to {KINDS}")
         self.val_size = check_size("data.val_size", val_size, "row")
         self.test_size = check_size("data.test_size", test_size, "row")
         self.batch_size = check_whole("data.batch_size", batch_size, 1)

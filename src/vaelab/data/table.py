@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_flag
+from vaelab.checks import SPLITS, check_choice, check_flag, check_path
 from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
 from vaelab.data.condition import check_condition, one_hot_conditions
@@ -85,10 +85,8 @@ class Table(Array):
             raise ValueError(
                 "data.label must name a column if condition=label, but is null; set it to the column of labels"
             )
-        if not isinstance(path, str | Path) or not str(path):
-            raise ValueError(f"data.path must name a file for data=table, but is {path}; set it to {KINDS}")
         super().__init__(
-            path,
+            check_path("data.path", path, "a file for data=table", f"set it to the path of one ({KINDS})"),
             val_size,
             test_size,
             batch_size,

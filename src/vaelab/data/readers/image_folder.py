@@ -29,7 +29,8 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
     found = _Images(path, inside.images, reading)
     if folders := sorted({str(file.parent.relative_to(path)) for file in inside.images} - {"."}):
         below = sum(file.parent != path for file in inside.images)
-        found.facts.append(f"{below:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+        images = f"{counted(below, 'image')} {'is' if below == 1 else 'are'}"
+        found.facts.append(f"{images} in {counted(len(folders), 'sub-folder')} ({listed(folders)})")
     if inside.runs:
         found.facts.append(
             f"skipped {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})"
