@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 SPLITS = ("train", "val", "test")
@@ -55,6 +56,23 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, but is {value}")
     return str(value)
+
+
+def check_path(name: str, value: Any, what: str, cure: str) -> Path:
+    """Returns a path, in which `~` is replaced by the home folder.
+
+    Args:
+        name: the name of the value, for the error.
+        value: the path, as text or a `Path`.
+        what: what it must name, for the error.
+        cure: what to do otherwise, for the error.
+
+    Raises:
+        ValueError: the value is neither, or is empty.
+    """
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError(f"{name} must name {what}, but is {'null' if value is None else repr(value)}; {cure}")
+    return Path(value).expanduser()
 
 
 def check_seed(name: str, value: Any) -> int:

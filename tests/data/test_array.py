@@ -151,9 +151,9 @@ def test_a_size_that_is_neither_number_nor_fraction_is_refused(key, value):
         Array("rows.npy", **{key: value})
 
 
-@pytest.mark.parametrize("path", [None, "", 3])
-def test_a_missing_path_is_asked_for(path):
-    with pytest.raises(ValueError, match=rf"\A.*data\.path must name a file.* but is {path}; set it to \.npy.*\Z"):
+@pytest.mark.parametrize(("path", "shown"), [(None, "null"), ("", "''"), (3, "3")])
+def test_a_missing_path_is_asked_for(path, shown):
+    with pytest.raises(ValueError, match=rf"\A.*data\.path must name a file.* but is {shown}; set it to \.npy.*\Z"):
         Array(path)
 
 

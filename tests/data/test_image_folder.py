@@ -205,7 +205,7 @@ def test_class_folders_and_the_pictures_beside_them_are_read(tmp_path, monkeypat
     rows = open_rows(tmp_path)
     assert_close(torch.cat(list(rows.chunks)), images[[2, 3, 4, 0, 1]], rtol=0, atol=0)
     assert "read 5 images" in rows.report
-    assert "4 of them from 2 sub-folders (cat, dog); left out 1 other file (dog/notes.txt)" in rows.report
+    assert "4 images are in 2 sub-folders (cat, dog); left out 1 other file (dog/notes.txt)" in rows.report
     assert rows.where(3, 12) == "dog/b.png"
 
 

@@ -342,7 +342,7 @@ def test_folders_named_after_splits_hold_the_classes(tmp_path, caplog):
     names = [f"{split}/{name}" for split, name in zip(["train", "test"] * 4, NAMES, strict=False)]
     data = ready(save_all(tmp_path, coded(NAMES), names))
     assert data.label_names == ("cat", "dog", "eel")
-    assert "the pictures in test and train are split anew, at random" in data.read_report
+    assert "the pictures in test and train are split again, at random" in data.read_report
 
 
 @pytest.mark.parametrize("names", [["a.png", *NAMES[1:]], [f"only/{index}.png" for index in range(7)], None])
@@ -392,7 +392,7 @@ def test_pictures_that_exceed_the_memory_are_refused_before_they_are_read(kind, 
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        ({"path": None}, r"data\.path must name a folder of pictures or a \.npy file .*, but is None"),
+        ({"path": None}, r"data\.path must name a folder of pictures or a \.npy file .*, but is null"),
         ({"size": 0}, r"data\.size must be a whole number from 1 to 10,000 or null, but is 0"),
         ({"size": "large"}, r"data\.size must be a whole number"),
         ({"channels": 2}, r"data\.channels must be 1 \(grey\), 3 \(RGB\) or null, but is 2"),

@@ -220,7 +220,7 @@ def test_only_what_is_read_must_be_numbers(tmp_path):
         ({"drop": [*range(1_001)]}, ["data.drop may name at most 1,000 columns, but names 1,001"]),
         ({"drop": {"a": 1}}, ["data.drop must be a list of columns"]),
         ({"label": "kind", "decimal": ","}, ["data.decimal must be one of point, comma"]),
-        ({"drop": ["kind"], "condition": "label"}, ["condition=label needs a column of labels", "data.label is null"]),
+        ({"drop": ["kind"], "condition": "label"}, ["data.label must name a column if condition=label", "is null"]),
         ({"drop": ["kind"], "label": "width", "condition": "label"}, ["classes, but width in", "holds real numbers"]),
         ({"label": "kind", "val_size": 18}, ["at least 2 rows", "data.standardize=false"]),
     ],

@@ -41,7 +41,7 @@ def run_train(cwd: Path, *arguments: str, timeout: float = 120, fresh: bool = Fa
 
 def messages(stderr: str) -> list[str]:
     """The lines of stderr, without the two at the start of a run that say what was read and what is scored."""
-    opening = ("drew ", "read ", "scores the log-")
+    opening = ("drew ", "read ", "the model scores the log-")
     return [line for line in stderr.splitlines() if not line.startswith(opening)]
 
 

@@ -157,7 +157,7 @@ def test_folders_of_strangers_are_named_and_escape_nothing(tmp_path, capsys):
         *("foreign", "broken", "esc\x1b[2J", "pipe", "empty")
     }
     assert "must be one of pending, running, done, failed" in runs["foreign"].why
-    assert runs["empty"].why == "holds no state.json, so it is no run of vaelab"
+    assert runs["empty"].why == "holds no state.json, so it is not a run of vaelab"
     for options in ([], ["--json"]):
         main(["list", str(tmp_path), *options])
         said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Writes what a run is about to its loggers: the command, the data and the config, in Markdown."""
+"""Describes a run in its loggers: the command, the data and the config, as Markdown."""
 
 import json
 import shlex
@@ -35,7 +35,7 @@ def write_about(loggers: Loggers, config: Mapping[str, Any], folder: Path) -> No
 
 def command_text(folder: Path) -> str:
     """The command line that started the run, and the folder that it writes to."""
-    return f"{_code(shlex.join([*shlex.split(typed_command()), *sys.argv[1:]]))}\n\nThe run lies in `{folder}`."
+    return f"{_code(shlex.join([*shlex.split(typed_command()), *sys.argv[1:]]))}\n\nThe run is in `{folder}`."
 
 
 def config_text(config: Mapping[str, Any]) -> str:

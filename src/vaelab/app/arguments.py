@@ -6,12 +6,13 @@ from typing import Any, ClassVar, NoReturn
 
 from vaelab.checks import SPLITS
 
-EPILOG = """RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints
+RUN = "RUN   a run's folder (outputs/<date>/<time>, multirun/<date>/<time>/<job>) or one of its checkpoints"
+TERMS = f"""{RUN}
 DATA  train, val or test, or a file: .npy .npz .csv .tsv .parquet, an IDX file, a folder of images
 FILE  .npz .csv .parquet, or .png for a picture"""
-ROWS = """A, B  one row each, numbered from 0: test:3, wine.csv:0, images/:12, or a file that holds a single row"""
+ROWS = "A, B  one row each, numbered from 0: test:3, wine.csv:0, images/:12, or a file that holds a single row"
 TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` shows how"
-LIST = "list the runs below a folder: their state, their score, and in what they differ"
+LIST = "list the runs below a folder: their states, their scores, and how they differ"
 OVERRIDE = "KEY=VALUE…"  # the metavar of what `train` takes
 COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
 SEED = "the seed of all draws except pixels, which have the run's data.seed (default 0)"
@@ -58,7 +59,7 @@ class Version(argparse.Action):
 
 def parser() -> Parser:
     """The parser of the command line, with all verbs."""
-    main = Parser("vaelab", description="Train VAEs and use them.", epilog=EPILOG, formatter_class=KeepLines)
+    main = Parser("vaelab", description="Train VAEs and use them.", epilog=TERMS, formatter_class=KeepLines)
     main.add_argument("-V", "--version", action=Version, nargs=0, help="print the version of vaelab")
     verbs = main.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
     train = verbs.add_parser("train", help=TRAIN, add_help=False)
@@ -126,7 +127,7 @@ def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
 
 def _add_interpolate(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "walk from one row to another: p(t|z) along a path between their means of q(z|x)"
-    interpolate = _add(verbs, "interpolate", text, output=True, data=True, more=ROWS)
+    interpolate = _add(verbs, "interpolate", text, output=True, data=True, terms=f"{TERMS}\n{ROWS}")
     _add_condition(interpolate, "default: that of both rows; needed for a file")
     interpolate.add_argument("start", metavar="A", help="the row at the start, such as test:3")
     interpolate.add_argument("end", metavar="B", help="the row at the end, such as test:17")
@@ -146,7 +147,7 @@ def _add_list(verbs: "argparse._SubParsersAction[Parser]") -> None:
 
 def _add_export(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "write the encoder and the decoder for other programs: .onnx or .pt2, or all weights: .safetensors"
-    _add(verbs, "export", text, output=True)
+    _add(verbs, "export", text, output=True, terms=f"{RUN}\nFILE  .onnx .pt2 .safetensors")
 
 
 def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
@@ -168,11 +169,10 @@ def _add(
     runs: str | None = None,
     output: bool = False,
     data: bool = False,
-    more: str = "",
+    terms: str = TERMS,
 ) -> Parser:
     """Adds a verb that uses trained models, with the arguments that such verbs share."""
-    epilog = "\n".join(filter(None, [EPILOG, more]))
-    verb = verbs.add_parser(name, help=text, description=f"{text}.", epilog=epilog, formatter_class=KeepLines)
+    verb = verbs.add_parser(name, help=text, description=f"{text}.", epilog=terms, formatter_class=KeepLines)
     verb.set_defaults(verb=name)
     verb.add_argument("run", metavar="RUN", type=Path, nargs=runs, help="a run's folder or a checkpoint")
     if output:

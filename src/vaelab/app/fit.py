@@ -105,11 +105,7 @@ def _initial_weights(config: Mapping[str, Any], resumed: Resumed | None) -> Init
 
 
 def fit(
-    cfg: DictConfig,
-    folder: Path,
-    choices: dict[str, str],
-    resumed: Resumed | None = None,
-    allow: Allow = anything,
+    cfg: DictConfig, folder: Path, choices: dict[str, str], resumed: Resumed | None = None, allow: Allow = anything
 ) -> Trained:
     """Trains, tests the best weights and writes metrics.json. After that, a run counts as done.
 
@@ -136,11 +132,7 @@ def fit(
             check_same_data(resumed.content, config)
         if not rank():
             say_what_is_trained(module.vae, data)
-            _write_beginning(folder, trainer, data, threads)
-            if resumed is not None:
-                _take_back(folder, resumed)
-            if resumed is None or not resumed.has_trained:
-                write_about(trainer.loggers, config, folder)
+            _write_beginning(folder, trainer, data, config, resumed)
         trainer.callbacks.append(CollapseWatch(cure(config)))  # type: ignore[attr-defined]  # Lightning sets it late
         with score_is_logged(score_of(cfg), trainer):
             metrics, notes = _train_and_score(trainer, module, data, resumed)
@@ -179,11 +171,17 @@ def recipe(cfg: DictConfig) -> dict[str, Any]:
     return {**config, **absolute}
 
 
-def _write_beginning(folder: Path, trainer: Trainer, data: Any, threads: int) -> None:
-    """Writes what is known before training: facts about the data, and the environment."""
+def _write_beginning(
+    folder: Path, trainer: Trainer, data: Any, config: Mapping[str, Any], resumed: Resumed | None
+) -> None:
+    """Writes what is known before training: facts about the data, the environment, and texts for the loggers."""
     described = data.describe() | what_is_scored(trainer, data)
     write_json(folder / "data.json", described | ({"read": data.read_report} if data.read_report else {}))
-    write_environment(folder, sys.argv, threads)
+    write_environment(folder, sys.argv, config["threads"])
+    if resumed is not None:
+        _take_back(folder, resumed)
+    if resumed is None or not resumed.has_trained:
+        write_about(trainer.loggers, config, folder)
 
 
 def _take_back(folder: Path, resumed: Resumed) -> None:

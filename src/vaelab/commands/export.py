@@ -1,7 +1,7 @@
 """`vaelab export`: the encoder and the decoder for other programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,18 @@ def export(run: Run, file: str | Path) -> str:
     file = check_export_path(Path(file))
     notes = {"vaelab": vaelab.__version__, "config": json.dumps(described(run))}
     if file.suffix.lower() == ".safetensors":
-        weights = run.vae.state_dict()
-        write_whole(file, to_safetensors(weights, {"format": "pt", **notes}))
-        return f"{file}  {sum(value.numel() for value in weights.values()):,} numbers in {len(weights)} tensors"
+        return _write_weights(run, file, notes)
+    return _write_parts(run, file, notes)
+
+
+def _write_weights(run: Run, file: Path, notes: Mapping[str, str]) -> str:
+    weights = run.vae.state_dict()
+    write_whole(file, to_safetensors(weights, {"format": "pt", **notes}))
+    return f"{file}  {sum(value.numel() for value in weights.values()):,} numbers in {len(weights)} tensors"
+
+
+def _write_parts(run: Run, file: Path, notes: Mapping[str, str]) -> str:
+    """Writes the encoder and the decoder, once both are checked."""
     onnx = file.suffix.lower() == ".onnx"  # onnxruntime lacks many operations in float64
     parts, make = parts_of(run, single=onnx), to_onnx if onnx else to_pt2
     done, lines, left_out = {}, [], []

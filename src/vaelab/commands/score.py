@@ -1,10 +1,11 @@
 """`vaelab score`: which of these data are unusual?"""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from heapq import nsmallest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,10 +22,12 @@ SHOWN = 5  # how many of the most unusual rows are printed
 LONGEST = 40  # the most letters of a label in the table that is printed
 UNRELIABLE = 0.7  # the Pareto k̂ above which an estimate depends on few draws
 MANY = 0.1  # the share of such rows that is worth a warning
+Columns = dict[str, np.ndarray]
 log = logging.getLogger(__name__)
 
 
-class Scored(NamedTuple):
+@dataclass
+class Scored:
     """What `score_rows` has written.
 
     Attributes:
@@ -33,9 +36,16 @@ class Scored(NamedTuple):
         lowest: the rows with the lowest log p, ascending: name of a column -> its value.
     """
 
-    rows: int
-    unreliable: int
-    lowest: list[dict[str, Any]]
+    rows: int = 0
+    unreliable: int = 0
+    lowest: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, chunk: Columns) -> Columns:
+        """Counts the rows of a chunk, and returns it."""
+        self.rows += len(chunk["row"])
+        self.unreliable += int((chunk["pareto_k"] > UNRELIABLE).sum())
+        self.lowest = nsmallest(SHOWN, [*self.lowest, *_lowest(chunk)], key=_unusual_first)
+        return chunk
 
 
 def score_rows(
@@ -72,26 +82,34 @@ def score_rows(
         ValueError: the file holds only inputs, and the model's targets are something else.
     """
     check_whole("--samples", samples, 1)
-    lowest: list[dict[str, Any]] = []
-    done = unreliable = 0
-
-    def chunks() -> Iterator[dict[str, np.ndarray]]:
-        nonlocal lowest, done, unreliable
-        with tqdm(unit=" rows", leave=False, disable=None) as bar:
-            for rows, label in read_labelled(run, data, overrides, condition):
-                chunk = _score(run, data, rows, samples, _seeds(seed, done, len(rows.x)), bar.update)
-                chunk = {"row": np.arange(done, done + len(rows.x)), **chunk}
-                chunk |= {} if label is None else {"label": label}
-                done += len(rows.x)
-                unreliable += int((chunk["pareto_k"] > UNRELIABLE).sum())
-                lowest = nsmallest(SHOWN, [*lowest, *_lowest(chunk)], key=_unusual_first)
-                yield chunk
-
-    write_table(file, chunks())
-    return Scored(done, unreliable, lowest)
+    scored = Scored()
+    with tqdm(unit=" rows", leave=False, disable=None) as bar:
+        chunks = _chunks(run, data, samples, seed, overrides, condition, bar.update)
+        write_table(file, map(scored.add, chunks))
+    return scored
 
 
-def _score(run: Run, data: str, rows: Rows, samples: int, seeds: Sequence[int], progress: Any) -> dict[str, np.ndarray]:
+def _chunks(
+    run: Run,
+    data: str,
+    samples: int,
+    seed: int,
+    overrides: Mapping[str, Any],
+    condition: str | None,
+    progress: Callable[[int], Any],
+) -> Iterator[Columns]:
+    """The columns of the table, some rows at a time."""
+    done = 0
+    for rows, label in read_labelled(run, data, overrides, condition):
+        n = len(rows.x)
+        scores = _score(run, data, rows, samples, _seeds(seed, done, n), progress)
+        yield {"row": np.arange(done, done + n), **scores, **({} if label is None else {"label": label})}
+        done += n
+
+
+def _score(
+    run: Run, data: str, rows: Rows, samples: int, seeds: Sequence[int], progress: Callable[[int], Any]
+) -> Columns:
     """The columns of some rows, each (n,)."""
     x, target, condition = rows
     if target is None:

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_seed, check_whole
+from vaelab.checks import SPLITS, check_choice, check_path, check_seed, check_whole
 from vaelab.data.checksum import crc32
 from vaelab.data.columns import order_columns
 from vaelab.data.condition import check_no_condition
 from vaelab.data.data_module import DataModule
 from vaelab.data.open_file import open_rows
+from vaelab.data.random_split import check_size, random_split
 from vaelab.data.readers.choose import KINDS
 from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import ROW_SUPPORTS, check_rows
@@ -66,11 +66,9 @@ class Array(DataModule):
     ) -> None:
         super().__init__()
         check_no_condition(condition, "rows and images of your own")
-        if not isinstance(path, str | Path) or not str(path):
-            raise ValueError(f"data.path must name a file or a folder for data=array, but is {path}; set it to {KINDS}")
-        self.path = Path(path).expanduser()
-        self.val_size = _check_size("data.val_size", val_size)
-        self.test_size = _check_size("data.test_size", test_size)
+        self.path = check_path("data.path", path, "a file or a folder for data=array", f"set it to {KINDS}")
+        self.val_size = check_size("data.val_size", val_size, "row")
+        self.test_size = check_size("data.test_size", test_size, "row")
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.seed = check_seed("data.seed", seed)
@@ -84,19 +82,11 @@ class Array(DataModule):
         if hasattr(self, "test"):
             return
         rows = self._read()
-        n = len(rows)
-        n_val, n_test = (_count(size, n) for size in (self.val_size, self.test_size))
-        if n_val + n_test >= n:
-            raise ValueError(
-                f"data.val_size={self.val_size} and data.test_size={self.test_size} must leave rows to train on, but "
-                f"{self.path} holds {n} row{'' if n == 1 else 's'}; use smaller ones, or a file with more rows"
-            )
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
-        parts = [part.sort().values for part in order.split([n - n_val - n_test, n_val, n_test])]
+        parts = random_split(len(rows), self.val_size, self.test_size, self.seed, str(self.path), "row")
         self.x_shape = self.target_shape = tuple(rows.shape[1:])
         self.split_rows = dict(zip(SPLITS, parts, strict=True))
         self.train, self.val, self.test = (rows[part] for part in parts)
-        self._splits = f"{n_val} rows to validate and {n_test} to test, drawn by seed {self.seed}"
+        self._splits = f"{len(self.val)} rows to validate and {len(self.test)} to test, drawn by seed {self.seed}"
         self._identity = f"{'x'.join(map(str, rows.shape))} numbers (CRC-32 {crc32([rows]):08x})"
 
     def _read(self) -> Tensor:
@@ -144,16 +134,3 @@ class Array(DataModule):
                 f"drawn by seed {self.seed} with val_size {self.val_size} and test_size {self.test_size}",
             ),
         }
-
-
-def _check_size(name: str, value: Any) -> int | float:
-    if (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1):
-        return value
-    raise ValueError(
-        f"{name} must be a whole number of rows, at least 1, or a fraction between 0 and 1, but is {value!r}"
-    )
-
-
-def _count(size: int | float, n: int) -> int:
-    """The number of rows out of n, at least one."""
-    return size if isinstance(size, int) else max(1, round(size * n))

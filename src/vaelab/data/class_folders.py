@@ -14,9 +14,9 @@ class Classes(NamedTuple):
     """The classes of some pictures.
 
     Attributes:
-        codes: (n,), int64, the class of each picture; None if the sub-folders are no classes.
+        codes: (n,), int64, the class of each picture; None if the sub-folders are not classes.
         names: the names of the classes, in the order of the codes.
-        cautions: what was assumed, for the user to check.
+        cautions: what was assumed, for you to check.
     """
 
     codes: Tensor | None
@@ -36,7 +36,7 @@ def classes_of(paths: Sequence[str]) -> Classes:
     cautions = []
     if parts and all(part and part[0].lower() in SPLIT_FOLDERS for part in parts):
         split_names = " and ".join(sorted({part[0] for part in parts}))
-        cautions.append(f"the pictures in {split_names} are split anew, at random")
+        cautions.append(f"the pictures in {split_names} are split again, at random")
         parts = [part[1:] for part in parts]
     names = sorted({part[0] for part in parts if part}, key=_naturally)
     if len(names) < 2 or not all(parts):

@@ -1,6 +1,6 @@
 """The condition that a conditional model gets besides x: the class of each example, as a one-hot vector."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,6 +29,31 @@ def check_no_condition(condition: str | None, what: str) -> None:
             f"condition must be null for {what}, which have no labels, but is {condition}; leave it out, or use images "
             "with labels, such as data=mnist"
         )
+
+
+def names_of(labels: Tensor, names: Sequence[str] | None) -> list[str]:
+    """The name of each label (n,): `names[label]`, or the number itself if there are no names."""
+    return [str(label) if names is None else names[label] for label in labels.tolist()]
+
+
+def one_hot_conditions(
+    labels: Mapping[str, Tensor], names: Sequence[str] | None, classes: Sequence[str], source: str
+) -> dict[str, Tensor]:
+    """Turns the labels of each split, (n,), into one-hot vectors, (n, classes), float32.
+
+    Args:
+        labels: split -> codes of `names`, or whole numbers.
+        names: the names of the labels, in the order of their codes; None if the numbers are their own names.
+        classes: the names of the classes, in the model's order.
+        source: where the labels come from, for the error.
+
+    Raises:
+        ValueError: a label is not one of the classes.
+    """
+    return {
+        split: one_hot(names_of(codes, names), classes, f"the {split} split of {source}")
+        for split, codes in labels.items()
+    }
 
 
 def one_hot(labels: Iterable[object], classes: Sequence[str], source: str) -> Tensor:

@@ -1,23 +1,19 @@
-"""The base class of all data modules: batches, rows prepared as in training, names, and facts about the data."""
+"""The base class of all data modules: rows prepared as in training, names, and facts about the data."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Sequence
 
-from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor, std_mean
 
-from vaelab.checks import SPLITS, check_choice, check_whole
-from vaelab.data.batches import Batches, Split, moved_if_it_fits
-from vaelab.data.checksum import crc32
+from vaelab.checks import SPLITS, check_choice
 from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import Where, at_index, check_rows, plain, shape_rows
+from vaelab.data.served_splits import ServedSplits, pair
 
 CONSTANT = 1e-7  # numbers whose spread is smaller than this, relative to their size, differ by rounding alone
 
 
-class DataModule(LightningDataModule):
+class DataModule(ServedSplits):
     """Serves (x, target) batches, or (x, target, condition) if the model is conditional, and describes the data.
 
     A subclass sets `x_shape` and `target_shape`, in `setup` at the latest. `setup` also sets `train` and, if the data
@@ -31,10 +27,6 @@ class DataModule(LightningDataModule):
         x_shape: the shape of one x, the encoder's input.
         target_shape: the shape of one target, which the decoder is scored on.
         support: the values that a target can take: `binary`, `unit_interval`, `count` or `real`.
-        batch_size: examples per training batch.
-        eval_batch_size: examples per validation and test batch.
-        redraw: applied to each training batch of x when it is drawn, for example a fresh binarisation; None leaves x
-            unchanged.
         levels: how many values a dimension of the target takes, for bits per dimension; None if it is continuous.
             If `describe()["measure"]` is `mass`, log p is a log-probability. If it is `density`, the k dimensions were
             dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on a log-probability.
@@ -47,21 +39,13 @@ class DataModule(LightningDataModule):
             serves numbers in the data's own units.
         label_names: the names of the classes, in the order of their codes, if `labels` returns codes; else None.
         condition: the kind of condition, such as `label`; None if there is none.
-        conditions: the conditions of each split, (n, *condition_shape) in the order of `batches`; empty if there are
-            none.
         condition_names: the names of the numbers in a condition, such as its classes; None if they have no names.
         model_condition_names: these names for a trained model, in its order; set when the data of a run are loaded.
     """
 
     x_shape: tuple[int, ...]
     target_shape: tuple[int, ...]
-    train: Tensor | tuple[Tensor, Tensor]
-    val: Tensor | tuple[Tensor, Tensor]
-    test: Tensor | tuple[Tensor, Tensor]
     support: str = "real"
-    batch_size: int = 100
-    eval_batch_size: int = 1_000
-    redraw: Callable[[Tensor], Tensor] | None = None
     levels: int | None = None
     model_names: tuple[str, ...] | None = None
     reading: Reading = Reading()
@@ -70,86 +54,15 @@ class DataModule(LightningDataModule):
     standardize: bool = False
     label_names: tuple[str, ...] | None = None
     condition: str | None = None
-    conditions: Mapping[str, Tensor] = MappingProxyType({})
     condition_names: tuple[str, ...] | None = None
     model_condition_names: tuple[str, ...] | None = None
-
-    @property
-    def condition_shape(self) -> tuple[int, ...] | None:
-        """The shape of one condition; None if there is none, or before `setup`."""
-        return tuple(self.conditions["train"].shape[1:]) if self.conditions else None
 
     def setup(self, stage: str | None = None) -> None:
         """Reads or draws the splits. Lightning calls it, and so does the evaluation of a model."""
 
-    def train_dataloader(self) -> Batches:
-        """Shuffled training batches, with x drawn afresh by `redraw`. Each process of a run gets its share of the rows.
-
-        With `trainer.overfit_batches`, the order and the draws of `redraw` are the same in every pass.
-        """
-        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        fixed = bool(getattr(self.trainer, "overfit_batches", 0))
-        x, target, condition = self._on_device("train")
-        return Batches(x, target, self.batch_size, not fixed, self.redraw, share, fixed, condition)
-
-    def val_dataloader(self) -> Batches | list[Batches]:
-        """Validation batches in a fixed order, or an empty list if there is no `val`."""
-        if not hasattr(self, "val"):
-            return []
-        x, target, condition = self._on_device("val")
-        size = self.val_batch_size(getattr(self.trainer, "overfit_batches", 0))
-        return Batches(x, target, size, condition=condition)
-
-    def val_batch_size(self, overfit: float = 0) -> int:
-        """Examples per validation batch, given `trainer.overfit_batches`."""
-        if 0 < overfit < 1:  # this fraction of a single large batch would be less than one batch
-            return max(1, min(self.eval_batch_size, int(len(self.examples("val")[0]) * overfit)))
-        return self.eval_batch_size
-
-    def test_dataloader(self) -> Batches:
-        """Test batches in a fixed order."""
-        x, target, condition = self._on_device("test")
-        return Batches(x, target, self.eval_batch_size, condition=condition)
-
-    def _on_device(self, split: str) -> Split:
-        """The tensors that a split is served from, on the trainer's GPU if there is room."""
-        held = self._served(split)
-        device = self.trainer.strategy.root_device if self.trainer else None
-        return held if device is None or device.type != "cuda" else moved_if_it_fits(held, device)
-
-    def _served(self, split: str) -> Split:
-        """x, target and condition of a split, as the training loop gets them; None for each that does not exist."""
-        return *_pair(getattr(self, split)), self.conditions.get(split)
-
-    def batches(self, split: str, batch_size: int | None = None) -> Batches:
-        """Batches of a split for evaluation, the same in every pass and every run.
-
-        Each is (x, target), or (x, target, condition) if the model is conditional.
-
-        Args:
-            split: `train`, `val` or `test`.
-            batch_size: examples per batch, by default `eval_batch_size`.
-
-        Raises:
-            ValueError: the split is unknown or not set up, or the batch size is not a whole number of at least 1.
-        """
-        size = check_whole("batch_size", batch_size if batch_size is not None else self.eval_batch_size, 1)
-        return Batches(*self.examples(split), size, condition=self.conditions.get(split))
-
-    def examples(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """All x (n, *x_shape) and targets (n, *target_shape) of a split; None for the targets if they are x.
-
-        Raises:
-            ValueError: the split is unknown, or not set up.
-        """
-        check_choice("split", split, SPLITS)
-        if not hasattr(self, split):
-            raise ValueError(f"the data must be set up before you use split={split}, but are not; call setup() first")
-        return _pair(getattr(self, split))
-
     def mean(self) -> Tensor:
         """Mean of the training targets, (*target_shape)."""
-        x, target = _pair(self.train)
+        x, target = pair(self.train)
         return (x if target is None else target).mean(0)
 
     def standardization(self, which: str) -> tuple[Tensor, Tensor]:
@@ -161,25 +74,13 @@ class DataModule(LightningDataModule):
             which: `x` or `target`.
 
         Raises:
-            ValueError: `which` is another word.
+            ValueError: `which` is neither.
         """
-        x, target = _pair(self.train)
-        values = target if check_choice("which", which, ("x", "target")) == "target" and target is not None else x
+        check_choice("which", which, ("x", "target"))
+        x, target = pair(self.train)
+        values = x if which == "x" or target is None else target
         std, mean = std_mean(values.double(), 0, correction=0)
         return mean.float(), std.float().where(std > CONSTANT * mean.abs(), 1)
-
-    def fingerprint(self) -> int:
-        """A checksum (CRC-32) of all numbers in the splits."""
-        splits = filter(partial(hasattr, self), SPLITS)
-        return crc32(tensor for split in splits for tensor in self._served(split))
-
-    def checksum(self, split: str) -> str:
-        """CRC-32 of the examples of a split, as 8 hexadecimal digits: x, target and any condition, as they are served.
-
-        Raises:
-            ValueError: the split is unknown, or not set up.
-        """
-        return f"{crc32([*self.examples(split), self.conditions.get(split)]):08x}"
 
     def prepare(
         self, rows: Tensor, x_shape: Sequence[int], generator: Generator | None = None, where: Where = at_index
@@ -279,7 +180,3 @@ class DataModule(LightningDataModule):
             **({"condition": self.condition} if self.condition else {}),
             **{f"{split}_checksum": self.checksum(split) for split in ("val", "test") if hasattr(self, split)},
         }
-
-
-def _pair(held: Tensor | tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
-    return (held, None) if isinstance(held, Tensor) else held

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from vaelab.checks import check_choice
+from vaelab.checks import check_choice, check_path
 from vaelab.data.checked_rows import Rows
 from vaelab.data.class_folders import classes_of
 from vaelab.data.open_file import open_rows
@@ -102,11 +102,9 @@ class Images(SplitImages):
         condition: str | None = None,
     ) -> None:
         super().__init__(val_size, test_size, batch_size, eval_batch_size, resample, seed, support, condition)
-        if not isinstance(path, str | Path) or not str(path):
-            raise ValueError(
-                f"data.path must name a folder of pictures or a .npy file for data=images, but is {path}; set it to one"
-            )
-        self.path = Path(path).expanduser()
+        self.path = check_path(
+            "data.path", path, "a folder of pictures or a .npy file for data=images", "set it to one"
+        )
         check_picture_size(size)
         if channels not in (None, GREY, RGB):
             raise ValueError(f"data.channels must be 1 (grey), 3 (RGB) or null, but is {channels!r}; use one of these")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag, check_seed, check_whole
 from vaelab.data.checksum import crc32
-from vaelab.data.condition import check_condition, one_hot
+from vaelab.data.condition import check_condition, names_of, one_hot_conditions
 from vaelab.data.download import FASHION_MNIST, PUBLISHED, Published, cache, download
 from vaelab.data.download import MNIST as MNIST_FILES
 from vaelab.data.drawn_images import DrawnImages
@@ -132,16 +132,9 @@ class MNIST(DrawnImages):
             labels = {split: self._labels(split) for split in SPLITS}
         except FileNotFoundError as error:
             raise FileNotFoundError(f"condition=label needs the labels of all images, but {error}") from error
-        found: dict[str, Tensor] = {}
-        known = torch.cat([labels["train"], labels["val"]]).unique().tolist()
-        self.condition_names = self.model_condition_names or tuple(map(self._name_of_label, known))
-        for split, codes in labels.items():
-            names = map(self._name_of_label, codes.tolist())
-            found[split] = one_hot(names, self.condition_names, f"the {split} split of {self._folder}")
-        self.conditions = found
-
-    def _name_of_label(self, code: int) -> str:
-        return str(code) if self.label_names is None else self.label_names[code]
+        known = torch.cat([labels["train"], labels["val"]]).unique()
+        self.condition_names = self.model_condition_names or tuple(names_of(known, self.label_names))
+        self.conditions = one_hot_conditions(labels, self.label_names, self.condition_names, str(self._folder))
 
     def _names_of_labels(self) -> tuple[str, ...] | None:
         """The names of the classes, if there are labels and each has a name."""

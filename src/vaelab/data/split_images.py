@@ -1,16 +1,15 @@
 """The base class of images without given splits: they are split at random."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from vaelab.checks import SPLITS, check_choice, check_flag, check_seed, check_whole
 from vaelab.data.checksum import crc32
-from vaelab.data.condition import check_condition, one_hot
+from vaelab.data.condition import check_condition, one_hot_conditions
 from vaelab.data.drawn_images import DrawnImages
 from vaelab.data.pixels import levels_of
+from vaelab.data.random_split import check_size, random_split
 from vaelab.data.row_checks import SUPPORTS
 from vaelab.data.wording import counted, listed
 
@@ -41,8 +40,8 @@ class SplitImages(DrawnImages):
         condition: str | None,
     ) -> None:
         super().__init__()
-        self.val_size = _check_share("data.val_size", val_size)
-        self.test_size = _check_share("data.test_size", test_size)
+        self.val_size = check_size("data.val_size", val_size, "image")
+        self.test_size = check_size("data.test_size", test_size, "image")
         self.batch_size = check_whole("data.batch_size", batch_size, 1)
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.resample = check_flag("data.resample", resample)
@@ -57,16 +56,8 @@ class SplitImages(DrawnImages):
         Raises:
             ValueError: no images are left to train on, or the condition needs labels and there are none.
         """
-        n = len(images)
-        n_val, n_test = (_count(size, n) for size in (self.val_size, self.test_size))
-        if n_val + n_test >= n:
-            raise ValueError(
-                f"data.val_size={self.val_size} and data.test_size={self.test_size} must leave images to train on, but "
-                f"{source} holds {counted(n, 'image')}; use smaller ones, or more images"
-            )
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
-        parts = [part.sort().values for part in order.split([n - n_val - n_test, n_val, n_test])]
-        self._identity = f"{counted(n, 'image')} (CRC-32 {crc32([images]):08x})"
+        parts = random_split(len(images), self.val_size, self.test_size, self.seed, source, "image")
+        self._identity = f"{counted(len(images), 'image')} (CRC-32 {crc32([images]):08x})"
         self._counts = tuple(map(len, parts))
         self.label_names = tuple(names) if labels is not None else None
         self._codes = None if labels is None else {name: labels[part] for name, part in zip(SPLITS, parts, strict=True)}
@@ -82,10 +73,7 @@ class SplitImages(DrawnImages):
                 "into a sub-folder of its own, or leave the condition out"
             )
         self.condition_names = self.model_condition_names or self.label_names
-        self.conditions = {
-            split: one_hot([self.label_names[code] for code in codes.tolist()], self.condition_names, source)
-            for split, codes in self._codes.items()
-        }
+        self.conditions = one_hot_conditions(self._codes, self.label_names, self.condition_names, source)
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
         """The codes of a split's labels, ("label", int64 (n,)), in the order of `batches`; None if there are none.
@@ -109,16 +97,3 @@ class SplitImages(DrawnImages):
         train, val, test = self._counts
         kinds = f"; labels: {listed(self.label_names)}" if self.label_names else ""
         return f"{train:,} to train, {val:,} to validate, {test:,} to test{kinds}"
-
-
-def _check_share(name: str, value: Any) -> int | float:
-    if (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1):
-        return value
-    raise ValueError(
-        f"{name} must be a whole number of images, at least 1, or a fraction between 0 and 1, but is {value!r}"
-    )
-
-
-def _count(size: int | float, n: int) -> int:
-    """The number of images out of n, at least one."""
-    return size if isinstance(size, int) else max(1, round(size * n))

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_flag
+from vaelab.checks import SPLITS, check_choice, check_flag, check_path
 from vaelab.data.array import Array
 from vaelab.data.column_warnings import column_warnings
-from vaelab.data.condition import check_condition, one_hot
+from vaelab.data.condition import check_condition, one_hot_conditions
 from vaelab.data.label_codes import label_codes
 from vaelab.data.readers.choose import READERS
 from vaelab.data.readers.selection import Key, Selection
@@ -82,11 +82,11 @@ class Table(Array):
         condition: str | None = None,
     ) -> None:
         if check_condition(condition) is not None and label is None:
-            raise ValueError("condition=label needs a column of labels, but data.label is null; set it to one")
-        if not isinstance(path, str | Path) or not str(path):
-            raise ValueError(f"data.path must name a file for data=table, but is {path}; set it to {KINDS}")
+            raise ValueError(
+                "data.label must name a column if condition=label, but is null; set it to the column of labels"
+            )
         super().__init__(
-            path,
+            check_path("data.path", path, "a file for data=table", f"set it to the path of one ({KINDS})"),
             val_size,
             test_size,
             batch_size,
@@ -137,12 +137,8 @@ class Table(Array):
                 f"holds {kind}; use another column, or leave the condition out"
             )
         self.condition_names = self.model_condition_names or names
-        codes = zip(SPLITS, values, strict=True)
-        named = {split: [names[code] if self.label_names else code for code in each.tolist()] for split, each in codes}
-        self.conditions = {
-            split: one_hot(each, self.condition_names, f"the {split} split of {self.path}")
-            for split, each in named.items()
-        }
+        labels = dict(zip(SPLITS, values, strict=True))
+        self.conditions = one_hot_conditions(labels, self.label_names, self.condition_names, str(self.path))
 
     def _read(self) -> Tensor:
         if not self.path.exists():

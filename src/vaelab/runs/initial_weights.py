@@ -110,7 +110,7 @@ def _of_data(vae: VAE) -> Iterator[str]:
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two configs about the architecture, as the end of a sentence, each with its cure."""
+    """How the architectures of two configs differ: ends of sentences, each with its cure."""
     for key in ("latent_dim", "condition"):
         yield from _compared(key, there.get(key), here.get(key))
     for group in GROUPS:
@@ -122,7 +122,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[
 
 
 def _compared(key: str, there: Any, here: Any) -> Iterator[str]:
-    """The differences of two values, and of the keys that both have. A key of only one may be of another version."""
+    """How two values differ. Keys that only one of them has are ignored, because they may be of another version."""
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         targets = [name for name in ("_target_",) if name in there and name in here]
         for name in dict.fromkeys([*targets, *(name for name in here if name in there)]):
@@ -142,7 +142,7 @@ def _shown(value: Any) -> str:
 
 
 def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Any]) -> Iterator[str]:
-    """What does not fit between the weights of two models, as the end of a sentence."""
+    """How the weights of two models differ: ends of sentences, each with its cure."""
     for name in sorted(own.keys() ^ given.keys()):
         where = "there is no weight" if name in own else "there is also a weight"
         yield f"{where} {_shown(name)}; use the same parts of the model"

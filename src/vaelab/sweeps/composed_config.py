@@ -8,7 +8,7 @@ from vaelab.files import read_small
 
 COMPOSED = ".hydra/config.yaml"  # as composed: a value that follows another key is a reference to it
 SAVED = "hparams.yaml"  # with every value filled in; `vaelab.save_run` writes only this one
-FACTS = (  # keys of hparams.yaml that are no settings
+FACTS = (  # keys of hparams.yaml that are not settings
     *("folder", "fingerprint", "choices", "kl", "threads", "x_shape", "target_shape", "condition_shape"),
     *("x_names", "condition_names", "label_names", "standardize"),
 )

@@ -1,4 +1,4 @@
-"""`vaelab list`: which runs are in a folder, how far they are, and in what they differ."""
+"""`vaelab list`: which runs are in a folder, how far they are, and how they differ."""
 
 import math
 import os
@@ -52,7 +52,7 @@ class Listed:
 
 
 def list_runs(folder: Path, sort: str = "score") -> tuple[list[Listed], list[str]]:
-    """Finds all runs in or below a folder: (the runs, the keys in which they differ). Links are not followed.
+    """Finds all runs in or below a folder: (the runs, the keys that differ). Links are not followed.
 
     Args:
         folder: a run, a sweep, or a folder of them.
@@ -105,7 +105,10 @@ def _state(row: Row) -> tuple[str, str]:
     """The state of a run in the words of this list, and the reason."""
     if not row.metrics and not os.path.lexists(row.folder / "state.json"):
         closed = not os.access(row.folder, os.R_OK | os.X_OK)
-        return UNREADABLE, "the folder cannot be opened" if closed else "holds no state.json, so it is no run of vaelab"
+        return (
+            UNREADABLE,
+            "the folder cannot be opened" if closed else "holds no state.json, so it is not a run of vaelab",
+        )
     if row.state == "done":
         return FINISHED, row.reason or why_not(row)
     if row.state == "pending":
@@ -142,12 +145,14 @@ def differing_keys(runs: Sequence[Listed]) -> list[str]:
     counted = Counter(found for run in runs for key in run.row.values for found in (key, f"{key}{TARGET}"))
     typed = [key for key, _ in counted.most_common()]
     known = dict.fromkeys(key for run in runs for key in run.config)
-    keys = sorted([*(key for key in typed if key in known), *(key for key in known if key not in counted)], key=_last)
+    keys = sorted(
+        [*(key for key in typed if key in known), *(key for key in known if key not in counted)], key=_comes_last
+    )
     readable = [run for run in runs if run.config]
     return [key for key in keys if key not in WITHOUT_EFFECT and _differs(key, readable, key in counted)]
 
 
-def _last(key: str) -> bool:
+def _comes_last(key: str) -> bool:
     """True for a key that comes after the others, because it affects no numbers, or only says where files are."""
     return key in WHERE or key.split(".")[0] in ("callbacks", "logger")
 

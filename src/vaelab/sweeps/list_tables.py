@@ -71,8 +71,8 @@ def _notes(runs: Sequence[Listed], keys: Sequence[str], meanings: Sequence[str],
     if meanings:
         kinds = f" ({meanings[0]})" if len(meanings) == 1 else ""
         found.append(
-            f"A score is a final number of the validation split{kinds}, in nats per example. Scores compare if data "
-            "and objective agree; `vaelab compare` checks that."
+            f"A score is a final number of the validation split{kinds}, in nats per example. You can compare "
+            "scores if data and objective are the same; `vaelab compare` checks that."
         )
     if (more := len(keys) - MOST_KEYS) > 0:
         found.append(f"{more} more {'key differs' if more == 1 else 'keys differ'}; --json lists all.")

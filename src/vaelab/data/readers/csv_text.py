@@ -80,7 +80,7 @@ def encoding_of(path: Path) -> str:
 
 
 def separator_of(path: Path, encoding: str, decimal: str = "point") -> str:
-    """The separator of cells: a tab, a semicolon or a comma, from a first line `sep=;` or the first that is no comment.
+    """The separator of cells: a tab, a semicolon or a comma, as a line `sep=;` at the top or else the first row shows.
 
     A decimal comma cannot be a separator.
 

@@ -24,21 +24,27 @@ def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
     turned by its EXIF orientation, and placed on the background if it is transparent.
     """
     inside = _look_through(path)
-    images, others = inside.images, inside.others
-    if not images:
+    if not inside.images:
         raise UnreadableFile(f"{path} must hold images, but {_instead(inside)}; put {', '.join(SUFFIXES)} files there")
-    facts: list[str] = []
-    cautions: list[str] = []
-    if folders := sorted({str(file.parent.relative_to(path)) for file in images} - {"."}):
-        below = sum(file.parent != path for file in images)
-        facts.append(f"{below:,} of them from {counted(len(folders), 'sub-folder')} ({listed(folders)})")
+    found = _Images(path, inside.images, reading)
+    if folders := sorted({str(file.parent.relative_to(path)) for file in inside.images} - {"."}):
+        below = sum(file.parent != path for file in inside.images)
+        images = f"{counted(below, 'image')} {'is' if below == 1 else 'are'}"
+        found.facts.append(f"{images} in {counted(len(folders), 'sub-folder')} ({listed(folders)})")
     if inside.runs:
-        facts.append(f"skipped {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})")
-    if others:
-        cautions.append(f"left out {counted(len(others), 'other file')} ({listed(others)})")
-    names: list[str] = []  # of the images that were read
-    arrays = _arrays(path, images, rows, reading, names, facts, cautions)
-    return Source(arrays, None, lambda row, pixel: names[row], "image", len(images), facts, cautions)
+        found.facts.append(
+            f"skipped {counted(len(inside.runs), 'folder')} of vaelab's own runs ({listed(inside.runs)})"
+        )
+    if inside.others:
+        found.cautions.append(f"left out {counted(len(inside.others), 'other file')} ({listed(inside.others)})")
+    return Source(
+        found.chunks(rows),
+        where=lambda row, pixel: found.names[row],
+        thing="image",
+        declared=len(inside.images),
+        facts=found.facts,
+        cautions=found.cautions,
+    )
 
 
 def sizes_in_folder(path: Path) -> Iterator[tuple[int, int]]:
@@ -91,56 +97,75 @@ def _instead(inside: Inside) -> str:
     return f"it holds only hidden files ({listed(inside.hidden)})" if inside.hidden else "it is empty"
 
 
-def _arrays(
-    path: Path,
-    files: list[Path],
-    rows: int | None,
-    reading: Reading,
-    names: list[str],
-    facts: list[str],
-    cautions: list[str],
-) -> Iterator[np.ndarray]:
-    """Yields the images in chunks, and adds the name of each to `names`.
+class _Images:
+    """The images in a folder, read one by one.
 
-    At the end, adds to `facts` and `cautions` what was changed or left out.
+    Attributes:
+        names: the names of the images that were read.
+        facts: what was changed; complete once all images are read.
+        cautions: what was left out; complete once all images are read.
     """
-    marks: Counter[str] = Counter()
-    broken: list[str] = []
-    chunk: list[np.ndarray] = []
-    seen: set[tuple[int, int]] = set()  # several links may share a file, which counts only once
-    on_disk = 0  # the size of these files in bytes
-    first: tuple[Path, Shape] | None = None
-    for file in tqdm(files, unit=" images", leave=False, disable=None, delay=2):
-        try:
-            image, done = read_image(file, reading)
-        except UnreadableFile:
-            if reading.missing != "drop":
-                raise
-            broken.append(str(file.relative_to(path)))
-            continue
-        first = first or (file, image.shape)
-        _check_same_size(file, image.shape, *first)
-        found = file.stat()
-        on_disk += max(BLOCK, found.st_size) if (found.st_dev, found.st_ino) not in seen else 0
-        seen.add((found.st_dev, found.st_ino))
-        names.append(str(file.relative_to(path)))
-        if reading.size is None:  # a size that was asked for comes from no file
-            count = f"{len(names)} images of {_pixels(image.shape)} pixels"
-            check_growth(file.parent, len(names) * math.prod(image.shape), count, on_disk)
-        marks.update(done)
-        chunk.append(image)
-        if len(chunk) == rows_at_once(rows, image.nbytes):
+
+    def __init__(self, path: Path, files: list[Path], reading: Reading) -> None:
+        self._path, self._files, self._reading = path, files, reading
+        self.names: list[str] = []
+        self.facts: list[str] = []
+        self.cautions: list[str] = []
+        self._changes: Counter[str] = Counter()  # what was done to an image -> to how many
+        self._broken: list[str] = []
+        self._first: tuple[Path, Shape] | None = None
+        self._seen: set[tuple[int, int]] = set()  # several links may share a file, which counts only once
+        self._on_disk = 0  # the size of these files in bytes
+
+    def chunks(self, rows: int | None) -> Iterator[np.ndarray]:
+        """Yields the images, (m, rows, columns) or (m, rows, columns, 3)."""
+        chunk: list[np.ndarray] = []
+        for file in tqdm(self._files, unit=" images", leave=False, disable=None, delay=2):
+            if (image := self._read(file)) is None:
+                continue
+            chunk.append(image)
+            if len(chunk) == rows_at_once(rows, image.nbytes):
+                yield np.stack(chunk)
+                chunk = []
+        if chunk:
             yield np.stack(chunk)
-            chunk = []
-    if chunk:
-        yield np.stack(chunk)
-    if broken:
-        cautions.append(f"left out {counted(len(broken), 'file')} that cannot be read as an image ({listed(broken)})")
-    if pages := marks.pop(PAGE, 0):
-        cautions.append(f"read the first page of every .tif file, and left out {counted(pages, 'other page')}")
-    if deep := marks.pop(DEEP, 0):
-        cautions.append(DEEP.format(counted(deep, "image")))
-    facts += [what.format(counted(count, "image")) for what, count in marks.items()]
+        self._say_what_changed()
+
+    def _read(self, file: Path) -> np.ndarray | None:
+        """Reads an image; None if it is broken and such files are left out."""
+        name = str(file.relative_to(self._path))
+        try:
+            image, changes = read_image(file, self._reading)
+        except UnreadableFile:
+            if self._reading.missing != "drop":
+                raise
+            self._broken.append(name)
+            return None
+        self._first = self._first or (file, image.shape)
+        _check_same_size(file, image.shape, *self._first)
+        self.names.append(name)
+        if self._reading.size is None:  # otherwise the size of the array is not declared by the files
+            self._check_growth(file, image.shape)
+        self._changes.update(changes)
+        return image
+
+    def _check_growth(self, file: Path, shape: Shape) -> None:
+        """Refuses images that are far larger in memory than their files are on disk."""
+        found = file.stat()
+        self._on_disk += max(BLOCK, found.st_size) if (found.st_dev, found.st_ino) not in self._seen else 0
+        self._seen.add((found.st_dev, found.st_ino))
+        count = f"{len(self.names)} images of {_pixels(shape)} pixels"
+        check_growth(file.parent, len(self.names) * math.prod(shape), count, self._on_disk)
+
+    def _say_what_changed(self) -> None:
+        if broken := self._broken:
+            left_out = f"left out {counted(len(broken), 'file')} that cannot be read as an image ({listed(broken)})"
+            self.cautions.append(left_out)
+        if pages := self._changes.pop(PAGE, 0):
+            self.cautions.append(f"read the first page of every .tif file, and left out {counted(pages, 'other page')}")
+        if deep := self._changes.pop(DEEP, 0):
+            self.cautions.append(DEEP.format(counted(deep, "image")))
+        self.facts += [change.format(counted(count, "image")) for change, count in self._changes.items()]
 
 
 def _check_same_size(file: Path, shape: Shape, first: Path, wanted: Shape) -> None:

@@ -2,9 +2,10 @@
 
 import math
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def table_width(path: Path, shape: Shape, dtype: np.dtype) -> int:
     """The number of columns of a table in an array.
 
     Raises:
-        UnreadableFile: the array is no table of numbers.
+        UnreadableFile: the array is not a table of numbers.
     """
     _check_rows(path, shape, dtype)
     if len(shape) > 2:
@@ -79,6 +80,12 @@ def read_array(path: Path, file: BinaryIO, rows: int | None) -> Iterator[np.ndar
         yield np.frombuffer(content, dtype).reshape(count, *row)
         done += count
     _check_end(path, file, shape, dtype)
+
+
+def read_member(path: Path, name: str, rows: int | None) -> Iterator[np.ndarray]:
+    """Yields rows of an array in a .npz file."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        yield from read_array(path, cast(BinaryIO, file), rows)
 
 
 def read_header(path: Path, file: BinaryIO) -> tuple[Shape, bool, np.dtype]:

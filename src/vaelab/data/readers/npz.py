@@ -1,14 +1,10 @@
 """Reads arrays from NumPy's .npz files."""
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
-
-import numpy as np
 
 from vaelab.data.bounded_reading import UnreadableFile
-from vaelab.data.readers.npy import read_array
+from vaelab.data.readers.npy import read_member
 from vaelab.data.readers.npz_names import column_names
 from vaelab.data.readers.npz_table import read_npz_table
 from vaelab.data.readers.source import Reading, Source
@@ -30,10 +26,4 @@ def read_npz(path: Path, rows: int | None, reading: Reading) -> Source:
                 f"{path} must hold one array or an array called x, but holds {', '.join(arrays)}; name your data x"
             )
         names = column_names(path, archive) if {"x", "names"} <= set(arrays) else None
-    return Source(_rows(path, arrays[0] if len(arrays) == 1 else "x", rows), names)
-
-
-def _rows(path: Path, array: str, rows: int | None) -> Iterator[np.ndarray]:
-    """Yields rows of an array in the file."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{array}.npy") as file:
-        yield from read_array(path, cast(BinaryIO, file), rows)
+    return Source(read_member(path, arrays[0] if len(arrays) == 1 else "x", rows), names)

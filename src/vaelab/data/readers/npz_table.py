@@ -11,7 +11,7 @@ import numpy as np
 
 from vaelab.data.bounded_reading import FLOAT, UnreadableFile, check_growth
 from vaelab.data.columns import check_names
-from vaelab.data.readers.npy import chosen_columns, moved, read_array, read_exactly, read_header, table_width
+from vaelab.data.readers.npy import chosen_columns, moved, read_exactly, read_header, read_member, table_width
 from vaelab.data.readers.npz_names import column_names
 from vaelab.data.readers.selection import Labelled, Selection, choose
 from vaelab.data.readers.source import Shape, Source, rows_at_once
@@ -75,11 +75,11 @@ def _read_x(
     chosen = choose(selection if label is None else replace(selection, label=None), names, width, path)
     facts = [*chosen.facts, *([] if label is None else [f"the label is the array {label.name}"])]
     if label is None:
-        arrays = chosen_columns(_rows(path, x, rows), chosen)
+        arrays = chosen_columns(read_member(path, x.name, rows), chosen)
     else:
         _check_lengths(path, [x, label])
         at_once = rows_at_once(rows, x.row_bytes + label.row_bytes)
-        numbers = cast(Iterator[np.ndarray], chosen_columns(_rows(path, x, at_once), chosen))
+        numbers = cast(Iterator[np.ndarray], chosen_columns(read_member(path, x.name, at_once), chosen))
         arrays = map(Labelled, numbers, _labels(path, label, at_once))
     found = None if names is None else tuple(names[index] for index in chosen.x)
     return Source(arrays, found, where=moved(chosen), facts=facts)
@@ -95,7 +95,8 @@ def _label_beside(
         return None
     if str(key) not in beside and beside and not selection.trained:
         raise UnreadableFile(
-            f"data.label must name an array beside x in {path} ({listed(list(beside))}), or a column of x, but is {key}"
+            f"data.label must name an array beside x in {path} ({listed(list(beside))}), or a column of x, but is "
+            f"{key}; use one of these"
         )
     return beside.get(str(key))
 
@@ -113,7 +114,9 @@ def _read_side_by_side(path: Path, members: Mapping[str, Member], rows: int | No
         raise text_refused(path, texts, [*texts], selection)
     label = None if chosen.label is None else place[chosen.label]
     if label is not None and len(label[0].columns) > 1:
-        raise UnreadableFile(f"data.label must be an array of one column, but {label[0].name} in {path} has several")
+        raise UnreadableFile(
+            f"data.label must be an array of one column, but {label[0].name} in {path} has several; use another"
+        )
     used = {member.name: member for member, _ in (place[index] for index in chosen.x)}
     check_growth(path, sum(each.shape[0] * _grown(each) for each in used.values()), f"{len(used)} arrays")
     at_once = rows_at_once(rows, sum(max(1, each.row_bytes) for each in used.values()))
@@ -141,7 +144,7 @@ def _joined(
 ) -> Iterator[np.ndarray]:
     """Columns (name of the array, column in it) side by side -> (m, columns) at a time."""
     done = 0
-    for arrays in zip(*(_rows(path, member, rows) for member in members.values()), strict=True):
+    for arrays in zip(*(read_member(path, name, rows) for name in members), strict=True):
         held = {name: array.reshape(len(array), -1) for name, array in zip(members, arrays, strict=True)}
         if len({array.dtype.kind for array in arrays}) > 1:
             for name, array in held.items():
@@ -163,16 +166,10 @@ def _check_whole(path: Path, name: str, array: np.ndarray, done: int) -> None:
         )
 
 
-def _rows(path: Path, member: Member, rows: int | None) -> Iterator[np.ndarray]:
-    """Yields rows of an array of numbers."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{member.name}.npy") as file:
-        yield from read_array(path, cast(BinaryIO, file), rows)
-
-
 def _labels(path: Path, member: Member, rows: int) -> Iterator[np.ndarray]:
     """Yields labels, (m,), numbers or text. An array of objects is never unpickled."""
     if member.is_numbers:
-        yield from (array.reshape(-1) for array in _rows(path, member, rows))
+        yield from (array.reshape(-1) for array in read_member(path, member.name, rows))
         return
     if member.dtype.kind not in "US":
         raise UnreadableFile(

@@ -101,7 +101,9 @@ def _find_all(
     kept = [_find("data.columns", key, names, width, path) for key in selection.columns or ()]
     title = _titles(names, width)
     if twice := [title[index] for index in {*kept} if kept.count(index) > 1]:
-        raise UnreadableFile(f"data.columns must name each column once, but names {listed(twice)} several times")
+        raise UnreadableFile(
+            f"data.columns must name each column once, but names {listed(twice)} several times; remove the copies"
+        )
     if label is not None and label in {*kept, *dropped}:
         key = "data.columns" if label in kept else "data.drop"
         raise UnreadableFile(
