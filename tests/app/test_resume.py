@@ -43,6 +43,7 @@ KINDS = {
     "early stopping": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.05"),
     "max_steps": ("trainer.max_epochs=-1", "trainer.max_steps=31"),
     "limited": ("trainer.limit_train_batches=7",),
+    "in double precision": ("trainer.precision=64-true",),
     "accumulated": ("trainer.accumulate_grad_batches=2",),
     "validated within the epoch": ("trainer.val_check_interval=5",),
     "clipped, monte carlo": ("trainer.gradient_clip_val=0.1", "objective=elbo_monte_carlo", "objective.samples=2"),

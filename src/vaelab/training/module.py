@@ -88,6 +88,8 @@ class VAEModule(LightningModule):
         """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
+            if self.trainer.precision == "64-true":
+                self.double()  # Lightning would do it after loading a checkpoint, and round its weights to float32
         keep_scored_data(self.trainer)
 
     def configure_optimizers(self) -> Any:
