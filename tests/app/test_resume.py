@@ -259,6 +259,13 @@ def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, monkeyp
     assert (read_state(tmp_path), (tmp_path / "metrics.json").read_text()) == before
 
 
+def test_a_run_that_max_steps_ended_is_not_told_to_raise_max_epochs(tmp_path, capsys):
+    train(compose_config(tmp_path, *RUN, "trainer.max_epochs=-1", "trainer.max_steps=5"))
+    capsys.readouterr()
+    go_on(tmp_path, **{"trainer.max_epochs": "9"})
+    assert "trainer.max_steps=5 ended it, so train a new run; init_from=" in capsys.readouterr().out
+
+
 def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):
     train(compose_config(tmp_path, *RUN))
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
