@@ -229,7 +229,7 @@ c: {_target_: vaelab.training.MLFlowLogger, save_dir: '${hydra:runtime.output_di
 @pytest.mark.parametrize(("option", "package"), [("wandb", "wandb"), ("mlflow", "mlflow")])
 def test_a_missing_package_is_said_with_the_command_that_installs_it(option, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    expected = f"logger={option} needs the package {package}, .*; pip install 'vaelab\\[{option}\\]'"
+    expected = f"logger={option} needs the package {package}, .*; run pip install 'vaelab\\[{option}\\]'"
     with pytest.raises(ModuleNotFoundError, match=expected) as raised:
         train(compose_config(tmp_path, *RUN, f"logger={option}"))
     assert one_sentence(raised.value, ["seed=1"]).startswith(f"logger={option} needs")
