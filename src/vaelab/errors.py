@@ -37,5 +37,7 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
         return f"{match[2]} is not a key of {match[1]}, so nothing would read it; leave it out"
     if text and (isinstance(error, ValueError | OSError) or type(error).__name__ in PLAIN):
         return text
+    if isinstance(error, ImportError) and "pip install" in text:  # it already says what to do
+        return text
     values = f"check {', '.join(given)}, or " if given else ""
     return f"{type(error).__name__}{text and f' ({text})'}; {values}set HYDRA_FULL_ERROR=1 to see where"

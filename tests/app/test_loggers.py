@@ -20,6 +20,7 @@ from vaelab.app.about import command_text, config_text, data_text
 from vaelab.app.hparams import hparams_of
 from vaelab.app.resume import resume
 from vaelab.app.start import train
+from vaelab.errors import one_sentence
 from vaelab.runs.trust import check_config
 from vaelab.training import CSVLogger, VAEModule
 from vaelab.training.loggers import close, write_final, write_picture, write_points, write_text
@@ -228,9 +229,10 @@ c: {_target_: vaelab.training.MLFlowLogger, save_dir: '${hydra:runtime.output_di
 @pytest.mark.parametrize(("option", "package"), [("wandb", "wandb"), ("mlflow", "mlflow")])
 def test_a_missing_package_is_said_with_the_command_that_installs_it(option, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    expected = f"logger={option} needs the package {package}, .*; pip install 'vaelab\\[{option}\\]'"
-    with pytest.raises(ModuleNotFoundError, match=expected):
+    expected = f"logger={option} needs the package {package}, .*; run pip install 'vaelab\\[{option}\\]'"
+    with pytest.raises(ModuleNotFoundError, match=expected) as raised:
         train(compose_config(tmp_path, *RUN, f"logger={option}"))
+    assert one_sentence(raised.value, ["seed=1"]).startswith(f"logger={option} needs")
 
 
 # Runs from anyone

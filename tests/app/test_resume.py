@@ -43,6 +43,7 @@ KINDS = {
     "early stopping": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer.lr=0.05"),
     "max_steps": ("trainer.max_epochs=-1", "trainer.max_steps=31"),
     "limited": ("trainer.limit_train_batches=7",),
+    "in double precision": ("trainer.precision=64-true",),
     "accumulated": ("trainer.accumulate_grad_batches=2",),
     "validated within the epoch": ("trainer.val_check_interval=5",),
     "clipped, monte carlo": ("trainer.gradient_clip_val=0.1", "objective=elbo_monte_carlo", "objective.samples=2"),
@@ -256,6 +257,13 @@ def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, monkeyp
     monkeypatch.setattr(Sine, "fingerprint", lambda self: 0)
     refused("the data must be those that the run was trained on", tmp_path, **{"trainer.max_epochs": "2"})
     assert (read_state(tmp_path), (tmp_path / "metrics.json").read_text()) == before
+
+
+def test_a_run_that_max_steps_ended_is_not_told_to_raise_max_epochs(tmp_path, capsys):
+    train(compose_config(tmp_path, *RUN, "trainer.max_epochs=-1", "trainer.max_steps=5"))
+    capsys.readouterr()
+    go_on(tmp_path, **{"trainer.max_epochs": "9"})
+    assert "trainer.max_steps=5 ended it, so train a new run; init_from=" in capsys.readouterr().out
 
 
 def test_a_finished_run_says_so_and_is_left_alone(tmp_path, capsys):

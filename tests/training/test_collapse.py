@@ -13,14 +13,14 @@ from lightning.pytorch import Trainer
 from helpers.idx_files import write_idx_labels, write_small_mnist
 from helpers.runner import SHORT, TINY, run_train
 from vaelab import VAE
-from vaelab.app.collapse_report import cause_and_cure, describe
+from vaelab.app.collapse_report import cause_and_cure, cure, describe, too_short
 from vaelab.data import Sine
 from vaelab.families import DiagonalGaussian
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
 from vaelab.training import VAEModule
-from vaelab.training.collapse import VALIDATIONS, CollapseWatch, LatentUse, latent_use
+from vaelab.training.collapse import FEWEST_STEPS, VALIDATIONS, CollapseWatch, LatentUse, latent_use
 
 SMALL = ("data.train_size=5000", "data.batch_size=50", "data.val_size=300", "trainer.max_epochs=10", "latent_dim=3")
 
@@ -117,6 +117,17 @@ def test_a_model_that_ignores_z_gets_the_cure(use):
 )
 def test_the_cure_fits_the_cause(objective, model, expected):
     assert cause_and_cure({"objective": objective, "model": model, "optimizer": {"lr": 0.01}})[1] == expected
+
+
+def test_a_run_of_few_steps_is_told_to_train_longer():
+    config = {"trainer": {"max_epochs": 3, "max_steps": -1}, "objective": {"beta_schedule": "constant"}, "model": {}}
+    assert cure(config, FEWEST_STEPS - 1).startswith("A likely cause: training took only 499 steps. To cure it: ")
+    assert "training took" not in cure(config, FEWEST_STEPS)
+    assert too_short(config, 7)[1] == "trainer.max_epochs=858"  # 6,006 / 7 of 3 epochs: 2,002 steps
+    assert too_short({"trainer": {"max_epochs": -1, "max_steps": 40}}, 1) == (
+        "training took only 1 step",
+        "trainer.max_steps=2000",
+    )
 
 
 def test_the_watch_warns_once_and_only_with_the_final_weight_of_the_kl(caplog):

@@ -3,17 +3,19 @@
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from math import ceil, inf
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
 from vaelab.errors import one_sentence
 from vaelab.figures.kl_bars import OFF
-from vaelab.training.collapse import COLLAPSED, LatentUse, latent_use
+from vaelab.training.collapse import COLLAPSED, FEWEST_STEPS, LatentUse, latent_use
 from vaelab.typed_command import typed_command
 
 NAMED = 8  # at most this many latents are named
 SMALL_STD, LONG_WARMUP = 0.05, 0.5
+ENOUGH_STEPS = 2_000  # for a small model to find a use for its latents
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +31,7 @@ def collapse_notes(trainer: Any, module: Any, config: Mapping[str, Any], metrics
     except Exception as error:  # the run is trained, and this is only a remark about it
         log.warning("the latents that are off are not listed (%s)", one_sentence(error))
         return []
-    return describe(use, cure(config))
+    return describe(use, cure(config, trainer.global_step))
 
 
 def describe(use: LatentUse, cure: str) -> list[str]:
@@ -52,10 +54,24 @@ def describe(use: LatentUse, cure: str) -> list[str]:
     return [f"{fact}the data may need only {p - off}"]
 
 
-def cure(config: Mapping[str, Any]) -> str:
-    """A sentence with the likely cause of a collapse and the command of its cure."""
-    cause, override = cause_and_cure(config)
+def cure(config: Mapping[str, Any], steps: float = inf) -> str:
+    """A sentence with the likely cause of a collapse after some optimiser steps, and the command of its cure."""
+    cause, override = too_short(config, int(steps)) if steps < FEWEST_STEPS else cause_and_cure(config)
     return f"A likely cause: {cause}. To cure it: {command_with(override)} (docs/collapse.md)"
+
+
+def too_short(config: Mapping[str, Any], steps: int) -> tuple[str, str]:
+    """The cause and the override for a run of so few steps that its KL says nothing about its settings.
+
+    >>> too_short({"trainer": {"max_epochs": 3, "max_steps": -1}}, steps=30)
+    ('training took only 30 steps', 'trainer.max_epochs=200')
+    """
+    epochs, trainer = config["trainer"].get("max_epochs"), config["trainer"]
+    if epochs is None or epochs < 1 or trainer.get("max_steps", -1) > 0:
+        override = f"trainer.max_steps={ENOUGH_STEPS}"
+    else:
+        override = f"trainer.max_epochs={ceil(epochs * ENOUGH_STEPS / max(1, steps))}"
+    return f"training took only {steps} {'step' if steps == 1 else 'steps'}", override
 
 
 def cause_and_cure(config: Mapping[str, Any]) -> tuple[str, str]:

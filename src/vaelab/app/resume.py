@@ -122,14 +122,16 @@ def is_finished(folder: Path, cfg: DictConfig, content: dict[str, Any]) -> bool:
     if not (folder / "metrics.json").is_file():
         return False
     stopped, done, epochs = content["position"]["should_stop"], content["epoch"], cfg.trainer.max_epochs
-    goes_further = not stopped and epochs is not None and not 0 <= epochs <= done
+    all_steps = 0 <= cfg.trainer.get("max_steps", -1) <= content["global_step"]
+    goes_further = not (stopped or all_steps) and epochs is not None and not 0 <= epochs <= done
     if goes_further and epochs != content["hyper_parameters"]["trainer"]["max_epochs"]:
         return False
     if (state := read_state(folder)) and state.state != "done":  # it was killed at the very end
         write_state(folder, replace(state, state="done", reason=""))
     cure = "a larger trainer.max_epochs trains it longer"
-    if stopped:
-        cure = "early stopping or trainer.max_time ended it, so train a new run"
+    if stopped or all_steps:
+        ended_by = f"trainer.max_steps={cfg.trainer.max_steps}" if all_steps else "early stopping or trainer.max_time"
+        cure = f"{ended_by} ended it, so train a new run; init_from={folder} starts one from its weights"
     print(for_terminal(f"{folder} is finished after {done} {'epoch' if done == 1 else 'epochs'}; {cure}"))
     return True
 

@@ -1,4 +1,4 @@
-"""Half precision in Lightning: rounds only training data, and refuses an eps that would become 0."""
+"""Precision in Lightning: rounds only training data, and refuses an eps that would become 0."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -32,8 +32,13 @@ class RoundsTraining(HalfPrecision):
         return nullcontext()
 
 
-def keep_scored_data(trainer: Trainer) -> None:
-    """Keeps a trainer in half precision from rounding validation and test batches."""
+def keep_precision(trainer: Trainer) -> None:
+    """Keeps a trainer from rounding what it must not round: scored batches in half precision, and weights in float64.
+
+    Lightning loads a checkpoint before it converts the model to float64, so its weights would pass through float32.
+    """
+    if trainer.precision == "64-true":
+        trainer.lightning_module.double()
     plugin: Any = trainer.precision_plugin
     if type(plugin) in (HalfPrecision, RoundsTraining):
         plugin.__class__ = RoundsTraining

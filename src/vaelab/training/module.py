@@ -24,7 +24,7 @@ from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
 from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
-from vaelab.training.half_precision import check_eps, keep_scored_data
+from vaelab.training.half_precision import check_eps, keep_precision
 from vaelab.training.landmarks import Landmarks
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
@@ -85,10 +85,10 @@ class VAEModule(LightningModule):
         self.fraction_done: RunFraction | None = None  # of the run; made when training starts
 
     def setup(self, stage: str) -> None:
-        """Installs the tight loop, and keeps the trainer from rounding the data that are scored."""
+        """Installs the tight loop, and keeps the trainer from rounding scored data and weights in float64."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
-        keep_scored_data(self.trainer)
+        keep_precision(self.trainer)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the schedule if there is one.
