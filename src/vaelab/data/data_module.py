@@ -13,6 +13,7 @@ from vaelab.data.batches import Batches, Split, moved_if_it_fits
 from vaelab.data.checksum import crc32
 from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import Where, at_index, check_rows, plain, shape_rows
+from vaelab.precision import double
 
 CONSTANT = 1e-7  # numbers whose spread is smaller than this, relative to their size, differ by rounding alone
 
@@ -150,7 +151,7 @@ class DataModule(LightningDataModule):
     def mean(self) -> Tensor:
         """Mean of the training targets, (*target_shape)."""
         x, target = _pair(self.train)
-        return (x if target is None else target).mean(0)
+        return double(x if target is None else target).mean(0).float()  # in float32, the mean of many 1e9 is off by 192
 
     def standardization(self, which: str) -> tuple[Tensor, Tensor]:
         """The mean and the standard deviation of the training split, each of the shape of one x or one target.
