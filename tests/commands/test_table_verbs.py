@@ -65,6 +65,15 @@ def test_encode_keeps_the_label_of_each_row(run, tmp_path, suffix):
     assert list(found["label"]) == KINDS.tolist()
 
 
+def test_evaluate_warns_if_the_file_has_changed(run, tmp_path, caplog):
+    evaluate_run(run, samples=2)
+    assert not caplog.records
+    more = table()
+    pandas.concat([more, more.iloc[:1]]).to_csv(tmp_path / "more.csv")
+    evaluate_run(run, samples=2, overrides={"path": str(tmp_path / "more.csv")})
+    assert "the test split may hold examples that it was trained on" in caplog.text
+
+
 def test_a_label_may_be_absent(run, tmp_path):
     table().drop(columns=["kind", "id"]).to_parquet(tmp_path / "other.parquet")
     encode(run, str(tmp_path / "other.parquet"), tmp_path / "z.csv")

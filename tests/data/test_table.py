@@ -328,7 +328,7 @@ def test_counts_are_whole_and_not_negative(tmp_path):
 
 
 def test_one_warning_names_every_column_and_its_cure(tmp_path, caplog):
-    table = frame().assign(ID=7 + np.arange(N)[::-1], same=4.0, row=np.arange(1, N + 1), sex=np.arange(N) % 2)
+    table = frame().assign(ID=7 + np.arange(N)[::-1], same=4.0, row=np.arange(1_000, 1_000 + N), sex=np.arange(N) % 2)
     table = table.assign(mass=70_000 + 900 * table["width"])
     path = written(tmp_path / "a.csv", table)
     ready(path, label="kind", standardize=False)
@@ -344,6 +344,18 @@ def test_one_warning_names_every_column_and_its_cure(tmp_path, caplog):
     caplog.clear()
     ready(path, label="kind", drop=["ID", "row", "sex", "same"])
     assert not warned(caplog)
+
+
+def test_numbers_that_float32_rounds_are_named(tmp_path, caplog):
+    noise = np.random.default_rng(0).normal(size=(80, 2))
+    clock, price = (1.7e9 + 900 * noise).T
+    table = pandas.DataFrame({"clock": clock, "far": 1e9 + noise[:, 0], "price": 1e6 + price - 1.7e9})
+    data = ready(written(tmp_path / "a.csv", table.assign(unit=5.0), index=False))
+    (message,) = warned(caplog)
+    assert "unit is constant" in message
+    assert "clock, far vary too little for their size: float32 keeps 7 digits" in message
+    assert "[clock,far]" in message
+    assert data.mean()[1] == 1e9  # a sum of float32 is off by more than 100
 
 
 def test_measurements_that_are_whole_are_no_categories(tmp_path, caplog):

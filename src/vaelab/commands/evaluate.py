@@ -1,5 +1,6 @@
 """`vaelab evaluate`: how good is it?"""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
 from vaelab.runs.run import Run
 
+log = logging.getLogger(__name__)
 PLACES = ("root", "path")  # the place of the data does not affect the numbers
 
 
@@ -35,6 +37,13 @@ def evaluate_run(
         overrides: keys of the run's data config to change, such as `root`.
     """
     datamodule = run.ready_datamodule(overrides)
+    trained = run.config.get("fingerprint")
+    if split != "train" and trained is not None and datamodule.fingerprint() != trained:
+        log.warning(
+            "the data or their splits differ from those that the run was trained on, so the %s split may hold examples "
+            "that it was trained on; evaluate it with the old data",
+            split,
+        )
     batches = datamodule.batches(split)
     torch.manual_seed(seed)
     with examples_bar(len(batches.x)) as bar:

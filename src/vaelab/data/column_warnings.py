@@ -11,6 +11,9 @@ from vaelab.data.wording import listed
 INDEX_NAMES = {"id", "index", "unnamed: 0"}
 DISTINCT = 20  # whole numbers are coded categories if they take at most this many values,
 REPEATED = 5  # each at least this often on average
+EPSILON = torch.finfo(torch.float32).eps
+COARSE = 0.01  # numbers are too coarse if float32 rounds them by more than this fraction of their standard deviation
+LARGE = 1e6  # numbers whose decimals float32 rounds
 FAR = 10.0  # a column is far out of scale if its mean or standard deviation is this far from 0 and 1
 
 
@@ -37,20 +40,28 @@ def column_warnings(rows: Tensor, names: Sequence[str] | None, support: str, sta
 def _fault(column: Tensor, key: Key, support: str, standardize: bool) -> str | None:
     """The fault of a column (n,), one of the keys of `SENTENCES`; None if there is none."""
     if bool((column == column[0]).all()):
-        return "constant"
+        return "constant" if column[0].abs() < LARGE else "rounded"
     if str(key).casefold() in INDEX_NAMES or _counts(column):
         return "index"
     if support != "real":
         return None
+    if _is_rounded(column):
+        return "rounded"
     if _is_coded(column):
         return "coded"
     return "far" if not standardize and _is_far(column) else None
 
 
 def _counts(column: Tensor) -> bool:
-    """True if a column counts the rows from 0 or 1."""
+    """True if a column counts the rows, from any whole number."""
     counting = torch.arange(len(column), dtype=column.dtype)
-    return len(column) > 2 and bool(column[0] in (0, 1)) and bool((column == counting + column[0]).all())
+    return len(column) > 2 and bool(column[0] == column[0].round()) and bool((column == counting + column[0]).all())
+
+
+def _is_rounded(column: Tensor) -> bool:
+    """True if float32 numbers of this size are too coarse for the spread of a column."""
+    std, mean = torch.std_mean(column.double(), correction=0)
+    return bool(EPSILON * mean.abs() > COARSE * std)
 
 
 def _is_coded(column: Tensor) -> bool:
@@ -76,6 +87,12 @@ def _sentence(fault: str, keys: Sequence[Key]) -> str:
 SENTENCES = {  # fault -> about one column, and about several
     "constant": ("is constant ({drop} leaves it out)", "are constant ({drop} leaves them out)"),
     "index": ("looks like an index ({drop} leaves it out)", "look like indices ({drop} leaves them out)"),
+    "rounded": (
+        "varies too little for its size: float32 keeps 7 digits, so its numbers were rounded (subtract a constant from "
+        "it in the file, or {drop} leaves it out)",
+        "vary too little for their size: float32 keeps 7 digits, so their numbers were rounded (subtract a constant "
+        "from each of them in the file, or {drop} leaves them out)",
+    ),
     "coded": (
         "holds few different whole numbers, so its density has no upper limit ({drop} leaves it out, and {label} "
         "colours the pictures with it)",

@@ -9,6 +9,7 @@ from vaelab.checks import SPLITS, check_choice
 from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import Where, at_index, check_rows, plain, shape_rows
 from vaelab.data.served_splits import ServedSplits, pair
+from vaelab.precision import double
 
 CONSTANT = 1e-7  # numbers whose spread is smaller than this, relative to their size, differ by rounding alone
 
@@ -63,7 +64,7 @@ class DataModule(ServedSplits):
     def mean(self) -> Tensor:
         """Mean of the training targets, (*target_shape)."""
         x, target = pair(self.train)
-        return (x if target is None else target).mean(0)
+        return double(x if target is None else target).mean(0).float()  # in float32, the mean of many 1e9 is off by 192
 
     def standardization(self, which: str) -> tuple[Tensor, Tensor]:
         """The mean and the standard deviation of the training split, each of the shape of one x or one target.

@@ -14,6 +14,7 @@ from vaelab.precision import in_full
 LAYOUTS = ("channels_first", "channels_last")
 GREY, RGB = 1, 3
 NARROW = 8  # pixels
+ONES = "; if 1 means white, save them as booleans, and use model=bernoulli"
 NEARLY_BLACK = 32  # grey values below it
 SAMPLE = 100  # how many pictures are looked at
 GREY_OF_RGB = (19_595, 38_470, 7_471)  # ITU-R 601-2 luma in units of 2^-16, as Pillow rounds it
@@ -97,7 +98,11 @@ def doubts(pictures: Tensor, support: str) -> list[str]:
         return [f"each is only {width} pixels wide; if the file holds a single picture in RGB, use one with more"]
     if not pictures.is_floating_point():
         top = int(pictures.max())
-        return [f"the brightest pixel is {top} of 255, so the pictures are nearly black"] * (top < NEARLY_BLACK)
+        return [f"the brightest pixel is {top} of 255, so the pictures are nearly black{ONES * (top == 1)}"] * (
+            top < NEARLY_BLACK
+        )
+    if support == "real" and bool(((pictures == 0) | (pictures == 1)).all()):
+        return ["all pixels are 0 or 1, and a density of such numbers has no upper limit; use model=bernoulli"]
     steps = pictures[:SAMPLE] * 255
     if support == "real" and bool(((steps - steps.round()).abs() < 1e-3).all()):
         return [
