@@ -262,7 +262,7 @@ def test_whoever_reads_the_table_may_stop_early(runs, tmp_path):
     command = f"'{Path(sys.executable).with_name('vaelab')}' evaluate '{copy}' --samples 5 | head -1"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, check=False)
-    assert messages(process) == []
+    assert messages(process.stderr) == []
     assert (copy / "evaluation.json").is_file()
 
 

@@ -171,7 +171,7 @@ def test_flags(flags, code, shown, place):
     process = run_train(place, *flags)
     assert process.returncode == code
     assert shown in (process.stderr if code else process.stdout)
-    assert not code or len(messages(process)) == 1
+    assert not code or len(messages(process.stderr)) == 1
 
 
 def test_what_a_sweep_decides_is_not_passed_on():

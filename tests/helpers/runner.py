@@ -39,10 +39,10 @@ def run_train(cwd: Path, *arguments: str, timeout: float = 120, fresh: bool = Fa
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def messages(process: subprocess.CompletedProcess) -> list[str]:
+def messages(stderr: str) -> list[str]:
     """The lines of stderr, without the two at the start of a run that say what was read and what is scored."""
     opening = ("drew ", "read ", "scores the log-")
-    return [line for line in process.stderr.splitlines() if not line.startswith(opening)]
+    return [line for line in stderr.splitlines() if not line.startswith(opening)]
 
 
 def start_train(cwd: Path, *arguments: str) -> forked.Forked:

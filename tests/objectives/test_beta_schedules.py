@@ -67,10 +67,3 @@ def test_a_run_logs_its_beta_and_more_epochs_stretch_the_schedule(tmp_path):
     assert points == pytest.approx(
         {step: 3 * schedule(step / (20 if step < 20 else 40)) for step in (3, 7, 9, 13, 17, 19, 23, 27, 29, 33, 37, 39)}
     )
-
-
-def test_a_schedule_needs_the_length_of_the_run(tmp_path):
-    ended = run_train(tmp_path, "objective.beta_schedule=linear", "trainer.max_epochs=-1", *TINY)
-    assert ended.returncode != 0
-    assert "Traceback" not in ended.stderr
-    assert "must limit a run with objective.beta_schedule" in ended.stderr

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from helpers.runner import SHORT, TINY, run_train, start_train
+from helpers.runner import SHORT, TINY, messages, run_train, start_train
 from vaelab.app.hydra_sweeps.search import OptunaSearch
 from vaelab.app.hydra_sweeps.search_space import check_searchable, distribution
 from vaelab.figures.search import Search
@@ -383,7 +383,7 @@ def test_a_search_by_nll_evaluates_each_run(tmp_path):
 def test_a_search_over_nothing_is_refused(tmp_path):
     process = run_train(tmp_path, "-m", "hydra/sweeper=optuna", "latent_dim=2", "hydra.sweep.dir=sweep")
     assert process.returncode == 1
-    (line,) = process.stderr.strip().splitlines()
+    (line,) = messages(process.stderr)
     assert line.startswith("error: a search needs a key with several values, but every key has only one")
 
 
@@ -409,7 +409,7 @@ def test_a_metric_that_no_run_has_may_be_corrected(tmp_path):
     keys = ("hydra.sweeper.n_trials=1", "hydra.sweeper.pruner=null")
     process = run_train(tmp_path, *SEARCH, *keys, "hydra.sweeper.metric=val/nothing", timeout=300)
     assert process.returncode == 1
-    (line,) = process.stderr.strip().splitlines()
+    (line,) = messages(process.stderr)
     assert line.startswith("error: hydra.sweeper.metric must be a key of ")
     process = run_train(tmp_path, *SEARCH, *keys, timeout=300)
     assert process.returncode == 0, process.stderr
