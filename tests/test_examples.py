@@ -16,7 +16,7 @@ WITHOUT = {  # they need files, a trainer or a run; what gets an example leaves 
     *(f"training.{name}" for name in ("CheckpointIO", "Diverged", "LastCheckpoint", "Pictures", "Progress")),
     *(f"training.{name}" for name in ("PruneTrial", "VAEModule", "ddp_processes", "fit")),
     *(f"training.{name}" for name in ("explain_write_errors", "keep_freed_memory", "quiet_lightning", "score_best")),
-    "training.worthwhile_threads",
+    *("training.unfinished_schedule", "training.worthwhile_threads"),
     *("evaluation.incomparable", "evaluation.warnings"),
 }
 

@@ -52,7 +52,7 @@ def model(**options):
 def test_a_model_takes_four_lines_and_its_networks_keep_torchs_text():
     vae = model(standardize=True)
     first, *parts = repr(vae).splitlines()
-    assert first == f"VAE of {5 * 7 + 7 + 7 * 6 + 6 + 3 * 7 + 7 + 7 * 5 + 5:,} numbers"
+    assert first == f"VAE with {5 * 7 + 7 + 7 * 6 + 6 + 3 * 7 + 7 + 7 * 5 + 5:,} parameters"
     assert [line.split()[0] for line in parts] == ["q(z|x)", "p(t|z)", "p(z)"]
     assert "hidden=(7,)" in parts[1]
     assert "Standardization((2,))" in parts[1]

@@ -10,15 +10,15 @@ from vaelab.conditional import Conditional
 
 
 class Baseline(nn.Module):
-    """One distribution for all targets, which a model must beat to have learned anything from its latents.
+    """One distribution for all targets. A model that scores no higher has learned nothing from its latents.
 
-    It has the decoder's family with the same floor of σ, and maximises the likelihood of the training targets.
+    It has the decoder's family and floor of σ, and is fitted to the training targets by maximum likelihood.
 
     >>> from vaelab import Conditional, families, networks
     >>> decoder = Conditional(networks.MLP((3,), 2), families.DiagonalGaussian((1,)))
     >>> baseline = Baseline(decoder).fit_(torch.tensor([[1.0], [3.0]]))
-    >>> baseline().mean, baseline().stddev
-    (tensor([2.]), tensor([1.]))
+    >>> baseline().mean.item(), round(baseline().stddev.item(), 3)
+    (2.0, 1.0)
 
     Args:
         decoder: the decoder of the model; its family and its units are copied.
@@ -36,7 +36,7 @@ class Baseline(nn.Module):
 
     @torch.no_grad()
     def fit_(self, target: Tensor) -> "Baseline":
-        """Maximises the likelihood of targets (n, *t), in the data's units. Returns itself."""
+        """Fits the distribution to targets (n, *t), in the data's units, by maximum likelihood. Returns itself."""
         family = deepcopy(self.family).double().requires_grad_(True)
         self.numbers.copy_(family.fit_((target if self.units is None else self.units(target)).detach()))
         self.family.load_state_dict(family.state_dict())

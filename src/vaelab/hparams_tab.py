@@ -29,11 +29,9 @@ def value_of(value: Any) -> Value:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    return {None: "null", True: "true", False: "false"}.get(value, "") if _is_word(value) else str(value)
-
-
-def _is_word(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def value_typed(text: str) -> Value:
@@ -46,8 +44,9 @@ def value_typed(text: str) -> Value:
     try:
         return float(text)
     except ValueError:
-        words = {"true": "true", "false": "false", "null": "null"}
-        return words.get(text.lower(), re.sub(r",(?=\S)", ", ", text) if text.startswith("[") else text)
+        if text.lower() in ("true", "false", "null"):
+            return text.lower()
+        return re.sub(r",(?=\S)", ", ", text) if text.startswith("[") else text
 
 
 def leading(typed: Iterable[str]) -> list[str]:

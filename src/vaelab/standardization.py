@@ -14,7 +14,7 @@ from vaelab.short_repr import call_of
 class Standardization(nn.Module):
     """u = (t − loc) / scale, with a location and a positive scale for each number of t.
 
-    With it, a network works on numbers of the size of 1, and everything that you see is still in the units of the data:
+    A network then works on numbers of about the size of 1, but everything that you see stays in the units of the data:
     the encoder takes x as it is in the file, and log p(t|z) is the density of t as it is in the file.
 
     >>> units = Standardization((3,))

@@ -104,7 +104,7 @@ class VAE(nn.Module):
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         encoder, decoder, prior = (_text(part) for part in (self.encoder, self.decoder, self.prior))
-        return f"VAE of {count:,} numbers\n  q(z|x)  {encoder}\n  p(t|z)  {decoder}\n  p(z)    {prior}"
+        return f"VAE with {count:,} parameters\n  q(z|x)  {encoder}\n  p(t|z)  {decoder}\n  p(z)    {prior}"
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Distribution:
         """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype.

@@ -98,7 +98,7 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(tmp_path):
 def test_a_run_without_validation_scores_its_last_weights(tmp_path):
     train(compose_config(tmp_path, *SHORT, *TINY, "trainer.limit_val_batches=0"))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert set(metrics) == {f"test/{term}" for term in Terms._fields}
+    assert set(metrics) == {f"test/{name}" for name in (*Terms._fields, "baseline", "ceiling")}
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"previous.ckpt", "last.ckpt"}
 
 

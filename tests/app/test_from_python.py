@@ -48,7 +48,7 @@ def test_a_config_is_that_of_the_command_line(own, tmp_path):
     [
         (["latent_dims=3"], "latent_dims is not a key, so nothing would read it; did you mean latent_dim"),
         (["latent_dim=1,2"], "latent_dim=1,2 must have one value for one run, but has several; add -m"),
-        (["data=mine"], "data=mine is not known; use one of array, mnist, sine"),
+        (["data=mine"], "data=mine is not known; use one of array, digits, fashion_mnist, images"),
     ],
 )
 def test_what_cannot_be_composed_is_said_in_a_sentence(given, answer):

@@ -89,12 +89,9 @@ def events(folder):
 
 
 def steps_of_pictures(folder):
-    """Picture -> the steps at which the event file holds it. The curves are drawn once, at the end."""
+    """Picture -> the steps at which the event file holds it."""
     found = events(folder)
-    steps = {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
-    curves = steps.pop("curves")
-    assert all(curves == each[-1:] for each in steps.values())
-    return steps
+    return {tag.removeprefix("views/"): [e.step for e in found.Images(tag)] for tag in found.Tags()["images"]}
 
 
 @pytest.fixture(scope="module")

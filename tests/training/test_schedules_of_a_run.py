@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers.runner import SHORT, TINY, run_train
 from vaelab.checkpoint import read_checkpoint
 from vaelab.training import CosineDecay
-from vaelab.training.schedule_length import RunFraction
+from vaelab.training.schedule_length import RunFraction, unfinished_schedule
 from vaelab.training.time_left import TimeLeft
 
 BASE = (*SHORT[1:], *TINY, "optimizer.lr=0.02", "hydra.run.dir=run", "callbacks.last.seconds=1000")
@@ -92,6 +92,32 @@ def test_a_run_that_ends_early_says_how_far_its_schedules_came(tmp_path):
     )
     ended = run_train(tmp_path, *BASE, *stopper, "trainer.max_epochs=10")
     assert re.search(r"training ended after 20 % of the run that its schedules were made for", ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("beta", "names"),
+    [
+        (0.4, "the learning rate and the weight of the KL had not reached their final values;"),
+        (2.0, "the learning rate had not reached its final value;"),
+        (None, "the learning rate had not reached its final value;"),
+    ],
+)
+def test_the_end_names_only_schedules_that_had_not_ended(beta, names):
+    schedule = SimpleNamespace(scheduler=SimpleNamespace(follow=None))
+    trainer = SimpleNamespace(fast_dev_run=False, lr_scheduler_configs=[schedule])
+    fraction = FractionOf(0.7)
+    module = SimpleNamespace(fraction_done=fraction, beta=beta, objective=SimpleNamespace(beta=2.0))
+    assert names in unfinished_schedule(trainer, module)[0]
+    trainer.lr_scheduler_configs = []
+    assert bool(unfinished_schedule(trainer, module)) == (beta == 0.4)
+
+
+class FractionOf(RunFraction):
+    def __init__(self, done):
+        self.done, self.has_time_limit = done, True
+
+    def __call__(self):
+        return self.done
 
 
 def test_a_time_limit_alone_makes_the_schedules_follow_the_clock(monkeypatch):

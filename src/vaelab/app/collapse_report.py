@@ -8,7 +8,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from vaelab.errors import one_sentence
-from vaelab.training.collapse import COLLAPSED, OFF, LatentUse, latent_use
+from vaelab.figures.kl_bars import OFF
+from vaelab.training.collapse import COLLAPSED, LatentUse, latent_use
 from vaelab.typed_command import typed_command
 
 NAMED = 8  # at most this many latents are named

@@ -13,8 +13,8 @@ CAPTION = (
     "In expectation, elbo and iw_K are lower bounds on log p. The expectations of nll, bits_per_dim, regret and "
     "regret_paired are upper bounds, which fall as --samples grows. ess and pareto_k are medians.",
     "baseline is the mean log p of the likelihood without a latent, fitted to the training split. gain is the mean of "
-    "log p̂ minus that of each example. ceiling is minus the entropy of the data's generator: no model's mean log p is "
-    "higher.",
+    "log p̂ minus that of each example. ceiling is minus the entropy of the data's generator: in expectation, no model "
+    "scores higher.",
     "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
     "examples, and meet only as it grows.",
 )

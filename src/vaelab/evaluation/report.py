@@ -60,7 +60,7 @@ def evaluate(
     precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
     baseline                mean of log p(t) under the baseline, if one is given
     gain                    mean of log p̂(t) − log p(t) under the baseline, paired: what the latents are worth
-    ceiling                 −entropy, if the entropy of the data's generator is known; no model's mean log p is higher
+    ceiling                 −entropy, if the entropy of the data's generator is known; no model scores higher on average
     regret                  nll − entropy, if the entropy is known
     regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none

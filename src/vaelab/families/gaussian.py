@@ -216,7 +216,8 @@ class FullGaussian(LearnedScale):
     def fit_(self, target: Tensor) -> Tensor:
         """See `Family.fit_`: the sample mean and the sample covariance.
 
-        Each number's regression on the ones before it is fitted separately, so the floor holds for its residual alone.
+        log N(t; μ, C Cᵀ) is a sum of regressions, of each number on the ones before it. Each has its own optimum, and
+        the floor holds for the standard deviation of its residual.
         """
         mean, _ = moments(target.flatten(1))
         unit, variance = unit_factor(covariance(target.flatten(1), mean))

@@ -1,6 +1,6 @@
-"""Distributions in other units: t = m + s·u for a distribution of u.
+"""Distributions in other units: t = loc + scale·u for a distribution of u. By the change of variables,
 
-log p(t) = log p_u((t − m) / s) − Σ log s      in nats
+log p(t) = log p_u((t − loc) / scale) − Σ log scale      in nats
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def rescaled(u: Distribution, loc: Tensor, scale: Tensor) -> Distribution:
 
     Args:
         u: batch_shape (…), event_shape (*t).
-        loc: the shift m, (*t).
-        scale: the positive factors s, (*t).
+        loc: the shift, (*t).
+        scale: the positive factors, (*t).
     """
     if isinstance(u, DiagonalNormal):
         normal = Normal(loc + scale * u.base_dist.loc, scale * u.base_dist.scale, validate_args=False)

@@ -1,4 +1,4 @@
-"""The colours of all pictures."""
+"""The colours and line styles of all pictures."""
 
 # Petroff's ten colours (arxiv.org/abs/2107.02270), which people with colour-vision deficiencies can tell apart.
 PALETTE = (
@@ -7,3 +7,4 @@ PALETTE = (
 BLUE, ORANGE, GREY = PALETTE[0], PALETTE[6], PALETTE[8]
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
+LINES = ("-", "--", ":", "-.")  # so that curves differ in more than their colour

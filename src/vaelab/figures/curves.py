@@ -1,4 +1,4 @@
-"""The ELBO over epochs, beside what no latent at all would reach and what no model can surpass."""
+"""The ELBO over epochs, beside the baseline and the ceiling."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ class Curves(Picture):
     Args:
         train: (2, n), epochs and values on training data, nats per example.
         val: (2, m), the same on validation data.
-        landmarks: `baseline`, `ceiling` -> nats per example.
+        landmarks: `baseline`, `ceiling` -> nats per example, finite.
         score: the name of the score.
     """
 
@@ -52,21 +52,17 @@ class Curves(Picture):
         if panel.get_legend_handles_labels()[1]:
             place = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.98), "borderaxespad": 0.1}
             panel.legend(ncols=2, title="the first points lie below the axis" if hidden else None, **place)
-        draw_landmarks(panel, {name: value for name, value in self.landmarks.items() if np.isfinite(value)})
+        draw_landmarks(panel, self.landmarks)
         return figure
 
     def _limits(self) -> tuple[float, float, bool]:
         """The ends of the axis, and True if some points lie below it."""
-        points = np.concatenate([self.train, self.val], axis=1)
-        if not points.shape[1]:
-            points = (
-                np.array([[0.0] * len(self.landmarks), list(self.landmarks.values())])
-                if self.landmarks
-                else np.zeros((2, 1))
-            )
-        epochs, values = points
+        epochs, values = np.concatenate([self.train, self.val], axis=1)
+        landmarks = list(self.landmarks.values())
+        if not len(values):  # the landmarks alone
+            epochs, values = np.zeros(1), np.array(landmarks[:1] or [0.0])
         settled = values[epochs >= epochs.min() + SETTLED * np.ptp(epochs)]
-        shown = np.concatenate([settled, [value for value in self.landmarks.values() if np.isfinite(value)]])
+        shown = np.concatenate([settled, landmarks])
         low, high = float(shown.min()), float(max(shown.max(), values.max()))
         margin = 0.06 * max(high - low, LEAST)
         middle, half = (low + high) / 2, max(high - low, LEAST) / 2 + margin

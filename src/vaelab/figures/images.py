@@ -49,6 +49,13 @@ def tile(images: Array, low: float, high: float) -> Array:
     return sheet
 
 
+def in_grid(images: Array, rows: int, columns: int, fill: float) -> Array:
+    """(n, h, w[, 3]) -> (rows, columns, h, w[, 3]), row by row; the places that are left get the value `fill`."""
+    grid = np.full((rows * columns, *images.shape[1:]), fill, np.float32)
+    grid[: len(images)] = images
+    return grid.reshape(rows, columns, *images.shape[1:])
+
+
 def centres(count: int, size: int, other: int) -> Array:
     """(count,) positions, in pixels, of the middles of `count` tiled images of `size` pixels along an axis."""
     gap = max(1, round(GAP * min(size, other)))
@@ -144,18 +151,16 @@ class ImageGrid(Picture):
         h, w = self.images.shape[1:3]
         names = [fitting(for_terminal(name), LONGEST, TICK) for name in self.row_names or ()]
         left = 0.15 + widest(names, TICK) if names else 0.1
+        low, high = limits(self.images)
         if names:
             rows, columns = len(names), -(-len(self.images) // len(names))
+            grid = in_grid(self.images, columns, rows, high).swapaxes(0, 1)
+            grid = grid[:, : that_fit(columns, rows, h, w, WIDTH - left)]
         else:
             columns = _columns_of(len(self.images), h / w)
             rows = -(-len(self.images) // columns)
-        low, high = limits(self.images)
-        padded = np.full((rows * columns, *self.images.shape[1:]), high, np.float32)
-        padded[: len(self.images)] = self.images
-        shape = (columns, rows) if names else (rows, columns)
-        sheet = padded.reshape(*shape, *self.images.shape[1:])
-        sheet = sheet.swapaxes(0, 1)[:, : that_fit(columns, rows, h, w, WIDTH - left)] if names else sheet
-        figure, axes = sheet_panel(tile(sheet, low, high), self.title, left=left)
+            grid = in_grid(self.images, rows, columns, high)
+        figure, axes = sheet_panel(tile(grid, low, high), self.title, left=left)
         if names:
             axes.set_yticks(centres(rows, h, w), names)
         return figure

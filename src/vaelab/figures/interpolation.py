@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.figures.colours import BLUE
-from vaelab.figures.images import centres, limits, sheet_panel, tile
+from vaelab.figures.images import centres, in_grid, limits, sheet_panel, tile
 from vaelab.figures.layout import grid_of, hide_rest, panels, plain_numbers
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, first_of, fitting, names_of
@@ -40,9 +40,7 @@ class ImageInterpolation(Picture):
             shown = np.concatenate([self.originals[:1], self.images, self.originals[1:]])
         rows = -(-len(shown) // ACROSS)
         columns = -(-len(shown) // rows)
-        padded = np.full((rows * columns, *shown.shape[1:]), high, np.float32)
-        padded[: len(shown)] = shown
-        sheet = tile(padded.reshape(rows, columns, *shown.shape[1:]), low, high)
+        sheet = tile(in_grid(shown, rows, columns, high), low, high)
         figure, axes = sheet_panel(sheet, self.title, bottom=0.55 if rows == 1 else 0.3)
         if rows == 1:
             axes.set_xticks(centres(columns, shown.shape[2], shown.shape[1]), self._labels())

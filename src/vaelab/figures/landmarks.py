@@ -1,4 +1,4 @@
-"""Draws the landmarks of a score: what no latent at all would reach, and what no model can surpass."""
+"""Draws the landmarks of a score: the baseline, which needs no latent, and the ceiling, which no model surpasses."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,15 +26,20 @@ def draw_landmarks(panel: "Axes", landmarks: Mapping[str, float], across: bool =
             instead of a line.
         across: True if the score is the y axis. The names then stand right of the panel, otherwise above it.
     """
-    for name, value in landmarks.items():
-        low, high = panel.get_ylim() if across else panel.get_xlim()
-        line = panel.axhline if across else panel.axvline
-        if low <= value <= high:
-            line(value, lw=1.2, zorder=1, label=f"_{name}", **STYLES.get(name, STYLES["baseline"]))
+    draw_landmark_lines(panel, landmarks, across)
     low, high = panel.get_ylim() if across else panel.get_xlim()
     shares = {name: (value - low) / (high - low) for name, value in landmarks.items()}
     texts = {name: number(value) for name, value in landmarks.items()}
     (_write_beside if across else _write_above)(panel, shares, texts)
+
+
+def draw_landmark_lines(panel: "Axes", landmarks: Mapping[str, float], across: bool = True) -> None:
+    """Draws the lines of `draw_landmarks`, without names."""
+    low, high = panel.get_ylim() if across else panel.get_xlim()
+    line = panel.axhline if across else panel.axvline
+    for name, value in landmarks.items():
+        if low <= value <= high:
+            line(value, lw=1.2, zorder=1, label=f"_{name}", **STYLES.get(name, STYLES["baseline"]))
 
 
 def _write_beside(panel: "Axes", shares: Mapping[str, float], texts: Mapping[str, str]) -> None:

@@ -138,10 +138,10 @@ def hide_rest(axes: "np.ndarray[Any, Any]", count: int) -> None:
 
 
 def spaced(places: "Sequence[float]", least: float) -> list[float]:
-    """Moves numbers apart until neighbours differ by at least `least`, in the same order and around the same middle.
+    """Moves numbers apart until neighbours differ by at least `least`. Their order and the mean of each group stay.
 
-    >>> spaced([0.0, 1.0, 1.0], 1.0)
-    [-0.5, 0.5, 1.5]
+    >>> spaced([0.0, 0.0, 3.0], 1.0)
+    [-0.5, 0.5, 3.0]
     """
     order = sorted(range(len(places)), key=lambda index: places[index])
     groups: list[tuple[float, int]] = []  # (middle, how many)

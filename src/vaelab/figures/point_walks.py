@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaelab.figures.colours import DIVERGING, PALETTE, SEQUENTIAL
+from vaelab.figures.colours import DIVERGING, LINES, PALETTE, SEQUENTIAL
 from vaelab.figures.layout import add_bar, grid_of, hide_rest, panels
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, first_of, fitting, names_of, subscript, widest
@@ -17,7 +17,6 @@ Array = np.ndarray[Any, Any]
 SHOWN = 4  # the most columns with a curve or a map of their own
 MOST = 30  # the most rows of a heat map
 ALIKE = 20.0  # columns whose ranges differ by a larger factor don't share an axis
-LINES = ("-", "--", ":", "-.")  # line styles, so that curves differ in more than their colour
 
 
 @dataclass(frozen=True, eq=False)

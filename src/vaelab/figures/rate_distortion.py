@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 LISTED = 40  # the most configurations that are listed below the plane; more are listed in the picture of rows
 NAMES = 3.9  # the most inches of a name in the list
 LINE = 0.19  # inches between the lines of the list
+NEAR = 0.16  # inches; a line joins a point to a number that is farther away
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +63,8 @@ class RateDistortion(Picture):
             repeats = "; dots: runs; marks: means over seeds" if panel.repeats else ""
             missing = _write_numbers(axis, points, draw_equal_elbo(axis, panel, points))
             axis.set(xlabel="rate: KL(q(z|x) ‖ p(z)), nats", ylabel="distortion: −E log p(t|z), nats")
-            axis.set_title(
-                "\n".join([*wrap(panel.title, 50)[:2], "dashed: equal ELBO" + repeats]),
-                fontsize=TICK,
-                pad=6,
-            )
+            title = "\n".join([*wrap(panel.title, 50)[:2], "dashed: equal ELBO" + repeats])
+            axis.set_title(title, fontsize=TICK, pad=6)
             self._list(axis, panel, looks, missing)
         return figure
 
@@ -128,19 +126,12 @@ def _write_numbers(axis: "Axes", points: Array, boxes: Sequence[Box]) -> list[st
             if is_free(box, taken):
                 taken.append(box)
                 middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) / SIDE
-                axis.text(
-                    middle[0],
-                    middle[1],
-                    text,
-                    transform=axis.transAxes,
-                    ha="center",
-                    va="center_baseline",
-                    fontsize=TICK,
-                )
-                if distance > 0.16:
-                    ends = np.stack([at[index] / SIDE, middle])
-                    ends[1] += (ends[0] - ends[1]) * min(0.09 / (distance * 1.0), 0.9)
-                    axis.plot(*ends.T, color=GREY, lw=0.5, transform=axis.transAxes, zorder=1)
+                look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": TICK}
+                axis.text(middle[0], middle[1], text, transform=axis.transAxes, **look)
+                if distance > NEAR:
+                    point = at[index] / SIDE
+                    end = middle + (point - middle) * MARK / distance
+                    axis.plot(*np.stack([point, end]).T, color=GREY, lw=0.5, transform=axis.transAxes, zorder=1)
                 break
         else:
             missing += 1

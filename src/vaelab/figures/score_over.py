@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.escapes import for_terminal
-from vaelab.figures.colours import PALETTE
+from vaelab.figures.colours import LINES, PALETTE
 from vaelab.figures.comparison import MARKS, Compared, Panel, mean_and_error, names_of_configurations, score_limits
 from vaelab.figures.landmarks import draw_landmarks
 from vaelab.figures.layout import panels
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-LINES = ("-", "--", ":", "-.")
 ENTRIES = 30  # the most entries of a legend
 WIDTH = 3.1  # inches of a panel
 NAMES = 3.6  # the most inches of a name in it

@@ -19,7 +19,7 @@ from vaelab.figures.comparison import (
     names_of_configurations,
     score_limits,
 )
-from vaelab.figures.landmarks import STYLES, draw_landmarks, number
+from vaelab.figures.landmarks import draw_landmark_lines, draw_landmarks, number
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, fitting, widest
 
@@ -114,10 +114,7 @@ class ScoreByKey(Picture):
             axis.set_title(
                 title, fontsize=TICK, fontweight="bold", pad=4 if place else 5 + 13 * len(self.panel.landmarks)
             )
-            draw_landmarks(axis, self.panel.landmarks if place == 0 else {}, across=False)
-            for name, value in self.panel.landmarks.items() if place else ():
-                if limits[0] <= value <= limits[1]:
-                    axis.axvline(value, lw=1.2, zorder=1, **STYLES[name])
+            (draw_landmark_lines if place else draw_landmarks)(axis, self.panel.landmarks, across=False)
         axes[-1].set_xlabel(f"{self.score}, nats per example")
         left_out = LEFT if (every < limits[0]).any() else ""
         _write_below(axes[-1], ["dots: runs; bar: median of all runs with a value", left_out])

@@ -1,8 +1,8 @@
-"""Schedules for the weight of the KL. With f(r) = min(1, r / warmup) and t the fraction of the run's steps taken:
+"""Schedules for the weight of the KL. With f(u) = min(1, u / warmup) and r the fraction of the run that is done:
 
 constant   β
-linear     β · f(t)                   (Bowman et al. 2016, arxiv.org/abs/1511.06349, §3.1, with a linear ramp)
-cyclical   β · f(cycles · t mod 1)    (Fu et al. 2019, arxiv.org/abs/1903.10145, eqs. 6-7)
+linear     β · f(r)                   (Bowman et al. 2016, arxiv.org/abs/1511.06349, §3.1, with a linear ramp)
+cyclical   β · f(cycles · r mod 1)    (Fu et al. 2019, arxiv.org/abs/1903.10145, eqs. 6-7)
 
 With a small weight at first, the decoder learns to use z before the KL pulls q(z|x) to the prior. A schedule changes
 only the training loss. The reported ELBO has weight 1, and `val/loss` has the final β.

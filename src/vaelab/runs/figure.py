@@ -42,15 +42,14 @@ def figure(run: "Run", name: str, data: Any = None) -> "Figure":
 
 def _curves(run: "Run") -> Picture:
     """The ELBO over epochs, beside its landmarks."""
-    curves, metrics = run.curves(), run.metrics
+    curves = run.curves()
     epochs = (curves["step"] + 1) / (run.steps_per_epoch or max(len(curves["step"]), 1))
     train, val = ((epochs, curves[tag]) if tag in curves else None for tag in ("train/elbo", "val/elbo"))
     if train is None and val is None:
         raise ValueError(
             f"{run.folder} must hold curves of the ELBO, but holds none; train with logger=tensorboard or logger=csv"
         )
-    known = {name: metrics[f"val/{name}"] for name in ("baseline", "ceiling") if f"val/{name}" in metrics}
-    return views.curves(train, val, known)
+    return views.curves(train, val, views.landmarks_of(run.metrics))
 
 
 @torch.no_grad()

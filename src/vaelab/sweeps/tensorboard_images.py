@@ -27,7 +27,8 @@ def write_images(folder: Path, drawn: Mapping[str, bytes], rows: Sequence[Row] =
     for old in folder.glob("events.out.tfevents.*.comparison"):
         with suppress(OSError):  # it may be a folder
             old.unlink()
-    if not drawn and not rows:
+    has_columns = bool(rows) and (folder / "multirun.yaml").is_file()
+    if not drawn and not has_columns:
         return
     now, contents = time.time(), io.BytesIO()
     events = [Event(wall_time=now, file_version="brain.Event:2")]
@@ -36,7 +37,7 @@ def write_images(folder: Path, drawn: Mapping[str, bytes], rows: Sequence[Row] =
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         value = Summary.Value(tag=f"view of all runs/{Path(name).stem}", image=image)
         events.append(Event(wall_time=now, step=0, summary=Summary(value=[value])))
-    if rows and (folder / "multirun.yaml").is_file():
+    if has_columns:
         events.append(Event(wall_time=now, step=0, summary=_columns(rows)))
     for event in events:
         RecordWriter(contents).write(event.SerializeToString())

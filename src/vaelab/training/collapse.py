@@ -1,8 +1,8 @@
 """Finds posterior collapse: latents that the model does not use, during training and at the end.
 
-A latent is off if the mean KL(q(z_j|x) ‖ p(z_j)) over validation examples is below 0.01 nats. The KL does not depend on
-the scale of z, so this holds for any prior. A model is collapsed if its whole KL is below 0.1 nats: z then says next to
-nothing about x. See Lucas et al. 2019, arxiv.org/abs/1911.02469.
+A latent is off if the mean KL(q(z_j|x) ‖ p(z_j)) over validation examples is below `OFF` = 0.01 nats. The KL does not
+depend on the scale of z, so this suits any prior. A model is collapsed if its whole KL is below 0.1 nats: z then says
+next to nothing about x. See Lucas et al. 2019, arxiv.org/abs/1911.02469.
 """
 
 import logging
@@ -12,14 +12,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vaelab.evaluation.latents import kl_per_dimension
+from vaelab.figures.kl_bars import OFF
 from vaelab.precision import device_of, full_precision
+from vaelab.training.evaluation_mode import evaluation_mode
 from vaelab.training.examples_shown import gather
 from vaelab.training.pictures_of import posterior
+from vaelab.training.schedule_length import has_final_beta
 
-OFF = 0.01  # nats: the KL of a latent that is off
 COLLAPSED = 0.1  # nats: the whole KL of a model that is collapsed
 VALIDATIONS = 5  # in a row with such a KL, before a warning
-EARLIEST = 0.25  # of the run: a KL often starts near 0, and rises when the model has found something to say
+EARLIEST = 0.25  # of the run: a KL often starts near 0, and rises once the decoder has learned to use z
 FEWEST_STEPS = 500  # before a warning, for the same reason
 EXAMPLES = 1_000  # the first validation examples, for the KL of each latent
 
@@ -52,24 +54,22 @@ class LatentUse(NamedTuple):
 def latent_use(trainer: Trainer, module: Any, kl: float) -> LatentUse:
     """Measures the KL of each latent on the first validation examples; `kl` is that of the whole validation split."""
     examples = gather(trainer, EXAMPLES)
-    modes = [(each, each.training) for each in module.vae.modules()]
-    module.vae.eval()
-    try:
-        with full_precision(module.vae) as vae:
-            device = device_of(vae)  # after the test, Lightning has moved the model back to the CPU
-            condition = None if examples.condition is None else examples.condition.to(device)
-            q, _ = posterior(vae, examples._replace(x=examples.x.to(device), condition=condition, surface=None))
-            found = kl_per_dimension(q, vae.prior()).mean(0)
-    finally:
-        for each, training in modes:
-            each.training = training
+    with evaluation_mode(module.vae), full_precision(module.vae) as vae:
+        device = device_of(vae)  # after the test, Lightning has moved the model back to the CPU
+        condition = None if examples.condition is None else examples.condition.to(device)
+        q, _ = posterior(vae, examples._replace(x=examples.x.to(device), condition=condition, surface=None))
+        found = kl_per_dimension(q, vae.prior()).mean(0)
     return LatentUse(kl, found.tolist())
 
 
 class CollapseWatch(Callback):
     """Warns once if a model ignores its latents although the weight of the KL has reached its final value.
 
-    It reads the `val/kl` of each validation, and computes nothing.
+    It only reads the `val/kl` of each validation, so it costs no time.
+
+    >>> watch = CollapseWatch(cure="objective.beta_schedule=linear may help")
+
+    Then pass it to Lightning: `Trainer(callbacks=[watch])`.
 
     Args:
         cure: what to try, as a sentence.
@@ -92,13 +92,7 @@ class CollapseWatch(Callback):
         if self.low >= VALIDATIONS and late:
             self.warned = True
             log.warning(
-                "the model ignores its latents so far: val/kl is %.2g nats after %d validations in a row below %g "
-                "(posterior collapse). %s",
-                *(kl, self.low, COLLAPSED, self.cure),
+                "the model ignores its latents so far (posterior collapse): val/kl is %.2g nats, and was below %g in "
+                "the last %d validations. %s",
+                *(kl, COLLAPSED, self.low, self.cure),
             )
-
-
-def has_final_beta(module: Any) -> bool:
-    """True if the weight of the KL was at its final value in the last step."""
-    beta = getattr(module, "beta", None)
-    return beta is None or beta >= 0.999 * module.objective.beta

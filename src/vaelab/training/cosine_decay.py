@@ -15,9 +15,9 @@ Fraction = Callable[[], float | None]  # the fraction of the run that is done; N
 class CosineDecay(LRScheduler):
     """Half a cosine over the run, from the optimiser's rate down to `eta_min` (Loshchilov & Hutter 2017, eq. 5).
 
-        lr = eta_min + (lr₀ − eta_min) · (1 + cos πt) / 2
+        lr = eta_min + (lr₀ − eta_min) · (1 + cos πr) / 2
 
-    t is the fraction of the run that is done (arxiv.org/abs/1608.03983, without restarts). A `VAEModule` tells the
+    r is the fraction of the run that is done (arxiv.org/abs/1608.03983, without restarts). A `VAEModule` tells the
     schedule which fraction that is, before each step. The rate stays at lr₀ if nobody does, or if the run has no known
     length.
 

@@ -22,7 +22,7 @@ class CSVLogger(Logger):
     """Writes the points of the curves to `curves.csv`: one row per point, one column per curve.
 
     A column is empty in the rows of points at which its curve has none. pandas reads the file as it is. Lightning's own
-    `CSVLogger` would begin anew when a run resumes.
+    `CSVLogger` would start an empty file when a run resumes.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()

@@ -68,7 +68,7 @@ def write_final(
 
     Args:
         loggers: the run's loggers.
-        hparams: key -> value. Loggers other than TensorBoard have got the whole config when training began.
+        hparams: key -> value. The other loggers than TensorBoard got the whole config when training began.
         metrics: tag -> final number, such as `test/elbo`. Loggers show it as `when_done/test/elbo`, because the last
             point of the curve `val/elbo` is not the number of the best weights.
         step: the last step.
@@ -85,7 +85,7 @@ def write_final(
 
 @contextmanager
 def without_points(loggers: Sequence[Any]) -> Iterator[None]:
-    """Keeps the numbers that Lightning logs inside the block from the loggers.
+    """Hides from the loggers what Lightning logs inside the block.
 
     The app writes the numbers of the test itself (`write_final`). Lightning would add a curve of the epoch, and
     TensorBoard would show both before the curves of training.
@@ -124,7 +124,7 @@ def cut_back(folder: Path, recorded: dict[str, int]) -> None:
 
     Args:
         folder: the run's folder. The run must not be running.
-        recorded: what `sizes` returned when the checkpoint was written; empty if the run begins anew.
+        recorded: what `sizes` returned when the checkpoint was written; empty if the run starts over.
     """
     cut_event_files(folder, recorded)
     csv_logger.cut_rows(folder, recorded)

@@ -18,6 +18,6 @@ def needed(package: str, extra: str) -> Any:
         return import_module(package)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"logger={extra} needs the package {error.name}, which is not installed; pip install 'vaelab[{extra}]'",
+            f"logger={extra} needs the package {error.name}, which is not installed; run pip install 'vaelab[{extra}]'",
             name=error.name,
         ) from error

@@ -32,6 +32,8 @@ class MLFlowLogger(Logger):
     texts lie in `mlflow/`. A resumed run continues the same MLflow run, and points after its checkpoint are removed
     first.
 
+    >>> trainer = Trainer(logger=MLFlowLogger("runs/wine"))  # doctest: +SKIP
+
     Args:
         save_dir: the run's folder.
         experiment: the experiment that the run belongs to.

@@ -19,7 +19,7 @@ from vaelab.checks import SPLITS, check_flag
 from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples
 from vaelab.signals import stopping
-from vaelab.steps import Batch, Gradient, Objective, Stepper, is_scheduled
+from vaelab.steps import Batch, Gradient, Objective, Stepper
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
 from vaelab.training.elbo_history import ElboHistory
@@ -29,7 +29,7 @@ from vaelab.training.landmarks import Landmarks
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
 from vaelab.training.running_means import RunningMeans
-from vaelab.training.schedule_length import RunFraction
+from vaelab.training.schedule_length import RunFraction, current_beta, start_schedules
 from vaelab.training.scoring import score_batch
 from vaelab.vae import VAE
 
@@ -107,15 +107,7 @@ class VAEModule(LightningModule):
     def on_train_start(self) -> None:
         """Takes the signals back from Lightning, and starts the schedules that follow the run."""
         stopping.listen()  # Lightning would end the run without a checkpoint
-        self.fraction_done = RunFraction(self.trainer)
-        followers = [each.scheduler for each in self.trainer.lr_scheduler_configs if hasattr(each.scheduler, "follow")]
-        for schedule in followers:
-            schedule.follow(self.fraction_done)
-        if (followers or is_scheduled(self.objective)) and not self.fraction_done.is_known:
-            log.info(
-                "the learning rate and the weight of the KL stay constant, because neither trainer.max_epochs nor "
-                "trainer.max_steps limits the run"
-            )
+        self.fraction_done = start_schedules(self.trainer, self.objective)
 
     # Steps
 
@@ -144,12 +136,8 @@ class VAEModule(LightningModule):
 
     def _scheduled(self) -> dict[str, Tensor]:
         """β at the current step as a keyword of the objective; empty if it is not scheduled."""
-        if not is_scheduled(self.objective):
-            return {}
-        objective: Any = self.objective
-        done = self.fraction_done() if self.fraction_done else None
-        self.beta = float(objective.beta_at(1.0 if done is None else done))
-        return {"beta": torch.full((), self.beta, device=self.device)}
+        self.beta = current_beta(self.objective, self.fraction_done)
+        return {} if self.beta is None else {"beta": torch.full((), self.beta, device=self.device)}
 
     def take_steps(self, batches: Iterable[Batch]) -> Iterator[None]:
         """Takes one optimiser step per batch, as Lightning would with `training_step`, and yields after each."""
@@ -167,14 +155,13 @@ class VAEModule(LightningModule):
 
     def _stepper(self) -> Stepper:
         """The stepper, after a check for changes: a callback may replace parts of the model, or the objective."""
-        if self.stepper is None:
-            self.stepper = Stepper(self.vae, self.objective, self.compile_steps)
-            self.stepper.look()
-            if self.stepper.why_eager:
-                log.info("every step runs in Python, because %s (docs/extending.md)", self.stepper.why_eager)
-        self.stepper.vae, self.stepper.objective = self.vae, self.objective
-        self.stepper.look()
-        return self.stepper
+        stepper = self.stepper or Stepper(self.vae, self.objective, self.compile_steps)
+        stepper.vae, stepper.objective = self.vae, self.objective
+        stepper.look()
+        if self.stepper is None and stepper.why_eager:
+            log.info("every step runs in Python, because %s (docs/extending.md)", stepper.why_eager)
+        self.stepper = stepper
+        return stepper
 
     def _check_first(self, batch: Batch) -> None:
         """Raises a ValueError if the first training batch holds data that the likelihood cannot score."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vaelab.checks import check_number, check_whole
 from vaelab.figures import DrawingProcess, Picture, spare
+from vaelab.training.evaluation_mode import evaluation_mode
 from vaelab.training.examples_shown import Examples, gather
 from vaelab.training.loggers import write_layout, write_picture
 from vaelab.training.non_finite import parameter_not_finite
@@ -213,13 +214,7 @@ def _as_text(labels: Tensor, names: Sequence[str] | None) -> list[str]:
 
 @contextmanager
 def _ready(trainer: Trainer, pl_module: LightningModule) -> Iterator[VAE]:
-    """Gives the VAE in evaluation mode, under the trainer's precision, and restores its modules' modes afterwards."""
+    """Gives the VAE in evaluation mode, under the trainer's precision."""
     vae: Any = pl_module.vae
-    modes = [(module, module.training) for module in vae.modules()]
-    vae.eval()
-    try:
-        with trainer.precision_plugin.forward_context():
-            yield vae
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluation_mode(vae), trainer.precision_plugin.forward_context():
+        yield vae

@@ -18,7 +18,6 @@ SAMPLES = 64  # how many sampled images are shown
 TRAVERSED_POINTS = 6  # how many latents are traversed for points, each in its own panel
 ESTIMATED = 200  # how many examples are shown if the mean of each q(z|x) is estimated from draws
 COARSE = 4  # and then every fourth point of a surface in each direction
-LANDMARKS = ("baseline", "ceiling")
 LONGEST = 20  # the most letters in a class's name in a title
 
 
@@ -65,11 +64,10 @@ def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Call
 
 def curves_of(trainer: Any, pl_module: Any) -> Picture | None:
     """The ELBO of a `VAEModule` over epochs so far, with its landmarks; None if it has no points."""
-    elbos, metrics = pl_module.elbos, trainer.callback_metrics
+    elbos = pl_module.elbos
     if not elbos.train[0] and not elbos.val[0]:
         return None
-    landmarks = {name: float(metrics[f"val/{name}"]) for name in LANDMARKS if f"val/{name}" in metrics}
-    return views.curves(elbos.train, elbos.val, landmarks)
+    return views.curves(elbos.train, elbos.val, views.landmarks_of(trainer.callback_metrics))
 
 
 def _reconstructions(vae: VAE, shown: Examples) -> Picture:

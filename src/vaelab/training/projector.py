@@ -64,7 +64,7 @@ def _tsv(means: Tensor) -> bytes:
 
 
 def thumbnails(x: Tensor) -> Tensor | None:
-    """(n, [c,] h, w) -> (n, c, s, s) in 0..1; None if x are no images, or too many for one sheet.
+    """(n, [c,] h, w) -> (n, c, s, s) in 0..1; None if x holds no images, or too many for one sheet.
 
     They are padded to squares of s = max(h, w) pixels.
     """

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as session
 
+from vaelab.evaluation.views import LANDMARKS
 from vaelab.hparams_tab import FINAL, TERMS, Value, columns, final_tag
 from vaelab.torch_private import event_file
 from vaelab.vae import VAE
 
-LANDMARKS = ("baseline", "ceiling")
 CHARTS = {
     term: [f"^{split}/{term}$" for split in ("train", "val")]
     + [f"^{FINAL}/val/{name}$" for name in LANDMARKS if term == "elbo"]

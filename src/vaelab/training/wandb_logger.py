@@ -25,6 +25,8 @@ class WandbLogger(Logger):
     The files lie in `wandb/` in the run's folder. A resumed run keeps its id, so wandb shows one run. If the run was
     killed, the points since its last checkpoint are written twice, with equal values.
 
+    >>> trainer = Trainer(logger=WandbLogger("runs/wine", project="wine"))  # doctest: +SKIP
+
     Args:
         save_dir: the run's folder.
         project: the project that the run belongs to.

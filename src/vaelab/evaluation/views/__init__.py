@@ -12,9 +12,10 @@ from vaelab.evaluation.views.interpolation import interpolation
 from vaelab.evaluation.views.latent_walks import MANIFOLD_STEPS, SPAN, STEPS, TRAVERSED, manifold, traversals
 from vaelab.evaluation.views.posteriors import informative_dimensions, kl_per_dimension_bars, latents
 from vaelab.evaluation.views.reconstruction import reconstructions, surface
-from vaelab.evaluation.views.score_curves import curves
+from vaelab.evaluation.views.score_curves import LANDMARKS, curves, landmarks_of
 
 __all__ = [
+    "LANDMARKS",
     "MANIFOLD_STEPS",
     "SPAN",
     "STEPS",
@@ -24,6 +25,7 @@ __all__ = [
     "interpolation",
     "is_image",
     "kl_per_dimension_bars",
+    "landmarks_of",
     "latents",
     "manifold",
     "prior_samples",

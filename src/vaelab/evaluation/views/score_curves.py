@@ -1,4 +1,4 @@
-"""The picture of a run's ELBO over its epochs."""
+"""The picture of a run's ELBO over its epochs, and the landmarks in it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor
 from vaelab.evaluation.views.arrays import Array, array
 from vaelab.figures import Curves
 
+LANDMARKS = ("baseline", "ceiling")
 Points = tuple[Sequence[float] | Array | Tensor, Sequence[float] | Array | Tensor]  # epochs, and values at them
 
 
@@ -33,6 +34,18 @@ def curves(
     """
     known = {name: float(value) for name, value in (landmarks or {}).items() if np.isfinite(value)}
     return Curves(_points(train), _points(val), known, score)
+
+
+def landmarks_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The landmarks of the validation split, from the numbers of a run.
+
+    >>> landmarks_of({"val/elbo": -1.3, "val/baseline": -2.0, "test/baseline": -2.1})
+    {'baseline': -2.0}
+
+    Args:
+        metrics: tag -> number, such as the `callback_metrics` of a trainer.
+    """
+    return {name: float(metrics[f"val/{name}"]) for name in LANDMARKS if f"val/{name}" in metrics}
 
 
 def _points(given: Points | None) -> Array:
