@@ -20,6 +20,7 @@ from vaelab.runs.final_numbers import format_metrics, format_summary
 from vaelab.runs.run_state import read_state
 from vaelab.sweeps.rows import read_row
 from vaelab.training import LastCheckpoint
+from vaelab.training.final_scores import _best_was_early
 
 TERMS = ("elbo", "kl")
 HERE = Path(__file__).stem
@@ -222,15 +223,22 @@ def test_columns_never_touch():
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize(("best", "said"), [(7, True), (18, False), (20, False)])
+def test_a_run_says_that_its_best_weights_are_much_older_than_its_last(best, said):
+    assert (_best_was_early(best, 20) != []) == said
+
+
 @pytest.mark.parametrize("place", [".", "deep/er", "../elsewhere"])
 def test_a_summary_names_its_folder_wherever_it_lies(place, tmp_path, monkeypatch):
     here = tmp_path / "here"
     (here / place).mkdir(parents=True)
     (here / place / "events.out.tfevents.1").touch()
+    (here / place / "figures").mkdir()
+    (here / place / "figures" / "latents.png").touch()
     monkeypatch.chdir(here)
     shown = format_summary(Path(place), {"val/elbo": 1.0}, TERMS)
     expected = {".": here, "deep/er": Path("deep/er"), "../elsewhere": tmp_path / "elsewhere"}[place]
-    assert f"run     {expected}\n" in shown
+    assert f"run     {expected}\nfigures {expected / 'figures'}\n" in shown
     assert shown.endswith(f"--logdir {'deep' if place == 'deep/er' else expected}")
 
 

@@ -36,4 +36,4 @@ def _floor(floor: float, units: Any, names: Any) -> str:
     if low == high:
         return f"σ ≥ {low} in the data's units"
     named = [names[index] if names else f"number {index + 1}" for index in (least, most)]
-    return f"σ ≥ {low} ({named[0]}) to {high} ({named[1]}) in the data's units"
+    return f"σ ≥ {low} for {named[0]} to {high} for {named[1]}, in the data's units"

@@ -66,7 +66,7 @@ class LatentScatter(Picture):
             place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "borderaxespad": 0.2}
             panel.legend(marks, names, title=title, markerscale=1.6, handletextpad=0.1, **place)
         most = f"\nthe 2 of {self.latent_dim} latents with most KL" if self.latent_dim > 2 else ""
-        panel.set_title(f"Posterior means{most}")
+        panel.set_title(f"Posterior means (n = {len(self.z):,}){most}")
         panel.set_xlabel(f"mean of q({subscript('z', self.dimensions[0])} | x)")
         self._explain(figure)
         return figure

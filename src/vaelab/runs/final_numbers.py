@@ -47,7 +47,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_summary(folder: Path, metrics: Mapping[str, float], terms: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """The text at the end of a run: its numbers, notes about them, its folder, and how to see its curves.
+    """The text at the end of a run: its numbers, notes about them, its folder, its pictures, and how to see its curves.
 
     Args:
         folder: the run's folder.
@@ -60,6 +60,8 @@ def format_summary(folder: Path, metrics: Mapping[str, float], terms: Sequence[s
         folder = folder.relative_to(Path.cwd()) if folder != Path.cwd() else folder
     runs = folder if folder.is_absolute() else folder.parts[0]  # `outputs` or `multirun`: all curves at once
     where = f"run     {folder}"
+    if any(folder.glob("figures/*.png")):
+        where += f"\nfigures {folder / 'figures'}"
     if next(folder.rglob("events.out.tfevents.*"), None):
         where += f"\ncurves  tensorboard --logdir {shlex.quote(str(runs))}"
     return "\n" + "\n\n".join(filter(None, (format_metrics(metrics, terms), "\n".join(notes), where)))

@@ -13,13 +13,15 @@ from vaelab.training.loggers import without_points
 
 log = logging.getLogger(__name__)
 
+EARLY = 0.9  # best weights from a later share of the run's steps look like the last ones
+
 
 class Scores(NamedTuple):
     """The final numbers of a run.
 
     Attributes:
         metrics: `val/*` and `test/*`, in nats per example for the objective's terms.
-        notes: a sentence for each number that is missing, and one if no best weights were kept.
+        notes: a sentence for each number that is missing, and one if no best weights were kept, or early ones.
     """
 
     metrics: dict[str, float]
@@ -37,9 +39,13 @@ def score_best(trainer: Trainer, module: LightningModule, data: LightningDataMod
         return Scores({}, [f"nothing was trained: {_why_untrained(trainer)}"])
     best = _best(trainer)
     validated = {tag: value.item() for tag, value in trainer.callback_metrics.items() if tag.startswith("val/")}
+    notes = []
     if best:
-        validated = read_checkpoint(best)["metrics"]
-    notes = [] if validated else [f"not validated: {_why_unvalidated(trainer, data)}"]
+        checkpoint = read_checkpoint(best)
+        validated = checkpoint["metrics"]
+        notes = _best_was_early(checkpoint["global_step"], trainer.global_step)
+    if not validated:
+        notes = [f"not validated: {_why_unvalidated(trainer, data)}"]
     tested, untested = _test(trainer, module, data, best)
     if untested:
         notes.append(f"not tested: {untested}")
@@ -88,6 +94,13 @@ def _why_unvalidated(trainer: Any, data: LightningDataModule) -> str:
         f"(trainer.check_val_every_n_epoch={trainer.check_val_every_n_epoch}, "
         f"trainer.val_check_interval={trainer.val_check_interval})"
     )
+
+
+def _best_was_early(step: int, steps: int) -> list[str]:
+    """Says so if the last weights, which the pictures show, are much younger than the best ones, which are scored."""
+    if step >= EARLY * steps:
+        return []
+    return [f"these numbers belong to best.ckpt, from step {step:,} of {steps:,}; the pictures show the last weights"]
 
 
 def _what_was_not_kept(trainer: Any, best: Path | None) -> list[str]:

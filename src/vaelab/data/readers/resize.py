@@ -25,7 +25,7 @@ def draft_for(image: "Image", size: Size) -> None:
 
 
 def resize(image: "Image", size: Size) -> tuple["Image", list[str]]:
-    """Resizes an image until it fills `size`, and crops its middle. Also says so, with {} for the number of images.
+    """Resizes an image until it fills `size`, and crops its middle. Also lists what it did; {} is the number of images.
 
     The filter is bicubic and wide enough to average over all pixels that become one, so nothing is aliased.
     """
@@ -35,6 +35,7 @@ def resize(image: "Image", size: Size) -> tuple["Image", list[str]]:
         return image, []
     rows, columns = sides(size)
     enlarged = min(image.height, image.width) < min(rows, columns)
-    what = (ENLARGED if enlarged else SHRUNK).format("{}", f"{rows}x{columns} pixels")
-    cropped = ", and cropped the middle" if image.width * rows != image.height * columns else ""
-    return ImageOps.fit(image, (columns, rows), Image.Resampling.BICUBIC), [what + cropped]
+    done = [(ENLARGED if enlarged else SHRUNK).format("{}", f"{rows}x{columns} pixels")]
+    if image.width * rows != image.height * columns:
+        done.append("cropped the middle of {}")
+    return ImageOps.fit(image, (columns, rows), Image.Resampling.BICUBIC), done
