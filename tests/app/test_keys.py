@@ -58,7 +58,7 @@ def other(value):
     if isinstance(value, str):
         return "nonsense"
     if isinstance(value, ListConfig):
-        return [other(item) for item in value]
+        return [other(item) for item in value] or ["nonsense"]
     return "/nonsense"
 
 
@@ -85,7 +85,14 @@ def fitting(option, small_mnist):
         place = [f"data.path={small_mnist / 'pictures.npy'}"] if option == "data=images" else []
         return [option, *place, "data.val_size=7", "data.test_size=9", "latent_dim=3", "data.eval_batch_size=2"]
     if option.startswith("objective=elbo"):  # or else the number of cycles has no effect
-        return [option, *TINY, "objective.samples=2", "objective.beta_schedule=cyclical", "latent_dim=3"]
+        return [
+            option,
+            *TINY,
+            "objective.samples=2",
+            "objective.beta_schedule=cyclical",
+            "objective.cycles=3",
+            "latent_dim=3",
+        ]
     if option in ("data=array", "data=table"):
         return [option, f"data.path={small_mnist / 'rows.npy'}", "latent_dim=3", "data.eval_batch_size=2"]
     return [option, *TINY, "objective.samples=2", "latent_dim=3", "data.eval_batch_size=5"]

@@ -1,13 +1,17 @@
 """Fits a family to data by maximum likelihood, without an input: sample moments, and a numerical optimum."""
 
+import logging
 import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+log = logging.getLogger(__name__)
+
 CHUNK = 1 << 22  # the most numbers that are converted to float64 at once
-ROWS = 20_000  # the most rows in a numerical optimum
+NUMBERS = 1 << 20  # the most numbers in the rows of a numerical optimum
+LONG = 1 << 18  # with more numbers, it may take seconds
 ITERATIONS = 300
 
 
@@ -70,15 +74,20 @@ def numerical_optimum(family: nn.Module, start: Tensor, target: Tensor) -> Tenso
     Args:
         family: numbers (num_parameters,) -> a distribution; its own parameters are changed in place.
         start: the numbers to start from, (num_parameters,).
-        target: (n, *event); at most 20,000 rows, spread evenly over all, are used.
+        target: (n, *event). If it holds more than 2²⁰ numbers, only as many rows as hold 2²⁰ are used, spread evenly.
 
     Returns:
         The numbers at the optimum, (num_parameters,), float64.
     """
-    rows = target[torch.linspace(0, len(target) - 1, min(len(target), ROWS)).long()].double()
+    most = max(1, NUMBERS // target[0].numel())
+    rows = target[torch.linspace(0, len(target) - 1, min(len(target), most)).long()].double()
+    if rows.numel() > LONG:
+        log.info(
+            "fitting %s to %s examples without a latent, for the baseline", type(family).__name__, f"{len(rows):,}"
+        )
     numbers = nn.Parameter(start.double())
     learned = [numbers, *family.parameters()]
-    optimizer = torch.optim.LBFGS(learned, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(learned, max_iter=ITERATIONS, tolerance_change=1e-8, line_search_fn="strong_wolfe")
     best = math.inf, [each.detach().clone() for each in learned]
 
     def closure() -> Tensor:
