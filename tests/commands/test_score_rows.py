@@ -1,6 +1,7 @@
 """`vaelab score`: compared with closed forms, in every size of chunk."""
 
 import csv
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_the_summary_says_what_the_numbers_are(run, tmp_path, caplog):
     warn_if_unreliable(scored, 10)
     assert "pareto_k is above 0.7 for 23 of 23 rows" in caplog.text
     caplog.clear()
-    warn_if_unreliable(scored._replace(unreliable=2), 10)
+    warn_if_unreliable(replace(scored, unreliable=2), 10)
     assert not caplog.text
 
 

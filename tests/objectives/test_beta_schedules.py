@@ -57,8 +57,9 @@ def test_one_trace_serves_every_weight_and_gives_the_numbers_of_eager_steps(kl, 
 
 
 def test_a_run_logs_its_beta_and_more_epochs_stretch_the_schedule(tmp_path):
-    common = ["objective.beta_schedule=cyclical", "objective.cycles=2", "objective.beta=3", "data.train_size=1000"]
-    run_train(tmp_path, *common, *TINY[1:], "trainer.log_every_n_steps=4", "trainer.max_epochs=2", "hydra.run.dir=run")
+    common = ["objective.beta_schedule=cyclical", "objective.cycles=2", "objective.beta=3", "objective.warmup=0.5"]
+    common += ["data.train_size=1000", *TINY[1:]]
+    run_train(tmp_path, *common, "trainer.log_every_n_steps=4", "trainer.max_epochs=2", "hydra.run.dir=run")
     run_train(tmp_path, "resume=run", "trainer.max_epochs=4")
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()

@@ -1,5 +1,6 @@
 """A run's folder -> the trained VAE, without its data and without running what a stranger wrote."""
 
+import os
 import shutil
 import sys
 
@@ -149,7 +150,7 @@ def test_weights_that_do_not_fit_are_told(run_folder, tmp_path):
 
 class Payload:
     def __reduce__(self):
-        return (sys.exit, ("the checkpoint ran its code",))
+        return (os.abort, ())
 
 
 def test_pickled_code_does_not_run(run_folder, tmp_path):

@@ -42,10 +42,8 @@ def describe(use: LatentUse, cure: str) -> list[str]:
     """
     off, p = len(use.off), len(use.per_latent)
     if use.is_collapsed:
-        return [
-            f"posterior collapse: the model ignores its latents (KL {use.kl:.2g} nats, below {COLLAPSED:g}), so it "
-            f"reconstructs every example alike. {cure}"
-        ]
+        below = f"KL {use.kl:.2g} nats, below {COLLAPSED:g}"
+        return [f"posterior collapse: the model ignores its latents ({below}). {cure}"]
     if not off:
         return []
     some = ", ".join(map(str, use.off))

@@ -22,7 +22,8 @@ def what_the_model_scores(vae: Any, data: Any) -> str:
     described, family = data.describe(), vae.decoder.family
     kind = "log-density" if described["measure"] == "density" else "log-probability"
     given = f" given its {described['condition']}" if described.get("condition") else ""
-    line = f"the model scores the {kind} of each {described['per']}{given} in nats, with {type(family).__name__}"
+    example = described["per"].replace("of 1 numbers", "of 1 number")
+    line = f"the model scores the {kind} of each {example}{given} in nats, with {type(family).__name__}"
     floor = getattr(family, "min_std", None)
     return f"{line}, {_floor(floor, vae.decoder.output_units, data.names)}" if floor else line
 

@@ -12,12 +12,14 @@ CAPTION = (
     "z, but not the effect of another training seed, nor the distance of a bound from the truth.",
     "In expectation, elbo and iw_K are lower bounds on log p. The expectations of nll, bits_per_dim, regret and "
     "regret_paired are upper bounds, which fall as --samples grows. ess and pareto_k are medians.",
-    "baseline is the mean log p of the likelihood without a latent, fitted to the training split. gain is the mean of "
-    "log p̂ minus that of each example. ceiling is minus the entropy of the data's generator: in expectation, no model "
-    "scores higher.",
     "mutual_information and aggregate_kl lie between two bounds, in expectation. The bounds depend on the number of "
     "examples, and meet only as it grows.",
 )
+LANDMARKS = {  # explained if they are in a report
+    "baseline": "baseline is the mean log p of the likelihood without a latent, fitted to the training split. gain is "
+    "the mean of log p̂ minus that of each example.",
+    "ceiling": "ceiling is minus the entropy of the data's generator: in expectation, no model scores higher.",
+}
 FLOORS = ("min_std", "min_std_low", "min_std_high")
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed", *FLOORS}
 # Settings of an objective that change how it is trained or estimated, but not what its terms mean
@@ -30,7 +32,8 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
 
     Control characters from a run's files are escaped.
     """
-    lines = [*_table(names, reports), "", *CAPTION]
+    landmarks = [text for key, text in LANDMARKS.items() if any(key in report for report in reports)]
+    lines = [*_table(names, reports), "", *CAPTION, *landmarks]
     for name, report in zip(names, reports, strict=True):
         lines += ["", f"{name}: {comparability(report)}", *estimates(report)]
         lines += [f"warning: {sentence}" for sentence in warnings(report)]

@@ -35,13 +35,18 @@ class CosineDecay(LRScheduler):
         eta_min: the rate at the end of the run.
 
     Raises:
-        ValueError: `eta_min` is negative.
+        ValueError: `eta_min` is negative, or above the optimiser's rate.
     """
 
     def __init__(self, optimizer: Optimizer, eta_min: float = 0.0) -> None:
         self.eta_min = check_number("scheduler.eta_min", eta_min, 0)
         self.fraction: Fraction = lambda: None
         super().__init__(optimizer)
+        if self.eta_min > (least := min(self.base_lrs)):
+            raise ValueError(
+                f"scheduler.eta_min must be at most the optimiser's rate, {least:g}, because the rate falls to it, but "
+                f"is {self.eta_min:g}; use a smaller one, or a larger optimizer.lr"
+            )
 
     def follow(self, fraction: Fraction) -> None:
         """Sets the function that tells the fraction of the run that is done."""
