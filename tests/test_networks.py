@@ -58,8 +58,8 @@ def test_without_hidden_layers_it_is_linear():
     assert_close(network(x).detach().numpy(), x.numpy() @ w.T + b, rtol=1e-12, atol=1e-12)
 
 
-def test_the_default_is_one_hidden_tanh_layer():
-    assert [type(layer).__name__ for layer in MLP((5,), 3).layers] == ["Linear", "Tanh", "Linear"]
+def test_the_default_has_two_hidden_tanh_layers():
+    assert [type(layer).__name__ for layer in MLP((5,), 3).layers] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
 
 
 # What every network in helpers/choices.py must do

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaelab.figures import picture
+from vaelab.figures import text_sizes
 from vaelab.sweeps import statistics
 from vaelab.sweeps.ranking import Configuration
 from vaelab.sweeps.rows import Row
@@ -266,7 +266,7 @@ def test_a_sweep_starts_without_what_only_its_summary_needs():
     assert process.stdout == "set()\n"
 
 
-@pytest.mark.parametrize("module", [statistics, picture])
+@pytest.mark.parametrize("module", [statistics, text_sizes])
 def test_the_examples_in_docstrings_run(module):
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)
