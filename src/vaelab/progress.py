@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -89,3 +90,13 @@ def _columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns
     except OSError:
         return NOTEBOOK_COLUMNS
+
+
+def import_bars_quietly() -> None:
+    """Imports tqdm's bars before Lightning does. In a notebook without ipywidgets, tqdm would warn that they are missing.
+
+    vaelab's own bar does not need them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tqdm.auto  # noqa: F401

@@ -11,6 +11,7 @@ from vaelab.checks import SPLITS, check_choice
 from vaelab.evaluation import views
 from vaelab.figures import Picture
 from vaelab.figures.picture import import_matplotlib
+from vaelab.progress import import_bars_quietly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +36,7 @@ def figure(run: "Run", name: str, data: Any = None) -> "Figure":
     """Draws a picture of a run. See `Run.figure`."""
     check_choice("name", name, NAMES)
     import_matplotlib()  # before Lightning imports it, which would fail if MPLBACKEND names no backend
+    import_bars_quietly()
     from vaelab.figures.notebook_figure import for_notebook
 
     return for_notebook((_curves(run) if name == "curves" else _picture(run, name, data)).draw())
