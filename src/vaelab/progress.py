@@ -93,7 +93,7 @@ def _columns(stream: TextIO) -> int:
 
 
 def import_bars_quietly() -> None:
-    """Imports tqdm's bars before Lightning does. In a notebook without ipywidgets, tqdm would warn that they are missing.
+    """Imports tqdm's bars before Lightning does, because in a notebook tqdm would warn that ipywidgets are missing.
 
     vaelab's own bar does not need them.
     """

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from tests.helpers.idx_files import random_images, write_idx_images, write_small_mnist
-from tests.helpers.runner import ROOT
+from tests.helpers.runner import ROOT, messages
 
 SHORT = "trainer.max_epochs=1 data.train_size=30 data.val_size=7 data.test_size=11 ~callbacks.pictures"
 ARRAY = "data=array data.val_size=5 data.test_size=5 trainer.max_epochs=1 ~callbacks.pictures"
@@ -196,9 +196,7 @@ def ending(place: Path, command: list[str]) -> tuple[int, list[str]]:
     """Returns the exit code and the printed lines of a command, without the folder."""
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=180, check=False)
     said = (done.stderr.strip() or done.stdout.strip()).replace(f"{place}/", "").replace(str(ROOT), ".")
-    return done.returncode, [
-        line for line in said.splitlines() if not line.startswith("read ")
-    ]  # what was read is no error
+    return done.returncode, messages(said)
 
 
 def main() -> None:
