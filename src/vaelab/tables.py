@@ -29,6 +29,16 @@ def check_table_path(path: str | Path, *others: str) -> Path:
     path = Path(path).expanduser()
     if path.suffix.lower() not in (known := [*WRITERS, *others]):
         raise ValueError(f"{path} must end in one of {', '.join(known)}")
+    return check_place(path)
+
+
+def check_place(path: Path) -> Path:
+    """Returns a path unchanged if a file can be written there.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        IsADirectoryError: the path is a folder.
+    """
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{path} cannot be written, because the folder {path.parent} does not exist; make it first"

@@ -16,7 +16,7 @@ from PIL import Image
 
 import vaelab
 from helpers.idx_files import random_images, write_idx_images
-from helpers.runner import SHORT, TINY, compose_config, messages
+from helpers.runner import SHORT, TINY, VERBS, compose_config, messages
 from vaelab import tables
 from vaelab.app.cli import main
 from vaelab.app.start import train
@@ -129,19 +129,7 @@ def test_every_verb_as_users_type_it(runs, tmp_path):
     assert done[5].stderr == "error: -n must be a whole number of at least 1, but is 0\n"
     assert [process.stderr for process in done if process.returncode == 0] == [""] * 6
     assert "CANNOT be compared" in done[0].stdout
-    verbs = (
-        "train",
-        "evaluate",
-        "score",
-        "encode",
-        "reconstruct",
-        "sample",
-        "traverse",
-        "interpolate",
-        "compare",
-        "list",
-    )
-    assert all(f"\n    {verb} " in done[6].stdout for verb in verbs)
+    assert all(f"\n    {verb} " in done[6].stdout for verb in VERBS)
     assert not (tmp_path / "none.png").exists()
 
 

@@ -5,7 +5,10 @@ import subprocess
 
 import pytest
 
+from helpers.runner import VERBS
+
 shtab = pytest.importorskip("shtab")
+
 
 from vaelab.app.completion import parser  # noqa: E402
 
@@ -36,16 +39,4 @@ def test_bash_completes_verbs_options_choices_and_paths(tmp_path):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_verb_is_in_the_script_of_every_shell(shell):
     script = shtab.complete(parser(), shell=shell, root_prefix="vaelab")
-    verbs = (
-        "train",
-        "evaluate",
-        "score",
-        "encode",
-        "reconstruct",
-        "sample",
-        "traverse",
-        "interpolate",
-        "compare",
-        "list",
-    )
-    assert all(verb in script for verb in verbs)
+    assert all(verb in script for verb in VERBS)

@@ -107,13 +107,15 @@ def test_a_run_without_a_logger_leaves_its_numbers_and_pictures(tmp_path, caplog
     resume({"resume": str(tmp_path), "trainer.max_epochs": "4"})
 
 
-def test_nothing_happens_without_loggers():
+def test_nothing_happens_without_loggers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for loggers in ([], ()):
         write_points(loggers, {"train/elbo": 1.0}, 1)
         write_picture(loggers, "latents", b"", 1, 0.0)
         write_text(loggers, "command", "x")
         write_final(loggers, {}, {"test/elbo": 1.0}, 1, None)
         close(loggers, "success")
+    assert not list(tmp_path.iterdir())
 
 
 def test_wandb_holds_the_curves_and_keeps_its_id(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def test_reconstruct_reads_photographs_of_any_size_as_training_did(trained, tmp_
             x, _ = data.examples(split)
             with torch.no_grad():
                 mean = loaded.vae.decode(loaded.vae.encode(x).mean).mean
-            # Both draw a grey level's fraction anew, so the pixels differ by up to 1/256.
+            # Both draw the fraction of a grey level again, so the pixels differ by up to 1/256.
             np.testing.assert_allclose(written["mean"][rows.sort().values], mean, atol=0.02)
 
 

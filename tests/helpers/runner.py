@@ -16,6 +16,10 @@ except ModuleNotFoundError:  # in a drill, which imports this file as part of a 
 
 ROOT = Path(__file__).parents[2]
 TINY = ("data.train_size=30", "data.val_size=7", "data.test_size=11")
+VERBS = (
+    *("train", "evaluate", "score", "encode", "reconstruct", "sample", "traverse", "interpolate", "export"),
+    *("compare", "list"),
+)
 SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "callbacks.pictures=null")
 
 

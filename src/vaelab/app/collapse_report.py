@@ -96,7 +96,7 @@ def _tenth(config: Mapping[str, Any]) -> str:
 
 
 def command_with(override: str) -> str:
-    """The command that the user typed, with one more override in place of those that it replaces."""
+    """The command that the user typed, with one override added, and without those that set the same key."""
     given = typed_overrides()
     if given is None:
         return f"… {override}"

@@ -12,6 +12,7 @@ from vaelab.commands.export_formats import Exported, to_onnx, to_pt2, to_safeten
 from vaelab.commands.exported_parts import LeftOut, examples_for, parts_of
 from vaelab.runs.run import Run
 from vaelab.seeded import seeded
+from vaelab.tables import check_place
 from vaelab.whole_files import write_whole
 
 ENDINGS = (".onnx", ".pt2", ".safetensors")
@@ -84,13 +85,7 @@ def check_export_path(file: Path) -> Path:
     file = file.expanduser()
     if file.suffix.lower() not in ENDINGS:
         raise ValueError(f"-o must end in one of {', '.join(ENDINGS)}, but is {file}")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(
-            f"{file} cannot be written, because the folder {file.parent} does not exist; make it first"
-        )
-    if file.is_dir():
-        raise IsADirectoryError(f"{file} cannot be written, because it is a folder; use the name of a file")
-    return file
+    return check_place(file)
 
 
 def described(run: Run) -> dict[str, Any]:

@@ -18,7 +18,7 @@ LINE = 0.18  # inches between the middles of two lines of text
 
 
 def draw_landmarks(panel: "Axes", landmarks: Mapping[str, float], across: bool = True) -> None:
-    """Draws dashed lines and writes their names and values beside the panel, where no curve can hide them.
+    """Draws dashed lines and writes their names and values beside the panel, clear of the curves.
 
     Args:
         panel: axes whose limits are final.

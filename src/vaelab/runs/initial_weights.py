@@ -47,7 +47,7 @@ class InitialWeights(NamedTuple):
 
     @torch.no_grad()
     def load_into(self, vae: VAE, config: Mapping[str, Any]) -> None:
-        """Copies the weights into a new model of the same architecture, and says so.
+        """Copies the weights into a new model of the same architecture, and logs what it copied.
 
         The standardisation of the new data stays: the networks work on standardised numbers, so they fit as they are.
 

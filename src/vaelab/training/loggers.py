@@ -68,7 +68,7 @@ def write_final(
 
     Args:
         loggers: the run's loggers.
-        hparams: key -> value. The other loggers than TensorBoard got the whole config when training began.
+        hparams: key -> value. Loggers other than TensorBoard got the whole config when training began.
         metrics: tag -> final number, such as `test/elbo`. Loggers show it as `when_done/test/elbo`, because the last
             point of the curve `val/elbo` is not the number of the best weights.
         step: the last step.
