@@ -234,3 +234,34 @@ def test_a_network_without_a_bias_stays_as_it_is():
     bare = Conditional(torch.nn.Flatten(-1), Bernoulli((3,)))
     bare.start_at(torch.full((3,), 0.2))
     assert_close(bare(torch.zeros(2, 3)).mean, torch.full((2, 3), 0.5))
+
+
+@pytest.mark.parametrize("row", **named(POSTERIORS))
+def test_a_detached_posterior_is_the_same_but_passes_on_no_gradient(row):
+    vae = build(bernoulli, row)
+    q, cut_off = vae.encoder.with_detached(inputs(B))
+    z = inputs(L, B, shape=(P,)).requires_grad_()
+    assert_close(cut_off.log_prob(z), q.log_prob(z), rtol=0, atol=0)
+    learned = list(vae.encoder.parameters())
+    by_z, *by_parameters = torch.autograd.grad(cut_off.log_prob(z).sum(), [z, *learned], allow_unused=True)
+    assert by_z.abs().sum() > 0
+    assert by_parameters == [None] * len(learned)
+
+
+def test_a_network_that_asks_for_it_gets_the_shape_of_what_its_outputs_describe():
+    found = {}
+
+    class Shaped(MLP):
+        def __init__(self, input_shape, output_size, event_shape):
+            found[tuple(input_shape)] = event_shape
+            super().__init__(input_shape, output_size)
+
+    VAE.build(X, DiagonalGaussian((P,)), Bernoulli(T), StandardNormal((P,)), Shaped)
+    assert found == {X: (P,), (P,): T}
+
+
+def test_a_prior_over_another_kind_of_latents_is_refused():
+    prior = StandardNormal((P,))
+    prior.support = "count"
+    with pytest.raises(ValueError, match="the prior's z must be real, like the posterior's"):
+        VAE.build(X, DiagonalGaussian((P,)), Bernoulli(T), prior, MLP)

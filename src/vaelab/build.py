@@ -132,8 +132,9 @@ def _build_prior(
     config: Config, x_shape: Sequence[int], condition_shape: Sequence[int] | None, allow: Allow
 ) -> nn.Module:
     node = without_kl(config["prior"])
-    needs_shape = "x_shape" in parameters_of(constructor_of(node, allow, "prior")) and "x_shape" not in node
-    more = {"x_shape": tuple(x_shape)} if needs_shape else {}
+    known = {"x_shape": tuple(x_shape), "condition_size": math.prod(condition_shape) if condition_shape else 0}
+    wanted = parameters_of(constructor_of(node, allow, "prior"))
+    more = {name: value for name, value in known.items() if name in wanted and name not in node}
     prior: nn.Module = instantiate(node, allow, "prior", **more)
     return prior
 
@@ -178,8 +179,11 @@ def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
     """Builds the objective of a config. Its KL is by Monte Carlo if posterior, prior or objective sets that.
 
+    The objective, the prior and both families are asked if they fit together, if they have a method `check(vae)`.
+
     Raises:
-        ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo.
+        ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo; or a part
+            does not fit the others.
     """
     objective = _made(config["objective"], allow, "objective")
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
@@ -191,6 +195,10 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
         log.info("the KL is estimated by Monte Carlo, because %s", " and ".join(f"{key}=monte_carlo" for key in asking))
     elif getattr(objective, "kl", None) == "closed_form":
         _check_closed_form(vae)
+    for part in (objective, vae.prior, *(getattr(each, "family", None) for each in (vae.encoder, vae.decoder))):
+        check: Any = getattr(part, "check", None)
+        if check is not None:
+            check(vae)
     return objective
 
 
@@ -213,7 +221,8 @@ def without_kl(node: Mapping[str, Any]) -> dict[str, Any]:
 @torch.no_grad()
 def _check_closed_form(vae: VAE) -> None:
     family: Any = vae.encoder.family
-    q, p = with_moments(family(torch.zeros(1, family.num_parameters))), vae.prior()
+    q = with_moments(family(torch.zeros(1, family.num_parameters)))
+    p = vae.prior_given(torch.zeros(1, getattr(vae.prior, "condition_size", 0)))
     if closed_form_kl(q, p) is None:
         raise ValueError(
             f"objective.kl must be monte_carlo for posterior={type(family).__name__} and "

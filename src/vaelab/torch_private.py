@@ -7,6 +7,7 @@ every week. No other file uses such a name (tests/test_private_names.py).
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import torch
@@ -58,6 +59,20 @@ def with_parameters(module: nn.Module, parameters: dict[str, Tensor]) -> Abstrac
     """Gives a module these parameters inside the block. `torch.func.functional_call` does so only for one `forward`."""
     context: AbstractContextManager[None] = nn.utils.stateless._reparametrize_module(module, parameters)
     return context
+
+
+def detached(module: nn.Module) -> nn.Module:
+    """A copy of a module whose parameters share the memory of the original's, but pass on no gradient.
+
+    `torch.func.functional_call` does not suffice for a flow: it keeps its modules and calls them later.
+    """
+    if next(module.parameters(), None) is None:
+        return module
+    twin = copy(module)
+    cut_off: dict[str, Any] = {name: each if each is None else each.detach() for name, each in twin._parameters.items()}
+    twin._parameters = cut_off
+    twin._modules = {name: inner and detached(inner) for name, inner in module._modules.items()}
+    return twin
 
 
 def trace(function: Callable[..., Any], *inputs: Any) -> GraphModule:

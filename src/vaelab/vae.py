@@ -9,9 +9,12 @@ from torch.distributions import Distribution
 
 from vaelab.conditional import Conditional
 from vaelab.families import Family
+from vaelab.instantiate import takes
 from vaelab.precision import floating
 from vaelab.short_repr import call_of
 from vaelab.standardization import Standardization
+
+PRIORS_OF = {"binary": "bernoulli", "category": "categorical"}  # a prior for each kind of posterior that is not real
 
 NetworkConstructor = Callable[..., nn.Module]  # (input_shape, output_size) -> a network
 
@@ -68,7 +71,8 @@ class VAE(nn.Module):
             likelihood: the family of p(t|z), over the target's shape.
             prior: () -> p(z).
             network: (input shape, number of outputs) -> module, such as `MLP` or `partial(MLP, hidden=[500])`; or
-                `{"encoder": …, "decoder": …}` with one such constructor for each.
+                `{"encoder": …, "decoder": …}` with one such constructor for each. A constructor that takes
+                `event_shape` gets the shape of the draw that its outputs describe.
             condition_size: how many numbers the condition has. If it is not 0, the constructors get it as the keyword
                 `condition_size`.
             standardize: standardise x and the target inside the model; see `Standardization`. Set their means and
@@ -84,8 +88,8 @@ class VAE(nn.Module):
                 "has no condition for it; use another prior such as prior=standard_normal, or leave the condition out"
             )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
-        encoder = _network(makers["encoder"], x_shape, posterior.num_parameters, condition_size)
-        decoder = _network(makers["decoder"], posterior.event_shape, likelihood.num_parameters, condition_size)
+        encoder = _network(makers["encoder"], x_shape, posterior, condition_size)
+        decoder = _network(makers["decoder"], posterior.event_shape, likelihood, condition_size)
         x_units, target_units = (
             Standardization(shape) if standardize else None for shape in (x_shape, likelihood.event_shape)
         )
@@ -94,11 +98,7 @@ class VAE(nn.Module):
             Conditional(decoder, likelihood, output_units=target_units),
             prior,
         )
-        if (found := vae.prior().event_shape) != posterior.event_shape:
-            raise ValueError(
-                f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has "
-                f"{tuple(found)}; give both the same latent_dim"
-            )
+        _check_prior(vae, posterior, condition_size)
         return vae
 
     def __repr__(self) -> str:
@@ -149,9 +149,19 @@ class VAE(nn.Module):
             )
         return likelihood.log_prob(target)
 
+    def prior_given(self, condition: Tensor | None = None) -> Distribution:
+        """p(z), batch_shape (); or p(z|c), batch_shape (…), if the prior is conditional.
+
+        Args:
+            condition: (…, c), for a conditional model. A prior without a `condition_size` does not see it.
+        """
+        p: Distribution = self.prior(condition) if getattr(self.prior, "condition_size", 0) else self.prior()
+        return p
+
     def sample(self, n: int, condition: Tensor | None = None) -> Tensor:
         """n draws t ~ p(t|z), z ~ p(z) -> (n, *t). A conditional model needs a condition, (c,) or (n, c)."""
-        return self.decode(self.prior().sample(torch.Size((n,))), condition).sample()
+        prior = self.prior_given(None if condition is None else condition.expand(n, -1))
+        return self.decode(prior.sample(torch.Size((n,)) if not prior.batch_shape else ()), condition).sample()
 
 
 def _text(part: nn.Module) -> str:
@@ -161,11 +171,31 @@ def _text(part: nn.Module) -> str:
     return text[len("Conditional(") : -1] if type(part) is Conditional else text
 
 
-def _network(make: NetworkConstructor, shape: Sequence[int], outputs: int, condition_size: int) -> nn.Module:
+def _check_prior(vae: VAE, posterior: Family, condition_size: int) -> None:
+    """Raises a ValueError if the prior's z differs from the posterior's in shape or in kind."""
+    size = next(vae.parameters(), torch.zeros(())).new_zeros(condition_size)
+    with torch.no_grad():
+        found = vae.prior_given(size).event_shape
+    if found != posterior.event_shape:
+        raise ValueError(
+            f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has {tuple(found)}; "
+            "give both the same latent_dim"
+        )
+    wanted, kind = getattr(posterior, "support", "real"), getattr(vae.prior, "support", "real")
+    if kind != wanted:
+        raise ValueError(
+            f"the prior's z must be {wanted}, like the posterior's ({type(posterior).__name__}), but "
+            f"{type(vae.prior).__name__} is over {kind} z; choose a prior of the same kind, such as "
+            f"prior={PRIORS_OF.get(wanted, 'standard_normal')}"
+        )
+
+
+def _network(make: NetworkConstructor, shape: Sequence[int], family: Family, condition_size: int) -> nn.Module:
+    more: dict[str, Any] = {"event_shape": tuple(family.event_shape)} if takes(make, "event_shape") else {}
     if not condition_size:
-        return make(shape, outputs)
+        return make(shape, family.num_parameters, **more)
     try:
-        return make(shape, outputs, condition_size=condition_size)
+        return make(shape, family.num_parameters, condition_size=condition_size, **more)
     except TypeError as error:
         raise ValueError(
             f"network must take condition_size for a conditional model, but {error}; use network=mlp, or leave the "

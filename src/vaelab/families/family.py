@@ -13,7 +13,7 @@ from vaelab.checks import check_whole
 from vaelab.families.maximum_likelihood import numerical_optimum
 from vaelab.short_repr import call_of
 
-Support = Literal["binary", "unit_interval", "real"]
+Support = Literal["binary", "unit_interval", "real", "count", "levels", "category", "mixed"]
 
 
 class Family(nn.Module, ABC):
@@ -35,7 +35,9 @@ class Family(nn.Module, ABC):
     Attributes:
         event_shape: the shape of one draw: (p,) for a posterior, the target's for a likelihood.
         num_parameters: how many numbers describe one distribution.
-        support: the data that the density can score: `binary`, `unit_interval` or `real`.
+        support: the data that it can score: `binary` (0 or 1), `unit_interval`, `real`, `count` (whole numbers from 0),
+            `levels` (grey values k/(g−1) with k = 0, …, g−1), `category` (whole numbers from 0 to K−1), or `mixed` (a
+            kind for each column).
         pure: set `pure = True` in your own class if `forward` depends only on its parameters and its input. Training
             may then trace the gradient once and replay it. A subclass must set it again.
 

@@ -103,7 +103,7 @@ class ELBO:
         q = vae.encode(x, condition)
         z = estimator.sample(q, self.samples)  # (L, B, p)
         log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
-        kl = kl_divergence(q, vae.prior())  # (B,)
+        kl = kl_divergence(q, vae.prior_given(condition))  # (B,)
         return self._terms(estimator.mean(log_pt_z, q, z), kl, beta)
 
     def _by_monte_carlo(
@@ -112,7 +112,7 @@ class ELBO:
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x, condition)
         draws = estimator.draw(q, self.samples)
-        weights = weigh(vae, q, vae.prior(), draws, target, condition)  # (L, B)
+        weights = weigh(vae, q, vae.prior_given(condition), draws, target, condition)  # (L, B)
         log_likelihood = estimator.mean(weights.log_likelihood, q, draws.z)
         return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, draws.z), beta)
 

@@ -44,7 +44,7 @@ class IWAE:
     def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
         """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
         q = vae.encode(x, condition)
-        weights = weigh(vae, q, vae.prior(), draw(q, self.samples), target, condition)  # (K, B)
+        weights = weigh(vae, q, vae.prior_given(condition), draw(q, self.samples), target, condition)  # (K, B)
         bound = log_mean(weights.log_w)
         return Terms(
             elbo=weights.log_w.mean(0),

@@ -1,4 +1,4 @@
-"""Networks that map a tensor to a tensor, depending only on their parameters and their input."""
+"""Fully connected networks."""
 
 import math
 from collections.abc import Sequence
