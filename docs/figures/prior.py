@@ -14,9 +14,11 @@ from vaelab.figures.colours import PALETTE
 from vaelab.figures.images import tile
 from vaelab.objectives import ELBO
 
+SHOWN = [0, 1, 2, 4, 7]  # digits
+
 
 def conditional() -> Figure:
-    """p(z|c) of ten digits in the plane, and the same styles in each of them."""
+    """p(z|c) of some digits in the plane, and the same styles in each of them."""
     data = Digits(support="binary", condition="label", batch_size=200)
     data.setup()
     posterior, family = (families.DiagonalGaussian((2,), min_std=1e-4, init_std=1.0) for _ in range(2))
@@ -27,13 +29,13 @@ def conditional() -> Figure:
     with torch.no_grad():
         circle = torch.linspace(0, 2 * math.pi, 100)
         p = vae.prior_given(torch.eye(10))
-        for digit, (mean, std) in enumerate(zip(p.mean, p.stddev, strict=True)):
+        for colour, digit, mean, std in zip(PALETTE[::2], SHOWN, p.mean[SHOWN], p.stddev[SHOWN], strict=False):
             x, y = (mean + 2 * std * torch.stack([circle.cos(), circle.sin()], -1)).T
-            left.plot(x, y, color=PALETTE[digit % len(PALETTE)], lw=1)
-            left.annotate(str(digit), mean.tolist(), ha="center", va="center")
+            left.plot(x, y, color=colour, lw=1.5, label=str(digit))
         left.set(xlabel="z₁", ylabel="z₂")
-        z = style_draws(vae, 5, torch.eye(10), seed=3)
-        means = vae.decode(z, torch.eye(10)).mean.squeeze(2).numpy()
+        left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        each = torch.eye(10)[SHOWN]
+        means = vae.decode(style_draws(vae, 5, each, seed=1), each).mean.squeeze(2).numpy()
     right.imshow(tile(np.asarray(means), 0, 1))
     right.set(xticks=[], yticks=[])
     right.spines[:].set_visible(False)
