@@ -10,6 +10,7 @@ import torch
 from vaelab.commands.columns import arrays, column_names, likelihood_columns
 from vaelab.commands.rows import ROWS, read
 from vaelab.evaluation import views
+from vaelab.evaluation.discrete import representative
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
 
@@ -27,6 +28,8 @@ def reconstruct(
 ) -> int:
     """Writes mean and one draw of p(t|z), z the mean of q(z|x), for each row, or draws the first. Returns the rows.
 
+    If z is discrete, it is the mode of q(z|x).
+
     Args:
         run: the run, from `load_run`.
         data: train, val or test, or a file.
@@ -41,7 +44,7 @@ def reconstruct(
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for x, _, given in read(run, data, overrides, condition):
-            p = run.vae.decode(run.vae.encode(x, given).mean, given)
+            p = run.vae.decode(representative(run.vae.encode(x, given)), given)
             yield arrays(likelihood_columns(p, names))
 
     return write_table(file, chunks())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vaelab.baseline import Baseline
+from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension, kl_per_dimension_by
@@ -16,8 +17,8 @@ from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
-AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian
-AGGREGATED_OTHERS = 1_000  # the most if q(z|x) is not Gaussian, because each density costs more
+AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian or discrete
+AGGREGATED_OTHERS = 1_000  # the most for any other q(z|x), because each density costs more
 UNCONVERGED = 0.1  # a larger rise, in nats, beyond two standard errors, means that log p̂ has not converged
 FEW = 100  # fewer samples cannot tell if log p̂ has converged
 UNRELIABLE = 0.7  # above this Pareto k̂, an estimate depends on few draws
@@ -65,6 +66,7 @@ def evaluate(
     regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
     moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
+    latent_dim              how many latents there are: for discrete z, the number of variables
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
     kl_per_dimension_by     "closed form", or "moments" for Gaussians with the marginals' means and variances
     active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j)
@@ -172,17 +174,19 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
         q = vae.encode(*given)
         means.append(double(q.mean))
         kls.append(double(kl_per_dimension(q, prior)))
-        most = AGGREGATED if is_gaussian(q) else AGGREGATED_OTHERS
+        most = AGGREGATED if is_gaussian(q) or variables_of(q) else AGGREGATED_OTHERS
         if seen < most:
             kept.append(tuple(tensor[: most - seen] for tensor in given))
             seen += len(kept[-1][0])
     q = vae.encode(*(torch.cat(tensors) for tensors in zip(*kept, strict=True)))
     aggregate = aggregate_posterior(q, prior)._asdict().items()
+    columns = variables.columns if (variables := variables_of(q)) else 1
+    active = active_units(torch.cat(means), prior_variance=prior.variance, columns=columns)
     return {
         "kl_by": "draws" if closed_form_kl(q, prior) is None else "closed form",
         "moments_by": getattr(q, "moments_by", "closed form"),
-        "latent_dim": means[0].shape[-1],
-        "active_units": int(active_units(torch.cat(means), prior_variance=prior.variance).sum()),
+        "latent_dim": len(active),
+        "active_units": int(active.sum()),
         "kl_per_dimension": torch.cat(kls).mean(0).tolist(),
         "kl_per_dimension_by": kl_per_dimension_by(q, prior),
         **{name: number.item() for name, number in aggregate if number.isfinite()},

@@ -12,7 +12,9 @@ from vaelab.families.gaussian import (
 )
 from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
 from vaelab.families.laplace import Laplace
+from vaelab.families.mixture import GaussianMixture
 from vaelab.families.moments import EstimatedMoments, rsample_and_log_prob, with_moments
+from vaelab.families.one_hot import OneHotCategorical
 
 __all__ = [
     "Bernoulli",
@@ -21,9 +23,11 @@ __all__ = [
     "Family",
     "Flow",
     "FullGaussian",
+    "GaussianMixture",
     "IdentityGaussian",
     "IsotropicGaussian",
     "Laplace",
+    "OneHotCategorical",
     "SharedDiagonalGaussian",
     "Support",
     "closed_form_kl",

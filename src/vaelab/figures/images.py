@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.escapes import for_terminal
-from vaelab.figures.layout import panels
+from vaelab.figures.layout import DISTANCE, panels
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, fitting, subscript, widest
 
@@ -110,12 +110,14 @@ class ImageReconstructions(Picture):
     Args:
         target, mean, sample: (n, h, w[, 3]).
         std: (n, h, w[, 3]), or None if it adds nothing to the mean.
+        z: what is decoded, such as `posterior mean`.
     """
 
     target: Array
     mean: Array
     sample: Array
     std: Array | None = None
+    z: str = "posterior mean"
 
     def _draw(self) -> "Figure":
         low, high = limits(self.target)
@@ -128,7 +130,7 @@ class ImageReconstructions(Picture):
             images = np.concatenate([images, low + self.std[None] / top * (high - low)])
         left = 0.15 + widest(list(rows), TICK)
         images = images[:, : that_fit(images.shape[1], len(rows), h, w, WIDTH - left)]
-        figure, axes = sheet_panel(tile(images, low, high), "Reconstructions, z = posterior mean", left=left)
+        figure, axes = sheet_panel(tile(images, low, high), f"Reconstructions, z = {self.z}", left=left)
         axes.set_yticks(centres(len(rows), h, w), list(rows))
         return figure
 
@@ -200,15 +202,17 @@ class ImageTraversals(Picture):
 
     Args:
         images: (dimensions, values, h, w[, 3]).
-        values: (values,), in standard deviations of p(z) from its mean.
+        values: (values,), in standard deviations of p(z) from its mean; or the classes of discrete latents.
         dimensions: (dimensions,), the indices of the latents, from 0.
         title: the title.
+        axis: what the values are.
     """
 
     images: Array
     values: Array
     dimensions: Array
     title: str = "Mean of p(t|z), one latent moved"
+    axis: str = DISTANCE
 
     def _draw(self) -> "Figure":
         h, w = self.images.shape[2:4]
@@ -219,5 +223,5 @@ class ImageTraversals(Picture):
         figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=0.75)
         axes.set_xticks(centres(len(columns), w, h), _numbers(self.values[columns]))
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
-        axes.set_xlabel("distance from the mean of p(z)\n(prior standard deviations)")
+        axes.set_xlabel(self.axis)
         return figure

@@ -28,6 +28,7 @@ class PointReconstructions(Picture):
         target, mean, std, sample: (n, d), the targets, and the mean, the standard deviation and one draw of p(t|z) at
             the posterior mean.
         names: the names of the d columns.
+        z: what is decoded, such as `posterior mean`.
     """
 
     target: Array
@@ -35,6 +36,7 @@ class PointReconstructions(Picture):
     std: Array
     sample: Array
     names: tuple[str, ...] | None = None
+    z: str = "posterior mean"
 
     def _draw(self) -> "Figure":
         d = self.target.shape[1]
@@ -53,7 +55,7 @@ class PointReconstructions(Picture):
             if d > 1:
                 panel.tick_params(labelleft=False)  # they are those of the other axis
         hide_rest(axes, shown)
-        _title(figure, f"Reconstructions, z = posterior mean{first_of(shown, d)}", axes[0, 0], rows=2)
+        _title(figure, f"Reconstructions, z = {self.z}{first_of(shown, d)}", axes[0, 0], rows=2)
         figure.supxlabel("target", fontsize=TICK, y=0.01, va="bottom")
         figure.supylabel(f"reconstructed{', on the same scale' if d > 1 else ''}", fontsize=TICK, x=0.01, ha="left")
         return figure
