@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import linalg, special, stats
 from torch import Tensor, nn
 
 from vaelab import VAE, families, networks, objectives, priors
@@ -36,12 +36,18 @@ class FamilyRow:
         truth: the family and the numbers of one distribution (num_parameters,) -> scipy's, over the flattened event;
             None if no library has it. Then quadrature alone checks the density.
         shapes: event shapes that the tests use.
+        unit: the least size of an event; sizes are multiples of it.
     """
 
     name: str
     make: Callable[[Sequence[int]], families.Family]
     truth: Callable[[Any, np.ndarray], Any] | None = None
     shapes: tuple[tuple[int, ...], ...] = ((5,), (3, 5))
+    unit: int = 1
+
+    @property
+    def support(self) -> str:
+        return self.make((self.unit,)).support
 
     def build(self, event_shape: Sequence[int]) -> families.Family:
         """The family in float64; parameters that all examples share differ for each dimension."""
@@ -91,12 +97,39 @@ LIKELIHOODS = [
     bernoulli := FamilyRow("bernoulli", families.Bernoulli, lambda family, n: stats.bernoulli(special.expit(n))),
 ]
 
+
+class OneHotTruth:
+    """scipy's multinomial distributions of one draw each: the truth for joined one-hot vectors."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        self.parts = [stats.multinomial(1, probs) for probs in special.softmax(logits.reshape(-1, CLASSES), axis=-1)]
+        self.mean = np.concatenate([part.mean() for part in self.parts])
+        self.cov = linalg.block_diag(*[part.cov() for part in self.parts])
+
+    def logpmf(self, z):
+        z = z.reshape(*z.shape[:-1], -1, CLASSES)
+        return sum(part.logpmf(z[..., index, :]) for index, part in enumerate(self.parts))
+
+    def entropy(self):
+        return sum(part.entropy() for part in self.parts)
+
+
+def one_hot_of(event_shape: Sequence[int]) -> families.Family:
+    return families.OneHotCategorical(event_shape[0] // CLASSES, CLASSES)
+
+
+CLASSES = 3  # of each categorical latent
 FLOW = {"context": 4, "transforms": 1, "hidden": [6], "bins": 4}
 POSTERIORS = [
     diagonal,
     full,
     FamilyRow("spline", partial(families.Flow, kind="spline", **FLOW), shapes=((1,), (2,), (5,))),
     FamilyRow("affine", partial(families.Flow, kind="affine", **FLOW), shapes=((1,), (2,), (5,))),
+    FamilyRow("mixture", partial(families.GaussianMixture, components=2, **SCALES), shapes=((1,), (5,))),
+    bernoulli,
+    one_hot := FamilyRow(
+        "categorical", one_hot_of, lambda family, n: OneHotTruth(n), shapes=((CLASSES,), (2 * CLASSES,)), unit=CLASSES
+    ),
 ]
 FAMILIES = [*LIKELIHOODS, *(row for row in POSTERIORS if row not in LIKELIHOODS)]
 
@@ -114,6 +147,7 @@ class PriorRow:
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
     parts: Callable[[VAE], list[tuple[float, Any]]]
+    support: str = "real"
 
 
 PRIORS = [
@@ -139,6 +173,30 @@ PRIORS = [
             (1 / 4, diagonal.truth(None, numbers))
             for numbers in vae.encoder.network(vae.prior.pseudo_inputs).detach().numpy()
         ],
+    ),
+    PriorRow(
+        "bernoulli",
+        lambda x, z: priors.DiscretePrior(families.Bernoulli(z)),
+        lambda vae: [(1, stats.bernoulli(np.full(vae.prior.family.event_shape, 0.5)))],
+        "binary",
+    ),
+    PriorRow(
+        "learned_bernoulli",
+        lambda x, z: priors.DiscretePrior(families.Bernoulli(z), learned=True),
+        lambda vae: [(1, stats.bernoulli(special.expit(vae.prior.numbers.detach().numpy())))],
+        "binary",
+    ),
+    PriorRow(
+        "categorical",
+        lambda x, z: priors.DiscretePrior(one_hot_of(z)),
+        lambda vae: [(1, OneHotTruth(np.zeros(vae.prior.family.event_size)))],
+        "category",
+    ),
+    PriorRow(
+        "learned_categorical",
+        lambda x, z: priors.DiscretePrior(one_hot_of(z), learned=True),
+        lambda vae: [(1, OneHotTruth(vae.prior.numbers.detach().numpy()))],
+        "category",
     ),
 ]
 

@@ -215,13 +215,22 @@ class ImageTraversals(Picture):
     axis: str = DISTANCE
 
     def _draw(self) -> "Figure":
-        h, w = self.images.shape[2:4]
-        rows = len(self.images)
-        count = self.images.shape[1]
-        columns = np.linspace(0, count - 1, that_fit(count, rows, h, w, WIDTH - 0.6)).round().astype(int)
-        sheet = tile(self.images[:, columns], *limits(self.images))
-        figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=0.75)
-        axes.set_xticks(centres(len(columns), w, h), _numbers(self.values[columns]))
-        axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
+        names = [subscript("z", index) for index in self.dimensions]
+        if self.images.shape[1] < len(names):  # a few classes: they are the rows, because a picture is wide
+            figure, axes = self._sheet(self.images.swapaxes(0, 1), names, bottom=0.35)
+            axes.set_yticks(centres(len(self.values), *self.images.shape[2:4]), _numbers(self.values))
+            axes.set_ylabel(self.axis)
+            return figure
+        figure, axes = self._sheet(self.images, _numbers(self.values))
+        axes.set_yticks(centres(len(names), *self.images.shape[2:4]), names)
         axes.set_xlabel(self.axis)
         return figure
+
+    def _sheet(self, images: Array, names: list[str], bottom: float = 0.75) -> tuple["Figure", "Axes"]:
+        """Images (rows, columns, h, w[, 3]), and the names of the columns below them: as many as fit."""
+        rows, count, h, w = images.shape[:4]
+        shown = np.linspace(0, count - 1, that_fit(count, rows, h, w, WIDTH - 0.6)).round().astype(int)
+        sheet = tile(images[:, shown], *limits(images))
+        figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=bottom)
+        axes.set_xticks(centres(len(shown), w, h), [names[index] for index in shown])
+        return figure, axes

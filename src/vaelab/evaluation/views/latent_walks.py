@@ -101,8 +101,8 @@ def traversals(
     start = _centre(prior) if origin is None else origin
     z = _class_paths(variables, start, chosen) if variables else _paths(prior, distances, start, chosen)
     p = vae.decode(z, condition)  # batch_shape (dimensions, values)
-    others = "" if origin is not None or is_gaussian(prior) else ", the others at the likeliest z"
-    shown, axis = (array(distances), np.array(chosen)), "class of the latent" if variables else DISTANCE
+    others = "" if is_gaussian(prior) or origin is not None else ", the others at the likeliest z"
+    shown, axis = (array(distances), np.array(chosen)), "class" if variables else DISTANCE
     if is_image(p.event_shape):
         title = f"Mean of {t_given(given)}, one latent moved{others}"
         return ImageTraversals(images(p.mean.flatten(0, 1), len(chosen)), *shown, title, axis)
