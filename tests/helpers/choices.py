@@ -108,12 +108,13 @@ class PriorRow:
     Attributes:
         name: shown in the tests.
         make: shape of x and shape of z -> the prior.
-        parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution.
+        parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution; None if it is
+            no mixture that scipy has. Then quadrature alone checks the density.
     """
 
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
-    parts: Callable[[VAE], list[tuple[float, Any]]]
+    parts: Callable[[VAE], list[tuple[float, Any]]] | None = None
 
 
 PRIORS = [
@@ -140,6 +141,17 @@ PRIORS = [
             for numbers in vae.encoder.network(vae.prior.pseudo_inputs).detach().numpy()
         ],
     ),
+    mixture := PriorRow(
+        "mixture",
+        lambda x, z: priors.MixturePrior(families.DiagonalGaussian(z, **SCALES), components=4),
+        lambda vae: [
+            (weight, diagonal.truth(None, numbers))
+            for weight, numbers in zip(
+                special.softmax(vae.prior.logits.detach().numpy()), vae.prior.numbers.detach().numpy(), strict=True
+            )
+        ],
+    ),
+    PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
 ]
 
 # Constructors: (input_shape, output_size, condition_size=0) -> a network.

@@ -22,11 +22,11 @@ class MixturePrior(nn.Module):
     (torch.Size([7, 3]), torch.Size([4, 6]))
 
     Args:
-        family: a family over (p,) that can start at a mean: `DiagonalGaussian` or `FullGaussian`.
+        family: a Gaussian family over (p,), such as `DiagonalGaussian` or `FullGaussian`.
         components: K.
 
     Raises:
-        ValueError: K is not a whole number of at least 1, or the family cannot start at a mean.
+        ValueError: K is not a whole number of at least 1, or the family is not Gaussian.
     """
 
     pure = True
@@ -37,10 +37,10 @@ class MixturePrior(nn.Module):
         self.components = check_whole("prior.components", components, 1)
         starts = [family.at_mean(mean) for mean in torch.randn(components, *family.event_shape)]
         numbers = [start for start in starts if start is not None]
-        if not numbers:
+        if not numbers or family.support != "real":
             raise ValueError(
-                f"prior.family must be a Gaussian family, but is {type(family).__name__}, which cannot start at a "
-                "mean; use vaelab.families.DiagonalGaussian or vaelab.families.FullGaussian"
+                f"prior.family must be a Gaussian family, but is {type(family).__name__}; use "
+                "vaelab.families.DiagonalGaussian or vaelab.families.FullGaussian"
             )
         self.logits = nn.Parameter(torch.zeros(components))
         self.numbers = nn.Parameter(torch.stack(numbers))  # (K, num_parameters)
