@@ -18,6 +18,7 @@ OPTIONS = sorted(
 )
 REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
 SINES = ("sine", "sine_surface")
+ON_MNIST = ("mnist", "burda", "flow_prior", "latent_dim_sweep", "vamp")  # experiments
 
 
 def mnist(folder):
@@ -39,7 +40,7 @@ def test_every_option_trains(option, small_mnist, tmp_path):
     if option in ("logger=mlflow", "logger=wandb"):
         pytest.importorskip(option.removeprefix("logger="), reason="the package is an extra")
     overrides = [option, *TINY]
-    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
+    if option in ("model=bernoulli", *(f"experiment={each}" for each in ON_MNIST)):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
     if option in ("experiment=factor_analysis", "experiment=table"):
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]

@@ -141,12 +141,13 @@ class PriorRow:
     Attributes:
         name: shown in the tests.
         make: shape of x and shape of z -> the prior.
-        parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution.
+        parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution; None if it is
+            no mixture that scipy has. Then quadrature alone checks the density.
     """
 
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
-    parts: Callable[[VAE], list[tuple[float, Any]]]
+    parts: Callable[[VAE], list[tuple[float, Any]]] | None = None
     support: str = "real"
 
 
@@ -198,6 +199,17 @@ PRIORS = [
         lambda vae: [(1, OneHotTruth(vae.prior.numbers.detach().numpy()))],
         "category",
     ),
+    mixture := PriorRow(
+        "mixture",
+        lambda x, z: priors.MixturePrior(families.DiagonalGaussian(z, **SCALES), components=4),
+        lambda vae: [
+            (weight, diagonal.truth(None, numbers))
+            for weight, numbers in zip(
+                special.softmax(vae.prior.logits.detach().numpy()), vae.prior.numbers.detach().numpy(), strict=True
+            )
+        ],
+    ),
+    PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
 ]
 
 # Constructors: (input_shape, output_size, condition_size=0) -> a network.

@@ -33,22 +33,21 @@ def traverse(
         span: how far a latent moves, in standard deviations of the prior.
         dimensions: the latents to move, counted from 1 as in the picture; by default the ten with the most KL if the
             run has been evaluated, or else the first ten.
-        condition: the class to decode, for a conditional run; by default the first.
+        condition: the condition to decode with, for a conditional run, such as a class; by default the first class.
     """
     chosen = find_or_first(run, condition)
     options: dict[str, Any] = {"names": run.datamodule().names}
-    options |= {"condition": chosen.condition, "given": chosen.given} if chosen else {}
-    shown = f", condition {chosen.name}" if chosen else ""
-    prior = run.vae.prior()
-    discrete = variables_of(prior)
-    if discrete and steps is not None:
+    options |= {"condition": chosen.values, "given": chosen.given} if chosen else {}
+    shown = f", condition {chosen.title}" if chosen else ""
+    variables = variables_of(run.vae.prior_given(chosen.values if chosen else None))
+    if variables and steps is not None:
         raise ValueError(
-            f"--steps must be left out for discrete latents, because each moves through its {discrete.classes} classes"
+            f"--steps must be left out for discrete latents, because each moves through its {variables.classes} classes"
         )
-    if prior.event_shape == (2,) and dimensions is None and not discrete:
+    if run.vae.latent_shape == (2,) and dimensions is None and not variables:
         views.manifold(run.vae, _steps(steps, views.MANIFOLD_STEPS), **options).save(file)
         return f"the plane of both latents{shown}"
-    latent_dim = prior.event_shape.numel() // (discrete.columns if discrete else 1)
+    latent_dim = run.vae.latent_shape.numel() // (variables.columns if variables else 1)
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
         raise ValueError(f"--latents must be numbers from 1 to {latent_dim}, the run's latents, but is {dimensions}")
     moved = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]

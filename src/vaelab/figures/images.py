@@ -110,6 +110,7 @@ class ImageReconstructions(Picture):
     Args:
         target, mean, sample: (n, h, w[, 3]).
         std: (n, h, w[, 3]), or None if it adds nothing to the mean.
+        likelihood: how the picture writes it.
         z: what is decoded, such as `posterior mean`.
     """
 
@@ -117,12 +118,17 @@ class ImageReconstructions(Picture):
     mean: Array
     sample: Array
     std: Array | None = None
+    likelihood: str = "p(t|z)"
     z: str = "posterior mean"
 
     def _draw(self) -> "Figure":
         low, high = limits(self.target)
         h, w = self.target.shape[1:3]
-        rows = {"input": self.target, "mean of p(t|z)": self.mean, "draw from p(t|z)": self.sample}
+        rows = {
+            "input": self.target,
+            f"mean of {self.likelihood}": self.mean,
+            f"draw from {self.likelihood}": self.sample,
+        }
         images = np.stack(list(rows.values()))
         if self.std is not None:
             top = max(float(self.std.max()), 1e-9)
@@ -192,7 +198,7 @@ class ImageManifold(Picture):
         axes.set_xticks(centres(len(self.z1), w, h)[some], _numbers(self.z1[some]))
         some = np.unique(np.linspace(0, len(self.z2) - 1, 7).round().astype(int))
         axes.set_yticks(centres(len(self.z2), h, w)[::-1][some], _numbers(self.z2[some]))
-        axes.set(xlabel="z₁, at quantiles of p(z)", ylabel="z₂")
+        axes.set(xlabel="z₁, at quantiles of the prior", ylabel="z₂")
         return figure
 
 
@@ -202,7 +208,7 @@ class ImageTraversals(Picture):
 
     Args:
         images: (dimensions, values, h, w[, 3]).
-        values: (values,), in standard deviations of p(z) from its mean; or the classes of discrete latents.
+        values: (values,), in standard deviations of the prior from its mean; or the classes of discrete latents.
         dimensions: (dimensions,), the indices of the latents, from 0.
         title: the title.
         axis: what the values are.

@@ -66,7 +66,7 @@ class PointTraversals(Picture):
 
     Args:
         means, stds: (dimensions, values, d).
-        values: (values,), in standard deviations of p(z) from its mean; or the classes of discrete latents.
+        values: (values,), in standard deviations of the prior from its mean; or the classes of discrete latents.
         dimensions: (dimensions,), the indices of the latents, from 0.
         names: the names of the d columns.
         title: the title.

@@ -56,4 +56,4 @@ def _groups(n: int, labels: tuple[str, Tensor] | None, label_names: Names) -> tu
         names = tuple(known[kind] if 0 <= kind < len(known) else str(kind) for kind in kinds)
         return names, [np.flatnonzero(values == kind) for kind in kinds]
     parts = np.array_split(values.argsort(kind="stable"), min(BINS, n))
-    return tuple(decimals(float(values[part].mean()), 2) for part in parts), parts
+    return tuple(decimals(float(values[part].mean()), 2).replace("-", "−") for part in parts), parts

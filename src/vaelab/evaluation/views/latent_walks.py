@@ -43,7 +43,7 @@ def manifold(
         ValueError: latent_dim is not 2, there are fewer than two steps, or the picture is too large.
     """
     check_whole("steps", steps, 2)
-    prior = vae.prior()
+    prior = vae.prior_given(condition)
     if variables_of(prior):
         raise ValueError("a manifold needs latents over real numbers, but these are discrete; draw traversals")
     if prior.event_shape != (2,):
@@ -94,7 +94,7 @@ def traversals(
     """
     check_whole("steps", steps, 2)
     check_number("span", span, 0, above=True)
-    variables = variables_of(prior := vae.prior())
+    variables = variables_of(prior := vae.prior_given(condition))
     chosen = _chosen(dimensions, prior.event_shape.numel() // (variables.columns if variables else 1))
     distances = torch.arange(variables.classes) if variables else torch.linspace(-span, span, steps)
     check_room(vae, len(chosen) * len(distances), condition)
