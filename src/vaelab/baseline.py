@@ -30,9 +30,14 @@ class Baseline(nn.Module):
         self.units = deepcopy(decoder.output_units)
         self.register_buffer("numbers", torch.zeros(self.family.num_parameters))
         self.numbers: Tensor
+        self.eval()
 
     def __repr__(self) -> str:
         return f"Baseline({self.family!r})"
+
+    def train(self, mode: bool = True) -> "Baseline":
+        """Stays in evaluation mode, because σ must not follow the batch that is scored."""
+        return super().train(False)
 
     @torch.no_grad()
     def fit_(self, target: Tensor) -> "Baseline":
