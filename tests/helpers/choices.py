@@ -120,10 +120,10 @@ class Tilted:
         return self.known.logpdf(np.where(self.up, 1 - t, t))
 
     def mean(self):
-        return np.where(self.up, 1 - self.known.mean(), self.known.mean())
+        return (0.5 + 0.5 / np.tanh(self.logits / 2) - 1 / self.logits).astype(float)  # scipy's loses digits
 
     def var(self):
-        return (self.logits**-2 - 0.25 * np.sinh(self.logits / 2) ** -2).astype(float)  # scipy's loses digits
+        return (self.logits**-2 - 0.25 * np.sinh(self.logits / 2) ** -2).astype(float)
 
 
 def _low_rank(family, numbers):

@@ -105,9 +105,9 @@ class IsotropicGaussian(LearnedScale):
         event_shape: the shape of one draw, k numbers.
         min_std: the floor of σ.
         init_std: about where σ starts.
-        std: `learned` by gradient; or `optimal` in closed form (Rybkin et al. 2021, arxiv.org/abs/2006.13202, eq. 6): in
-            training mode, σ² is the mean squared error of the scored batch. In evaluation mode, it is the number that
-            `set_error` was given last. A `VAEModule` gives it the error on the training split before each validation.
+        std: `learned` by gradient; or `optimal`, in closed form (Rybkin et al. 2021, arxiv.org/abs/2006.13202, eq. 6).
+            In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is the
+            number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
 
     Raises:
         ValueError: `std` is neither, `min_std` is negative or `init_std` is not positive.
@@ -261,5 +261,5 @@ class FullGaussian(LearnedScale):
         return torch.cat([mean, h, below])
 
 
-def _diagonal_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> Distribution:
+def _diagonal_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> DiagonalNormal:
     return DiagonalNormal(Normal(loc, scale, validate_args=False), len(event_shape), validate_args=False)
