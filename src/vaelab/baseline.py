@@ -27,17 +27,13 @@ class Baseline(nn.Module):
     def __init__(self, decoder: Conditional) -> None:
         super().__init__()
         self.family = deepcopy(decoder.family).requires_grad_(False)
+        self.family.couples_examples = False  # its σ is fitted to all of the training data
         self.units = deepcopy(decoder.output_units)
         self.register_buffer("numbers", torch.zeros(self.family.num_parameters))
         self.numbers: Tensor
-        self.eval()
 
     def __repr__(self) -> str:
         return f"Baseline({self.family!r})"
-
-    def train(self, mode: bool = True) -> "Baseline":
-        """Stays in evaluation mode, because σ must not follow the batch that is scored."""
-        return super().train(False)
 
     @torch.no_grad()
     def fit_(self, target: Tensor) -> "Baseline":

@@ -76,6 +76,7 @@ class Array(DataModule):
         self.reading = Reading(header, missing, background, decimal=decimal)
         self.support = check_support(support, ROW_SUPPORTS, "rows of numbers")
         self.levels = 2 if support == "binary" else None
+        self.standardize = support == "count"  # the encoder works badly on large counts
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the file and draws the splits, once."""

@@ -15,6 +15,7 @@ from vaelab.families.family import Support
 from vaelab.families.gaussian import INIT_STD, LearnedScale
 from vaelab.families.joint import joint
 
+LEVELS = 256
 PER_STD = math.sqrt(3) / math.pi  # the scale of a logistic distribution with σ = 1
 
 
@@ -83,7 +84,7 @@ class DiscretizedLogistic(LearnedScale):
 
     Args:
         event_shape: the shape of one image.
-        levels: g, the number of grey levels: 256 for 8-bit images.
+        levels: g, the number of grey levels; None stands for 256, as in 8-bit images.
         components: the number of logistic distributions that are mixed in each pixel.
         min_std: the floor of a component's σ, before it is rounded. log P is at most 0 with any floor.
         init_std: about where σ starts.
@@ -98,13 +99,13 @@ class DiscretizedLogistic(LearnedScale):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int = 256,
+        levels: int | None = None,
         components: int = 1,
         min_std: float = 0.001,
         init_std: float = INIT_STD,
     ) -> None:
         super().__init__(event_shape, min_std, init_std)
-        self.levels = check_whole("model.levels", levels, 2)
+        self.levels = check_whole("model.levels", LEVELS if levels is None else levels, 2)
         self.components = check_whole("model.components", components, 1)
         self.num_parameters = (2 if components == 1 else 3 * components) * self.event_size
 

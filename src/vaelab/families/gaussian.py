@@ -124,16 +124,12 @@ class IsotropicGaussian(LearnedScale):
     ) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.std = check_choice("model.std", std, ("learned", "optimal"))
+        self.couples_examples = std == "optimal"
         if std == "learned":
             self.h = nn.Parameter(torch.zeros(()))
         else:
             self.register_buffer("h", torch.zeros(()))
         self.num_parameters = self.event_size
-
-    @property
-    def couples_examples(self) -> bool:
-        """True if the density of an example in training depends on the others of its batch."""
-        return self.std == "optimal"
 
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, k) means -> N(μ, σ²·I), batch_shape (…)."""

@@ -41,6 +41,11 @@ class Counts(Distribution):
         """(…): m + α·m²."""
         return self.mean + self.dispersion * self.mean.square()
 
+    @property
+    def mode(self) -> Tensor:
+        """(…): the likeliest count."""
+        return (self.mean * (1 - self.dispersion)).floor().clamp_min(0)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """(…) -> (…), nats."""
         r, mean = 1 / self.dispersion, self.mean
