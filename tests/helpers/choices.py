@@ -342,6 +342,9 @@ class ObjectiveRow:
         draws: K.
         closed_form: whether it needs the KL of posterior and prior in closed form.
         beta: the loss is −bound + (beta − 1)·kl.
+        few: a function of fewer log-weights, whose expectation is also that of `Terms.bound`, and their number; None if
+            there is none. It keeps the integral small.
+        of_encoder: the same for the bound that the encoder's gradient follows, if that is another one.
     """
 
     name: str
@@ -350,6 +353,8 @@ class ObjectiveRow:
     draws: int
     closed_form: bool = False
     beta: float = 1.0
+    few: tuple[Callable[[Tensor], Tensor], int] | None = None
+    of_encoder: tuple[Callable[[Tensor], Tensor], int] | None = None
 
 
 def mean(log_w: Tensor) -> Tensor:
@@ -362,13 +367,32 @@ def log_mean_w(log_w: Tensor) -> Tensor:
     return log_w.logsumexp(0) - np.log(len(log_w))
 
 
+def mean_of_two_groups(log_w: Tensor) -> Tensor:
+    """The estimate of MIWAE(2, K/2), with neighbours in different groups."""
+    return (log_mean_w(log_w[::2]) + log_mean_w(log_w[1::2])) / 2
+
+
+ONE = (mean, 1)  # the ELBO needs one draw
 OBJECTIVES = [
-    ObjectiveRow("elbo", objectives.ELBO(), mean, 1, closed_form=True),
-    ObjectiveRow("beta", objectives.ELBO(samples=3, beta=0.7), mean, 3, closed_form=True, beta=0.7),
-    ObjectiveRow("score", objectives.ELBO(samples=2, gradient="score_function"), mean, 2, closed_form=True),
-    ObjectiveRow("monte_carlo", objectives.ELBOMonteCarlo(samples=2), mean, 2),
-    ObjectiveRow("baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3),
+    ObjectiveRow("elbo", objectives.ELBO(), mean, 1, closed_form=True, few=ONE),
+    ObjectiveRow("beta", objectives.ELBO(samples=3, beta=0.7), mean, 3, closed_form=True, beta=0.7, few=ONE),
+    ObjectiveRow("score", objectives.ELBO(samples=2, gradient="score_function"), mean, 2, closed_form=True, few=ONE),
+    ObjectiveRow("monte_carlo", objectives.ELBOMonteCarlo(samples=2), mean, 2, few=ONE),
+    ObjectiveRow("stl", objectives.ELBOMonteCarlo(samples=2, gradient="stl"), mean, 2, few=ONE),
+    ObjectiveRow(
+        "baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3, few=ONE
+    ),
     ObjectiveRow("iwae", objectives.IWAE(samples=2), log_mean_w, 2),
+    ObjectiveRow("dreg", objectives.IWAE(samples=2, gradient="dreg"), log_mean_w, 2),
+    ObjectiveRow("vimco", objectives.IWAE(samples=2, gradient="vimco"), log_mean_w, 2),
+    ObjectiveRow(
+        "miwae", objectives.MIWAE(samples=2, groups=2, gradient="dreg"), mean_of_two_groups, 4, few=(log_mean_w, 2)
+    ),
+    ObjectiveRow(
+        "ciwae", objectives.CIWAE(samples=2, beta=0.3), lambda log_w: 0.3 * mean(log_w) + 0.7 * log_mean_w(log_w), 2
+    ),
+    ObjectiveRow("piwae", objectives.PIWAE(samples=1, groups=2), log_mean_w, 2, of_encoder=ONE),
+    ObjectiveRow("renyi", objectives.Renyi(samples=2, alpha=0.6), lambda log_w: log_mean_w(0.4 * log_w) / 0.4, 2),
 ]
 
 
@@ -399,13 +423,25 @@ def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
     return families.closed_form_kl(vae.encode(torch.zeros(2, 3).double()), vae.prior()) is not None
 
 
+@cache
+def is_possible(posterior: FamilyRow, prior: PriorRow, objective: ObjectiveRow) -> bool:
+    """False if the objective refuses the posterior, or needs a closed form of the KL that the two don't have."""
+    if objective.closed_form and not has_closed_form(posterior, prior):
+        return False
+    try:
+        objective.objective.check(build(LIKELIHOODS[0], posterior, prior))
+    except ValueError:
+        return False
+    return True
+
+
 def pairwise() -> list[Any]:
     """Combinations of a likelihood, a posterior, a prior and an objective.
 
     Each two of posterior, prior and objective that fit together meet, and so do each likelihood and objective.
     """
     lists = LIKELIHOODS, POSTERIORS, PRIORS, OBJECTIVES
-    fitting = [row for row in itertools.product(*lists) if not row[3].closed_form or has_closed_form(*row[1:3])]
+    fitting = [row for row in itertools.product(*lists) if is_possible(*row[1:])]
     left = {pair for row in fitting for pair in _pairs(row)}
     chosen = []
     while left:

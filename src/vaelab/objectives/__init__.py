@@ -11,6 +11,19 @@ from vaelab.objectives.renyi import Renyi
 from vaelab.objectives.terms import Terms
 
 __all__ = [
-    *("CIWAE", "ELBO", "IWAE", "MIWAE", "PIWAE", "Draws", "ELBOMonteCarlo", "LogWeights", "ManySampleBound", "Renyi"),
-    *("Terms", "draw", "log_mean", "mean", "weigh"),
+    "CIWAE",
+    "ELBO",
+    "IWAE",
+    "MIWAE",
+    "PIWAE",
+    "Draws",
+    "ELBOMonteCarlo",
+    "LogWeights",
+    "ManySampleBound",
+    "Renyi",
+    "Terms",
+    "draw",
+    "log_mean",
+    "mean",
+    "weigh",
 ]

@@ -12,7 +12,7 @@ from vaelab.objectives.many_sample_bound import ManySampleBound
 
 @dataclass(frozen=True)
 class CIWAE(ManySampleBound):
-    """β·ELBO + (1 − β)·IW_K, both from the same draws (Rainforth et al. 2018, arxiv.org/abs/1802.04537, eq. 11).
+    """β·ELBO + (1 − β)·IW_K, both from the same draws (Rainforth et al. 2018, arxiv.org/abs/1802.04537, §5).
 
     The other arguments are those of `ManySampleBound`.
 

@@ -81,8 +81,8 @@ class ELBO:
         """The gradient estimator."""
         if self.gradient == "stl" and self.kl == "closed_form":
             raise ValueError(
-                "objective.gradient must be pathwise for a KL in closed form, which has no score to leave out, but is stl; "
-                "use objective.gradient=pathwise, or objective=elbo_monte_carlo"
+                "objective.gradient must be pathwise for a KL in closed form, which has no score to leave out, but is "
+                "stl; use objective.gradient=pathwise, or objective=elbo_monte_carlo"
             )
         return ESTIMATORS[self.gradient](self.temperature)
 

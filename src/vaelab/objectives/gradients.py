@@ -1,21 +1,21 @@
-"""Estimators of the gradient with respect to φ, the parameters of q(z|x). `objective.gradient` chooses one by name.
+"""Estimators of the gradient for φ, the parameters of q(z|x). `objective.gradient` chooses one by name.
 
-A bound is a function b of the log-weights of one example's draws: their mean for the ELBO, log (1/K) Σ_k w_k for IW_K, and
-so on. All estimators give the same value. With a_k = ∂b/∂log w_k, their gradients for φ are
+A bound is a function b of the log-weights of one example's draws: their mean for the ELBO, log (1/K) Σ_k w_k for IW_K.
+All estimators give the same value. With a_k = ∂b/∂log w_k, their gradients for φ are
 
-    pathwise                 of b, with z = g_φ(ε, x):  Σ_k a_k (∂_z log w_k · ∂_φ z_k − ∂_φ log q(z_k|x))
-    stl                      Σ_k a_k ∂_z log w_k · ∂_φ z_k: pathwise without the score ∂_φ log q
+    pathwise                 Σ_k a_k (∂_z log w_k · ∂_φ z_k − ∂_φ log q(z_k|x)), with z = g_φ(ε, x)
+    stl                      Σ_k a_k ∂_z log w_k · ∂_φ z_k: the same without the score ∂_φ log q
     dreg                     Σ_k c_k ∂_z log w_k · ∂_φ z_k, with c_k = a_k − ∂a_k/∂log w_k; for IW_K, c_k = a_k²
     score_function           Σ_k (b − a_k) ∂_φ log q(z_k|x)
-    score_function_baseline  Σ_k (b − b_k − a_k) ∂_φ log q(z_k|x), b_k the bound of the other K − 1 draws
-    vimco                    the same, with b_k the bound where log w_k is replaced by the mean of the others
+    score_function_baseline  Σ_k (b − b_k − a_k) ∂_φ log q(z_k|x), with b_k the bound of the other K − 1 draws
+    vimco                    the same, with b_k the bound if log w_k is replaced by the mean of the others
     gumbel_softmax           pathwise through a relaxed draw; the value is that of the discrete draw
 
-For the ELBO, the scores have mean zero, so the score functions leave out a_k, and each draw meets only its own f(z_k) − b_k.
+The score has mean zero. So for the ELBO, the score functions leave out a_k, and weigh draw k by its own f(z_k) − b_k.
 
-Sources, in this order: Kingma & Welling 2014, §2.4; Roeder et al. 2017, arxiv.org/abs/1703.09194, eq. 7; Tucker et al. 2019,
-arxiv.org/abs/1810.04152, eq. 8; Williams 1992; Mnih & Rezende 2016, arxiv.org/abs/1602.06725, §2.4 and eq. 10; Jang et al.
-2017, arxiv.org/abs/1611.01144, §2.2. c_k for any bound follows from Tucker et al., eq. 6, by the chain rule.
+Sources, in this order: Kingma & Welling 2014, §2.4; Roeder et al. 2017, arxiv.org/abs/1703.09194, eq. 7; Tucker et
+al. 2019, arxiv.org/abs/1810.04152; Williams 1992; Mnih & Rezende 2016, arxiv.org/abs/1602.06725, for both baselines;
+Jang et al. 2017, arxiv.org/abs/1611.01144, §2.2. docs/options/gradients.md derives c_k.
 """
 
 from collections.abc import Callable
@@ -127,7 +127,7 @@ class ScoreFunction:
 
     def mean(self, values: Tensor, draws: Draws) -> Tensor:
         baseline = 0.0 if self.baseline is None else _others(values).mean(0)
-        return (values + (values - baseline).detach() * draws.score).mean(0)
+        return (values + (values - baseline).detach() * _shaped(draws.score, values)).mean(0)
 
     def bound(self, bound: Bound, path_scale: PathScale, log_w: Tensor, draws: Draws) -> Tensor:
         score = _shaped(draws.score, log_w)
@@ -146,8 +146,8 @@ class GumbelSoftmax(Pathwise):
         relaxed: Any = getattr(q, "relaxed_rsample", None)
         if relaxed is None:
             raise ValueError(
-                f"objective.gradient=gumbel_softmax needs a discrete posterior, but {_name(q)} has no relaxed draws; use "
-                "objective.gradient=pathwise, or posterior=bernoulli or categorical"
+                f"objective.gradient=gumbel_softmax needs a discrete posterior, but {_name(q)} has no relaxed draws; "
+                "use objective.gradient=pathwise, or posterior=bernoulli or categorical"
             )
         return Draws(relaxed(torch.Size((samples,)), self.temperature), None)
 
@@ -194,8 +194,9 @@ def check_draws(estimator: Estimator, vae: VAE) -> None:
     """Raises a ValueError if an estimator cannot draw from the posterior of a model."""
     family: Any = getattr(vae.encoder, "family", None)
     if family is not None:
+        like = next(vae.encoder.parameters(), torch.zeros(()))
         with torch.random.fork_rng([]):
-            estimator.draw(family(torch.zeros(1, family.num_parameters)), 1)
+            estimator.draw(family(like.new_zeros(1, family.num_parameters)), 1)
 
 
 def with_detached(vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distribution, Distribution]:
@@ -203,8 +204,8 @@ def with_detached(vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distri
     make: Any = getattr(vae.encoder, "with_detached", None)
     if make is None:
         raise ValueError(
-            f"the encoder must have a method with_detached, as vaelab.Conditional has it, but {type(vae.encoder).__name__} "
-            "has none; add it, or use objective=iwae with objective.gradient=pathwise"
+            "the encoder must have a method with_detached, as vaelab.Conditional has it, but "
+            f"{type(vae.encoder).__name__} has none; add it, or use objective=iwae with objective.gradient=pathwise"
         )
     found: tuple[Distribution, Distribution] = make(x, condition)
     return found

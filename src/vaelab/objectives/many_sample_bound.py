@@ -15,7 +15,7 @@ from vaelab.vae import VAE
 class ManySampleBound:
     """E[b(log w_1, …, log w_K)], w = p(t|z) p(z) / q(z|x), with z_k ~ q(z|x). A subclass says what b is.
 
-    Here it is log (1/K) Σ_k w_k. `bound` and `−loss` are b; `elbo`, `log_likelihood` and `kl` are means over the same draws.
+    Here it is log (1/K) Σ_k w_k. The terms `bound` and `−loss` are b, and the others are means over the same draws.
 
     Args:
         samples: K, the number of z drawn per example.
@@ -23,8 +23,8 @@ class ManySampleBound:
         temperature: of `gradient="gumbel_softmax"`.
 
     Raises:
-        ValueError: K is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, or the
-            temperature is not positive.
+        ValueError: K is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, or
+            the temperature is not positive.
     """
 
     samples: int = 5

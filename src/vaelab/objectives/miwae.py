@@ -12,7 +12,7 @@ from vaelab.objectives.many_sample_bound import ManySampleBound
 
 @dataclass(frozen=True)
 class MIWAE(ManySampleBound):
-    """The mean over M groups of IW_K (Rainforth et al. 2018, arxiv.org/abs/1802.04537, eq. 10).
+    """The mean over M groups of IW_K (Rainforth et al. 2018, arxiv.org/abs/1802.04537, §5).
 
     It is the same bound as IW_K, and its gradient has less noise. The other arguments are those of `ManySampleBound`.
 

@@ -14,10 +14,11 @@ from vaelab.vae import VAE
 
 @dataclass(frozen=True)
 class PIWAE(MIWAE):
-    """IW_{M·K} for decoder and prior, and the mean of M × IW_K for the encoder (Rainforth et al. 2018, eqs. 12-13).
+    """IW_{M·K} for decoder and prior, and the mean of M × IW_K for the encoder (Rainforth et al. 2018, §5).
 
-    With many draws the decoder's gradient improves, but the encoder's drowns in noise; this gives each what it needs. `bound`
-    and `−loss` are IW_{M·K}. The arguments are those of `MIWAE`.
+    More draws improve the gradient of the decoder, but make that of the encoder noisier. Here the decoder learns from
+    all draws together, and the encoder from small groups of them. The terms `bound` and `−loss` are IW_{M·K}. The
+    arguments are those of `MIWAE`.
 
     >>> PIWAE(samples=8, groups=3).draws
     24

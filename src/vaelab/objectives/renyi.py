@@ -11,10 +11,10 @@ from vaelab.objectives.many_sample_bound import ManySampleBound
 
 @dataclass(frozen=True)
 class Renyi(ManySampleBound):
-    """VR-α: E[(1 − α)⁻¹ log (1/K) Σ_k w_k^(1−α)] (Li & Turner 2016, arxiv.org/abs/1602.02311, eqs. 5 and 7).
+    """VR-α: E[(1 − α)⁻¹ log (1/K) Σ_k w_k^(1−α)] (Li & Turner 2016, arxiv.org/abs/1602.02311, eq. 5).
 
-    α = 0 is IW_K, α = 1 is the ELBO, and the bound falls as α grows. For α < 0 it is no lower bound on log p(t). The other
-    arguments are those of `ManySampleBound`.
+    α = 0 is IW_K, α = 1 is the ELBO, and the bound falls as α grows. For α < 0 it is no lower bound on log p(t). The
+    other arguments are those of `ManySampleBound`.
 
     >>> import torch
     >>> Renyi(alpha=0.5).bound(torch.tensor([[4.0], [16.0]]).log()).exp()  # ((2 + 4) / 2)²
