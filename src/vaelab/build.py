@@ -97,6 +97,7 @@ def data_facts(data: "DataModule") -> dict[str, Any]:
         "x_names": list(data.x_names) if data.x_names else None,
         "condition_names": list(classes) if classes else None,
         "standardize": bool(getattr(data, "standardize", False)),
+        "levels": data.levels,
         "fingerprint": data.fingerprint(),
     }
 
@@ -111,7 +112,8 @@ def build_vae(
     """Builds the VAE of a config, with new weights.
 
     Args:
-        config: the config of a run. If its key `standardize` is true, the model standardises x and the target.
+        config: the config of a run. If its key `standardize` is true, the model standardises x and real targets. Its
+            key `levels` is the number of grey levels in the data, if they have levels.
         x_shape: the shape of x, the encoder's input.
         target_shape: the shape of the target, which the decoder is scored on.
         condition_shape: the shape of a condition; None if the model has none.
@@ -121,11 +123,18 @@ def build_vae(
         ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
     """
     posterior = _made(without_kl(config["posterior"]), allow, "posterior")
-    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape))
+    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape), **_levels(config, allow))
     prior = _build_prior(config, x_shape, condition_shape, allow)
     size = math.prod(condition_shape) if condition_shape else 0
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
     return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize)
+
+
+def _levels(config: Config, allow: Allow) -> dict[str, Any]:
+    """The grey levels of the data as a keyword of the likelihood, if it takes it and the config sets none."""
+    node, levels = config["model"], config.get("levels")
+    wanted = levels is not None and node.get("levels") is None and takes(constructor_of(node, allow, "model"), "levels")
+    return {"levels": levels} if wanted else {}
 
 
 def _build_prior(

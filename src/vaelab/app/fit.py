@@ -83,7 +83,7 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
     start = _initial_weights(config, resumed)
     trained = resumed.content["hyper_parameters"] if resumed else start.names if start else {}
     data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
-    config["standardize"] = data.standardize
+    config |= {"standardize": data.standardize, "levels": data.levels}
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
     if resumed is None or not resumed.has_trained:
         start_at_data(vae, data)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_path, check_seed, check_whole
+from vaelab.checks import SPLITS, check_path, check_seed, check_whole
 from vaelab.data.checksum import crc32
 from vaelab.data.columns import order_columns
 from vaelab.data.condition import check_no_condition
@@ -16,7 +16,7 @@ from vaelab.data.open_file import open_rows
 from vaelab.data.random_split import check_size, random_split
 from vaelab.data.readers.choose import KINDS
 from vaelab.data.readers.source import Reading
-from vaelab.data.row_checks import ROW_SUPPORTS, check_rows
+from vaelab.data.row_checks import ROW_SUPPORTS, check_rows, check_support
 
 
 class Array(DataModule):
@@ -37,7 +37,7 @@ class Array(DataModule):
         background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
         decimal: the decimal mark in a .csv: `point` or `comma`.
         support: the data that the likelihood scores: `binary` allows only 0 and 1, `unit_interval` numbers from 0 to 1,
-            `count` whole numbers from 0.
+            `count` and `category` whole numbers from 0.
         condition: must be None, because these data have no labels.
 
     Raises:
@@ -74,8 +74,9 @@ class Array(DataModule):
         self.seed = check_seed("data.seed", seed)
         self.header, self.missing, self.background, self.decimal = header, missing, background, decimal
         self.reading = Reading(header, missing, background, decimal=decimal)
-        self.support = check_choice("data.support", support, ROW_SUPPORTS)
+        self.support = check_support(support, ROW_SUPPORTS, "rows of numbers")
         self.levels = 2 if support == "binary" else None
+        self.standardize = support == "count"  # the encoder works badly on large counts
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the file and draws the splits, once."""

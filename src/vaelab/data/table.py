@@ -41,7 +41,7 @@ class Table(Array):
         drop: columns to leave out.
         label: a column of text or numbers that colours the pictures. The model sees it only as a condition.
         standardize: True if the model standardises the columns with the training split's mean and standard deviation.
-            Densities stay in the units of the file. None standardises if the likelihood scores real numbers.
+            Densities stay in the units of the file. None standardises if the likelihood scores real numbers or counts.
         val_size, test_size, batch_size, eval_batch_size, seed: as for `Array`.
         header, missing, decimal: as for `Array`.
         support: the data that the likelihood scores: `real`, `unit_interval`, `binary` or `count`.
@@ -188,8 +188,8 @@ def _resolved(standardize: bool | None, support: str) -> bool:
         ValueError: it must, but the likelihood does not score real numbers.
     """
     if standardize is None:
-        return support == "real"
-    if check_flag("data.standardize", standardize) and support != "real":
+        return support in ("real", "count")
+    if check_flag("data.standardize", standardize) and support not in ("real", "count"):
         raise ValueError(
             f"data.standardize must be null or false for a likelihood of {support} data, because standardised numbers "
             f"are no longer {WANTED[support]}, but is true; leave it out, or use a likelihood for real numbers such as "
