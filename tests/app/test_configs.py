@@ -39,7 +39,15 @@ def test_every_option_trains(option, small_mnist, tmp_path):
     if option in ("logger=mlflow", "logger=wandb"):
         pytest.importorskip(option.removeprefix("logger="), reason="the package is an extra")
     overrides = [option, *TINY]
-    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
+    if option in (
+        "model=bernoulli",
+        "experiment=mnist",
+        "experiment=burda",
+        "experiment=latent_dim_sweep",
+        "experiment=conv_mnist",
+    ):
+        overrides = [option, "data=mnist", *mnist(small_mnist)]
+    if option in ("network=conv", "network=residual"):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
     if option in ("experiment=factor_analysis", "experiment=table"):
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]
