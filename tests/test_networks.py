@@ -390,5 +390,5 @@ def test_a_key_of_a_convolutional_network_that_is_out_of_range_is_named(make, op
 
 
 def test_a_decoder_with_fewer_numbers_than_pixels_is_refused():
-    with pytest.raises(ValueError, match="gives at least one number for each of the 35 values .* needs only 34"):
+    with pytest.raises(ValueError, match=r"gives at least one number for each of the 35 values .* needs only 34"):
         decoder((7, 5), per_value=0, rest=34)

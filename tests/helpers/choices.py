@@ -142,8 +142,7 @@ PRIORS = [
     ),
 ]
 
-# Constructors: (input_shape, output_size, condition_size=0) -> a network; or one for encoders and one for decoders, which
-# may also take event_shape.
+# Constructors: (input_shape, output_size, condition_size=0) -> a network; or one for encoders and one for decoders.
 CONV: dict[str, Any] = {"channels": [3, 4], "hidden": [7]}
 NETWORKS: dict[str, Any] = {
     "mlp": partial(networks.MLP, hidden=[7]),

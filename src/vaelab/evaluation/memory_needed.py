@@ -57,7 +57,7 @@ class _Meter(TorchDispatchMode):
             if isinstance(item, Tensor) and not func.is_view:
                 self.bytes += item.numel() * item.element_size()
         if func is torch.ops.aten.convolution.default:
-            self.bytes += _copied_bytes(*args[:2], result)
+            self.bytes += _copied_bytes(args[0], args[1], result)
         return result
 
 

@@ -91,6 +91,7 @@ class Enlarge(nn.Module):
     A convolution after it makes no checkerboards, unlike a transposed convolution (Odena et al. 2016,
     distill.pub/2016/deconv-checkerboard).
 
+    >>> import torch
     >>> Enlarge(3, 4)(torch.zeros(7, 5, 2, 2)).shape
     torch.Size([7, 5, 3, 4])
 

@@ -17,6 +17,7 @@ class GatedMLP(nn.Module):
     Tomczak & Welling 2018 (arxiv.org/abs/1705.07120) use these layers for VAEs, with `hidden=[300, 300]`; they are the
     gated linear units of Dauphin et al. 2017 (arxiv.org/abs/1612.08083, eq. 1). One linear layer holds W and V stacked.
 
+    >>> import torch
     >>> GatedMLP((3, 5), 4, hidden=[11, 13])(torch.zeros(7, 3, 5)).shape
     torch.Size([7, 4])
 

@@ -16,6 +16,7 @@ class MLP(nn.Module):
 
     See the tutorial's eqs. 28 and 30-32: one output layer holds W₄ and W₅ stacked. A condition c is appended to x.
 
+    >>> import torch
     >>> MLP((3, 5), 4, hidden=[11, 13])(torch.zeros(7, 3, 5)).shape
     torch.Size([7, 4])
 
