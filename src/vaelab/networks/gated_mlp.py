@@ -45,7 +45,8 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """x (…, *input_shape) of any real dtype, condition (…, c) -> (…, output_size), as `MLP` does."""
-        flat = in_dtype_of(self.bias, x).flatten(-len(self.input_shape))
+        first: Any = self.layers[0]
+        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))
         return self.layers(with_condition(flat, condition, self.condition_size))
 
     @property

@@ -58,7 +58,8 @@ class MLP(nn.Module):
             ValueError: the network takes no condition but gets one, needs one but gets none, or gets one whose shape
                 does not fit.
         """
-        flat = in_dtype_of(self.bias, x).flatten(-len(self.input_shape))
+        first: Any = self.layers[0]
+        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))
         return self.layers(with_condition(flat, condition, self.condition_size))
 
     @property
