@@ -322,11 +322,21 @@ PRIORS = [
     PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
 ]
 
-# Constructors: (input_shape, output_size, condition_size=0) -> a network.
-NETWORKS = {
+# Constructors: (input_shape, output_size, condition_size=0) -> a network; or one for encoders and one for decoders.
+CONV: dict[str, Any] = {"channels": [3, 4], "hidden": [7]}
+NETWORKS: dict[str, Any] = {
     "mlp": partial(networks.MLP, hidden=[7]),
     "deep": partial(networks.MLP, hidden=[7, 6], activation="silu"),
     "linear": partial(networks.MLP, hidden=[]),
+    "gated": partial(networks.GatedMLP, hidden=[7, 6]),
+    "conv": {
+        "encoder": partial(networks.ConvEncoder, **CONV),
+        "decoder": partial(networks.ConvDecoder, **CONV),
+    },
+    "residual": {
+        "encoder": partial(networks.ConvEncoder, activation="silu", blocks=1, **CONV),
+        "decoder": partial(networks.ConvDecoder, activation="silu", blocks=1, **CONV),
+    },
 }
 
 
