@@ -76,7 +76,7 @@ GAUSSIANS = [
     FamilyRow("isotropic", partial(families.IsotropicGaussian, **SCALES), lambda family, n: stats.norm(n, std(0.4))),
     FamilyRow(
         "optimal",
-        lambda event_shape: families.IsotropicGaussian(event_shape, **SCALES, std="optimal").eval(),
+        lambda event_shape: families.IsotropicGaussian(event_shape, **SCALES, optimal=True).eval(),
         lambda family, n: stats.norm(n, std(0)),
     ),
     FamilyRow(
