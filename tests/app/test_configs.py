@@ -67,6 +67,8 @@ def test_every_option_trains(option, small_mnist, tmp_path):
         overrides = [option, f"data.root={small_mnist}", "data.val_size=13"]
     if option == "experiment=digits":
         overrides = [option]
+    if option in ("experiment=conditional_mnist", "prior=conditional"):
+        overrides = [option, "condition=label", "data=digits", "data.val_size=13"]
     assert_trains(tmp_path, overrides)
 
 

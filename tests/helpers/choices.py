@@ -252,13 +252,17 @@ class PriorRow:
         name: shown in the tests.
         make: shape of x and shape of z -> the prior.
         parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution; None if it is
-            no mixture that scipy has. Then quadrature alone checks the density.
+            no mixture that scipy has. Then quadrature alone checks the density. For p(z|c), it takes the condition
+            too, (c,).
+        support: the kind of its latents.
+        condition_size: how many numbers the condition of a conditional prior has; 0 for p(z).
     """
 
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
-    parts: Callable[[VAE], list[tuple[float, Any]]] | None = None
+    parts: Callable[..., list[tuple[float, Any]]] | None = None
     support: str = "real"
+    condition_size: int = 0
 
 
 PRIORS = [
@@ -320,6 +324,27 @@ PRIORS = [
         ],
     ),
     PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
+]
+
+C = 2  # numbers in a condition
+
+
+def _conditional(name: str, family: Any, row: FamilyRow) -> PriorRow:
+    """A row for p(z|c) with a family."""
+
+    def parts(vae: VAE, condition: Tensor) -> list[tuple[float, Any]]:
+        return [(1, row.truth(vae.prior.family, vae.prior.network(condition).detach().numpy()))]
+
+    def make(x: Sequence[int], z: Sequence[int]) -> nn.Module:
+        return priors.ConditionalPrior(family(z, **SCALES), hidden=[5], condition_size=C)
+
+    return PriorRow(name, make, parts, condition_size=C)
+
+
+# Tested by test_conditional_prior.py, because the contract of PRIORS is about p(z).
+CONDITIONAL_PRIORS = [
+    _conditional("conditional", families.DiagonalGaussian, diagonal),
+    _conditional("conditional_full", families.FullGaussian, full),
 ]
 
 # Constructors: (input_shape, output_size, condition_size=0) -> a network; or one for encoders and one for decoders.
@@ -420,7 +445,8 @@ def build(
     torch.manual_seed(0)
     families_of = posterior.build((latents,)).float(), likelihood.build(target_shape).float()
     chosen = prior.make(x_shape, (latents,))
-    vae = VAE.build(x_shape, *families_of, chosen, NETWORKS[network], condition_size).double()
+    size = condition_size or prior.condition_size
+    vae = VAE.build(x_shape, *families_of, chosen, NETWORKS[network], size).double()
     for parameter in (*vae.prior.parameters(), *vae.encoder.network.parameters(), *vae.decoder.network.parameters()):
         nn.init.normal_(parameter, std=0.5)
     return vae
