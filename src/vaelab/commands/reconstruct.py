@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaelab.commands.columns import arrays, column_names, likelihood_columns
+from vaelab.commands.columns import arrays, category_names, column_names, likelihood_columns
 from vaelab.commands.rows import ROWS, read
 from vaelab.evaluation import views
 from vaelab.runs.run import Run
@@ -37,12 +37,12 @@ def reconstruct(
     """
     if file.suffix.lower() == ".png":
         return _draw(run, data, file, seed, overrides, condition)
-    names = column_names(run, file)
+    names, categories = column_names(run, file), category_names(run)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for x, _, given in read(run, data, overrides, condition):
             p = run.vae.decode(run.vae.encode(x, given).mean, given)
-            yield arrays(likelihood_columns(p, names))
+            yield arrays(likelihood_columns(p, names, categories))
 
     return write_table(file, chunks())
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import check_whole
-from vaelab.commands.columns import arrays, column_names, likelihood_columns
+from vaelab.commands.columns import arrays, category_names, column_names, likelihood_columns
 from vaelab.commands.conditions import class_names, classes_in_turn, find_class
 from vaelab.commands.rows import rows_at_once
 from vaelab.evaluation import views
@@ -35,7 +35,7 @@ def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0,
     check_whole("-n", n, 1)
     if file.suffix.lower() == ".png":
         return _draw(run, n, file, show, seed, condition)
-    names = column_names(run, file)
+    names, categories = column_names(run, file), category_names(run)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         rows = rows_at_once(run)
@@ -44,7 +44,7 @@ def sample(run: Run, n: int, file: Path, show: str | None = None, seed: int = 0,
             given = _conditions(run, condition, start, len(z))
             number = {} if given is None else {"condition": given.argmax(-1)}
             p = run.vae.decode(z, given)
-            yield arrays({"z": z} | number | likelihood_columns(p, names))
+            yield arrays({"z": z} | number | likelihood_columns(p, names, categories))
 
     return write_table(file, chunks())
 

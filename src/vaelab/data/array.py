@@ -16,7 +16,7 @@ from vaelab.data.open_file import open_rows
 from vaelab.data.random_split import check_size, random_split
 from vaelab.data.readers.choose import KINDS
 from vaelab.data.readers.source import Reading
-from vaelab.data.row_checks import ROW_SUPPORTS, check_rows
+from vaelab.data.row_checks import ROW_SUPPORTS, Where, check_rows
 
 
 class Array(DataModule):
@@ -91,22 +91,31 @@ class Array(DataModule):
 
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32, with the columns in the order of `model_names` if that is known."""
-        cure = "use a model for real numbers such as model=gaussian, or rescale the file"
         source = open_rows(self.path, reading=self.reading_for(), quiet=not self.logs_read_report)
-        order = order_columns(source.names, self.model_names, str(self.path))
-        self._names = source.names if order is None else self.model_names
+        order = order_columns(source.names, self._trained_names, str(self.path))
+        self._names = source.names if order is None else self._trained_names
         chunks: list[Tensor] = []
         labels: list[np.ndarray] = []
         first = 0
         for chunk, label in source.pieces:
             chunk = chunk if order is None else chunk[:, order]
             place = source.placed(first, order)
-            chunks.append(check_rows(chunk.float(), self.support, str(self.path), cure, place))
+            chunks.append(self._checked(chunk.float(), place))
             labels += [] if label is None else [label]
             first += len(chunk)
-        self._report, self._cautions = source.report, source.cautions
+        self._report, self._cautions, self._categories = source.report, source.cautions, source.categories
         self.label_of_rows = np.concatenate(labels) if labels else None
         return torch.cat(chunks)
+
+    @property
+    def _trained_names(self) -> tuple[str, ...] | None:
+        """The names of a trained model's columns in a file."""
+        return self.model_names
+
+    def _checked(self, rows: Tensor, place: Where) -> Tensor:
+        """Rows of the file, (m, *row), if they suit the likelihood."""
+        cure = "use a model for real numbers such as model=gaussian, or rescale the file"
+        return check_rows(rows, self.support, str(self.path), cure, place)
 
     @property
     def read_report(self) -> str:

@@ -13,9 +13,10 @@ WANTED = {
     "count": "whole numbers from 0",
     "unit_interval": "numbers from 0 to 1",
     "real": "numbers",
+    "mixed": "numbers of the kind of each column",
 }
 SUPPORTS = ("binary", "unit_interval", "real")  # of pixels
-ROW_SUPPORTS = (*SUPPORTS, "count")
+ROW_SUPPORTS = (*SUPPORTS, "count", "mixed")
 LARGEST = torch.finfo(torch.float32).max
 LARGEST_WHOLE = 2**53 - 1  # up to here a float64 holds every whole number exactly
 WHOLE_BOUND = "be smaller than 2^53, to be exact"
@@ -102,7 +103,7 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
             f"every number must be finite and fit into float32, but {what} holds {value} in {where(*bad)}; correct or "
             "remove that row"
         )
-    if support == "real":
+    if support in ("real", "mixed"):  # `check_columns` knows the kind of each column
         return x
     if (bad := _first(_outside(x, support))) is not None:
         raise ValueError(

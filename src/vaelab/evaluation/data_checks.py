@@ -1,5 +1,7 @@
 """Checks that the data suit the model and its likelihood."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,9 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
     if support == "unit_interval" and not bool(((target >= 0) & (target <= 1)).all()):
         found = target[(target < 0) | (target > 1)][0]
         raise ValueError(f"the target must lie between 0 and 1 everywhere, but it holds {in_full(found)}; rescale it")
+    if support == "mixed":
+        family: Any = vae.decoder.family
+        family.check_target(target)
 
 
 def support_of(vae: VAE) -> str:

@@ -55,6 +55,8 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
         wv, b = scale.unsqueeze(-1) * wv, double(units.loc).flatten() + scale * b
     w, v = wv.tensor_split([prior.mean.shape[-1]], dim=-1)
     s0 = prior.covariance_matrix if isinstance(prior, MultivariateNormal) else prior.variance.diag()
+    if condition is not None and vae.decoder.condition_units is not None:
+        condition = vae.decoder.condition_units(condition)
     shift = 0.0 if condition is None else double(condition) @ v.T  # (B, k)
     mean = w @ double(prior.mean) + b + shift
     covariance = w @ double(s0) @ w.T + variance.diag()
