@@ -38,12 +38,12 @@ def likelihood_columns(
     if isinstance(p, JointColumns) and categories is not None:
         return mixed_columns(p, names, categories)
     base = p.base_dist if isinstance(p, Independent) else p
-    categories = base if isinstance(base, Categorical) else None
-    columns = {"mode": p.mode} if categories else {"mean": p.mean}
+    of_categories = base if isinstance(base, Categorical) else None
+    columns = {"mode": p.mode} if of_categories else {"mean": p.mean}
     columns |= {"sample": p.sample()}
     if names is not None and p.event_shape == (len(names),):
         columns = {f"{key}_{name}": column[:, j] for key, column in columns.items() for j, name in enumerate(names)}
-    return columns | {"probabilities": categories.probs} if categories else columns
+    return columns | {"probabilities": of_categories.probs} if of_categories else columns
 
 
 def mixed_columns(

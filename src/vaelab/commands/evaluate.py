@@ -78,7 +78,8 @@ def _floor_in_units(floor: float | None, units: Any) -> dict[str, float]:
     """The least and the largest floor of σ over the numbers of a target, in the data's units; empty without units."""
     if floor is None or units is None:
         return {}
-    return {"min_std_low": floor * units.scale.min().item(), "min_std_high": floor * units.scale.max().item()}
+    scale = units.scale.flatten() if real is None else units.scale.flatten()[real]
+    return {"min_std_low": floor * scale.min().item(), "min_std_high": floor * scale.max().item()} if len(scale) else {}
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:

@@ -23,8 +23,8 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name.strip() or set(name) & set("=,"):
             raise ValueError(
-                f"condition must name columns by text without = and commas, because --condition age=30,sex=f gives their "
-                f"values, but names {name!r}; rename that column in the file"
+                "condition must name columns whose names have no = and no comma, because --condition age=30,sex=f sets "
+                f"them, but names {name!r}; rename that column in the file"
             )
     if len(set(names)) < len(names):
         raise ValueError(f"condition must name each column once, but is [{','.join(names)}]; remove the copies")

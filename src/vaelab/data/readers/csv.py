@@ -14,10 +14,10 @@ import numpy as np
 
 from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers import source
-from vaelab.data.readers.csv_kinds import FLAGS, label_kind, with_kinds, to_labels
+from vaelab.data.readers.categories import Categories
+from vaelab.data.readers.csv_kinds import FLAGS, label_kind, to_labels, with_kinds
 from vaelab.data.readers.csv_layout import Layout, find_layout
 from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number, pointed
-from vaelab.data.readers.categories import Categories
 from vaelab.data.readers.selection import Labelled, kind_assignment
 from vaelab.data.readers.source import Reading, Source, rows_at_once, split
 from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND

@@ -52,7 +52,7 @@ def with_kinds(layout: Layout, selection: Selection | None, categories: Categori
 
 
 def _is_text(words: Sequence[str] | None) -> bool:
-    return bool(words) and not FLAGS >= {word.lower() for word in words or ()}
+    return bool(words) and not {word.lower() for word in words or ()} <= FLAGS
 
 
 def _refused(layout: Layout, selection: Selection, examples: Mapping[int, str]) -> UnreadableFile:

@@ -173,14 +173,21 @@ def _joined(
         yield np.stack([held[name][:, column] for name, column in columns], axis=-1)
 
 
+class _Place(NamedTuple):
+    """Says where a row is, given its place in a chunk that starts at row `first`."""
+
+    first: int
+    name: str
+
+    def __call__(self, row: int) -> str:
+        return f"in row {self.first + row} (counting from 0) of {self.name}"
+
+
 def _codes(path: Path, member: Member, rows: int, categories: Categories) -> Iterator[np.ndarray]:
     """Yields the codes of an array of text, (m,)."""
     done = 0
     for texts in _labels(path, member, rows):
-        first = done
-        yield categories.codes(
-            member.name, texts.tolist(), path, lambda row: f"in row {first + row} (counting from 0) of {member.name}"
-        )
+        yield categories.codes(member.name, texts.tolist(), path, _Place(done, member.name))
         done += len(texts)
 
 
