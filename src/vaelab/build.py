@@ -111,6 +111,7 @@ def model_facts(data: "DataModule") -> dict[str, Any]:
     kinds, categories = (getattr(data, name, None) for name in ("column_kinds", "column_categories"))
     return {
         "standardize": bool(getattr(data, "standardize", False)),
+        "levels": data.levels,
         "column_kinds": None if kinds is None else list(kinds),
         "column_categories": None if categories is None else [list(names) for names in categories],
     }
@@ -126,8 +127,9 @@ def build_vae(
     """Builds the VAE of a config, with new weights.
 
     Args:
-        config: the config of a run. If its key `standardize` is true, the model standardises x and the target. Its
-            keys `column_kinds` and `column_categories` describe the columns of a mixed table.
+        config: the config of a run. If its key `standardize` is true, the model standardises x and real targets. Its
+            key `levels` is the number of grey levels in the data, if they have levels. Its keys `column_kinds` and
+            `column_categories` describe the columns of a mixed table.
         x_shape: the shape of x, the encoder's input.
         target_shape: the shape of the target, which the decoder is scored on.
         condition_shape: the shape of a condition; None if the model has none.
@@ -137,7 +139,8 @@ def build_vae(
         ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
     """
     posterior = _made(without_kl(config["posterior"]), allow, "posterior")
-    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape), **_columns(config, allow))
+    known = _columns(config, allow) | _levels(config, allow)
+    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape), **known)
     prior = _build_prior(config, x_shape, condition_shape, allow)
     size = math.prod(condition_shape) if condition_shape else 0
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
@@ -153,6 +156,13 @@ def _columns(config: Config, allow: Allow) -> dict[str, Any]:
     if kinds is None or "kinds" in node or not takes(constructor_of(node, allow, "model"), "kinds"):
         return {}
     return {"kinds": kinds, "categories": [len(names) for names in config.get("column_categories") or ()]}
+
+
+def _levels(config: Config, allow: Allow) -> dict[str, Any]:
+    """The grey levels of the data as a keyword of the likelihood, if it takes it and the config sets none."""
+    node, levels = config["model"], config.get("levels")
+    wanted = levels is not None and node.get("levels") is None and takes(constructor_of(node, allow, "model"), "levels")
+    return {"levels": levels} if wanted else {}
 
 
 def _build_prior(

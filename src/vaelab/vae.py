@@ -76,9 +76,8 @@ class VAE(nn.Module):
                 `event_shape` gets the shape of the draw that its outputs describe.
             condition_size: how many numbers the condition has. If it is not 0, the constructors get it as the keyword
                 `condition_size`.
-            standardize: standardise x and the target inside the model; see `Standardization`. Set their means and
-                scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
-
+            standardize: standardise x, and the target if it is real, inside the model; see `Standardization`. Set means
+                and scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
             standardize_condition: standardise the condition inside the model, too; `condition_units` of the encoder and
                 the decoder hold its means and scales.
 
@@ -94,9 +93,9 @@ class VAE(nn.Module):
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood, condition_size)
-        x_units, target_units = (
-            Standardization(shape) if standardize else None for shape in (x_shape, likelihood.event_shape)
-        )
+        x_units = Standardization(x_shape) if standardize else None
+        scores_real = likelihood.support in ("real", "mixed")  # a count in other units is no count
+        target_units = Standardization(likelihood.event_shape) if standardize and scores_real else None
         given, also_given = (
             Standardization((condition_size,)) if standardize_condition and condition_size else None for _ in range(2)
         )

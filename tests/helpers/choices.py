@@ -69,6 +69,11 @@ GAUSSIANS = [
     FamilyRow("fixed", partial(families.IdentityGaussian, std=0.3), lambda family, n: stats.norm(n, 0.3)),
     FamilyRow("isotropic", partial(families.IsotropicGaussian, **SCALES), lambda family, n: stats.norm(n, std(0.4))),
     FamilyRow(
+        "optimal",
+        lambda event_shape: families.IsotropicGaussian(event_shape, **SCALES, std="optimal").eval(),
+        lambda family, n: stats.norm(n, std(0)),
+    ),
+    FamilyRow(
         "shared",
         partial(families.SharedDiagonalGaussian, **SCALES),
         lambda family, n: stats.norm(n, std(np.linspace(0.4, 1.3, len(n)))),
@@ -81,8 +86,105 @@ GAUSSIANS = [
     full := FamilyRow("full", partial(families.FullGaussian, **SCALES), _full),
 ]
 
+
+class OverLevels:
+    """Independent numbers with the same few values (m,) and their probabilities, (k, m), after scipy's interface."""
+
+    def __init__(self, values, probabilities):
+        self.values, self.p = values, probabilities
+
+    def logpmf(self, t):
+        return np.log(self.p[np.arange(len(t)), np.abs(self.values - t[:, None]).argmin(1)])
+
+    def cdf(self, t):
+        return (self.p * (self.values <= t[..., None] + 1e-9)).sum(-1)
+
+    def mean(self):
+        return self.p @ self.values
+
+    def var(self):
+        return self.p @ self.values**2 - self.mean() ** 2
+
+    def entropy(self):
+        return -special.xlogy(self.p, self.p).sum(-1)
+
+
+class Tilted:
+    """p(t) ∝ exp(l·t) on [0, 1]: scipy's truncated exponential, mirrored if l > 0."""
+
+    def __init__(self, logits):
+        self.up, self.known = logits > 0, stats.truncexpon(np.abs(logits), scale=1 / np.abs(logits))
+        self.logits, self.entropy = logits.astype(np.longdouble), self.known.entropy
+
+    def logpdf(self, t):
+        return self.known.logpdf(np.where(self.up, 1 - t, t))
+
+    def mean(self):
+        return (0.5 + 0.5 / np.tanh(self.logits / 2) - 1 / self.logits).astype(float)  # scipy's loses digits
+
+    def var(self):
+        return (self.logits**-2 - 0.25 * np.sinh(self.logits / 2) ** -2).astype(float)
+
+
+def _low_rank(family, numbers):
+    k = family.event_size
+    w = 0.7 / np.sqrt(2) * numbers[2 * k :].reshape(2, k)
+    return stats.multivariate_normal(numbers[:k], w.T @ w + np.diag(std(numbers[k : 2 * k]) ** 2))
+
+
+def _discretized(family, numbers):
+    loc, h, *logits = numbers.reshape(-1, family.components, family.event_size)  # (n, k) each
+    edges = np.array([-np.inf, 0.125, 0.375, 0.625, 0.875, np.inf])[:, None, None]  # between 0, ¼, ½, ¾ and 1
+    parts = np.diff(special.expit((edges - loc) / (std(h) * np.sqrt(3) / np.pi)), axis=0)  # (5, n, k)
+    weights = special.softmax(logits[0], axis=0) if logits else 1
+    return OverLevels(np.arange(5) / 4, (weights * parts).sum(1).T)
+
+
+def _student(family, numbers):
+    df = 2.01 + np.exp(0.4) if family.df == "learned" else family.df
+    loc, h = np.split(numbers, 2)
+    return stats.t(df, loc, std(h) * np.sqrt((df - 2) / df))
+
+
+def _negative_binomial(family, numbers):
+    mean, r = np.exp(numbers[: len(numbers) // 2]), 1 / (0.02 + 0.3 * np.exp(numbers[len(numbers) // 2 :]))
+    return stats.nbinom(r, r / (r + mean))
+
+
+PIXELS = [
+    continuous_bernoulli := FamilyRow(
+        "continuous_bernoulli",
+        partial(families.ContinuousBernoulli, max_logit=3.0),
+        lambda family, n: Tilted(3 * np.tanh(n / 3)),
+    ),
+    discretized_logistic := FamilyRow(
+        "discretized_logistic", partial(families.DiscretizedLogistic, levels=5, **SCALES), _discretized
+    ),
+    FamilyRow(
+        "discretized_mixture", partial(families.DiscretizedLogistic, levels=5, components=2, **SCALES), _discretized
+    ),
+]
+COUNTS = [
+    poisson := FamilyRow("poisson", families.Poisson, lambda family, n: stats.poisson(np.exp(n))),
+    negative_binomial := FamilyRow(
+        "negative_binomial",
+        partial(families.NegativeBinomial, min_dispersion=0.02, init_dispersion=0.3),
+        _negative_binomial,
+    ),
+    categorical := FamilyRow(
+        "categorical",
+        partial(families.Categorical, categories=3),
+        lambda family, n: OverLevels(np.arange(3), special.softmax(n.reshape(3, -1), axis=0).T),
+    ),
+]
+
 LIKELIHOODS = [
     *GAUSSIANS,
+    *PIXELS,
+    *COUNTS,
+    low_rank := FamilyRow("low_rank", partial(families.LowRankGaussian, rank=2, **SCALES), _low_rank),
+    student_t := FamilyRow("student_t", partial(families.StudentT, df=7.0, **SCALES), _student),
+    FamilyRow("student_t_learned", partial(families.StudentT, df="learned", **SCALES), _student),
     laplace := FamilyRow(
         "laplace",
         partial(families.Laplace, **SCALES),

@@ -53,8 +53,8 @@ def find_column(values: Tensor, name: str, kind: str | None, coded: Categories, 
     if texts := coded.names(name):
         if kind not in (None, "category"):
             raise ValueError(
-                f"data.kinds must be category for a column of text, but is {kind} for {for_terminal(name)}, which holds "
-                f"{listed(texts, 3)} in {path}; leave it out of data.kinds, or drop the column"
+                f"data.kinds must be category for a column of text, but is {kind} for {for_terminal(name)}, which "
+                f"holds {listed(texts, 3)} in {path}; leave it out of data.kinds, or drop the column"
             )
         return _sorted(name, texts, values)
     kind = kind or _kind_of(values)

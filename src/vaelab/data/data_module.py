@@ -11,6 +11,7 @@ from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import Where, at_index, check_rows, plain, shape_rows
 from vaelab.data.served_splits import ServedSplits, pair
 from vaelab.precision import double
+from vaelab.supports import DISCRETE
 
 CONSTANT = 1e-7  # numbers whose spread is smaller than this, relative to their size, differ by rounding alone
 
@@ -28,7 +29,7 @@ class DataModule(ServedSplits):
     Attributes:
         x_shape: the shape of one x, the encoder's input.
         target_shape: the shape of one target, which the decoder is scored on.
-        support: the values that a target can take: `binary`, `unit_interval`, `count` or `real`.
+        support: the values that a target can take; see `vaelab.families.Family`.
         levels: how many values a dimension of the target takes, for bits per dimension; None if it is continuous.
             If `describe()["measure"]` is `mass`, log p is a log-probability. If it is `density`, the k dimensions were
             dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on a log-probability.
@@ -200,7 +201,7 @@ class DataModule(ServedSplits):
         """
         shape = getattr(self, "x_shape", x_shape)
         return {
-            "measure": "mass" if self.support in ("binary", "count") else "density",
+            "measure": "mass" if self.support in DISCRETE else "density",
             "per": "row" if shape is None else f"row of {math.prod(shape)} numbers",
             "data": type(self).__name__,
             "splits": "given by the data",

@@ -12,7 +12,7 @@ from vaelab.data.column_conditions import check_names, names_of_numbers
 from vaelab.data.column_kinds import RULE, Column, columns_of, described, measure_of
 from vaelab.data.condition import LABEL
 from vaelab.data.readers.source import Reading
-from vaelab.data.row_checks import Where, at_index, check_rows
+from vaelab.data.row_checks import ROW_SUPPORTS, Where, at_index, check_rows
 from vaelab.data.table_columns import TableColumns, opened
 from vaelab.data.table_keys import column_kinds, standardizes
 from vaelab.escapes import for_terminal
@@ -27,6 +27,8 @@ class NamedColumns(Array):
         kinds: the kinds of columns that the user has set: name -> kind.
         options: as for `Array`.
     """
+
+    supports = (*ROW_SUPPORTS, "mixed")
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class Table(NamedColumns):
         label: a column of text or numbers that colours the pictures. The model sees it only as a condition.
         standardize: True if the model standardises the columns of real numbers with the training split's mean and
             standard deviation. Densities stay in the units of the file. None standardises if the likelihood scores real
-            numbers.
+            numbers or counts.
         val_size, test_size, batch_size, eval_batch_size, seed: as for `Array`.
         header, missing, decimal: as for `Array`.
         support: the data that the likelihood scores: `real`, `unit_interval`, `binary`, `count` or `mixed`.

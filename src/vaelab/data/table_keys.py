@@ -8,6 +8,7 @@ from vaelab.data.column_kinds import KINDS
 from vaelab.data.readers.selection import Key
 from vaelab.data.row_checks import WANTED
 
+STANDARDIZED = ("real", "count", "mixed")  # the likelihoods whose encoder sees standardised numbers
 MOST_KEYS = 1_000  # as many as the config of a saved run may list
 
 
@@ -18,8 +19,8 @@ def standardizes(standardize: bool | None, support: str) -> bool:
         ValueError: it must, but the likelihood scores no real numbers.
     """
     if standardize is None:
-        return support in ("real", "mixed")
-    if check_flag("data.standardize", standardize) and support not in ("real", "mixed"):
+        return support in STANDARDIZED
+    if check_flag("data.standardize", standardize) and support not in STANDARDIZED:
         raise ValueError(
             f"data.standardize must be null or false for a likelihood of {support} data, because standardised numbers "
             f"are no longer {WANTED[support]}, but is true; leave it out, or use a likelihood for real numbers such as "

@@ -10,11 +10,14 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_choice
 from vaelab.families.bernoulli import Bernoulli
+from vaelab.families.categorical import Categorical
 from vaelab.families.family import Family, Support
 from vaelab.families.gaussian import INIT_STD, MIN_STD, DiagonalGaussian, SharedDiagonalGaussian
 from vaelab.families.joint_columns import JointColumns, Part
 from vaelab.families.laplace import Laplace
-from vaelab.families.stand_ins import Categorical, NegativeBinomial, Poisson
+from vaelab.families.negative_binomial import NegativeBinomial
+from vaelab.families.poisson import Poisson
+from vaelab.families.student_t import StudentT
 
 Kind = Literal["real", "count", "category", "binary"]
 
@@ -22,6 +25,7 @@ REAL: Mapping[str, type[Family]] = {
     "gaussian": DiagonalGaussian,
     "gaussian_shared": SharedDiagonalGaussian,
     "laplace": Laplace,
+    "student_t": StudentT,
 }
 COUNT: Mapping[str, type[Family]] = {"poisson": Poisson, "negative_binomial": NegativeBinomial}
 WANTED = {
@@ -45,7 +49,7 @@ class Columns(Family):
         event_shape: the shape of one row; its numbers are the columns.
         kinds: the kind of each column: `real`, `count` (whole numbers from 0), `category` (0 to K−1) or `binary`.
         categories: K of each column that is a category; the entries of other columns are ignored.
-        real: the family of real columns: `gaussian`, `gaussian_shared` or `laplace`.
+        real: the family of real columns: `gaussian`, `gaussian_shared`, `laplace` or `student_t`.
         count: the family of counts: `negative_binomial` or `poisson`.
         min_std: the floor of σ of each real column.
         init_std: about where σ starts.
@@ -62,7 +66,7 @@ class Columns(Family):
         event_shape: Sequence[int],
         kinds: Sequence[Kind] | None = None,
         categories: Sequence[int] | None = None,
-        real: Literal["gaussian", "gaussian_shared", "laplace"] = "gaussian",
+        real: Literal["gaussian", "gaussian_shared", "laplace", "student_t"] = "gaussian",
         count: Literal["negative_binomial", "poisson"] = "negative_binomial",
         min_std: float = MIN_STD,
         init_std: float = INIT_STD,

@@ -63,8 +63,8 @@ class JointColumns(Distribution):
 
     @property
     def mode(self) -> Tensor:
-        """(…, *event_shape): the likeliest value of each column."""
-        return self._joined([part.p.mode for part in self.parts])
+        """(…, *event_shape): the likeliest value of each column; all families of real columns have it at their mean."""
+        return self._joined([part.p.mean if part.kind == "real" else part.p.mode for part in self.parts])
 
     @property
     def kinds(self) -> list[str]:

@@ -196,6 +196,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("init_from", TEXT),  # it is only shown: a resumed run has its own weights
     "kl": KL,
     **keys("standardize", FLAG),
+    **keys("levels", whole(2, 2**16)),
     **keys("condition", choice("label") | listed(TEXT)),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.

@@ -4,6 +4,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from vaelab.data.bounded_reading import FLOAT, UnreadableFile, check_growth
 from vaelab.data.columns import check_names
+from vaelab.data.readers.categories import Categories
 from vaelab.data.readers.npy import chosen_columns, moved, read_exactly, read_header, read_member, table_width
 from vaelab.data.readers.npz_names import column_names
-from vaelab.data.readers.categories import Categories
 from vaelab.data.readers.selection import Labelled, Selection, choose
 from vaelab.data.readers.source import Reading, Shape, Source, rows_at_once
 from vaelab.data.readers.text_columns import text_refused
@@ -173,21 +174,15 @@ def _joined(
         yield np.stack([held[name][:, column] for name, column in columns], axis=-1)
 
 
-class _Place(NamedTuple):
-    """Says where a row is, given its place in a chunk that starts at row `first`."""
-
-    first: int
-    name: str
-
-    def __call__(self, row: int) -> str:
-        return f"in row {self.first + row} (counting from 0) of {self.name}"
+def _place(first: int, name: str, row: int) -> str:
+    return f"in row {first + row} (counting from 0) of {name}"
 
 
 def _codes(path: Path, member: Member, rows: int, categories: Categories) -> Iterator[np.ndarray]:
     """Yields the codes of an array of text, (m,)."""
     done = 0
     for texts in _labels(path, member, rows):
-        yield categories.codes(member.name, texts.tolist(), path, _Place(done, member.name))
+        yield categories.codes(member.name, texts.tolist(), path, partial(_place, done, member.name))
         done += len(texts)
 
 
