@@ -68,7 +68,7 @@ def ready_data(
         allow: decides which constructors may be called.
         names: the columns of a trained model, in its order; None for a new run.
         condition_names: the classes of a trained conditional model, in its order; None for a new run.
-        columns: the config of a trained model, whose `column_kinds` and `column_categories` are used; None for a new run.
+        columns: the config of a trained model, for its `column_kinds` and `column_categories`; None for a new run.
     """
     data = build_data(config, allow)
     data.model_names = None if names is None else tuple(names)

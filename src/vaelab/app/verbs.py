@@ -50,7 +50,8 @@ def _interpolate(run: Run, output: Path, options: Options, overrides: Overrides)
 
 
 def _reconstruct(run: Run, output: Path, options: Options, overrides: Overrides) -> str:
-    return f"{reconstruct(run, options.data, output, options.seed, overrides, options.condition)} rows"
+    more = overrides, options.condition, options.decode_as
+    return f"{reconstruct(run, options.data, output, options.seed, *more)} rows"
 
 
 def _sample(run: Run, output: Path, options: Options, overrides: Overrides) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, OneHotCategorical
 
-from vaelab.commands.conditions import class_names, classes_in_turn
+from vaelab.commands.conditions import conditions_in_turn
 from vaelab.families.reshaped import Reshaped
 from vaelab.precision import HALF
 from vaelab.runs.run import Run
@@ -121,20 +121,21 @@ def examples_for(run: Run, part: Part, count: int) -> tuple[Tensor, ...]:
 
 def _x(run: Run, count: int) -> Tensor:
     if run.x_shape == run.target_shape:
-        return run.vae.sample(count, _condition(run, count) if run.condition_shape else None)
+        return run.vae.sample(count, conditions_in_turn(run, 0, count))
     network: Any = run.vae.encoder.network
     loc, scale = (getattr(network, name, torch.tensor(value)).cpu() for name, value in (("loc", 0.0), ("scale", 1.0)))
     return loc + scale * torch.randn(count, *run.x_shape)
 
 
 def _z(run: Run, count: int) -> Tensor:
-    z: Tensor = run.vae.prior().sample((count,))
-    return z
+    return run.vae.sample_prior(count, conditions_in_turn(run, 0, count))
 
 
 def _noise(run: Run, count: int) -> Tensor:
-    return torch.randn(count, *run.vae.prior().event_shape)
+    return torch.randn(count, *run.vae.latent_shape)
 
 
 def _condition(run: Run, count: int) -> Tensor:
-    return classes_in_turn(run.vae, len(class_names(run)), 0, count)
+    found = conditions_in_turn(run, 0, count)
+    assert found is not None  # only parts of a conditional model ask for it
+    return found

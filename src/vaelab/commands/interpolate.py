@@ -10,10 +10,11 @@ from torch import Tensor
 
 from vaelab.checks import SPLITS, check_whole
 from vaelab.commands.columns import arrays, column_names, likelihood_columns
-from vaelab.commands.conditions import OneClass, class_names, find_class
+from vaelab.commands.conditions import Condition, described, find_condition
 from vaelab.commands.rows import read, rows_at_once
 from vaelab.escapes import for_terminal
 from vaelab.evaluation import latent_path, views
+from vaelab.evaluation.styles import with_style
 from vaelab.figures.text_sizes import shortened
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
@@ -62,7 +63,7 @@ def interpolate(
         steps: the number of points, both ends included.
         path: `linear`, or `spherical` around the prior's mean.
         overrides: keys of the run's data config to change, such as `root`.
-        condition: the class that is decoded, for a conditional run; by default that of both rows, if they agree.
+        condition: the condition to decode with, for a conditional run; by default that of both rows, if they agree.
 
     Raises:
         ValueError: there is no such row, or the two rows have different conditions and none is given.
@@ -71,13 +72,15 @@ def interpolate(
     if file.suffix.lower() == ".png" and steps > MOST_STEPS:
         raise ValueError(f"--steps must be at most {MOST_STEPS} for a picture, but is {steps}; use fewer")
     a, b = (_example(run, place_of(text), overrides, condition) for text in (start, end))
-    chosen = find_class(run, condition) or _shared(run, start, end, a, b)
-    z = latent_path(a.mean, b.mean, steps, path, run.vae.prior().mean)
+    chosen = find_condition(run, condition) or _shared(run, start, end, a, b)
+    to = chosen.values if chosen else None
+    first, last = (with_style(run.vae, each.mean, each.condition, to) for each in (a, b))
+    z = latent_path(first, last, steps, path, run.vae.prior_given(to).mean)
     if file.suffix.lower() == ".png":
         _draw(run, file, z, a, b, chosen, f"A = {_short(start)}, B = {_short(end)}")
     else:
         _write(run, file, z, chosen)
-    return f"{steps} steps on a {path} path{f', condition {chosen.name}' if chosen else ''}"
+    return f"{steps} steps on a {path} path{f', condition {chosen.title}' if chosen else ''}"
 
 
 def place_of(typed: str) -> Place:
@@ -121,34 +124,33 @@ def _example(run: Run, place: Place, overrides: Mapping[str, Any], condition: st
     return found
 
 
-def _shared(run: Run, start: str, end: str, a: Example, b: Example) -> OneClass | None:
-    """The class of both rows; None if the run has no condition."""
+def _shared(run: Run, start: str, end: str, a: Example, b: Example) -> Condition | None:
+    """The condition of both rows; None if the run has none."""
     if a.condition is None or b.condition is None:
         return None
-    names = class_names(run)
-    of_a, of_b = (names[int(each.condition.argmax())] for each in (a, b) if each.condition is not None)
-    if of_a != of_b:
+    of_a, of_b = (described(run, each) for each in (a.condition, b.condition))
+    if not torch.equal(a.condition, b.condition):
         raise ValueError(
             f"{start} and {end} must have the same condition, or a condition must be given, but they have "
-            f"{of_a} and {of_b}; choose the one to decode with, such as --condition {of_a}"
+            f"{of_a.title} and {of_b.title}; choose the one to decode with, such as --condition {of_a.title}"
         )
-    return find_class(run, of_a)
+    return of_a
 
 
-def _draw(run: Run, file: Path, z: Tensor, a: Example, b: Example, chosen: OneClass | None, ends: str) -> None:
+def _draw(run: Run, file: Path, z: Tensor, a: Example, b: Example, chosen: Condition | None, ends: str) -> None:
     originals = None if a.target is None or b.target is None else torch.stack([a.target, b.target])
-    options: dict[str, Any] = {"condition": chosen.condition, "given": chosen.given} if chosen else {}
+    options: dict[str, Any] = {"condition": chosen.values, "given": chosen.given} if chosen else {}
     names = run.datamodule().names
     views.interpolation(run.vae, z, originals, names, ends=ends, **options).save(file)
 
 
-def _write(run: Run, file: Path, z: Tensor, chosen: OneClass | None) -> None:
+def _write(run: Run, file: Path, z: Tensor, chosen: Condition | None) -> None:
     names = column_names(run, file)
     position = torch.linspace(0, 1, len(z))
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for at, part in zip(position.split(rows_at_once(run)), z.split(rows_at_once(run)), strict=True):
-            p = run.vae.decode(part, chosen.condition if chosen else None)
+            p = run.vae.decode(part, chosen.values if chosen else None)
             yield arrays({"position": at, "z": part} | likelihood_columns(p, names))
 
     write_table(file, chunks())

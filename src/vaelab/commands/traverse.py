@@ -30,16 +30,16 @@ def traverse(
         span: how far a latent moves, in standard deviations of the prior.
         dimensions: the latents to move, counted from 1 as in the picture; by default the ten with the most KL if the
             run has been evaluated, or else the first ten.
-        condition: the class to decode, for a conditional run; by default the first.
+        condition: the condition to decode with, for a conditional run, such as a class; by default the first class.
     """
     chosen = find_or_first(run, condition)
     options: dict[str, Any] = {"names": run.datamodule().names}
-    options |= {"condition": chosen.condition, "given": chosen.given} if chosen else {}
-    shown = f", condition {chosen.name}" if chosen else ""
-    if run.vae.prior().event_shape == (2,) and dimensions is None:
+    options |= {"condition": chosen.values, "given": chosen.given} if chosen else {}
+    shown = f", condition {chosen.title}" if chosen else ""
+    if run.vae.latent_shape == (2,) and dimensions is None:
         views.manifold(run.vae, _steps(steps, views.MANIFOLD_STEPS), **options).save(file)
         return f"the plane of both latents{shown}"
-    latent_dim = run.vae.prior().event_shape.numel()
+    latent_dim = run.vae.latent_shape.numel()
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
         raise ValueError(f"--latents must be numbers from 1 to {latent_dim}, the run's latents, but is {dimensions}")
     moved = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]

@@ -12,6 +12,7 @@ from vaelab.figures.latents import LatentScatter
 from vaelab.figures.picture import Picture
 from vaelab.figures.point_walks import PointManifold, PointTraversals
 from vaelab.figures.points import PointDraws, PointReconstructions
+from vaelab.figures.styles import ImageStyles
 from vaelab.figures.surface import Surface
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ImageInterpolation",
     "ImageManifold",
     "ImageReconstructions",
+    "ImageStyles",
     "ImageTraversals",
     "KLBars",
     "LatentScatter",

@@ -110,17 +110,23 @@ class ImageReconstructions(Picture):
     Args:
         target, mean, sample: (n, h, w[, 3]).
         std: (n, h, w[, 3]), or None if it adds nothing to the mean.
+        likelihood: how the picture writes it.
     """
 
     target: Array
     mean: Array
     sample: Array
     std: Array | None = None
+    likelihood: str = "p(t|z)"
 
     def _draw(self) -> "Figure":
         low, high = limits(self.target)
         h, w = self.target.shape[1:3]
-        rows = {"input": self.target, "mean of p(t|z)": self.mean, "draw from p(t|z)": self.sample}
+        rows = {
+            "input": self.target,
+            f"mean of {self.likelihood}": self.mean,
+            f"draw from {self.likelihood}": self.sample,
+        }
         images = np.stack(list(rows.values()))
         if self.std is not None:
             top = max(float(self.std.max()), 1e-9)
@@ -190,7 +196,7 @@ class ImageManifold(Picture):
         axes.set_xticks(centres(len(self.z1), w, h)[some], _numbers(self.z1[some]))
         some = np.unique(np.linspace(0, len(self.z2) - 1, 7).round().astype(int))
         axes.set_yticks(centres(len(self.z2), h, w)[::-1][some], _numbers(self.z2[some]))
-        axes.set(xlabel="z₁, at quantiles of p(z)", ylabel="z₂")
+        axes.set(xlabel="z₁, at quantiles of the prior", ylabel="z₂")
         return figure
 
 
@@ -200,7 +206,7 @@ class ImageTraversals(Picture):
 
     Args:
         images: (dimensions, values, h, w[, 3]).
-        values: (values,), in standard deviations of p(z) from its mean.
+        values: (values,), in standard deviations of the prior from its mean.
         dimensions: (dimensions,), the indices of the latents, from 0.
         title: the title.
     """
@@ -219,5 +225,5 @@ class ImageTraversals(Picture):
         figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=0.75)
         axes.set_xticks(centres(len(columns), w, h), _numbers(self.values[columns]))
         axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
-        axes.set_xlabel("distance from the mean of p(z)\n(prior standard deviations)")
+        axes.set_xlabel("distance from the prior's mean\n(its standard deviations)")
         return figure

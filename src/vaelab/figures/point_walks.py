@@ -66,7 +66,7 @@ class PointTraversals(Picture):
 
     Args:
         means, stds: (dimensions, values, d).
-        values: (values,), in standard deviations of p(z) from its mean.
+        values: (values,), in standard deviations of the prior from its mean.
         dimensions: (dimensions,), the indices of the latents, from 0.
         names: the names of the d columns.
         title: the title.
@@ -83,7 +83,7 @@ class PointTraversals(Picture):
         ranges = np.maximum(np.ptp(self.means, axis=(0, 1)), self.stds.mean((0, 1)))
         share = len(ranges) <= SHOWN and float(ranges.max()) <= ALIKE * max(float(ranges.min()), 1e-30)
         figure = self._curves() if share else self._heat_maps()
-        distance = "distance from the mean of p(z)\n(prior standard deviations)"
+        distance = "distance from the prior's mean\n(its standard deviations)"
         figure.supxlabel(distance, fontsize=TICK, y=0.0, va="bottom")
         return figure
 

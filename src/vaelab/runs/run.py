@@ -92,8 +92,8 @@ class Run:
             run.figure("reconstructions", data=x)
 
         Args:
-            name: `curves`, `latents`, `reconstructions`, `prior_samples`, `manifold`, `traversals`, `kl_per_dimension`
-                or `surface`.
+            name: `curves`, `latents`, `reconstructions`, `prior_samples`, `manifold`, `traversals`, `kl_per_dimension`,
+                `surface` or `styles`.
             data: the examples to show: `train`, `val` (None) or `test` of the run's data; a data module such as
                 `run.datamodule(root="elsewhere")`; a tensor or array x (n, *x); or a tuple (x, target) or
                 (x, target, condition).

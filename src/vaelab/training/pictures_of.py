@@ -44,7 +44,7 @@ def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Call
         q: q(z|x) of the examples.
         examples: the examples to show. A conditional model shows its first class if a picture has room for only one.
     """
-    prior, images = vae.prior(), views.is_image(examples.target.shape[1:])
+    prior, images = vae.prior_given(examples.condition), views.is_image(examples.target.shape[1:])
     first_class = _first_class(examples)
     found: dict[str, Callable[[], Picture]] = {}
     if examples.surface is not None:
@@ -58,6 +58,8 @@ def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Call
     found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(q, prior)
     found["latents"] = lambda: views.latents(q, prior, examples.labels, examples.label_names)
     found["prior_samples"] = lambda: (_image_samples if images else _point_samples)(vae, examples)
+    if images and examples.condition is not None:
+        found["styles"] = lambda: _styles(vae, examples)
     found["reconstructions"] = lambda: _reconstructions(vae, examples.first(IMAGES if images else POINTS))
     return found
 
@@ -82,6 +84,13 @@ def _image_samples(vae: VAE, examples: Examples) -> Picture:
     in_turn = torch.eye(classes).repeat(-(-SAMPLES // classes), 1)[:SAMPLES].to(examples.condition)
     row_names = examples.classes[:SAMPLES]
     return views.prior_samples(vae, SAMPLES, condition=in_turn, given="c", row_names=row_names)
+
+
+def _styles(vae: VAE, examples: Examples) -> Picture:
+    """The same styles in each class of a conditional model."""
+    shown = [short(for_terminal(name), LONGEST) for name in examples.classes[: views.CONDITIONS]]
+    every = torch.eye(len(examples.classes)).to(examples.x)[: len(shown)]
+    return views.styles(vae, every, tuple(shown))
 
 
 def _point_samples(vae: VAE, examples: Examples) -> Picture:

@@ -13,12 +13,15 @@ from vaelab.evaluation.views.latent_walks import MANIFOLD_STEPS, SPAN, STEPS, TR
 from vaelab.evaluation.views.posteriors import informative_dimensions, kl_per_dimension_bars, latents
 from vaelab.evaluation.views.reconstruction import reconstructions, surface
 from vaelab.evaluation.views.score_curves import LANDMARKS, curves, landmarks_of
+from vaelab.evaluation.views.styles import CONDITIONS, STYLES, restyled, style_draws, styles
 
 __all__ = [
+    "CONDITIONS",
     "LANDMARKS",
     "MANIFOLD_STEPS",
     "SPAN",
     "STEPS",
+    "STYLES",
     "TRAVERSED",
     "curves",
     "informative_dimensions",
@@ -30,6 +33,9 @@ __all__ = [
     "manifold",
     "prior_samples",
     "reconstructions",
+    "restyled",
+    "style_draws",
+    "styles",
     "surface",
     "traversals",
 ]

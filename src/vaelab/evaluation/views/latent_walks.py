@@ -42,7 +42,7 @@ def manifold(
         ValueError: latent_dim is not 2, there are fewer than two steps, or the picture is too large.
     """
     check_whole("steps", steps, 2)
-    prior = vae.prior()
+    prior = vae.prior_given(condition)
     if prior.event_shape != (2,):
         raise ValueError(
             f"latent_dim must be 2 to draw a manifold, but is {prior.event_shape.numel()}; draw traversals, or train "
@@ -90,7 +90,7 @@ def traversals(
     """
     check_whole("steps", steps, 2)
     check_number("span", span, 0, above=True)
-    chosen = _chosen(dimensions, (prior := vae.prior()).event_shape.numel())
+    chosen = _chosen(dimensions, (prior := vae.prior_given(condition)).event_shape.numel())
     check_room(vae, len(chosen) * steps, condition)
     distances = torch.linspace(-span, span, steps)
     z = _paths(prior, distances, _centre(prior) if origin is None else origin, chosen)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 
-from vaelab.evaluation.gaussian import is_gaussian
+from vaelab.evaluation.gaussian import averaged, is_gaussian
 from vaelab.evaluation.latents import kl_per_dimension, kl_per_dimension_by
 from vaelab.evaluation.views.arrays import Names, array
 from vaelab.figures import KLBars, LatentScatter, Picture
@@ -26,11 +26,13 @@ def latents(
 
     Args:
         q: the posteriors of n examples, batch_shape (n,).
-        prior: p(z), batch_shape ().
+        prior: p(z), batch_shape (); or p(z|c), batch_shape (n,). Then the picture shows p(z), the average of p(z|c)
+            over the examples.
         labels: the name of the labels, and the labels, (n,).
         label_names: the names of the classes 0, 1, …, if the labels are their numbers.
     """
     shown = informative_dimensions(q, prior, 2)
+    prior = averaged(prior)
     name, values = labels or ("", None)
     spread = q.stddev[:, shown].log().sum(-1)  # (n,)
     typical = int(spread.argsort()[(len(spread) - 1) // 2])
