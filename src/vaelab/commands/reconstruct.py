@@ -73,7 +73,7 @@ def _with_every(run: Run, z: Tensor, given: Tensor | None, first: int) -> Iterat
     pairs = torch.cartesian_prod(torch.arange(len(z)), torch.arange(len(every))).to(z.device)
     for row, kind in (part.unbind(-1) for part in pairs.split(rows_at_once(run))):
         styled = with_style(run.vae, z[row], None if own is None else own[row], every[kind])
-        yield {"row": first + row} | column_of(every[kind]), styled, every[kind]
+        yield {"row": first + row} | column_of(run, every[kind]), styled, every[kind]
 
 
 def _draw(

@@ -52,7 +52,7 @@ def sample(
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for z, given in _styles(run, n, rows) if every else _samples(run, n, rows, condition):
-            number = {} if given is None else column_of(given)
+            number = {} if given is None else column_of(run, given)
             p = run.vae.decode(z, given)
             yield arrays({"z": z} | number | likelihood_columns(p, names, categories))
 

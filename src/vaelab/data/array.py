@@ -94,8 +94,8 @@ class Array(DataModule):
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32, with the columns in the order of `model_names` if that is known."""
         source = open_rows(self.path, reading=self.reading_for(), quiet=not self.logs_read_report)
-        order = order_columns(source.names, self._trained_names, str(self.path))
-        self._names = source.names if order is None else self._trained_names
+        order = order_columns(source.names, self.names_in_files, str(self.path))
+        self._names = source.names if order is None else self.names_in_files
         chunks: list[Tensor] = []
         labels: list[np.ndarray] = []
         first = 0
@@ -108,11 +108,6 @@ class Array(DataModule):
         self._report, self._cautions, self._categories = source.report, source.cautions, source.categories
         self.label_of_rows = np.concatenate(labels) if labels else None
         return torch.cat(chunks)
-
-    @property
-    def _trained_names(self) -> tuple[str, ...] | None:
-        """The names of a trained model's columns in a file."""
-        return self.model_names
 
     def _checked(self, rows: Tensor, place: Where) -> Tensor:
         """Rows of the file, (m, *row), if they suit the likelihood."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.readers.categories import MOST, Categories, in_order, spelled
-from vaelab.data.readers.selection import kind_assignment
+from vaelab.data.readers.selection import assignment, kind_assignment
 from vaelab.data.row_checks import Where
 from vaelab.data.wording import listed
 from vaelab.escapes import for_terminal
@@ -56,7 +56,7 @@ def find_column(values: Tensor, name: str, kind: str | None, coded: Categories, 
                 f"data.kinds must be category for a column of text, but is {kind} for {for_terminal(name)}, which "
                 f"holds {listed(texts, 3)} in {path}; leave it out of data.kinds, or drop the column"
             )
-        return _sorted(name, texts, values)
+        return _sorted(name, texts, values, path)
     kind = kind or _kind_of(values)
     if kind != "category":
         return Column(name, kind), values
@@ -66,10 +66,15 @@ def find_column(values: Tensor, name: str, kind: str | None, coded: Categories, 
             f"a column must have at most {MOST:,} categories, but {for_terminal(name)} in {path} has "
             f"{len(different):,}; use {kind_assignment(name, 'real')}"
         )
-    return _sorted(name, [spelled(value) for value in different.tolist()], codes.to(values.dtype))
+    return _sorted(name, [spelled(value) for value in different.tolist()], codes.to(values.dtype), path)
 
 
-def _sorted(name: str, texts: Sequence[str], codes: Tensor) -> tuple[Column, Tensor]:
+def _sorted(name: str, texts: Sequence[str], codes: Tensor, path: object) -> tuple[Column, Tensor]:
+    if len(texts) < 2:
+        raise ValueError(
+            f"a column of categories must have at least 2, but {for_terminal(name)} in {path} has only "
+            f"{listed(texts)}; leave it out with {assignment('data.drop', [name])}"
+        )
     names = in_order(texts)
     place = {text: code for code, text in enumerate(names)}
     moved = torch.tensor([place[text] for text in texts], dtype=codes.dtype)

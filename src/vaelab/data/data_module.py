@@ -107,6 +107,11 @@ class DataModule(ServedSplits):
         x = plain(shape_rows(rows, x_shape, self.x_names), where).float()
         return check_rows(x, self.support, "the data", "use rows like those that the model was trained on", where)
 
+    @property
+    def names_in_files(self) -> tuple[str, ...] | None:
+        """The names that the columns of a file for a trained model must have; None if they have no names."""
+        return self.model_names
+
     def with_conditions(self, rows: Tensor, where: Where = at_index) -> tuple[Tensor, Tensor | None]:
         """Takes the rows of a file apart: those of x, for `prepare`, and their conditions (n, c), or None.
 

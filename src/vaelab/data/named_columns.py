@@ -76,7 +76,8 @@ class NamedColumns(Array):
         return TableColumns.of_model(x, self.given, self.model_condition_names)
 
     @property
-    def _trained_names(self) -> tuple[str, ...] | None:
+    def names_in_files(self) -> tuple[str, ...] | None:
+        """See `DataModule.names_in_files`."""
         return None if self.model_names is None else (*self.model_names, *self.given)
 
     def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:

@@ -171,7 +171,7 @@ class Table(NamedColumns):
         if selection is None or (self.model_names is None and x_shape is None):
             return reading
         width = prod(x_shape) if x_shape else 0
-        return replace(reading, selection=replace(selection, model=self._trained_names, trained=True, width=width))
+        return replace(reading, selection=replace(selection, model=self.names_in_files, trained=True, width=width))
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
         """The name of the label column, and the label of each row of a split, (n,); None if there is no such column.

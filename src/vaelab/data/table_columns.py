@@ -70,7 +70,8 @@ class TableColumns(NamedTuple):
         found, values = [], list(rows.unbind(-1))
         for index, name in list(enumerate(names))[first:]:
             column, values[index] = find_column(values[index], name, kinds.get(name), categories, path)
-            found.append(column)
+            in_condition = index >= len(names) - given
+            found.append(Column(name, "category", ("0", "1")) if in_condition and column.kind == "binary" else column)
         split = len(found) - given
         columns = cls(tuple(found[:split]) if mixed else None, tuple(found[split:]))
         rows = torch.stack(values, dim=-1)
@@ -110,7 +111,7 @@ class TableColumns(NamedTuple):
         standardised, too.
         """
         if which == "condition":
-            return [flag for each in self.given for flag in [False] * len(each.categories) or [each.kind != "binary"]]
+            return [flag for each in self.given for flag in [False] * len(each.categories) or [True]]
         kinds = ("real", "count") if which == "x" else ("real",)
         return None if self.x is None else [column.kind in kinds for column in self.x]
 

@@ -12,6 +12,7 @@ from vaelab.escapes import for_terminal, short
 
 MOST = 1_000  # categories of one column
 LETTERS = 1_000  # of the name of a category
+FLAGS = {"false": "0", "true": "1"}  # how a column of 0 and 1 may be written, too
 Where = Callable[[int], str]  # row of a chunk, from 0 -> its place in words
 
 
@@ -62,6 +63,7 @@ class Categories:
         known = self._codes.setdefault(column, {})
         found = np.full(len(texts), np.nan)
         for row, text in enumerate(map(_spelled, texts)):
+            text = FLAGS.get(text.lower(), text) if known.keys() == {"0", "1"} else text
             if text and text not in known:
                 if self._known:
                     raise UnreadableFile(_unknown(column, text, [*known], path, where(row)))

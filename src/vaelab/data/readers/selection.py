@@ -58,6 +58,10 @@ class Selection:
     trained: bool = False
     width: int = 0
 
+    def without_condition(self, model: tuple[str, ...] | None) -> "Selection":
+        """The same columns without those of the condition, for a trained model whose x has these names."""
+        return replace(self, condition=(), model=model)
+
     @property
     def named(self) -> set[Key]:
         """All columns that are asked for by name or number."""
