@@ -62,6 +62,7 @@ class VAE(nn.Module):
         network: NetworkConstructor | Mapping[str, NetworkConstructor],
         condition_size: int = 0,
         standardize: bool = False,
+        standardize_condition: bool = False,
     ) -> "VAE":
         """Builds a VAE from its families, its prior, and the constructors of its networks.
 
@@ -77,6 +78,8 @@ class VAE(nn.Module):
                 `condition_size`.
             standardize: standardise x, and the target if it is real, inside the model; see `Standardization`. Set means
                 and scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
+            standardize_condition: standardise the condition inside the model, too; `condition_units` of the encoder and
+                the decoder hold its means and scales.
 
         Raises:
             ValueError: the prior and the posterior have different shapes of z, the prior and the model different sizes
@@ -98,9 +101,12 @@ class VAE(nn.Module):
         x_units = Standardization(x_shape) if standardize else None
         scores_real = likelihood.support in ("real", "mixed")  # a count in other units is no count
         target_units = Standardization(likelihood.event_shape) if standardize and scores_real else None
+        given, also_given = (
+            Standardization((condition_size,)) if standardize_condition and condition_size else None for _ in range(2)
+        )
         vae = cls(
-            Conditional(encoder, posterior, input_units=x_units),
-            Conditional(decoder, likelihood, output_units=target_units),
+            Conditional(encoder, posterior, input_units=x_units, condition_units=given),
+            Conditional(decoder, likelihood, output_units=target_units, condition_units=also_given),
             prior,
         )
         _check_prior(vae, posterior)
@@ -161,7 +167,10 @@ class VAE(nn.Module):
         Args:
             condition: (…, c), for a conditional model. A prior without a `condition_size` does not see it.
         """
-        p: Distribution = self.prior(condition) if getattr(self.prior, "condition_size", 0) else self.prior()
+        if not getattr(self.prior, "condition_size", 0):
+            return self.prior()
+        units: Any = getattr(self.encoder, "condition_units", None)
+        p: Distribution = self.prior(condition if units is None or condition is None else units(condition))
         return p
 
     @property

@@ -223,7 +223,9 @@ def one_hot_of(event_shape: Sequence[int]) -> families.Family:
 def every_z(family: families.Family) -> Tensor:
     """All values of discrete latents, (n, p), float64."""
     if isinstance(family, families.Bernoulli):
-        return torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * family.event_size).view(-1, family.event_size)
+        return torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * family.event_size).view(
+            -1, family.event_size
+        )
     codes = torch.cartesian_prod(*[torch.arange(family.categories)] * family.latent_dim).view(-1, family.latent_dim)
     return torch.eye(family.categories).double()[codes].flatten(-2)
 
@@ -238,7 +240,11 @@ POSTERIORS = [
     FamilyRow("mixture", partial(families.GaussianMixture, components=2, **SCALES), shapes=((1,), (5,))),
     bernoulli,
     one_hot := FamilyRow(
-        "categorical_latents", one_hot_of, lambda family, n: OneHotTruth(n), shapes=((CLASSES,), (2 * CLASSES,)), unit=CLASSES
+        "categorical_latents",
+        one_hot_of,
+        lambda family, n: OneHotTruth(n),
+        shapes=((CLASSES,), (2 * CLASSES,)),
+        unit=CLASSES,
     ),
 ]
 FAMILIES = [*LIKELIHOODS, *(row for row in POSTERIORS if row not in LIKELIHOODS)]
