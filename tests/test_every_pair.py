@@ -32,6 +32,9 @@ SMALL = {  # tracing takes a fifth of a second, and longer for what has many lay
     "prior=vamp": ["prior.components=3"],
     "prior=conditional": ["prior.hidden=[4]"],
     "network=mlp": ["network.hidden=[7]"],
+    "model=categorical": ["model.categories=3"],
+    "model=discretized_logistic": ["model.levels=5"],
+    "model=low_rank": ["model.rank=2"],
 }
 
 

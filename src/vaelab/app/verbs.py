@@ -56,7 +56,13 @@ def _reconstruct(run: Run, output: Path, options: Options, overrides: Overrides)
 
 
 def _sample(run: Run, output: Path, options: Options, overrides: Overrides) -> str:
-    return f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows"
+    about = ""
+    if options.latents != "prior":
+        from vaelab.commands.latents import with_latents
+
+        run, table = with_latents(run, options.latents, options.condition, options.seed, overrides)
+        about = f"\n\n{table}"
+    return f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows{about}"
 
 
 def _score(run: Run, output: Path, options: Options, overrides: Overrides) -> str:

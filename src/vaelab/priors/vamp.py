@@ -74,6 +74,11 @@ class VampPrior(nn.Module):
         """The standardisation of the encoder's input; None if there is none."""
         return getattr(self._encoder[0], "input_units", None) if self._encoder else None
 
+    @property
+    def support(self) -> str:
+        """The kind of z: that of the model's posterior."""
+        return str(getattr(getattr(self._encoder[0], "family", None), "support", "real")) if self._encoder else "real"
+
     def __repr__(self) -> str:
         return call_of(self)
 
