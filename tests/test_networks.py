@@ -128,7 +128,7 @@ def test_every_number_that_it_is_given_and_every_parameter_has_a_gradient(name, 
 def test_half_precision_gives_nearly_the_same(name, dtype, part):
     network, x = made(name, part), inputs(B, *SHAPES[part])
     truth = network(x)
-    found = network.to(dtype)(x)
+    found = network.to(dtype)(x.to(dtype))
     assert found.dtype == dtype
     assert_close(found.double(), truth, rtol=0.1, atol=0.02 * float(truth.detach().abs().max()))
 
@@ -300,6 +300,12 @@ def test_channels_may_come_last():
     assert_close(encoder((7, 5, 3))(x.movedim(1, -1)), encoder((3, 7, 5))(x))
     first, last = (decoder(shape)(inputs(B, 5)).unflatten(-1, (2, *shape)) for shape in [(3, 7, 5), (7, 5, 3)])
     assert_close(last.movedim(-1, 2), first)
+
+
+def test_pixels_may_be_whole_numbers():
+    whole = torch.arange(B * 35).view(B, 7, 5).to(torch.uint8)
+    assert_close(encoder((7, 5))(whole), encoder((7, 5))(whole.double()))
+    assert GatedMLP((7, 5), 3).double()(whole).dtype == torch.float64
 
 
 def test_every_value_of_an_image_depends_on_every_latent_and_every_number_on_every_pixel():
