@@ -14,7 +14,7 @@ from vaelab.vae import VAE
 @torch.no_grad()
 def decode_bytes(vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> int:
     """An upper bound on the memory for one draw of z, in bytes: every tensor made between the draw and log w."""
-    q, prior = vae.encode(x, condition), vae.prior()
+    q, prior = vae.encode(x, condition), vae.prior_given(condition)
     return bytes_made(lambda: score_draws(vae, q, prior, draw(q, 1), target, condition))
 
 

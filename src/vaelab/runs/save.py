@@ -106,7 +106,7 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
     return {
         "model": node_of(decoder.family, "model", ["event_shape"]),
         "posterior": node_of(encoder.family, "posterior"),
-        "prior": node_of(prior, "prior", ["x_shape"]),
+        "prior": node_of(prior, "prior", ["x_shape", "condition_size", "pseudo_condition_size"]),
         "network": networks,
         "objective": node_of(module.objective, "objective"),
         "data": node_of(datamodule, "data", ["support"]),
