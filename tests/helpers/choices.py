@@ -444,7 +444,7 @@ def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
 
 @cache
 def is_possible(posterior: FamilyRow, prior: PriorRow, objective: ObjectiveRow) -> bool:
-    """False if z has different kinds, the objective refuses the posterior, or the KL has no closed form but needs one."""
+    """False if z has different kinds, the objective refuses the posterior, or the KL lacks a closed form it needs."""
     if not fit(posterior, prior):
         return False
     if objective.closed_form and not has_closed_form(posterior, prior):
