@@ -76,7 +76,7 @@ GAUSSIANS = [
     FamilyRow("isotropic", partial(families.IsotropicGaussian, **SCALES), lambda family, n: stats.norm(n, std(0.4))),
     FamilyRow(
         "optimal",
-        lambda event_shape: families.IsotropicGaussian(event_shape, **SCALES, std="optimal").eval(),
+        lambda event_shape: families.IsotropicGaussian(event_shape, **SCALES, optimal=True).eval(),
         lambda family, n: stats.norm(n, std(0)),
     ),
     FamilyRow(
@@ -258,13 +258,17 @@ class PriorRow:
         name: shown in the tests.
         make: shape of x and shape of z -> the prior.
         parts: the model -> what its prior is a mixture of, as pairs of a weight and scipy's distribution; None if it is
-            no mixture that scipy has. Then quadrature alone checks the density.
+            no mixture that scipy has. Then quadrature alone checks the density. For p(z|c), it takes the condition
+            too, (c,).
+        support: the kind of its latents.
+        condition_size: how many numbers the condition of a conditional prior has; 0 for p(z).
     """
 
     name: str
     make: Callable[[Sequence[int], Sequence[int]], nn.Module]
-    parts: Callable[[VAE], list[tuple[float, Any]]] | None = None
+    parts: Callable[..., list[tuple[float, Any]]] | None = None
     support: str = "real"
+    condition_size: int = 0
 
 
 PRIORS = [
@@ -328,11 +332,42 @@ PRIORS = [
     PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
 ]
 
-# Constructors: (input_shape, output_size, condition_size=0) -> a network.
-NETWORKS = {
+C = 2  # numbers in a condition
+
+
+def _conditional(name: str, family: Any, row: FamilyRow) -> PriorRow:
+    """A row for p(z|c) with a family."""
+
+    def parts(vae: VAE, condition: Tensor) -> list[tuple[float, Any]]:
+        return [(1, row.truth(vae.prior.family, vae.prior.network(condition).detach().numpy()))]
+
+    def make(x: Sequence[int], z: Sequence[int]) -> nn.Module:
+        return priors.ConditionalPrior(family(z, **SCALES), hidden=[5], condition_size=C)
+
+    return PriorRow(name, make, parts, condition_size=C)
+
+
+# Tested by test_conditional_prior.py, because the contract of PRIORS is about p(z).
+CONDITIONAL_PRIORS = [
+    _conditional("conditional", families.DiagonalGaussian, diagonal),
+    _conditional("conditional_full", families.FullGaussian, full),
+]
+
+# Constructors: (input_shape, output_size, condition_size=0) -> a network; or one for encoders and one for decoders.
+CONV: dict[str, Any] = {"channels": [3, 4], "hidden": [7]}
+NETWORKS: dict[str, Any] = {
     "mlp": partial(networks.MLP, hidden=[7]),
     "deep": partial(networks.MLP, hidden=[7, 6], activation="silu"),
     "linear": partial(networks.MLP, hidden=[]),
+    "gated": partial(networks.GatedMLP, hidden=[7, 6]),
+    "conv": {
+        "encoder": partial(networks.ConvEncoder, **CONV),
+        "decoder": partial(networks.ConvDecoder, **CONV),
+    },
+    "residual": {
+        "encoder": partial(networks.ConvEncoder, activation="silu", blocks=1, **CONV),
+        "decoder": partial(networks.ConvDecoder, activation="silu", blocks=1, **CONV),
+    },
 }
 
 
@@ -419,7 +454,8 @@ def build(
     prior = prior or prior_of(posterior)
     families_of = posterior.build((latents,)).float(), likelihood.build(target_shape).float()
     chosen = prior.make(x_shape, (latents,))
-    vae = VAE.build(x_shape, *families_of, chosen, NETWORKS[network], condition_size).double()
+    size = condition_size or prior.condition_size
+    vae = VAE.build(x_shape, *families_of, chosen, NETWORKS[network], size).double()
     for parameter in (*vae.prior.parameters(), *vae.encoder.network.parameters(), *vae.decoder.network.parameters()):
         nn.init.normal_(parameter, std=0.5)
     return vae

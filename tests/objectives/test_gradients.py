@@ -1,5 +1,6 @@
 """The gradient estimators of the bounds that take many draws."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -260,7 +261,8 @@ class Switches(torch.nn.Module):
         return Independent(Bernoulli(logits=self.logits), 1)
 
     def with_detached(self, x, condition=None):
-        return self(x), Independent(Bernoulli(logits=self.logits.detach()), 1)
+        q = self(x)
+        return q, type(q)(Bernoulli(logits=q.base_dist.logits.detach()), 1)
 
 
 def discrete_model():
@@ -279,7 +281,7 @@ def test_score_functions_are_unbiased_for_discrete_latents(name, gradient):
         objective = kind(**settings | {"samples": 2}, gradient=gradient)
         draws, bound = 2, objective.bound  # that of one group
     vae, t = discrete_model(), targets(1)[0]
-    codes = torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 3)  # (8, 3)
+    codes = _codes()  # (8, 3)
     log_q = vae.encode(t).log_prob(codes)
     log_w = vae.decode(codes).log_prob(t) + vae.prior().log_prob(codes) - log_q
     of_draws = torch.stack(torch.meshgrid(*[log_w] * draws, indexing="ij"))
@@ -288,6 +290,36 @@ def test_score_functions_are_unbiased_for_discrete_latents(name, gradient):
     found = gradients(objective, vae, t, 20_001)["encoder.logits"]
     assert ((found.mean(0) - truth).abs() < 4.5 * found.std(0) / 20_001**0.5).all()
     assert truth.abs().min() > 0.01
+
+
+class RelaxedSwitches(Independent):
+    """Independent switches whose hard draws have the derivative of relaxed ones."""
+
+    def relaxed_rsample(self, sample_shape, temperature):
+        logits = self.base_dist.logits
+        u = torch.rand(*sample_shape, *logits.shape, dtype=logits.dtype)
+        soft = ((logits + u.logit()) / temperature).sigmoid()
+        return soft + ((soft > 0.5).to(soft.dtype) - soft).detach()
+
+
+@pytest.mark.parametrize("objective", [ELBOMonteCarlo(2, "gumbel_softmax"), PIWAE(3, "gumbel_softmax", groups=2)])
+def test_gumbel_softmax_scores_hard_draws_and_goes_through_relaxed_ones(objective):
+    vae, t = discrete_model(), targets(3)
+    vae.encoder.forward = lambda x: RelaxedSwitches(Bernoulli(logits=vae.encoder.logits.expand(3, 3)), 1)
+    found = {}
+    for temperature in (0.3, 0.9):
+        torch.manual_seed(12)
+        terms = replace(objective, temperature=temperature)(vae, t, t)
+        found[temperature] = [terms.bound, *torch.autograd.grad(terms.loss.sum(), vae.encoder.logits)]
+    assert_close(found[0.3][0], found[0.9][0])  # the hard draws
+    assert (found[0.3][1] - found[0.9][1]).abs().min() > 1e-3
+    log_w = [vae.decode(z).log_prob(t) + vae.prior().log_prob(z) - vae.encode(t).log_prob(z) for z in _codes()]
+    assert torch.stack(log_w).min() <= found[0.3][0].min()
+    assert found[0.3][0].max() <= torch.stack(log_w).max()
+
+
+def _codes():
+    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 3)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +345,7 @@ def test_settings_that_cannot_be_are_refused(make, said):
     [
         (
             ELBO(gradient="stl"),
-            "gaussian",
+            "discrete",
             r"objective\.gradient must be pathwise for a KL in closed form.*is stl",
         ),
         (IWAE(), "discrete", "must not need the derivative of a draw.*use objective.gradient=score_function_baseline"),

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.checks import SPLITS, check_choice, check_whole
-from vaelab.commands.columns import arrays, column_names, likelihood_columns
+from vaelab.commands.columns import arrays, category_names, column_names, likelihood_columns
 from vaelab.commands.conditions import Condition, described, find_condition
 from vaelab.commands.rows import read, rows_at_once
 from vaelab.escapes import for_terminal
@@ -157,13 +157,13 @@ def _draw(run: Run, file: Path, z: Tensor, a: Example, b: Example, chosen: Condi
 
 
 def _write(run: Run, file: Path, z: Tensor, chosen: Condition | None) -> None:
-    names = column_names(run, file)
+    names, categories = column_names(run, file), category_names(run)
     position = torch.linspace(0, 1, len(z))
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for at, part in zip(position.split(rows_at_once(run)), z.split(rows_at_once(run)), strict=True):
             p = run.vae.decode(part, chosen.values if chosen else None)
-            yield arrays({"position": at, "z": part} | likelihood_columns(p, names))
+            yield arrays({"position": at, "z": part} | likelihood_columns(p, names, categories))
 
     write_table(file, chunks())
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaelab.decimals import decimals
+from vaelab.decimals import decimals, kind_of_score
 from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import incomparable, warnings
 
@@ -46,7 +46,7 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
 
 def comparability(report: Mapping[str, Any]) -> str:
     """One line about the log p of a report: what kind of number it is."""
-    kind = "log-density" if report["measure"] == "density" else "log-probability"
+    kind = kind_of_score(report["measure"])
     given = f" given the {report['condition']}" if report.get("condition") else ""
     return (
         f"{kind} per {report['per']} of {report['data']}{given}, {report['split']} split; "

@@ -52,6 +52,8 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
             f"the target must {allowed}, because {name} scores {support} data, but it holds "
             f"{in_full(target[bad][0])}; {cure}"
         )
+    if support == "mixed":
+        family.check_target(target)
 
 
 def support_of(vae: VAE) -> str:

@@ -124,10 +124,10 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
 def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tensor, Tensor]:
     """log q(z_i|x_i), and values with the means I_low and I_high and the jackknife's standard error s/√n; each (n,)."""
     n = len(z)
-    chunk = max(1, memory // _bytes_of_all_pairs(q, z[:1]))
+    chunk = max(1, memory // bytes_of_all_pairs(q, z[:1]))
     own, log_sums, changes = (double(z.new_zeros(size)) for size in ((n,), (2, n), (2, n)))
     for rows in torch.arange(n, device=own.device).split(chunk):
-        log_q = _log_prob_of_all(q, z[rows.to(z.device)])  # (m, n)
+        log_q = log_prob_of_all(q, z[rows.to(z.device)])  # (m, n)
         itself = rows.unsqueeze(-1)
         own[rows] = log_q.gather(-1, itself).squeeze(-1)
         for index, log_terms in enumerate((log_q, log_q.scatter(-1, itself, -math.inf))):
@@ -137,7 +137,7 @@ def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tens
     return own, _jackknife(low, changes[0]), _jackknife(high, changes[1])
 
 
-def _bytes_of_all_pairs(q: Distribution, z: Tensor) -> int:
+def bytes_of_all_pairs(q: Distribution, z: Tensor) -> int:
     """About how many bytes it takes to compute the densities of one z (1, p) under all of q."""
     if not is_gaussian(q) and not isinstance(q, JointBernoulli | OneHots):
         return bytes_made(lambda: q.log_prob(z.unsqueeze(1)))
@@ -189,7 +189,7 @@ def _stderr(values: Tensor) -> Tensor:
     return values.std() / math.sqrt(len(values)) if len(values) > 2 else torch.full_like(values[0], math.nan)
 
 
-def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
+def log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
     """log q(z_i|x_j): z (m, p), q with batch_shape (n,) -> (m, n), nats in float64.
 
     For diagonal Gaussians, Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products instead of m·n·p terms.

@@ -235,8 +235,8 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
-ABSENT = {"condition": "none"}  # the value to assume if a report lacks a key
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "columns", "checksum")
+ABSENT = {"condition": "none", "columns": "none"}  # the value to assume if a report lacks a key
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 

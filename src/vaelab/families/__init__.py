@@ -2,6 +2,7 @@
 
 from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.categorical import Categorical
+from vaelab.families.columns import Columns
 from vaelab.families.continuous_bernoulli import ContinuousBernoulli
 from vaelab.families.discretized_logistic import DiscretizedLogistic
 from vaelab.families.family import Family, Support
@@ -13,6 +14,7 @@ from vaelab.families.gaussian import (
     IsotropicGaussian,
     SharedDiagonalGaussian,
 )
+from vaelab.families.joint_columns import JointColumns
 from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
 from vaelab.families.laplace import Laplace
 from vaelab.families.low_rank import LowRankGaussian
@@ -26,6 +28,7 @@ from vaelab.families.student_t import StudentT
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "Columns",
     "ContinuousBernoulli",
     "DiagonalGaussian",
     "DiscretizedLogistic",
@@ -36,6 +39,7 @@ __all__ = [
     "GaussianMixture",
     "IdentityGaussian",
     "IsotropicGaussian",
+    "JointColumns",
     "Laplace",
     "LowRankGaussian",
     "NegativeBinomial",

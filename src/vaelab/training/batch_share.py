@@ -13,7 +13,6 @@ from torch.overrides import TorchFunctionMode
 
 from vaelab.objectives import Terms
 
-
 IN_PLACE = (Tensor.normal_, Tensor.uniform_, Tensor.exponential_)  # draws that fill a tensor
 
 
