@@ -17,6 +17,8 @@ OPTIONS = sorted(
     - {"trainer=ddp"}  # it starts processes: training/test_parallel.py
 )
 REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
+PIXELS = ("model=bernoulli", "model=continuous_bernoulli", "model=discretized_logistic")
+COUNTS = {"model=poisson": (), "model=negative_binomial": (), "model=categorical": ("model.categories=5",)}
 SINES = ("sine", "sine_surface")
 
 
@@ -39,7 +41,9 @@ def test_every_option_trains(option, small_mnist, tmp_path):
     if option in ("logger=mlflow", "logger=wandb"):
         pytest.importorskip(option.removeprefix("logger="), reason="the package is an extra")
     overrides = [option, *TINY]
-    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
+    if option in COUNTS:
+        overrides = [option, "data=array", f"data.path={small_mnist / 'counts.npy'}", *COUNTS[option]]
+    if option in (*PIXELS, "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
     if option in ("experiment=factor_analysis", "experiment=table"):
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]
