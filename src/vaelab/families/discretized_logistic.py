@@ -90,7 +90,8 @@ class DiscretizedLogistic(LearnedScale):
         init_std: about where σ starts.
 
     Raises:
-        ValueError: `levels` is below 2 or above 65,536, `components` is below 1, `min_std` is negative or `init_std` is not positive.
+        ValueError: `levels` is below 2 or above 65,536, `components` is below 1, `min_std` is negative or `init_std` is
+            not positive.
     """
 
     pure = True

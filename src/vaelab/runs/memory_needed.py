@@ -47,7 +47,7 @@ def _matrices(config: Mapping[str, Any]) -> list[int]:
 
 
 def _outputs(config: Mapping[str, Any]) -> list[int]:
-    """How many numbers a likelihood takes for each row, if a key decides it: at least the key times the target's size."""
+    """How many numbers a likelihood takes for each row, at least, if a key decides it."""
     counts = [config["model"].get(key) for key in ("categories", "components", "rank")]
     return [count * math.prod(config["target_shape"]) for count in counts if type(count) is int]
 
