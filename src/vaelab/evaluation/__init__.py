@@ -1,5 +1,6 @@
 """Numbers and figures about a trained VAE."""
 
+from vaelab.evaluation.aggregate_given import aggregate_posterior_given
 from vaelab.evaluation.importance import MEMORY, SAMPLES, log_marginal_likelihood, log_weights
 from vaelab.evaluation.latent_paths import PATHS, latent_path
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
@@ -14,6 +15,7 @@ __all__ = [
     "SAMPLES",
     "active_units",
     "aggregate_posterior",
+    "aggregate_posterior_given",
     "effective_sample_size",
     "evaluate",
     "exact_log_marginal",

@@ -52,6 +52,8 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
             f"the target must {allowed}, because {name} scores {support} data, but it holds "
             f"{in_full(target[bad][0])}; {cure}"
         )
+    if support == "mixed":
+        family.check_target(target)
 
 
 def support_of(vae: VAE) -> str:
@@ -81,7 +83,7 @@ def check_room(vae: VAE, images: int, condition: Tensor | None = None) -> None:
         condition: (c,) or (n, c), for a conditional model.
     """
     one = condition if condition is None or condition.dim() == 1 else condition[0]
-    z = next(vae.parameters(), torch.zeros(())).new_zeros(vae.prior().event_shape)
+    z = next(vae.parameters(), torch.zeros(())).new_zeros(vae.latent_shape)
     with torch.no_grad(), torch.random.fork_rng([z.device] if z.is_cuda else []):
         size = vae.decode(z, one).event_shape.numel()
     if images * size > PIXELS:

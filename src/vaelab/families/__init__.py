@@ -2,6 +2,7 @@
 
 from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.categorical import Categorical
+from vaelab.families.columns import Columns
 from vaelab.families.continuous_bernoulli import ContinuousBernoulli
 from vaelab.families.discretized_logistic import DiscretizedLogistic
 from vaelab.families.family import Family, Support
@@ -13,17 +14,21 @@ from vaelab.families.gaussian import (
     IsotropicGaussian,
     SharedDiagonalGaussian,
 )
+from vaelab.families.joint_columns import JointColumns
 from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
 from vaelab.families.laplace import Laplace
 from vaelab.families.low_rank import LowRankGaussian
+from vaelab.families.mixture import GaussianMixture
 from vaelab.families.moments import EstimatedMoments, rsample_and_log_prob, with_moments
 from vaelab.families.negative_binomial import NegativeBinomial
+from vaelab.families.one_hot import OneHotCategorical
 from vaelab.families.poisson import Poisson
 from vaelab.families.student_t import StudentT
 
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "Columns",
     "ContinuousBernoulli",
     "DiagonalGaussian",
     "DiscretizedLogistic",
@@ -31,11 +36,14 @@ __all__ = [
     "Family",
     "Flow",
     "FullGaussian",
+    "GaussianMixture",
     "IdentityGaussian",
     "IsotropicGaussian",
+    "JointColumns",
     "Laplace",
     "LowRankGaussian",
     "NegativeBinomial",
+    "OneHotCategorical",
     "Poisson",
     "SharedDiagonalGaussian",
     "StudentT",

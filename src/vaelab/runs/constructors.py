@@ -197,10 +197,12 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     "kl": KL,
     **keys("standardize", FLAG),
     **keys("levels", whole(2, 2**16)),
-    **keys("condition", choice("label")),
+    **keys("condition", choice("label") | listed(TEXT)),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),
+    **keys("column_kinds", listed(choice("real", "count", "category", "binary"), COLUMNS)),
+    **keys("column_categories", listed(listed(COLUMN), COLUMNS)),
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),
 }
