@@ -142,5 +142,7 @@ def _without_value(text: str) -> str | None:
     if match := re.search(r"Environment variable '(.+?)' not found", text):
         return f"the config takes a value from {match[1]}, which is not in the environment; set it, or set the value"
     if match := re.search(r"(?:Interpolation key '|Missing mandatory value: )([\w.]+)", text):
-        return f"a value refers to {match[1]}, which has no value here; set it, or refer to another key"
+        group, dot, _ = match[1].partition(".")
+        cure = f"choose an option of {group} that has this key" if dot else "set it"
+        return f"a value refers to {match[1]}, which has no value here; {cure}, or refer to another key"
     return None
