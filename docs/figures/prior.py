@@ -5,8 +5,9 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import discrete_digits
 import torch
-from discrete_digits import digits, trained
+from discrete_digits import trained
 from drawing import axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -100,12 +101,11 @@ def flow() -> Figure:
     return _before_and_after(lambda: priors.FlowPrior((2,), hidden=[64], kind="spline"))
 
 
-<<<<<<< HEAD
 @torch.no_grad()
 def _shares(vae: VAE, what: str) -> Figure:
     """The learned probabilities of a discrete prior, beside the mean of q(z|x) over all images."""
     figure, ax = axes(size=(6.4, 2.6))
-    prior, data_share = vae.prior().mean, vae.encode(digits()[0]).mean.mean(0)
+    prior, data_share = vae.prior().mean, vae.encode(discrete_digits.digits()[0]).mean.mean(0)
     place = torch.arange(1, len(prior) + 1)
     ax.bar(place - 0.2, prior, 0.4, label="p(z), learned")
     ax.bar(place + 0.2, data_share, 0.4, label="mean of q(z|x) over the images")
@@ -122,7 +122,8 @@ def bernoulli() -> Figure:
 def categorical() -> Figure:
     objective = objectives.ELBO(gradient="gumbel_softmax")
     return _shares(trained(families.OneHotCategorical(1, 12), objective, STEPS, learned=True)[0], "class")
-=======
+
+
 DIGITS = [0, 1, 2, 4, 7]
 
 
@@ -160,4 +161,3 @@ def _conditional_model() -> VAE:
             optimizer.step()
             steps += 1
     return vae
->>>>>>> house
