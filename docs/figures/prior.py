@@ -7,7 +7,6 @@ from typing import Any
 
 import discrete_digits
 import torch
-from discrete_digits import trained
 from drawing import axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -116,12 +115,14 @@ def _shares(vae: VAE, what: str) -> Figure:
 
 def bernoulli() -> Figure:
     objective = objectives.ELBO(gradient="gumbel_softmax")
-    return _shares(trained(families.Bernoulli((12,)), objective, STEPS, learned=True)[0], "bit")
+    return _shares(discrete_digits.trained(families.Bernoulli((12,)), objective, STEPS, learned=True)[0], "bit")
 
 
 def categorical() -> Figure:
     objective = objectives.ELBO(gradient="gumbel_softmax")
-    return _shares(trained(families.OneHotCategorical(1, 12), objective, STEPS, learned=True)[0], "class")
+    return _shares(
+        discrete_digits.trained(families.OneHotCategorical(1, 12), objective, STEPS, learned=True)[0], "class"
+    )
 
 
 DIGITS = [0, 1, 2, 4, 7]
