@@ -15,9 +15,10 @@ from helpers.choices import LIKELIHOODS, NETWORKS, PRIORS, P, diagonal
 from vaelab import VAE
 from vaelab.evaluation.memory_needed import decode_bytes
 from vaelab.families import DiagonalGaussian
-from vaelab.instantiate import takes
+from vaelab.instantiate import anything, instantiate, takes
 from vaelab.networks import MLP, ConvDecoder, ConvEncoder, GatedMLP
 from vaelab.priors import StandardNormal
+from vaelab.runs.node_of import node_of
 
 L, B, C = 9, 7, 2
 FORMULAS = {
@@ -345,6 +346,19 @@ def test_training_starts_at_the_mean_image():
             found = vae.decoder.network(torch.randn(2, P))[:, : 3 * 105]  # the covariances' rest depends on z
             assert_close(found, numbers[: 3 * 105].expand(2, -1))
     assert starts > 5
+
+
+@both
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_saved_network_is_made_again_from_its_attributes(name, part):
+    network = made(name, part, condition_size=C)
+    node = node_of(network, "network", ["input_shape", "output_size", "event_shape", "condition_size"])
+    make = instantiate({**node, "_partial_": True}, anything, "network")
+    more = {"event_shape": EVENTS[part]} if takes(make, "event_shape") else {}
+    again = make(SHAPES[part], network.output_size, condition_size=C, **more).double()
+    again.load_state_dict(network.state_dict())
+    x, c = inputs(B, *SHAPES[part]), inputs(B, C)
+    assert torch.equal(again(x, c), network(x, c))
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux says how much memory a process has held")
