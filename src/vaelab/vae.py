@@ -62,6 +62,7 @@ class VAE(nn.Module):
         network: NetworkConstructor | Mapping[str, NetworkConstructor],
         condition_size: int = 0,
         standardize: bool = False,
+        standardize_condition: bool = False,
     ) -> "VAE":
         """Builds a VAE from its families, its prior, and the constructors of its networks.
 
@@ -75,31 +76,37 @@ class VAE(nn.Module):
                 `event_shape` gets the shape of the draw that its outputs describe.
             condition_size: how many numbers the condition has. If it is not 0, the constructors get it as the keyword
                 `condition_size`.
-            standardize: standardise x and the target inside the model; see `Standardization`. Set their means and
-                scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
+            standardize: standardise x, and the target if it is real, inside the model; see `Standardization`. Set means
+                and scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
+            standardize_condition: standardise the condition inside the model, too; `condition_units` of the encoder and
+                the decoder hold its means and scales.
 
         Raises:
             ValueError: the prior and the posterior have different shapes of z, the prior and the model different sizes
-                of the condition, a network takes no condition, or the prior uses a conditional encoder.
+                of the condition, a network takes no condition, or the prior has none for the encoder that it uses.
         """
         if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
             raise ValueError(
                 f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
             )
-        if condition_size and hasattr(prior, "uses"):
+        if hasattr(prior, "uses") and getattr(prior, "pseudo_condition_size", 0) != condition_size:
             raise ValueError(
-                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does, and "
-                "has no condition for it; use another prior such as prior=standard_normal, or leave the condition out"
+                f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
+                f"{type(prior).__name__} has {getattr(prior, 'pseudo_condition_size', 0)}; set its "
+                "pseudo_condition_size, use another prior such as prior=standard_normal, or leave the condition out"
             )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood, condition_size)
-        x_units, target_units = (
-            Standardization(shape) if standardize else None for shape in (x_shape, likelihood.event_shape)
+        x_units = Standardization(x_shape) if standardize else None
+        scores_real = likelihood.support in ("real", "mixed")  # a count in other units is no count
+        target_units = Standardization(likelihood.event_shape) if standardize and scores_real else None
+        given, also_given = (
+            Standardization((condition_size,)) if standardize_condition and condition_size else None for _ in range(2)
         )
         vae = cls(
-            Conditional(encoder, posterior, input_units=x_units),
-            Conditional(decoder, likelihood, output_units=target_units),
+            Conditional(encoder, posterior, input_units=x_units, condition_units=given),
+            Conditional(decoder, likelihood, output_units=target_units, condition_units=also_given),
             prior,
         )
         _check_prior(vae, posterior)
@@ -160,7 +167,10 @@ class VAE(nn.Module):
         Args:
             condition: (…, c), for a conditional model. A prior without a `condition_size` does not see it.
         """
-        p: Distribution = self.prior(condition) if getattr(self.prior, "condition_size", 0) else self.prior()
+        if not getattr(self.prior, "condition_size", 0):
+            return self.prior()
+        units: Any = getattr(self.encoder, "condition_units", None)
+        p: Distribution = self.prior(condition if units is None or condition is None else units(condition))
         return p
 
     @property

@@ -34,6 +34,7 @@ from vaelab.build import (
     data_facts,
     fitted_baseline,
     kl_of,
+    model_facts,
     ready_data,
     shapes_of_data,
     start_at_data,
@@ -82,8 +83,8 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
     config: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, read), resolve=True)
     start = _initial_weights(config, resumed)
     trained = resumed.content["hyper_parameters"] if resumed else start.names if start else {}
-    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
-    config["standardize"] = data.standardize
+    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"), trained)
+    config |= model_facts(data)
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
     if resumed is None or not resumed.has_trained:
         start_at_data(vae, data)
@@ -155,7 +156,7 @@ def _prepare_process() -> None:
 
 def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer) -> int:
     """Sets torch's threads and the precision of its products. Returns the number of threads."""
-    samples = cfg.objective.get("samples", 1)
+    samples = cfg.objective.get("samples", 1) * cfg.objective.get("groups", 1)
     threads = cfg.get("threads") or worthwhile_threads(module, data.batch_size, samples, trainer.num_devices)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))

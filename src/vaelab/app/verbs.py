@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vaelab.commands.conditions import kind_of
 from vaelab.commands.encode import encode
 from vaelab.commands.interpolate import interpolate, place_of
 from vaelab.commands.reconstruct import reconstruct
@@ -69,7 +70,7 @@ def _score(run: Run, output: Path, options: Options, overrides: Overrides) -> st
     scored = score_rows(run, options.data, output, samples, options.seed, overrides, options.condition)
     warn_if_unreliable(scored, samples)
     count = f"{scored.rows:,} {'row' if scored.rows == 1 else 'rows'}"
-    return f"{count}\n\n{summary(scored, samples, run.condition_shape is not None)}"
+    return f"{count}\n\n{summary(scored, samples, kind_of(run))}"
 
 
 def _traverse(run: Run, output: Path, options: Options, overrides: Overrides) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from vaelab.commands.column_conditions import combinations, condition_columns, parse_columns, title_of, values_of
 from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import views
 from vaelab.runs.run import Run
@@ -36,6 +37,11 @@ class Condition(NamedTuple):
         return f"c = {self.title}"
 
 
+def kind_of(run: Run) -> str:
+    """What the condition of a run is, such as `label`; empty if it has none."""
+    return str(run.config.get("condition") or "condition") if run.condition_shape else ""
+
+
 def class_names(run: Run) -> tuple[str, ...]:
     """The names of a conditional run's classes, or their numbers if they have no names; empty without a condition.
 
@@ -51,7 +57,7 @@ def class_names(run: Run) -> tuple[str, ...]:
 
 
 def parse_condition(run: Run, text: str, option: str = "--condition") -> Condition:
-    """The condition that a text such as `7` names: a class by its name, or by its number from 0.
+    """The condition that a text gives: a class by its name or its number from 0, or columns such as `age=30,sex=f`.
 
     Args:
         run: the run, from `load_run`.
@@ -59,9 +65,11 @@ def parse_condition(run: Run, text: str, option: str = "--condition") -> Conditi
         option: the option that took it, for the errors.
 
     Raises:
-        ValueError: the run has no such class, or no condition.
+        ValueError: the run has no such class, no condition, or other columns.
     """
     names = class_names(run)
+    if columns := condition_columns(run):
+        return _of_columns(run, parse_columns(columns, text, option))
     if not names:
         raise ValueError(f"{option} is {text}, but {run.folder} was trained without a condition; leave it out")
     if text in names:
@@ -79,17 +87,19 @@ def find_condition(run: Run, text: str | None) -> Condition | None:
 
 
 def find_or_first(run: Run, text: str | None) -> Condition | None:
-    """The condition that `--condition` gives, or the first class; None if the run has no condition."""
-    return find_condition(run, text) or (_class(run, 0) if class_names(run) else None)
+    """The condition that `--condition` gives, or the first of all; None if the run has no condition."""
+    return find_condition(run, text) or next(iter(every_condition(run)), None)
 
 
 def is_every(run: Run, text: str | None) -> bool:
-    """True if `--condition` is `all`: every class in turn. A class with that name goes first."""
+    """True if `--condition` is `all`: every class or combination in turn. A class with that name goes first."""
     return text == EVERY and bool(names := class_names(run)) and EVERY not in names
 
 
 def every_condition(run: Run) -> list[Condition]:
-    """All classes of a run."""
+    """All classes of a run, or all combinations of the categories in its condition, with numbers at their means."""
+    if columns := condition_columns(run):
+        return [_of_columns(run, values) for values in combinations(run, columns)]
     return [_class(run, index) for index in range(len(class_names(run)))]
 
 
@@ -100,7 +110,10 @@ def shown_classes(run: Run) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def conditions_in_turn(run: Run, first: int, n: int) -> Tensor | None:
-    """The conditions of rows `first` to `first` + n, each class in turn, (n, c); None if the run has no condition."""
+    """The conditions of rows `first` to `first` + n, in turn, (n, c); None if the run has no condition."""
+    if columns := condition_columns(run):
+        every = combinations(run, columns)
+        return every[torch.arange(first, first + n) % len(every)]
     classes = len(class_names(run))
     if not classes:
         return None
@@ -109,16 +122,24 @@ def conditions_in_turn(run: Run, first: int, n: int) -> Tensor | None:
 
 def row_names(run: Run, n: int) -> tuple[str, ...] | None:
     """The names of the rows of a picture of n samples whose conditions take turns; None without classes."""
-    return class_names(run)[:n] or None
+    return None if condition_columns(run) else class_names(run)[:n] or None
 
 
-def column_of(conditions: Tensor) -> dict[str, Tensor]:
-    """The columns of a table that say which condition each row has, (n, c): the number of its class, from 0."""
+def column_of(run: Run, conditions: Tensor) -> dict[str, Tensor | np.ndarray]:
+    """The columns of a table that say which condition each row has, (n, c).
+
+    `condition` is the number of its class, from 0. If the condition is columns, there is one for each, such as
+    `condition_age`.
+    """
+    if columns := condition_columns(run):
+        return {f"condition_{name}": values for name, values in values_of(columns, conditions).items()}
     return {"condition": conditions.argmax(-1)}
 
 
 def described(run: Run, values: Tensor) -> Condition:
     """The condition of a row, (c,), with its title."""
+    if condition_columns(run):
+        return _of_columns(run, values)
     return _class(run, int(values.argmax()))
 
 
@@ -134,6 +155,11 @@ def of_labels(run: Run, labels: np.ndarray, source: str) -> Tensor:
     codes, names = label_codes(labels)
     texts = [str(code) if names is None else names[code] for code in codes.tolist()]
     return one_hot_of(texts, class_names(run), source).to(next(run.vae.parameters()))
+
+
+def _of_columns(run: Run, values: Tensor) -> Condition:
+    title = for_terminal(title_of(condition_columns(run), values))
+    return Condition(values.to(next(run.vae.parameters())), short(title, 2 * LONGEST))
 
 
 def _class(run: Run, index: int) -> Condition:

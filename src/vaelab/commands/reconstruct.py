@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.commands.columns import arrays, column_names, likelihood_columns
+from vaelab.commands.columns import arrays, category_names, column_names, likelihood_columns
 from vaelab.commands.conditions import Condition, column_of, every_condition, is_every, parse_condition, shown_classes
 from vaelab.commands.rows import ROWS, read, rows_at_once
 from vaelab.evaluation import views
+from vaelab.evaluation.discrete import representative
 from vaelab.evaluation.styles import with_style
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
@@ -32,6 +33,8 @@ def reconstruct(
 ) -> int:
     """Writes mean and one draw of p(t|z), z the mean of q(z|x), for each row, or draws the first. Returns the rows.
 
+    If z is discrete, it is the mode of q(z|x).
+
     Args:
         run: the run, from `load_run`.
         data: train, val or test, or a file.
@@ -47,14 +50,15 @@ def reconstruct(
     other = None if decode_as is None or every else parse_condition(run, decode_as, "--as")
     if file.suffix.lower() == ".png":
         return _draw(run, data, file, seed, overrides, condition, other, every)
-    names = column_names(run, file)
+    names, categories = column_names(run, file), category_names(run)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         first = 0
         for x, _, given in read(run, data, overrides, condition):
-            z = run.vae.encode(x, given).mean
+            z = representative(run.vae.encode(x, given))
             for columns, z_of, values in _with_every(run, z, given, first) if every else [_with(run, z, given, other)]:
-                yield arrays(columns | likelihood_columns(run.vae.decode(z_of, values), names))
+                p = run.vae.decode(z_of, values)
+                yield arrays(columns | likelihood_columns(p, names, categories))
             first += len(x)
 
     return write_table(file, chunks())
@@ -72,7 +76,7 @@ def _with_every(run: Run, z: Tensor, given: Tensor | None, first: int) -> Iterat
     pairs = torch.cartesian_prod(torch.arange(len(z)), torch.arange(len(every))).to(z.device)
     for row, kind in (part.unbind(-1) for part in pairs.split(rows_at_once(run))):
         styled = with_style(run.vae, z[row], None if own is None else own[row], every[kind])
-        yield {"row": first + row} | column_of(every[kind]), styled, every[kind]
+        yield {"row": first + row} | column_of(run, every[kind]), styled, every[kind]
 
 
 def _draw(

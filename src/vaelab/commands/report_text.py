@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaelab.decimals import decimals
+from vaelab.decimals import decimals, kind_of_score
 from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import incomparable, warnings
 
@@ -23,7 +23,7 @@ LANDMARKS = {  # explained if they are in a report
 FLOORS = ("min_std", "min_std_low", "min_std_high")
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed", *FLOORS}
 # Settings of an objective that change how it is trained or estimated, but not what its terms mean
-HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles")
+HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles", "temperature")
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 
@@ -46,7 +46,7 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
 
 def comparability(report: Mapping[str, Any]) -> str:
     """One line about the log p of a report: what kind of number it is."""
-    kind = "log-density" if report["measure"] == "density" else "log-probability"
+    kind = kind_of_score(report["measure"])
     given = f" given the {report['condition']}" if report.get("condition") else ""
     return (
         f"{kind} per {report['per']} of {report['data']}{given}, {report['split']} split; "

@@ -93,16 +93,21 @@ def _file_rows(
     chosen = find_condition(run, condition)
     device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
     module, reading = _module_and_reading(run, overrides)
+    names = module.names_in_files
+    if chosen and reading.selection is not None:  # then the file need not hold the columns of the condition
+        names, reading = run.x_names, replace(reading, selection=reading.selection.without_condition(run.x_names))
     source = open_rows(Path(data), reading=reading)
-    order = order_columns(source.names, run.x_names, str(source.path), module.reads_columns)
+    order = order_columns(source.names, names, str(source.path), module.reads_columns)
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
     for chunk, labels in source.pieces:
         for start, rows in zip(range(0, len(chunk), at_once), chunk.split(at_once), strict=True):
             rows = rows if order is None else rows[:, order]
-            x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
+            where = source.placed(first, order)
+            rows, own = (rows, None) if chosen else module.with_conditions(rows, where)
+            x = module.prepare(rows, run.x_shape, generator, where).to(device)
             label = None if labels is None else labels[start : start + at_once]
-            given = chosen.values if chosen else _of_file(run, data, label)
+            given = chosen.values if chosen else _of_file(run, data, label) if own is None else own.to(device)
             yield Rows(x, x if run.x_shape == run.target_shape else None, given), label
             first += len(rows)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import check_whole
-from vaelab.commands.columns import arrays, column_names, likelihood_columns
+from vaelab.commands.columns import arrays, category_names, column_names, likelihood_columns
 from vaelab.commands.conditions import (
     column_of,
     conditions_in_turn,
@@ -50,12 +50,13 @@ def sample(
     n = check_whole("-n", (views.STYLES if every else DEFAULT) if n is None else n, 1)
     if file.suffix.lower() == ".png":
         return _draw_styles(run, n, file, show, seed) if every else _draw(run, n, file, show, seed, condition)
-    names, rows = column_names(run, file), rows_at_once(run)
+    names, categories, rows = column_names(run, file), category_names(run), rows_at_once(run)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for z, given in _styles(run, n, rows) if every else _samples(run, n, rows, condition):
-            number = {} if given is None else column_of(given)
-            yield arrays({"z": z} | number | likelihood_columns(run.vae.decode(z, given), names))
+            number = {} if given is None else column_of(run, given)
+            p = run.vae.decode(z, given)
+            yield arrays({"z": z} | number | likelihood_columns(p, names, categories))
 
     return write_table(file, chunks())
 

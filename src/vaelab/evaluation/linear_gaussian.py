@@ -55,6 +55,8 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
         wv, b = scale.unsqueeze(-1) * wv, double(units.loc).flatten() + scale * b
     w, v = wv.tensor_split([prior.mean.shape[-1]], dim=-1)
     c0 = prior.scale_tril if isinstance(prior, MultivariateNormal) else prior.stddev.diag_embed()  # S₀ = C₀ C₀ᵀ
+    if condition is not None and (given := vae.decoder.condition_units) is not None:
+        condition = given(condition)
     shift = 0.0 if condition is None else double(condition) @ v.T  # (B, k)
     mean = double(prior.mean) @ w.T + b + shift
     return LowRankMultivariateNormal(mean, w @ double(c0), variance).log_prob(double(target).flatten(1))

@@ -149,4 +149,5 @@ class Run:
         module = build_data(changed, admitted(self.allow))
         module.model_names = self.x_names
         module.model_condition_names = self.condition_names
+        module.model_columns = self.config
         return module
