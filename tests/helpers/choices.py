@@ -475,6 +475,11 @@ def fit(posterior: FamilyRow, prior: PriorRow) -> bool:
     return prior is vamp or posterior.support == prior.support
 
 
+def has_integrals(posterior: FamilyRow, prior: PriorRow) -> bool:
+    """True if z may have one dimension, or is discrete: integrals and sums over z are then cheap."""
+    return prior.fewest == 1 and (posterior.unit == 1 or posterior.support != "real")
+
+
 @cache
 def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
     """True if torch or vaelab has a closed form of KL(q ‖ p) for the two."""
