@@ -494,8 +494,9 @@ def is_possible(posterior: FamilyRow, prior: PriorRow, objective: ObjectiveRow) 
         return False
     if objective.closed_form and not has_closed_form(posterior, prior):
         return False
+    check = getattr(objective.objective, "check", lambda vae: None)
     try:
-        objective.objective.check(build(LIKELIHOODS[0], posterior, prior))
+        check(build(LIKELIHOODS[0], posterior, prior))
     except ValueError:
         return False
     return True
