@@ -90,13 +90,14 @@ def shapes_of_data(data: "DataModule") -> dict[str, list[int] | None]:
 
 
 def data_facts(data: "DataModule") -> dict[str, Any]:
-    """Shapes, names and a checksum of the data. A run's config stores them, so the run loads without its data."""
+    """What a run's config says about its data, so that the run loads without them."""
     classes = getattr(data, "condition_names", None)
     return {
         **shapes_of_data(data),
         "x_names": list(data.x_names) if data.x_names else None,
         "condition_names": list(classes) if classes else None,
         "standardize": bool(getattr(data, "standardize", False)),
+        "train_size": data.size_of("train"),
         "fingerprint": data.fingerprint(),
     }
 
@@ -122,21 +123,10 @@ def build_vae(
     """
     posterior = _made(without_kl(config["posterior"]), allow, "posterior")
     likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape))
-    prior = _build_prior(config, x_shape, condition_shape, allow)
-    size = math.prod(condition_shape) if condition_shape else 0
+    size, node = math.prod(condition_shape) if condition_shape else 0, without_kl(config["prior"])
+    prior: nn.Module = _made_with(node, allow, "prior", x_shape=tuple(x_shape), condition_size=size)
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
     return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize)
-
-
-def _build_prior(
-    config: Config, x_shape: Sequence[int], condition_shape: Sequence[int] | None, allow: Allow
-) -> nn.Module:
-    node = without_kl(config["prior"])
-    known = {"x_shape": tuple(x_shape), "condition_size": math.prod(condition_shape) if condition_shape else 0}
-    wanted = parameters_of(constructor_of(node, allow, "prior"))
-    more = {name: value for name, value in known.items() if name in wanted and name not in node}
-    prior: nn.Module = instantiate(node, allow, "prior", **more)
-    return prior
 
 
 def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str, Callable[..., nn.Module]]:
@@ -179,13 +169,14 @@ def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
     """Builds the objective of a config. Its KL is by Monte Carlo if posterior, prior or objective sets that.
 
-    The objective, the prior and both families are asked if they fit together, if they have a method `check(vae)`.
+    An objective that takes `train_size`, the number of training examples, gets that of the config. The objective, the
+    prior and both families are asked if they fit together, if they have a method `check(vae)`.
 
     Raises:
         ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo; or a part
             does not fit the others.
     """
-    objective = _made(config["objective"], allow, "objective")
+    objective = _made_with(config["objective"], allow, "objective", train_size=config.get("train_size"))
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
     if getattr(objective, "kl", None) == "monte_carlo":
         asking.append("objective.kl")
@@ -247,3 +238,9 @@ def _made(node: Any, allow: Allow, key: str, **more: Any) -> Any:
     """Instantiates a node that must name a constructor."""
     constructor_of(node, allow, key)
     return instantiate(node, allow, key, **more)
+
+
+def _made_with(node: Any, allow: Allow, key: str, **known: Any) -> Any:
+    """Like `_made`, with those known values that the constructor takes and the node does not set."""
+    wanted = parameters_of(constructor_of(node, allow, key))
+    return _made(node, allow, key, **{name: value for name, value in known.items() if name in wanted.keys() - node})

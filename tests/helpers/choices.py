@@ -161,7 +161,9 @@ class ObjectiveRow:
             `Terms.bound`.
         draws: K.
         closed_form: whether it needs the KL of posterior and prior in closed form.
-        beta: the loss is −bound + (beta − 1)·kl.
+        beta: the loss is −bound + (beta − 1)·kl + penalty.
+        penalty: q(z|x) of one example, p(z), and KL(q ‖ p) -> what the loss adds, if all examples of a batch are this
+            one and z has one dimension.
     """
 
     name: str
@@ -170,6 +172,17 @@ class ObjectiveRow:
     draws: int
     closed_form: bool = False
     beta: float = 1.0
+    penalty: Callable[[Any, Any, Tensor], Any] = lambda q, p, kl: 0.0
+
+
+def mmd2_gaussian(q: Any, p: Any, h: float) -> Tensor:
+    """MMD² of two Gaussians in one dimension, with a Gaussian kernel of bandwidth h, in closed form."""
+
+    def mean_kernel(mean, variance):
+        return h / (h**2 + variance).sqrt() * (-(mean**2) / (2 * (h**2 + variance))).exp()
+
+    within = mean_kernel(0 * q.mean, 2 * q.variance) + mean_kernel(0 * p.mean, 2 * p.variance)
+    return (within - 2 * mean_kernel(q.mean - p.mean, q.variance + p.variance)).squeeze()
 
 
 def mean(log_w: Tensor) -> Tensor:
@@ -188,6 +201,32 @@ OBJECTIVES = [
     ObjectiveRow("score", objectives.ELBO(samples=2, gradient="score_function"), mean, 2, closed_form=True),
     ObjectiveRow("monte_carlo", objectives.ELBOMonteCarlo(samples=2), mean, 2),
     ObjectiveRow("baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3),
+    ObjectiveRow(
+        "free_bits",
+        objectives.ELBO(free_bits=0.9),
+        mean,
+        1,
+        closed_form=True,
+        penalty=lambda q, p, kl: kl.clamp(min=0.9) - kl,
+    ),
+    ObjectiveRow(
+        "capacity",
+        objectives.ELBO(capacity=9.0, gamma=3.0),
+        mean,
+        1,
+        closed_form=True,
+        penalty=lambda q, p, kl: 3 * (kl - 9).abs() - kl,
+    ),
+    ObjectiveRow("beta_tc", objectives.BetaTC(train_size=1_000, beta=3.0, batch_size=64), mean, 1, closed_form=True),
+    ObjectiveRow(
+        "info",
+        objectives.InfoVAE(samples=2, alpha=0.4, lam=2.6, bandwidth=0.8, batch_size=64),
+        mean,
+        2,
+        closed_form=True,
+        beta=0.6,
+        penalty=lambda q, p, kl: 2 * mmd2_gaussian(q, p, 0.8),
+    ),
     ObjectiveRow("iwae", objectives.IWAE(samples=2), log_mean_w, 2),
 ]
 
@@ -219,13 +258,25 @@ def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
     return families.closed_form_kl(vae.encode(torch.zeros(2, 3).double()), vae.prior()) is not None
 
 
+@cache
+def fits(posterior: FamilyRow, prior: PriorRow, row: ObjectiveRow) -> bool:
+    """True if an objective can work with a posterior and a prior."""
+    if row.closed_form and not has_closed_form(posterior, prior):
+        return False
+    check = getattr(row.objective, "check", None)
+    try:
+        return check is None or check(build(LIKELIHOODS[0], posterior, prior)) is None
+    except ValueError:
+        return False
+
+
 def pairwise() -> list[Any]:
     """Combinations of a likelihood, a posterior, a prior and an objective.
 
     Each two of posterior, prior and objective that fit together meet, and so do each likelihood and objective.
     """
     lists = LIKELIHOODS, POSTERIORS, PRIORS, OBJECTIVES
-    fitting = [row for row in itertools.product(*lists) if not row[3].closed_form or has_closed_form(*row[1:3])]
+    fitting = [row for row in itertools.product(*lists) if fits(*row[1:])]
     left = {pair for row in fitting for pair in _pairs(row)}
     chosen = []
     while left:

@@ -12,6 +12,7 @@ from vaelab.families.gaussian import (
 )
 from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
 from vaelab.families.laplace import Laplace
+from vaelab.families.marginals import is_product, marginals
 from vaelab.families.moments import EstimatedMoments, rsample_and_log_prob, with_moments
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "SharedDiagonalGaussian",
     "Support",
     "closed_form_kl",
+    "is_product",
+    "marginals",
     "rsample_and_log_prob",
     "with_moments",
 ]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.beta_schedules import SCHEDULES
 from vaelab.objectives.gradients import ESTIMATORS
 from vaelab.objectives.importance import weigh
+from vaelab.objectives.penalties import capacity_penalty, check_penalties, check_product, free_bits_penalty
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
@@ -43,10 +44,19 @@ class ELBO:
         beta_schedule: how the weight rises to `beta` during a run; see `vaelab.objectives.beta_schedules`.
         warmup: the fraction of the run's steps, or of a cycle's, in which the weight rises.
         cycles: how often the weight rises, with `beta_schedule="cyclical"`.
+        free_bits: λ, nats per latent that cost nothing: the loss has β·Σ_j max(λ, batch mean of KL_j) in place of
+            β·KL. It needs a posterior and a prior that are products over the latents.
+        capacity: C, nats: the loss has γ·|batch mean of KL − C| in place of β·KL. The schedule raises C, not β.
+        gamma: γ, the weight of that distance.
+
+    Attributes:
+        couples_examples: True if an example's loss depends on the others of its batch.
+        loss_is_bound: False if the loss differs from −bound even after the schedule, as with β ≠ 1 or a penalty.
 
     Raises:
         ValueError: L is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, the
-            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], or there is no cycle.
+            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], there is no cycle, or the free bits or
+            the capacity are out of range or do not fit together.
     """
 
     pure = True
@@ -58,6 +68,9 @@ class ELBO:
     beta_schedule: Literal["constant", "linear", "cyclical"] = "constant"
     warmup: float = 0.25
     cycles: int = 4
+    free_bits: float = 0.0
+    capacity: float | None = None
+    gamma: float = 100.0
 
     def __post_init__(self) -> None:
         check_whole("objective.samples", self.samples, 1)
@@ -67,6 +80,7 @@ class ELBO:
         check_whole("objective.cycles", self.cycles, 1)
         check_choice("objective.gradient", self.gradient, ESTIMATORS)
         check_choice("objective.kl", self.kl, KLS)
+        check_penalties(self.free_bits, self.capacity, self.gamma, self.beta, self.kl)
         if self.gradient == "score_function_baseline" and self.samples < 2:
             raise ValueError(
                 f"objective.samples must be at least 2 for objective.gradient=score_function_baseline, but is "
@@ -76,6 +90,21 @@ class ELBO:
     def with_kl_by_monte_carlo(self) -> "ELBO":
         """The same bound with its KL by Monte Carlo."""
         return replace(self, kl="monte_carlo")
+
+    def check(self, vae: VAE) -> None:
+        """Raises a ValueError if there are free bits, but the latents have no KL each."""
+        if self.free_bits:
+            check_product("objective.free_bits", vae)
+
+    @property
+    def couples_examples(self) -> bool:
+        """True if an example's loss depends on the others of its batch."""
+        return self.free_bits > 0 or self.capacity is not None
+
+    @property
+    def loss_is_bound(self) -> bool:
+        """True if the loss is −bound once a schedule has ended."""
+        return self.beta == 1 and not self.couples_examples
 
     @property
     def is_scheduled(self) -> bool:
@@ -103,8 +132,9 @@ class ELBO:
         q = vae.encode(x, condition)
         z = estimator.sample(q, self.samples)  # (L, B, p)
         log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
-        kl = kl_divergence(q, vae.prior_given(condition))  # (B,)
-        return self._terms(estimator.mean(log_pt_z, q, z), kl, beta)
+        prior = vae.prior_given(condition)
+        kl = kl_divergence(q, prior)  # (B,)
+        return self._terms(estimator.mean(log_pt_z, q, z), kl, self._penalty(kl, q, prior, beta))
 
     def _by_monte_carlo(
         self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, beta: Tensor | None
@@ -112,14 +142,22 @@ class ELBO:
         estimator = ESTIMATORS[self.gradient]
         q = vae.encode(x, condition)
         draws = estimator.draw(q, self.samples)
-        weights = weigh(vae, q, vae.prior_given(condition), draws, target, condition)  # (L, B)
+        prior = vae.prior_given(condition)
+        weights = weigh(vae, q, prior, draws, target, condition)  # (L, B)
+        kl = estimator.mean(weights.log_ratio, q, draws.z)
         log_likelihood = estimator.mean(weights.log_likelihood, q, draws.z)
-        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, draws.z), beta)
+        return self._terms(log_likelihood, kl, self._penalty(kl, q, prior, beta))
 
-    def _terms(self, log_likelihood: Tensor, kl: Tensor, beta: Tensor | None) -> Terms:
+    def _penalty(self, kl: Tensor, q: Distribution, prior: Distribution, beta: Tensor | None) -> Tensor:
+        """What the loss has besides −log p(t|z): (B,), or (1,) if all examples share it."""
+        weight = self.beta if beta is None else beta
+        if self.capacity is not None:  # then β = 1, so `weight` is the fraction of the capacity that is reached
+            return capacity_penalty(kl, weight * self.capacity, self.gamma)
+        return weight * (free_bits_penalty(q, prior, self.free_bits) if self.free_bits else kl)
+
+    def _terms(self, log_likelihood: Tensor, kl: Tensor, penalty: Tensor) -> Terms:
         elbo = log_likelihood - kl
-        loss = (self.beta if beta is None else beta) * kl - log_likelihood
-        return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=loss)
+        return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=penalty - log_likelihood)
 
 
 @dataclass(frozen=True)

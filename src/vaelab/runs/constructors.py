@@ -200,6 +200,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),
+    **keys("train_size", whole(1)),
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),
 }
