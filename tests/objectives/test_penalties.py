@@ -14,7 +14,7 @@ from vaelab.objectives import ELBO, BetaTC, InfoVAE, mmd2, total_correlation
 from vaelab.objectives.groups import in_groups
 from vaelab.objectives.terms import Terms
 
-B, L, N = 7, 3, 1_500
+B, L, N = 7, 3, 800
 
 
 def batch(n=B, of=None):

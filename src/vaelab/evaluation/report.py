@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from vaelab.baseline import Baseline
+from vaelab.evaluation.draw_tests import compare_draws
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension, kl_per_dimension_by
+from vaelab.evaluation.representation import representation
 from vaelab.evaluation.score import score
 from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
@@ -51,6 +53,7 @@ def evaluate(
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
     baseline: Baseline | None = None,
+    draws: int = 0,
 ) -> dict[str, Any]:
     """Computes all numbers of `vaelab evaluate`, in nats per example; `NAME_stderr` is a standard error over examples.
 
@@ -71,6 +74,11 @@ def evaluate(
     mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
                             bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
                             (`vaelab.evaluation.aggregate_posterior`)
+    mig, sap, dci_…         how the means of q(z|x) represent the data's factors, if `data.factors(split)` knows them
+                            (`vaelab.evaluation.representation`)
+    draws_…, aggregate_draws_…
+                            tests of the model's draws against the split, if `draws` > 0
+                            (`vaelab.evaluation.compare_draws`)
 
     >>> from vaelab import VAE, data, families, networks, priors
     >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
@@ -86,7 +94,8 @@ def evaluate(
     """
     with full_precision(vae) as vae:
         report = _report(vae, data, split, samples, memory, progress, baseline)
-        return report | _latent_use(vae, data, split)
+        report |= _latent_use(vae, data, split)
+        return report | (compare_draws(vae, data, split, draws) if draws else {})
 
 
 def _report(
@@ -187,7 +196,15 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
         "kl_per_dimension_by": kl_per_dimension_by(q, prior),
         **{name: number.item() for name, number in aggregate if number.isfinite()},
         "aggregated_examples": seen,
+        **_representation(torch.cat(means), data, split),
     }
+
+
+def _representation(means: Tensor, data: Any, split: str) -> dict[str, float]:
+    factors = data.factors(split) if hasattr(data, "factors") else None
+    if factors is None:
+        return {}
+    return representation(means.cpu().numpy(), {name: values.numpy() for name, values in factors.items()})
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
