@@ -1,0 +1,43 @@
+"""Draws the figures of the option pages: `python docs/figures/draw.py [GROUP/OPTION …]`, by default all of them.
+
+A function in docs/figures/GROUP.py that is named as an option returns that option's figure.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from drawing import png
+from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+IMAGES = HERE.parent / "images" / "options"
+GROUPS = ("model", "posterior", "prior", "network", "objective")
+
+
+def figures() -> dict[str, Callable[[], Figure]]:
+    """GROUP/OPTION -> the function that draws it."""
+    found = {}
+    for group in GROUPS:
+        options = [path.stem for path in (HERE.parents[1] / "conf" / group).glob("*.yaml")]
+        functions = vars(import_module(group)) if (HERE / f"{group}.py").exists() else {}
+        found |= {f"{group}/{name}": functions[name] for name in sorted(options) if name in functions}
+    return found
+
+
+def main(wanted: list[str]) -> None:
+    known = figures()
+    if unknown := [name for name in wanted if name not in known]:
+        sys.exit(f"{unknown[0]} has no figure; write a function for it in docs/figures, or use one of {', '.join(known)}")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name in wanted or known:
+        torch.manual_seed(0)
+        path = IMAGES / f"{name.replace('/', '_')}.png"
+        path.write_bytes(png(known[name]()))
+        print(f"{path.name}  {path.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
