@@ -38,7 +38,9 @@ def possible(row):
     """False if the builder refuses two of the choices in a row."""
     gradient_of, objective = row.get("gradient", "pathwise"), row.get("objective", "elbo")
     return not (
-        (objective == "iwae" and gradient_of != "pathwise")
+        (objective in ("iwae", "beta_tc", "info") and gradient_of != "pathwise")
+        or (objective == "beta_tc" and row.get("posterior", "diagonal") not in ("diagonal", "full"))
+        or (objective == "info" and row.get("prior") == "vamp")
         or (row.get("prior") == "vamp" and row.get("condition") == "label")
     )
 
@@ -54,6 +56,7 @@ def config_of(row):
     config = {
         group: deepcopy(node(group, row[group])) for group in ("model", "posterior", "prior", "network", "objective")
     }
+    config["train_size"] = 10 * N
     if "gradient" in config["objective"]:
         config["objective"] |= {"gradient": row["gradient"], "samples": 3}
     return config

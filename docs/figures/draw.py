@@ -30,7 +30,9 @@ def figures() -> dict[str, Callable[[], Figure]]:
 def main(wanted: list[str]) -> None:
     known = figures()
     if unknown := [name for name in wanted if name not in known]:
-        sys.exit(f"{unknown[0]} has no figure; write a function for it in docs/figures, or use one of {', '.join(known)}")
+        sys.exit(
+            f"{unknown[0]} has no figure; write a function for it in docs/figures, or use one of {', '.join(known)}"
+        )
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in wanted or known:
         torch.manual_seed(0)

@@ -164,6 +164,9 @@ class ObjectiveRow:
         beta: the loss is −bound + (beta − 1)·kl + penalty.
         penalty: q(z|x) of one example, p(z), and KL(q ‖ p) -> what the loss adds, if all examples of a batch are this
             one and z has one dimension.
+        few: a function of fewer log-weights, whose expectation is also that of `Terms.bound`, and their number; None if
+            there is none. It keeps the integral small.
+        of_encoder: the same for the bound that the encoder's gradient follows, if that is another one.
     """
 
     name: str
@@ -173,6 +176,8 @@ class ObjectiveRow:
     closed_form: bool = False
     beta: float = 1.0
     penalty: Callable[[Any, Any, Tensor], Any] = lambda q, p, kl: 0.0
+    few: tuple[Callable[[Tensor], Tensor], int] | None = None
+    of_encoder: tuple[Callable[[Tensor], Tensor], int] | None = None
 
 
 def mmd2_gaussian(q: Any, p: Any, h: float) -> Tensor:
@@ -195,25 +200,32 @@ def log_mean_w(log_w: Tensor) -> Tensor:
     return log_w.logsumexp(0) - np.log(len(log_w))
 
 
+def mean_of_two_groups(log_w: Tensor) -> Tensor:
+    """The estimate of MIWAE(2, K/2), with neighbours in different groups."""
+    return (log_mean_w(log_w[::2]) + log_mean_w(log_w[1::2])) / 2
+
+
+ONE = (mean, 1)  # the ELBO needs one draw
 OBJECTIVES = [
-    ObjectiveRow("elbo", objectives.ELBO(), mean, 1, closed_form=True),
-    ObjectiveRow("beta", objectives.ELBO(samples=3, beta=0.7), mean, 3, closed_form=True, beta=0.7),
-    ObjectiveRow("score", objectives.ELBO(samples=2, gradient="score_function"), mean, 2, closed_form=True),
-    ObjectiveRow("monte_carlo", objectives.ELBOMonteCarlo(samples=2), mean, 2),
-    ObjectiveRow("baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3),
+    ObjectiveRow("elbo", objectives.ELBO(), mean, 1, closed_form=True, few=ONE),
+    ObjectiveRow("beta", objectives.ELBO(samples=3, beta=0.7), mean, 3, closed_form=True, beta=0.7, few=ONE),
+    ObjectiveRow("score", objectives.ELBO(samples=2, gradient="score_function"), mean, 2, closed_form=True, few=ONE),
+    ObjectiveRow("monte_carlo", objectives.ELBOMonteCarlo(samples=2), mean, 2, few=ONE),
+    ObjectiveRow("stl", objectives.ELBOMonteCarlo(samples=2, gradient="stl"), mean, 2, few=ONE),
+    ObjectiveRow(
+        "baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3, few=ONE
+    ),
     ObjectiveRow(
         "free_bits",
         objectives.ELBO(free_bits=0.9),
-        mean,
-        1,
+        *(mean, 1),
         closed_form=True,
         penalty=lambda q, p, kl: kl.clamp(min=0.9) - kl,
     ),
     ObjectiveRow(
         "capacity",
         objectives.ELBO(capacity=9.0, gamma=3.0),
-        mean,
-        1,
+        *(mean, 1),
         closed_form=True,
         penalty=lambda q, p, kl: 3 * (kl - 9).abs() - kl,
     ),
@@ -221,13 +233,23 @@ OBJECTIVES = [
     ObjectiveRow(
         "info",
         objectives.InfoVAE(samples=2, alpha=0.4, lam=2.6, bandwidth=0.8, batch_size=64),
-        mean,
-        2,
+        *(mean, 2),
         closed_form=True,
         beta=0.6,
         penalty=lambda q, p, kl: 2 * mmd2_gaussian(q, p, 0.8),
+        few=ONE,
     ),
     ObjectiveRow("iwae", objectives.IWAE(samples=2), log_mean_w, 2),
+    ObjectiveRow("dreg", objectives.IWAE(samples=2, gradient="dreg"), log_mean_w, 2),
+    ObjectiveRow("vimco", objectives.IWAE(samples=2, gradient="vimco"), log_mean_w, 2),
+    ObjectiveRow(
+        "miwae", objectives.MIWAE(samples=2, groups=2, gradient="dreg"), mean_of_two_groups, 4, few=(log_mean_w, 2)
+    ),
+    ObjectiveRow(
+        "ciwae", objectives.CIWAE(samples=2, beta=0.3), lambda log_w: 0.3 * mean(log_w) + 0.7 * log_mean_w(log_w), 2
+    ),
+    ObjectiveRow("piwae", objectives.PIWAE(samples=1, groups=2), log_mean_w, 2, of_encoder=ONE),
+    ObjectiveRow("renyi", objectives.Renyi(samples=2, alpha=0.6), lambda log_w: log_mean_w(0.4 * log_w) / 0.4, 2),
 ]
 
 
@@ -259,15 +281,15 @@ def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
 
 
 @cache
-def fits(posterior: FamilyRow, prior: PriorRow, row: ObjectiveRow) -> bool:
-    """True if an objective can work with a posterior and a prior."""
-    if row.closed_form and not has_closed_form(posterior, prior):
+def is_possible(posterior: FamilyRow, prior: PriorRow, objective: ObjectiveRow) -> bool:
+    """False if the objective refuses the posterior, or needs a closed form of the KL that the two don't have."""
+    if objective.closed_form and not has_closed_form(posterior, prior):
         return False
-    check = getattr(row.objective, "check", None)
     try:
-        return check is None or check(build(LIKELIHOODS[0], posterior, prior)) is None
+        objective.objective.check(build(LIKELIHOODS[0], posterior, prior))
     except ValueError:
         return False
+    return True
 
 
 def pairwise() -> list[Any]:
@@ -276,7 +298,7 @@ def pairwise() -> list[Any]:
     Each two of posterior, prior and objective that fit together meet, and so do each likelihood and objective.
     """
     lists = LIKELIHOODS, POSTERIORS, PRIORS, OBJECTIVES
-    fitting = [row for row in itertools.product(*lists) if fits(*row[1:])]
+    fitting = [row for row in itertools.product(*lists) if is_possible(*row[1:])]
     left = {pair for row in fitting for pair in _pairs(row)}
     chosen = []
     while left:

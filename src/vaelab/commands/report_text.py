@@ -27,21 +27,13 @@ LANDMARKS = {  # explained if they are in a report
     "and accuracy [95 % interval] is 0.5; p is the chance of so large a value then. If only aggregate_draws_* come "
     "close to that, p(z) is to blame: good reconstructions, bad samples (docs/representation.md).",
 }
-BANDWIDTHS = {"draws_bandwidth", "aggregate_draws_bandwidth"}
 FLOORS = ("min_std", "min_std_low", "min_std_high")
 HIDDEN = {
-    "nll_change",
-    "kl_per_dimension",
-    "ess_min",
-    "aggregated_examples",
-    "latent_dim",
-    "beta",
-    "seed",
-    *FLOORS,
-    *BANDWIDTHS,
+    *("nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed"),
+    *(*FLOORS, "draws_bandwidth", "aggregate_draws_bandwidth"),
 }
 # Settings of an objective that change how it is trained or estimated, but not what its terms mean
-HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles")
+HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles", "temperature")
 UNUSED = {"free_bits": 0, "capacity": None}  # penalties that a run does not use
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 

@@ -11,13 +11,14 @@ from torch.distributions import Distribution, kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.beta_schedules import SCHEDULES
-from vaelab.objectives.gradients import ESTIMATORS
+from vaelab.objectives.gradients import ESTIMATORS, Estimator, GradientName, check_draws, check_gradient
 from vaelab.objectives.importance import weigh
 from vaelab.objectives.penalties import capacity_penalty, check_penalties, check_product, free_bits_penalty
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
 KLS = ("closed_form", "monte_carlo")
+OF_MANY = ("dreg", "vimco")  # for one draw they are stl and score_function_baseline
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class ELBO:
         beta_schedule: how the weight rises to `beta` during a run; see `vaelab.objectives.beta_schedules`.
         warmup: the fraction of the run's steps, or of a cycle's, in which the weight rises.
         cycles: how often the weight rises, with `beta_schedule="cyclical"`.
+        temperature: of `gradient="gumbel_softmax"`.
         free_bits: λ, nats per latent that cost nothing: the loss has β·Σ_j max(λ, batch mean of KL_j) in place of
             β·KL. It needs a posterior and a prior that are products over the latents.
         capacity: C, nats: the loss has γ·|batch mean of KL − C| in place of β·KL. The schedule raises C, not β.
@@ -55,19 +57,20 @@ class ELBO:
 
     Raises:
         ValueError: L is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, the
-            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], there is no cycle, or the free bits or
-            the capacity are out of range or do not fit together.
+            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], there is no cycle, the temperature is
+            not positive, or the free bits or the capacity are out of range or do not fit together.
     """
 
     pure = True
 
     samples: int = 1
-    gradient: Literal["pathwise", "score_function", "score_function_baseline"] = "pathwise"
+    gradient: GradientName = "pathwise"
     beta: float = 1.0
     kl: Literal["closed_form", "monte_carlo"] = "closed_form"
     beta_schedule: Literal["constant", "linear", "cyclical"] = "constant"
     warmup: float = 0.25
     cycles: int = 4
+    temperature: float = 0.5
     free_bits: float = 0.0
     capacity: float | None = None
     gamma: float = 100.0
@@ -78,23 +81,32 @@ class ELBO:
         check_choice("objective.beta_schedule", self.beta_schedule, SCHEDULES)
         check_number("objective.warmup", self.warmup, 0, above=True, maximum=1)
         check_whole("objective.cycles", self.cycles, 1)
-        check_choice("objective.gradient", self.gradient, ESTIMATORS)
         check_choice("objective.kl", self.kl, KLS)
         check_penalties(self.free_bits, self.capacity, self.gamma, self.beta, self.kl)
-        if self.gradient == "score_function_baseline" and self.samples < 2:
+        check_gradient(self.gradient, self.temperature, self.samples, without=OF_MANY)
+
+    def check(self, vae: VAE) -> None:
+        """Raises a ValueError if the gradient estimator cannot draw from the model's posterior, or needs another KL.
+
+        So do free bits, if the latents have no KL each.
+        """
+        check_draws(self.estimator, vae)
+        if self.free_bits:
+            check_product("objective.free_bits", vae)
+
+    @property
+    def estimator(self) -> Estimator:
+        """The gradient estimator."""
+        if self.gradient == "stl" and self.kl == "closed_form":
             raise ValueError(
-                f"objective.samples must be at least 2 for objective.gradient=score_function_baseline, but is "
-                f"{self.samples}, and the baseline averages the other samples; use objective.samples=2 or more"
+                "objective.gradient must be pathwise for a KL in closed form, which has no score to leave out, but is "
+                "stl; use objective.gradient=pathwise, or objective=elbo_monte_carlo"
             )
+        return ESTIMATORS[self.gradient](self.temperature)
 
     def with_kl_by_monte_carlo(self) -> "ELBO":
         """The same bound with its KL by Monte Carlo."""
         return replace(self, kl="monte_carlo")
-
-    def check(self, vae: VAE) -> None:
-        """Raises a ValueError if there are free bits, but the latents have no KL each."""
-        if self.free_bits:
-            check_product("objective.free_bits", vae)
 
     @property
     def couples_examples(self) -> bool:
@@ -126,27 +138,17 @@ class ELBO:
 
         A run with a schedule passes the current weight of the KL as `beta`, (); None means the final one.
         """
-        if self.kl == "monte_carlo":
-            return self._by_monte_carlo(vae, x, target, condition, beta)
-        estimator = ESTIMATORS[self.gradient]
-        q = vae.encode(x, condition)
-        z = estimator.sample(q, self.samples)  # (L, B, p)
-        log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
-        prior = vae.prior_given(condition)
-        kl = kl_divergence(q, prior)  # (B,)
-        return self._terms(estimator.mean(log_pt_z, q, z), kl, self._penalty(kl, q, prior, beta))
-
-    def _by_monte_carlo(
-        self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, beta: Tensor | None
-    ) -> Terms:
-        estimator = ESTIMATORS[self.gradient]
-        q = vae.encode(x, condition)
-        draws = estimator.draw(q, self.samples)
-        prior = vae.prior_given(condition)
-        weights = weigh(vae, q, prior, draws, target, condition)  # (L, B)
-        kl = estimator.mean(weights.log_ratio, q, draws.z)
-        log_likelihood = estimator.mean(weights.log_likelihood, q, draws.z)
-        return self._terms(log_likelihood, kl, self._penalty(kl, q, prior, beta))
+        estimator, prior = self.estimator, vae.prior_given(condition)
+        q, weighed = estimator.posterior(vae, x, condition)
+        draws = estimator.draw(q, self.samples)  # z (L, B, p)
+        if self.kl == "closed_form":
+            log_likelihood = estimator.mean(vae.log_likelihood(draws.z, target, condition), draws)  # (B,)
+            kl = kl_divergence(q, prior)  # (B,)
+        else:
+            weights = weigh(vae, weighed, prior, draws, target, condition)  # (L, B)
+            log_likelihood, kl = (estimator.mean(each, draws) for each in weights)
+        elbo, loss = log_likelihood - kl, self._penalty(kl, q, prior, beta) - log_likelihood
+        return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=loss)
 
     def _penalty(self, kl: Tensor, q: Distribution, prior: Distribution, beta: Tensor | None) -> Tensor:
         """What the loss has besides −log p(t|z): (B,), or (1,) if all examples share it."""
@@ -154,10 +156,6 @@ class ELBO:
         if self.capacity is not None:  # then β = 1, so `weight` is the fraction of the capacity that is reached
             return capacity_penalty(kl, weight * self.capacity, self.gamma)
         return weight * (free_bits_penalty(q, prior, self.free_bits) if self.free_bits else kl)
-
-    def _terms(self, log_likelihood: Tensor, kl: Tensor, penalty: Tensor) -> Terms:
-        elbo = log_likelihood - kl
-        return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=penalty - log_likelihood)
 
 
 @dataclass(frozen=True)
