@@ -79,7 +79,8 @@ def test_the_shape_is_the_label_and_the_condition():
     [
         ({"shapes": 4}, "data.shapes must be at most 3 .square, ellipse, heart., but is 4"),
         ({"size": 7}, "data.size must be a whole number of at least 8, but is 7"),
-        ({"positions": 10**6}, "data=shapes must have at most 268,435,456 pixels in all images together, but has"),
+        ({"size": 257}, "data.size must be at most 256, but is 257"),
+        ({"positions": 10**6}, "data=shapes must have at most 67,108,864 pixels in all images together, but has"),
         ({"scales": 0}, "data.scales must be a whole number of at least 1, but is 0"),
         ({"grey": 1}, "data.grey must be true or false, but is 1"),
     ],

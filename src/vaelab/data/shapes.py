@@ -10,7 +10,8 @@ from torch import Tensor
 from vaelab.checks import SPLITS, check_choice, check_flag, check_whole
 from vaelab.data.split_images import SplitImages
 
-PIXELS = 2**28  # the most pixels of all images together
+PIXELS = 2**26  # the most pixels of all images together
+LARGEST = 256  # rows and columns of an image
 RADIUS = 0.4  # of the circle around the largest shape; the image is 2 wide
 SMALLEST = 0.6  # scale
 ORDERED = ("scale", "orientation", "x", "y")
@@ -83,6 +84,8 @@ class Shapes(SplitImages):
     ) -> None:
         super().__init__(val_size, test_size, batch_size, eval_batch_size, resample, seed, support, condition)
         self.size = check_whole("data.size", size, 8)
+        if size > LARGEST:
+            raise ValueError(f"data.size must be at most {LARGEST}, but is {size}")
         self.shapes = check_whole("data.shapes", shapes, 1)
         self.scales = check_whole("data.scales", scales, 1)
         self.orientations = check_whole("data.orientations", orientations, 1)
