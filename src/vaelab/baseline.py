@@ -27,6 +27,7 @@ class Baseline(nn.Module):
     def __init__(self, decoder: Conditional) -> None:
         super().__init__()
         self.family = deepcopy(decoder.family).requires_grad_(False)
+        self.family.couples_examples = False  # its σ is fitted to all of the training data
         self.units = deepcopy(decoder.output_units)
         self.register_buffer("numbers", torch.zeros(self.family.num_parameters))
         self.numbers: Tensor

@@ -8,6 +8,7 @@ only those that `vaelab.runs.trust` admits.
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from vaelab.baseline import Baseline
 from vaelab.checks import check_choice
 from vaelab.families import closed_form_kl, with_moments
 from vaelab.instantiate import Allow, anything, constructor_of, instantiate, parameters_of, takes
+from vaelab.networks import OneHotColumns
 from vaelab.objectives.elbo import KLS
 from vaelab.vae import VAE
 
@@ -57,6 +59,7 @@ def ready_data(
     allow: Allow = anything,
     names: Sequence[str] | None = None,
     condition_names: Sequence[str] | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> "DataModule":
     """Builds the data module of a config and reads its data, which are downloaded first if necessary.
 
@@ -65,10 +68,12 @@ def ready_data(
         allow: decides which constructors may be called.
         names: the columns of a trained model, in its order; None for a new run.
         condition_names: the classes of a trained conditional model, in its order; None for a new run.
+        columns: the config of a trained model, for its `column_kinds` and `column_categories`; None for a new run.
     """
     data = build_data(config, allow)
     data.model_names = None if names is None else tuple(names)
     data.model_condition_names = None if condition_names is None else tuple(condition_names)
+    data.model_columns = columns
     data.prepare_data()
     data.setup()
     return data
@@ -96,9 +101,20 @@ def data_facts(data: "DataModule") -> dict[str, Any]:
         **shapes_of_data(data),
         "x_names": list(data.x_names) if data.x_names else None,
         "condition_names": list(classes) if classes else None,
+        **model_facts(data),
+        "fingerprint": data.fingerprint(),
+    }
+
+
+def model_facts(data: "DataModule") -> dict[str, Any]:
+    """Facts about data that the model is built from, besides its shapes."""
+    kinds, categories = (getattr(data, name, None) for name in ("column_kinds", "column_categories"))
+    return {
         "standardize": bool(getattr(data, "standardize", False)),
         "train_size": data.size_of("train"),
-        "fingerprint": data.fingerprint(),
+        "levels": data.levels,
+        "column_kinds": None if kinds is None else list(kinds),
+        "column_categories": None if categories is None else [list(names) for names in categories],
     }
 
 
@@ -112,7 +128,9 @@ def build_vae(
     """Builds the VAE of a config, with new weights.
 
     Args:
-        config: the config of a run. If its key `standardize` is true, the model standardises x and the target.
+        config: the config of a run. If its key `standardize` is true, the model standardises x and real targets. Its
+            key `levels` is the number of grey levels in the data, if they have levels. Its keys `column_kinds` and
+            `column_categories` describe the columns of a mixed table.
         x_shape: the shape of x, the encoder's input.
         target_shape: the shape of the target, which the decoder is scored on.
         condition_shape: the shape of a condition; None if the model has none.
@@ -122,11 +140,31 @@ def build_vae(
         ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
     """
     posterior = _made(without_kl(config["posterior"]), allow, "posterior")
-    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape))
-    size, node = math.prod(condition_shape) if condition_shape else 0, without_kl(config["prior"])
-    prior: nn.Module = _made_with(node, allow, "prior", x_shape=tuple(x_shape), condition_size=size)
+    known = _columns(config, allow) | _levels(config, allow)
+    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape), **known)
+    size = math.prod(condition_shape) if condition_shape else 0
+    sizes = {"x_shape": tuple(x_shape), "condition_size": size, "pseudo_condition_size": size}
+    prior: nn.Module = _made_with(without_kl(config["prior"]), allow, "prior", **sizes)
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
-    return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize)
+    if likelihood.support == "mixed" and any(categories := getattr(likelihood, "categories", ())):
+        networks["encoder"] = partial(OneHotColumns, network=networks["encoder"], categories=categories)
+    of_columns = isinstance(config.get("condition"), list | tuple)  # a class needs no units
+    return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize, of_columns)
+
+
+def _columns(config: Config, allow: Allow) -> dict[str, Any]:
+    """The kinds and the counts of categories of a mixed table's columns, if the likelihood takes them."""
+    node, kinds = config["model"], config.get("column_kinds")
+    if kinds is None or "kinds" in node or not takes(constructor_of(node, allow, "model"), "kinds"):
+        return {}
+    return {"kinds": kinds, "categories": [len(names) for names in config.get("column_categories") or ()]}
+
+
+def _levels(config: Config, allow: Allow) -> dict[str, Any]:
+    """The grey levels of the data as a keyword of the likelihood, if it takes it and the config sets none."""
+    node, levels = config["model"], config.get("levels")
+    wanted = levels is not None and node.get("levels") is None and takes(constructor_of(node, allow, "model"), "levels")
+    return {"levels": levels} if wanted else {}
 
 
 def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str, Callable[..., nn.Module]]:
@@ -148,13 +186,20 @@ def start_at_data(vae: VAE, data: "DataModule") -> None:
     """Starts a new model at its data: its units, the decoder's bias, and the prior's pseudo-inputs."""
     encoder: Any = vae.encoder
     decoder: Any = vae.decoder
-    for which, units in (("x", encoder.input_units), ("target", decoder.output_units)):
+    units_of = (
+        ("x", encoder.input_units),
+        ("target", decoder.output_units),
+        ("condition", encoder.condition_units),
+        ("condition", decoder.condition_units),
+    )
+    for which, units in units_of:
         if units is not None:
             units.start_at(*data.standardization(which))
     decoder.start_at(data.mean())
     start_from: Any = getattr(vae.prior, "start_from", None)
     if start_from is not None:
-        start_from(data.examples("train")[0])
+        conditions = (data.conditions["train"],) if data.conditions and takes(start_from, "conditions") else ()
+        start_from(data.examples("train")[0], *conditions)
 
 
 def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:

@@ -25,6 +25,7 @@ class Conditional(nn.Module):
         family: (…, num_parameters) -> Distribution with batch_shape (…).
         input_units: standardises the network's input; None hands it to the network as it is.
         output_units: the units of the distribution, if the family describes standardised numbers; None changes nothing.
+        condition_units: standardises the condition; None hands it to the network as it is.
     """
 
     pure = True
@@ -35,12 +36,14 @@ class Conditional(nn.Module):
         family: Family,
         input_units: Standardization | None = None,
         output_units: Standardization | None = None,
+        condition_units: Standardization | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.family = family
         self.input_units = input_units
         self.output_units = output_units
+        self.condition_units = condition_units
 
     def __repr__(self) -> str:
         return call_of(self)
@@ -70,7 +73,9 @@ class Conditional(nn.Module):
 
     def _numbers(self, given: Tensor, condition: Tensor | None) -> Tensor:
         given = given if self.input_units is None else self.input_units(given)
-        return self.network(given) if condition is None else self.network(given, condition)
+        if condition is None:
+            return self.network(given)
+        return self.network(given, condition if self.condition_units is None else self.condition_units(condition))
 
     def _distribution(self, family: nn.Module, numbers: Tensor) -> Distribution:
         distribution = with_moments(family(numbers))

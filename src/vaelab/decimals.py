@@ -1,4 +1,4 @@
-"""Numbers as text for tables."""
+"""Numbers as text for tables, and what they are called."""
 
 MOST = 1e7  # from here on, all digits before the point would fill a table
 
@@ -12,3 +12,8 @@ def decimals(value: float, digits: int = 3) -> str:
     if MOST <= abs(value) < float("inf"):
         return f"{value:.4g}"
     return f"{round(value, digits) + 0.0 if abs(value) < MOST else value:.{digits}f}"
+
+
+def kind_of_score(measure: str) -> str:
+    """What log p is called, given what p is: a `density`, a `mass`, or `mixed` for a product of both."""
+    return {"density": "log-density", "mixed": "mixed log-density"}.get(measure, "log-probability")

@@ -23,7 +23,7 @@ class VAE(nn.Module):
     """q(z|x), p(t|z) and p(z) (Kingma & Welling 2014, arxiv.org/abs/1312.6114).
 
     In a conditional VAE, the encoder and the decoder also get a condition c: q(z|x, c) and p(t|z, c) (Sohn et al. 2015,
-    eq. 4, with a prior that does not depend on c).
+    eq. 4). The prior does not depend on c, unless it is conditional itself, as `ConditionalPrior` is.
 
     >>> from vaelab import VAE, Conditional, families, networks, priors
     >>> vae = VAE(
@@ -37,8 +37,8 @@ class VAE(nn.Module):
     Args:
         encoder: x, or x and c -> q(z|x), event_shape (p,).
         decoder: z, or z and c -> p(t|z), with the target's event_shape.
-        prior: () -> p(z), event_shape (p,). If the prior has a method `uses(encoder)`, as `VampPrior` does, it is
-            called with the encoder.
+        prior: () -> p(z), event_shape (p,); or c -> p(z|c), if it has a `condition_size` above 0. If the prior has a
+            method `uses(encoder)`, as `VampPrior` does, it is called with the encoder.
     """
 
     pure = True
@@ -62,6 +62,7 @@ class VAE(nn.Module):
         network: NetworkConstructor | Mapping[str, NetworkConstructor],
         condition_size: int = 0,
         standardize: bool = False,
+        standardize_condition: bool = False,
     ) -> "VAE":
         """Builds a VAE from its families, its prior, and the constructors of its networks.
 
@@ -69,42 +70,53 @@ class VAE(nn.Module):
             x_shape: the shape of the encoder's input.
             posterior: the family of q(z|x), over (p,).
             likelihood: the family of p(t|z), over the target's shape.
-            prior: () -> p(z).
+            prior: () -> p(z), or c -> p(z|c).
             network: (input shape, number of outputs) -> module, such as `MLP` or `partial(MLP, hidden=[500])`; or
                 `{"encoder": …, "decoder": …}` with one such constructor for each. A constructor that takes
                 `event_shape` gets the shape of the draw that its outputs describe.
             condition_size: how many numbers the condition has. If it is not 0, the constructors get it as the keyword
                 `condition_size`.
-            standardize: standardise x and the target inside the model; see `Standardization`. Set their means and
-                scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
+            standardize: standardise x, and the target if it is real, inside the model; see `Standardization`. Set means
+                and scales with `vae.encoder.input_units.start_at(…)` and `vae.decoder.output_units.start_at(…)`.
+            standardize_condition: standardise the condition inside the model, too; `condition_units` of the encoder and
+                the decoder hold its means and scales.
 
         Raises:
-            ValueError: the prior and the posterior have different shapes of z, a network takes no condition, or the
-                prior uses a conditional encoder.
+            ValueError: the prior and the posterior have different shapes of z, the prior and the model different sizes
+                of the condition, a network takes no condition, or the prior has none for the encoder that it uses.
         """
-        if condition_size and hasattr(prior, "uses"):
+        if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
             raise ValueError(
-                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does, and "
-                "has no condition for it; use another prior such as prior=standard_normal, or leave the condition out"
+                f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
+            )
+        if hasattr(prior, "uses") and getattr(prior, "pseudo_condition_size", 0) != condition_size:
+            raise ValueError(
+                f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
+                f"{type(prior).__name__} has {getattr(prior, 'pseudo_condition_size', 0)}; set its "
+                "pseudo_condition_size, use another prior such as prior=standard_normal, or leave the condition out"
             )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood, condition_size)
-        x_units, target_units = (
-            Standardization(shape) if standardize else None for shape in (x_shape, likelihood.event_shape)
+        x_units = Standardization(x_shape) if standardize else None
+        scores_real = likelihood.support in ("real", "mixed")  # a count in other units is no count
+        target_units = Standardization(likelihood.event_shape) if standardize and scores_real else None
+        given, also_given = (
+            Standardization((condition_size,)) if standardize_condition and condition_size else None for _ in range(2)
         )
         vae = cls(
-            Conditional(encoder, posterior, input_units=x_units),
-            Conditional(decoder, likelihood, output_units=target_units),
+            Conditional(encoder, posterior, input_units=x_units, condition_units=given),
+            Conditional(decoder, likelihood, output_units=target_units, condition_units=also_given),
             prior,
         )
-        _check_prior(vae, posterior, condition_size)
+        _check_prior(vae, posterior)
         return vae
 
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         encoder, decoder, prior = (_text(part) for part in (self.encoder, self.decoder, self.prior))
-        return f"VAE with {count:,} parameters\n  q(z|x)  {encoder}\n  p(t|z)  {decoder}\n  p(z)    {prior}"
+        name = "p(z|c)" if getattr(self.prior, "condition_size", 0) else "p(z)  "
+        return f"VAE with {count:,} parameters\n  q(z|x)  {encoder}\n  p(t|z)  {decoder}\n  {name}  {prior}"
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Distribution:
         """(…, *x) -> q(z|x), batch_shape (…), event_shape (p,). vaelab's networks take x of any real dtype.
@@ -155,13 +167,27 @@ class VAE(nn.Module):
         Args:
             condition: (…, c), for a conditional model. A prior without a `condition_size` does not see it.
         """
-        p: Distribution = self.prior(condition) if getattr(self.prior, "condition_size", 0) else self.prior()
+        if not getattr(self.prior, "condition_size", 0):
+            return self.prior()
+        units: Any = getattr(self.encoder, "condition_units", None)
+        p: Distribution = self.prior(condition if units is None or condition is None else units(condition))
         return p
+
+    @property
+    def latent_shape(self) -> torch.Size:
+        """The shape of z, (p,)."""
+        like = next(self.parameters(), torch.zeros(()))
+        with torch.no_grad():
+            return self.prior_given(like.new_zeros(getattr(self.prior, "condition_size", 0))).event_shape
+
+    def sample_prior(self, n: int, condition: Tensor | None = None) -> Tensor:
+        """n draws z ~ p(z), or z ~ p(z|c) if the prior is conditional -> (n, p); the condition is (c,) or (n, c)."""
+        prior = self.prior_given(None if condition is None else condition.expand(n, -1))
+        return prior.sample(torch.Size() if prior.batch_shape else torch.Size((n,)))
 
     def sample(self, n: int, condition: Tensor | None = None) -> Tensor:
         """n draws t ~ p(t|z), z ~ p(z) -> (n, *t). A conditional model needs a condition, (c,) or (n, c)."""
-        prior = self.prior_given(None if condition is None else condition.expand(n, -1))
-        return self.decode(prior.sample(torch.Size((n,)) if not prior.batch_shape else ()), condition).sample()
+        return self.decode(self.sample_prior(n, condition), condition).sample()
 
 
 def _text(part: nn.Module) -> str:
@@ -171,12 +197,9 @@ def _text(part: nn.Module) -> str:
     return text[len("Conditional(") : -1] if type(part) is Conditional else text
 
 
-def _check_prior(vae: VAE, posterior: Family, condition_size: int) -> None:
+def _check_prior(vae: VAE, posterior: Family) -> None:
     """Raises a ValueError if the prior's z differs from the posterior's in shape or in kind."""
-    size = next(vae.parameters(), torch.zeros(())).new_zeros(condition_size)
-    with torch.no_grad():
-        found = vae.prior_given(size).event_shape
-    if found != posterior.event_shape:
+    if (found := vae.latent_shape) != posterior.event_shape:
         raise ValueError(
             f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has {tuple(found)}; "
             "give both the same latent_dim"

@@ -273,7 +273,7 @@ def test_a_validation_split_that_leaves_nothing_to_train_on_is_refused(tmp_path,
 
 @pytest.mark.parametrize("support", ["grey", "", "Binary", None])
 def test_an_unknown_support_is_refused(support):
-    with pytest.raises(ValueError, match=rf"must be one of binary, unit_interval, real, but is {support}\Z"):
+    with pytest.raises(ValueError, match=rf"must be one of binary, unit_interval, levels, real, but is {support}\Z"):
         MNIST(support=support)
 
 

@@ -19,8 +19,14 @@ def targets(row, n=N):
     """Correlated rows, a few of them at the same place."""
     generator = torch.Generator().manual_seed(2)
     mixed = torch.randn(n, K, generator=generator).double() @ torch.randn(K, K, generator=generator).double()
-    support = row.make((1,)).support
-    return (mixed > 0.2).double() if support == "binary" else mixed.sigmoid() if support == "unit_interval" else mixed
+    kinds = {
+        "binary": lambda: (mixed > 0.2).double(),
+        "unit_interval": mixed.sigmoid,
+        "count": lambda: (2 * mixed).exp().floor().clamp(max=90),
+        "levels": lambda: (4 * mixed.sigmoid()).round() / 4,
+        "category": lambda: mixed.round().clamp(-1, 1) + 1,
+    }
+    return kinds.get(row.make((1,)).support, lambda: mixed)()
 
 
 def log_likelihood(family, numbers, rows):
@@ -50,7 +56,11 @@ def test_no_other_numbers_are_better(row, floor):
             assert log_likelihood(other, moved, rows) <= best + TOLERANCE
 
 
-@pytest.mark.parametrize("row", LIKELIHOODS, ids=lambda row: row.name)
+# W = 0 is a saddle of the low-rank one, so its `fit_` starts elsewhere; the optimal σ is no parameter.
+CLOSED = [row for row in LIKELIHOODS if row.name not in ("low_rank", "optimal")]
+
+
+@pytest.mark.parametrize("row", CLOSED, ids=lambda row: row.name)
 def test_the_numerical_optimum_is_the_closed_form(row):
     closed, numerical, rows = row.build((K,)), row.build((K,)), targets(row)
     best = log_likelihood(closed, closed.fit_(rows), rows)

@@ -15,6 +15,7 @@ TRAIN = "train a VAE or a sweep of VAEs, or resume a run; `vaelab train --help` 
 LIST = "list the runs below a folder: their states, their scores, and how they differ"
 OVERRIDE = "KEY=VALUE…"  # the metavar of what `train` takes
 COMPARE = "compare runs and sweeps: which configuration is best, and how sure that is"
+FROM_FILE = "default: the labels in the data; needed if a file has none"
 SEED = "the seed of all draws except pixels, which have the run's data.seed (default 0)"
 LATENTS = "which latents, from 1 (default: the ten with the highest KL if the run is evaluated, else the first ten)"
 OVERRIDES = "a key of the run's data to change, such as root=/where/the/files/are"
@@ -91,14 +92,14 @@ def _add_evaluate(verbs: "argparse._SubParsersAction[Parser]") -> None:
 def _add_score(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "score each row of data, to find unusual ones: log p, ELBO, and how far to trust them"
     score = _add(verbs, "score", text, output=True, data=True)
-    _add_condition(score, "needed for a file")
+    _add_condition(score, FROM_FILE)
     score.add_argument("data", metavar="DATA", help="what to score")
     score.add_argument("--samples", type=int, help="importance samples per row (default 5000)")
 
 
 def _add_encode(verbs: "argparse._SubParsersAction[Parser]") -> None:
     encode = _add(verbs, "encode", "write the latents of data: mean and std of q(z|x)", output=True, data=True)
-    _add_condition(encode, "needed for a file")
+    _add_condition(encode, FROM_FILE)
     encode.add_argument("data", metavar="DATA", help="what to encode")
     encode.add_argument("--samples", type=int, default=0, help="draws of z ~ q(z|x) per row, beside mean and std")
 
@@ -106,16 +107,20 @@ def _add_encode(verbs: "argparse._SubParsersAction[Parser]") -> None:
 def _add_reconstruct(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "write reconstructions of data: mean and a draw of p(t|z), where z is the mean of q(z|x)"
     reconstruct = _add(verbs, "reconstruct", text, output=True, data=True)
-    _add_condition(reconstruct, "needed for a file")
+    _add_condition(reconstruct, FROM_FILE)
+    text = "decode with this class instead of the one of each row; all: with every class"
+    reconstruct.add_argument("--as", dest="decode_as", metavar="CLASS", help=text)
     reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
 
 
 def _add_sample(verbs: "argparse._SubParsersAction[Parser]") -> None:
-    sample = _add(verbs, "sample", "draw new examples: z ~ p(z), t ~ p(t|z)", output=True)
-    _add_condition(sample, "default: all classes in turn")
-    sample.add_argument("-n", type=int, default=64, help="how many (default 64)")
+    sample = _add(verbs, "sample", "draw new examples: z ~ p(z), t ~ p(t|z)", output=True, data=True)
+    _add_condition(sample, "default: all classes in turn; all: each z with every class")
+    sample.add_argument("-n", type=int, help="how many (default 64, or 10 styles with --condition all)")
     shown = "in a picture: the mean of p(t|z), or a draw of it (default: means of images, draws of points)"
     sample.add_argument("--show", choices=("mean", "sample"), help=shown)
+    source = "where z comes from: the prior (default), or the latents of training examples (needs the run's data)"
+    sample.add_argument("--latents", choices=("prior", "aggregate", "mixture", "flow"), default="prior", help=source)
 
 
 def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
@@ -130,7 +135,7 @@ def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:
 def _add_interpolate(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "walk from one row to another: p(t|z) along a path between their means of q(z|x)"
     interpolate = _add(verbs, "interpolate", text, output=True, data=True, terms=f"{TERMS}\n{ROWS}")
-    _add_condition(interpolate, "default: that of both rows; needed for a file")
+    _add_condition(interpolate, "default: that of both rows")
     interpolate.add_argument("start", metavar="A", help="the row at the start, such as test:3")
     interpolate.add_argument("end", metavar="B", help="the row at the end, such as test:17")
     interpolate.add_argument("--steps", type=int, default=11, help="points of the path, ends included (default 11)")

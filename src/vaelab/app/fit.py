@@ -34,6 +34,7 @@ from vaelab.build import (
     data_facts,
     fitted_baseline,
     kl_of,
+    model_facts,
     ready_data,
     shapes_of_data,
     start_at_data,
@@ -82,8 +83,8 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
     config: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, read), resolve=True)
     start = _initial_weights(config, resumed)
     trained = resumed.content["hyper_parameters"] if resumed else start.names if start else {}
-    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"))
-    config |= {"standardize": data.standardize, "train_size": data.size_of("train")}
+    data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"), trained)
+    config |= model_facts(data)
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
     if resumed is None or not resumed.has_trained:
         start_at_data(vae, data)

@@ -75,16 +75,20 @@ def _training(run: Run) -> dict[str, Any]:
         "objective": str(objective.get("_target_", "")).split(".")[-1] or None,
         "objective_settings": objective_settings(objective),
         "beta": objective.get("beta"),
-        "min_std": (floor := getattr(getattr(run.vae.decoder, "family", None), "min_std", None)),
-        **_floor_in_units(floor, getattr(run.vae.decoder, "output_units", None)),
+        **_floor(getattr(run.vae.decoder, "family", None), getattr(run.vae.decoder, "output_units", None)),
     }
 
 
-def _floor_in_units(floor: float | None, units: Any) -> dict[str, float]:
-    """The least and the largest floor of σ over the numbers of a target, in the data's units; empty without units."""
+def _floor(family: Any, units: Any) -> dict[str, float | None]:
+    """The floor of σ, and the least and the largest of it over the numbers of a target, in the data's units."""
+    kinds = getattr(family, "kinds", None)  # only some columns of a mixed table have a σ
+    floor = getattr(family, "min_std", None) if kinds is None or "real" in kinds else None
     if floor is None or units is None:
-        return {}
-    return {"min_std_low": floor * units.scale.min().item(), "min_std_high": floor * units.scale.max().item()}
+        return {"min_std": floor}
+    scale = units.scale.flatten()
+    if kinds is not None:
+        scale = scale[[kind == "real" for kind in kinds]]
+    return {"min_std": floor, "min_std_low": floor * scale.min().item(), "min_std_high": floor * scale.max().item()}
 
 
 def write_report(run: Run, report: Mapping[str, Any]) -> Path:

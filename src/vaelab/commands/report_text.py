@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaelab.decimals import decimals
+from vaelab.decimals import decimals, kind_of_score
 from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import incomparable, warnings
 
@@ -57,7 +57,7 @@ def format_reports(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -
 
 def comparability(report: Mapping[str, Any]) -> str:
     """One line about the log p of a report: what kind of number it is."""
-    kind = "log-density" if report["measure"] == "density" else "log-probability"
+    kind = kind_of_score(report["measure"])
     given = f" given the {report['condition']}" if report.get("condition") else ""
     return (
         f"{kind} per {report['per']} of {report['data']}{given}, {report['split']} split; "
@@ -88,7 +88,7 @@ def _training(report: Mapping[str, Any]) -> str:
 
 
 def estimates(report: Mapping[str, Any]) -> list[str]:
-    """Sentences about numbers that are estimated in this report, but have a closed form in others."""
+    """Sentences about numbers that are estimated in this report, or mean something else than in others."""
     found = []
     if report.get("kl_by") == "draws":
         found.append("kl and elbo: KL(q ‖ p) has no closed form here, so it is estimated from the same draws as nll.")
@@ -98,6 +98,11 @@ def estimates(report: Mapping[str, Any]) -> list[str]:
         found.append(
             "kl_per_dimension, in evaluation.json: q or p is not Gaussian, so Gaussians with the same means and "
             "variances take its place, and the sum may differ from kl."
+        )
+    if report.get("prior_given"):
+        found.append(
+            "mutual_information and aggregate_kl: the prior is p(z|c), so these are I(x; z | c) and the mean of "
+            "KL(q(z|c) ‖ p(z|c)) over c. active_units counts how far E_q[z_j] varies around the prior's mean."
         )
     return found
 

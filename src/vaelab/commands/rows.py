@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vaelab.checks import SPLITS
-from vaelab.commands.conditions import class_names, find_class
+from vaelab.commands.conditions import class_names, conditions_in_turn, find_condition, of_labels
 from vaelab.evaluation.memory_needed import decode_bytes, encode_bytes
 from vaelab.runs.run import Run
 
@@ -44,7 +44,8 @@ def read(run: Run, data: str, overrides: Mapping[str, Any] = {}, condition: str 
         run: the run, from `load_run`.
         data: train, val or test, or a file.
         overrides: keys of the run's data config to change, such as `root`.
-        condition: the class of all rows of a file, by name or number; the rows of a split have their own.
+        condition: the condition of all rows of a file, such as a class by its name or number; by default the file's own
+            labels, if it has any. The rows of a split have their own.
 
     Raises:
         ValueError: as for `vaelab.data.read_chunks`; or the columns are not the model's; or the condition is missing,
@@ -64,7 +65,7 @@ def read_labelled(
 def _split_rows(
     run: Run, split: str, overrides: Mapping[str, Any], condition: str | None
 ) -> Iterator[tuple[Rows, np.ndarray | None]]:
-    if find_class(run, condition):
+    if find_condition(run, condition):
         raise ValueError(f"--condition is {condition}, but the rows of {split} have their own conditions; leave it out")
     device = next(run.vae.parameters()).device
     module, first = run.ready_datamodule(overrides), 0
@@ -88,27 +89,41 @@ def _file_rows(
 ) -> Iterator[tuple[Rows, np.ndarray | None]]:
     from vaelab.data import open_rows
     from vaelab.data.columns import order_columns
-    from vaelab.data.wording import listed
 
-    chosen = find_class(run, condition)
-    if chosen is None and (names := class_names(run)):
-        raise ValueError(
-            f"{data} needs --condition, because the model was trained with one, and a file holds none; use one of "
-            f"{listed(names)}"
-        )
+    chosen = find_condition(run, condition)
     device, at_once = next(run.vae.parameters()).device, rows_at_once(run)
     module, reading = _module_and_reading(run, overrides)
+    names = module.names_in_files
+    if chosen and reading.selection is not None:  # then the file need not hold the columns of the condition
+        names, reading = run.x_names, replace(reading, selection=reading.selection.without_condition(run.x_names))
     source = open_rows(Path(data), reading=reading)
-    order = order_columns(source.names, run.x_names, str(source.path), module.reads_columns)
+    order = order_columns(source.names, names, str(source.path), module.reads_columns)
     generator = torch.Generator().manual_seed(getattr(module, "seed", 0))
     first = 0
     for chunk, labels in source.pieces:
         for start, rows in zip(range(0, len(chunk), at_once), chunk.split(at_once), strict=True):
             rows = rows if order is None else rows[:, order]
-            x = module.prepare(rows, run.x_shape, generator, source.placed(first, order)).to(device)
+            where = source.placed(first, order)
+            rows, own = (rows, None) if chosen else module.with_conditions(rows, where)
+            x = module.prepare(rows, run.x_shape, generator, where).to(device)
             label = None if labels is None else labels[start : start + at_once]
-            yield Rows(x, x if run.x_shape == run.target_shape else None, chosen.condition if chosen else None), label
+            given = chosen.values if chosen else _of_file(run, data, label) if own is None else own.to(device)
+            yield Rows(x, x if run.x_shape == run.target_shape else None, given), label
             first += len(rows)
+
+
+def _of_file(run: Run, data: str, labels: np.ndarray | None) -> Tensor | None:
+    """The conditions of rows of a file, from their labels, (n, c); None if the run has no condition."""
+    if not (names := class_names(run)):
+        return None
+    if labels is not None:
+        return of_labels(run, labels, data)
+    from vaelab.data.wording import listed
+
+    raise ValueError(
+        f"{data} needs --condition, because the model was trained with one, and the file holds no labels; use one of "
+        f"{listed(names)}"
+    )
 
 
 def _module_and_reading(run: Run, overrides: Mapping[str, Any]) -> tuple["DataModule", "Reading"]:
@@ -126,7 +141,6 @@ def rows_at_once(run: Run) -> int:
     """The number of examples that pass through the networks together."""
     device = next(run.vae.parameters()).device
     x, target = (torch.zeros(1, *shape, device=device) for shape in (run.x_shape, run.target_shape))
-    names = class_names(run)
-    condition = torch.zeros(1, len(names), device=device) if names else None
+    condition = conditions_in_turn(run, 0, 1)
     needed = max(decode_bytes(run.vae, x, target, condition), encode_bytes(run.vae, x, condition))
     return max(1, min(ROWS, MEMORY // needed))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_path, check_seed, check_whole
+from vaelab.checks import SPLITS, check_path, check_seed, check_whole
 from vaelab.data.checksum import crc32
 from vaelab.data.columns import order_columns
 from vaelab.data.condition import check_no_condition
@@ -16,7 +16,7 @@ from vaelab.data.open_file import open_rows
 from vaelab.data.random_split import check_size, random_split
 from vaelab.data.readers.choose import KINDS
 from vaelab.data.readers.source import Reading
-from vaelab.data.row_checks import ROW_SUPPORTS, check_rows
+from vaelab.data.row_checks import ROW_SUPPORTS, Where, check_rows, check_support
 
 
 class Array(DataModule):
@@ -37,7 +37,7 @@ class Array(DataModule):
         background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
         decimal: the decimal mark in a .csv: `point` or `comma`.
         support: the data that the likelihood scores: `binary` allows only 0 and 1, `unit_interval` numbers from 0 to 1,
-            `count` whole numbers from 0.
+            `count` and `category` whole numbers from 0.
         condition: must be None, because these data have no labels.
 
     Raises:
@@ -48,6 +48,7 @@ class Array(DataModule):
     """
 
     reads_columns = logs_read_report = True
+    supports: tuple[str, ...] = ROW_SUPPORTS
 
     def __init__(
         self,
@@ -74,8 +75,9 @@ class Array(DataModule):
         self.seed = check_seed("data.seed", seed)
         self.header, self.missing, self.background, self.decimal = header, missing, background, decimal
         self.reading = Reading(header, missing, background, decimal=decimal)
-        self.support = check_choice("data.support", support, ROW_SUPPORTS)
+        self.support = check_support(support, self.supports, "rows of numbers")
         self.levels = 2 if support == "binary" else None
+        self.standardize = support == "count"  # the encoder works badly on large counts
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the file and draws the splits, once."""
@@ -91,22 +93,26 @@ class Array(DataModule):
 
     def _read(self) -> Tensor:
         """All rows, (n, *row) float32, with the columns in the order of `model_names` if that is known."""
-        cure = "use a model for real numbers such as model=gaussian, or rescale the file"
         source = open_rows(self.path, reading=self.reading_for(), quiet=not self.logs_read_report)
-        order = order_columns(source.names, self.model_names, str(self.path))
-        self._names = source.names if order is None else self.model_names
+        order = order_columns(source.names, self.names_in_files, str(self.path))
+        self._names = source.names if order is None else self.names_in_files
         chunks: list[Tensor] = []
         labels: list[np.ndarray] = []
         first = 0
         for chunk, label in source.pieces:
             chunk = chunk if order is None else chunk[:, order]
             place = source.placed(first, order)
-            chunks.append(check_rows(chunk.float(), self.support, str(self.path), cure, place))
+            chunks.append(self._checked(chunk.float(), place))
             labels += [] if label is None else [label]
             first += len(chunk)
-        self._report, self._cautions = source.report, source.cautions
+        self._report, self._cautions, self._categories = source.report, source.cautions, source.categories
         self.label_of_rows = np.concatenate(labels) if labels else None
         return torch.cat(chunks)
+
+    def _checked(self, rows: Tensor, place: Where) -> Tensor:
+        """Rows of the file, (m, *row), if they suit the likelihood."""
+        cure = "use a model for real numbers such as model=gaussian, or rescale the file"
+        return check_rows(rows, self.support, str(self.path), cure, place)
 
     @property
     def read_report(self) -> str:

@@ -4,7 +4,7 @@ import errno
 import logging
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.readers.categories import Categories
 from vaelab.data.readers.selection import Labelled
 from vaelab.data.readers.source import Source
 from vaelab.data.row_checks import LARGEST, LARGEST_WHOLE, WHOLE_BOUND, Where
@@ -30,10 +31,14 @@ class Rows:
         pieces: the rows as tensors (m, *row), each with the labels of its rows, (m,), or None; you can iterate over
             them only once.
         names: the names of the numbers in a row; None if the file has no names.
+        categories: the categories of columns that hold text, complete once all pieces are read; None if text is
+            refused.
     """
 
-    def __init__(self, path: Path, source: Source, drops: bool, quiet: bool = False) -> None:
-        self.path, self._quiet = path, quiet
+    def __init__(
+        self, path: Path, source: Source, drops: bool, quiet: bool = False, categories: Categories | None = None
+    ) -> None:
+        self.path, self._quiet, self.categories = path, quiet, categories
         self.names = source.names
         self._source, self._drops = source, drops
         self._rows = 0  # how many rows were kept
@@ -101,6 +106,8 @@ class Rows:
                     continue
                 self._check_shape(numbers)
                 start = self._rows + len(self._dropped)
+                if self.categories is not None:
+                    numbers = self.categories.finished(numbers, self.names, self.path, self._place_from(start))
                 numbers, kept = self._without_missing(numbers, start)
                 self._check_size(numbers)
                 if len(numbers):
@@ -108,6 +115,9 @@ class Rows:
                     yield _to_tensor(numbers), label if label is None or kept is None else label[kept]
         if self._rows and not self._quiet:
             log.log(logging.WARNING if self.cautions else logging.INFO, "%s", self.report)
+
+    def _place_from(self, start: int) -> Callable[[int], str]:
+        return lambda row: self._source.where(start + row, 0).split(", column")[0]
 
     def _check_shape(self, numbers: np.ndarray) -> None:
         if numbers.dtype.kind not in "biuf":

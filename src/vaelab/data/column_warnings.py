@@ -5,19 +5,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vaelab.data.column_kinds import DISTINCT, REPEATED, Column
 from vaelab.data.readers.selection import Key, assignment
 from vaelab.data.wording import listed
 
 INDEX_NAMES = {"id", "index", "unnamed: 0"}
-DISTINCT = 20  # whole numbers are coded categories if they take at most this many values,
-REPEATED = 5  # each at least this often on average
 EPSILON = torch.finfo(torch.float32).eps
 COARSE = 0.01  # numbers are too coarse if float32 rounds them by more than this fraction of their standard deviation
 LARGE = 1e6  # numbers whose decimals float32 rounds
 FAR = 10.0  # a column is far out of scale if its mean or standard deviation is this far from 0 and 1
 
 
-def column_warnings(rows: Tensor, names: Sequence[str] | None, support: str, standardize: bool) -> list[str]:
+def column_warnings(
+    rows: Tensor,
+    names: Sequence[str] | None,
+    support: str,
+    standardize: bool,
+    columns: Sequence[Column] | None = None,
+) -> list[str]:
     """What is wrong with the columns, and the keys that cure it; empty if nothing is.
 
     Args:
@@ -25,14 +30,16 @@ def column_warnings(rows: Tensor, names: Sequence[str] | None, support: str, sta
         names: the names of the columns; None numbers them from 0.
         support: the data that the likelihood scores.
         standardize: True if the model standardises the columns.
+        columns: what each column holds, if the likelihood is `mixed`.
 
     >>> column_warnings(torch.tensor([[7.0, 0.3], [7.0, 0.1], [7.0, 0.2]]), ["unit", "size"], "real", True)
     ['unit is constant (data.drop=unit leaves it out)']
     """
     keys: list[Key] = [*names] if names is not None else [*range(rows.shape[1])]
     found: dict[str, list[Key]] = {}
-    for key, column in zip(keys, rows.T, strict=True):
-        if fault := _fault(column, key, support, standardize):
+    kinds = [support] * len(keys) if columns is None else [each.kind for each in columns]
+    for key, column, kind in zip(keys, rows.T, kinds, strict=True):
+        if fault := _fault(column, key, kind, standardize):
             found.setdefault(fault, []).append(key)
     return [_sentence(fault, found[fault]) for fault in SENTENCES if fault in found]
 
@@ -41,8 +48,10 @@ def _fault(column: Tensor, key: Key, support: str, standardize: bool) -> str | N
     """The fault of a column (n,), one of the keys of `SENTENCES`; None if there is none."""
     if bool((column == column[0]).all()):
         return "constant" if column[0].abs() < LARGE else "rounded"
-    if str(key).casefold() in INDEX_NAMES or _counts(column):
+    if str(key).casefold() in INDEX_NAMES or (support != "category" and _counts(column)):
         return "index"
+    if support == "category" and len(column.unique()) > max(DISTINCT, len(column) // 2):
+        return "names"
     if support != "real":
         return None
     if _is_rounded(column):
@@ -92,6 +101,10 @@ SENTENCES = {  # fault -> about one column, and about several
         "it in the file, or {drop} leaves it out)",
         "vary too little for their size: float32 keeps 7 digits, so their numbers were rounded (subtract a constant "
         "from each of them in the file, or {drop} leaves them out)",
+    ),
+    "names": (
+        "holds another text in almost every row, from which no model can learn ({drop} leaves it out)",
+        "hold other texts in almost every row, from which no model can learn ({drop} leaves them out)",
     ),
     "coded": (
         "holds few different whole numbers, so its density has no upper limit ({drop} leaves it out, and {label} "

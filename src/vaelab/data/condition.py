@@ -8,18 +8,37 @@ from torch.nn import functional
 
 from vaelab.data.wording import listed
 
-LABEL = "label"  # the only value that the key `condition` can have, besides null
+LABEL = "label"  # a value of the key `condition`, besides null and a list of columns
 
 
-def check_condition(condition: str | None) -> str | None:
+Condition = str | Sequence[str] | None
+
+
+def check_condition(condition: Condition, columns: bool = False) -> Condition:
     """Returns `condition` unchanged.
 
+    Args:
+        condition: the key `condition` of a run.
+        columns: True if the condition may be a list of columns.
+
     Raises:
-        ValueError: `condition` is neither None nor `label`.
+        ValueError: `condition` is neither None, nor `label`, nor a list of columns of data that have columns.
     """
-    if condition not in (None, LABEL):
-        raise ValueError(f"condition must be null or {LABEL}, but is {condition}; use condition={LABEL}")
-    return condition
+    listed_columns = isinstance(condition, Sequence) and not isinstance(condition, str)
+    if condition in (None, LABEL) or (columns and listed_columns):
+        return condition
+    shown = f"[{','.join(map(str, condition))}]" if listed_columns and condition is not None else condition
+    if listed_columns:
+        raise ValueError(
+            f"condition must be null or {LABEL} for data without named columns, but is {shown}; use condition={LABEL}, "
+            "or data=table"
+        )
+    or_columns, cure = (
+        (", or a list of columns", f"condition={LABEL} or condition=[{shown}]")
+        if columns
+        else ("", f"condition={LABEL}")
+    )
+    raise ValueError(f"condition must be null or {LABEL}{or_columns}, but is {shown}; use {cure}")
 
 
 def check_no_condition(condition: str | None, what: str) -> None:

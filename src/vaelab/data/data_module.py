@@ -1,7 +1,8 @@
 """The base class of all data modules: rows prepared as in training, names, and facts about the data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Generator, Tensor, std_mean
 
@@ -10,6 +11,7 @@ from vaelab.data.readers.source import Reading
 from vaelab.data.row_checks import Where, at_index, check_rows, plain, shape_rows
 from vaelab.data.served_splits import ServedSplits, pair
 from vaelab.precision import double
+from vaelab.supports import DISCRETE
 
 CONSTANT = 1e-7  # numbers whose spread is smaller than this, relative to their size, differ by rounding alone
 
@@ -27,7 +29,7 @@ class DataModule(ServedSplits):
     Attributes:
         x_shape: the shape of one x, the encoder's input.
         target_shape: the shape of one target, which the decoder is scored on.
-        support: the values that a target can take: `binary`, `unit_interval`, `count` or `real`.
+        support: the values that a target can take; see `vaelab.families.Family`.
         levels: how many values a dimension of the target takes, for bits per dimension; None if it is continuous.
             If `describe()["measure"]` is `mass`, log p is a log-probability. If it is `density`, the k dimensions were
             dequantised to [0, 1), and E[log p] − k·log(levels) is a lower bound on a log-probability.
@@ -39,9 +41,10 @@ class DataModule(ServedSplits):
         standardize: True if the model standardises x and the target, with `standardization`. The data module itself
             serves numbers in the data's own units.
         label_names: the names of the classes, in the order of their codes, if `labels` returns codes; else None.
-        condition: the kind of condition, such as `label`; None if there is none.
+        condition: the kind of condition: `label`, or a list of columns; None if there is none.
         condition_names: the names of the numbers in a condition, such as its classes; None if they have no names.
         model_condition_names: these names for a trained model, in its order; set when the data of a run are loaded.
+        model_columns: `column_kinds` and `column_categories` of a trained model; set when the data of a run are loaded.
     """
 
     x_shape: tuple[int, ...]
@@ -54,9 +57,10 @@ class DataModule(ServedSplits):
     logs_read_report: bool = False
     standardize: bool = False
     label_names: tuple[str, ...] | None = None
-    condition: str | None = None
+    condition: str | Sequence[str] | None = None
     condition_names: tuple[str, ...] | None = None
     model_condition_names: tuple[str, ...] | None = None
+    model_columns: Mapping[str, Any] | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Reads or draws the splits. Lightning calls it, and so does the evaluation of a model."""
@@ -103,6 +107,20 @@ class DataModule(ServedSplits):
         x = plain(shape_rows(rows, x_shape, self.x_names), where).float()
         return check_rows(x, self.support, "the data", "use rows like those that the model was trained on", where)
 
+    @property
+    def names_in_files(self) -> tuple[str, ...] | None:
+        """The names that the columns of a file for a trained model must have; None if they have no names."""
+        return self.model_names
+
+    def with_conditions(self, rows: Tensor, where: Where = at_index) -> tuple[Tensor, Tensor | None]:
+        """Takes the rows of a file apart: those of x, for `prepare`, and their conditions (n, c), or None.
+
+        Args:
+            rows: (n, columns), as `reading_for` reads them.
+            where: (row, number in the row), both from 0 -> its place in words, for the errors.
+        """
+        return rows, None
+
     def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
         """How a file for a trained model is read.
 
@@ -148,6 +166,21 @@ class DataModule(ServedSplits):
         return ""
 
     @property
+    def column_kinds(self) -> Sequence[str] | None:
+        """The kind of each column of the target: `real`, `count`, `category` or `binary`; None without kinds."""
+        return None
+
+    @property
+    def column_categories(self) -> Sequence[Sequence[str]] | None:
+        """The names of each column's categories, in the order of their codes; empty for columns of numbers."""
+        return None
+
+    @property
+    def columns_report(self) -> str:
+        """One line that says what the columns hold, if the model depends on it. Empty otherwise, and before `setup`."""
+        return ""
+
+    @property
     def names(self) -> tuple[str, ...] | None:
         """The names of the target's dimensions; None if they have no names."""
         return None
@@ -164,13 +197,14 @@ class DataModule(ServedSplits):
     def describe(self, x_shape: Sequence[int] | None = None) -> dict[str, str]:
         """Facts that give a number measured on these data its meaning. Compare numbers only if all of them are equal.
 
-        measure         `density` or `mass`: the meaning of exp(log p)
+        measure         `density`, `mass`, or `mixed` for a product of both: the meaning of exp(log p)
         per             the kind of one example
         data            the name of the data
         splits          how the scored examples were chosen
         binarisation    how grey pixels became binary
         dequantisation  how discrete values became real
-        condition       the kind of condition, if there is one
+        condition       the kind of condition, or its columns, if there is one
+        columns         what each column holds, if the likelihood depends on it
         val_checksum    CRC-32 of the validation examples as they are served, after `setup`
         test_checksum   CRC-32 of the test examples as they are served, after `setup`
 
@@ -181,12 +215,12 @@ class DataModule(ServedSplits):
         """
         shape = getattr(self, "x_shape", x_shape)
         return {
-            "measure": "mass" if self.support in ("binary", "count") else "density",
+            "measure": "mass" if self.support in DISCRETE else "density",
             "per": "row" if shape is None else f"row of {math.prod(shape)} numbers",
             "data": type(self).__name__,
             "splits": "given by the data",
             "binarisation": "none",
             "dequantisation": "none",
-            **({"condition": self.condition} if self.condition else {}),
+            **({"condition": str(self.condition)} if self.condition else {}),
             **{f"{split}_checksum": self.checksum(split) for split in ("val", "test") if hasattr(self, split)},
         }

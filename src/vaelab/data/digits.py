@@ -19,7 +19,7 @@ class Digits(SplitImages):
         eval_batch_size: images per validation and test batch.
         resample: False also draws the training pixels only once, from `seed`.
         seed: the seed of the splits, and of all pixels that are drawn once.
-        support: the data that the likelihood scores: `binary`, `unit_interval` or `real`.
+        support: the data that the likelihood scores: `binary`, `unit_interval`, `levels` or `real`.
         condition: `label` serves the label of each image too, one-hot; None serves only images.
 
     Raises:

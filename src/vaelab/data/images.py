@@ -20,6 +20,7 @@ from vaelab.data.picture_arrays import (
     channels_first,
     check_floats,
     doubts,
+    grey_values,
     resized,
     with_channels,
 )
@@ -64,7 +65,7 @@ class Images(SplitImages):
         seed: the seed of the splits, and of all pixels that are drawn once.
         missing: what to do if an image file is broken, or a number of an array is missing: `refuse`, or `drop` it.
         background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
-        support: the data that the likelihood scores: `binary`, `unit_interval` or `real`.
+        support: the data that the likelihood scores: `binary`, `unit_interval`, `levels` or `real`.
         condition: `label` serves the label of each image too, one-hot; None serves only images.
 
     Raises:
@@ -180,6 +181,7 @@ class Images(SplitImages):
         rows = plain(rows, where)
         if rows.is_floating_point() or rows.dtype == torch.bool:
             rows = check_floats(rows.float(), self.support, str(self.path), where)
+            rows = grey_values(rows, str(self.path), where) if self.support == "levels" else rows
         else:
             rows = check_grey(rows, where)
         pictures = channels_first(rows, layout, str(self.path))

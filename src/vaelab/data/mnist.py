@@ -15,7 +15,7 @@ from vaelab.data.drawn_images import DrawnImages
 from vaelab.data.idx_folder import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, find, identify
 from vaelab.data.idx_format import read_images, read_labels
 from vaelab.data.pixels import levels_of
-from vaelab.data.row_checks import SUPPORTS
+from vaelab.data.row_checks import SUPPORTS, check_support
 from vaelab.escapes import for_terminal
 
 
@@ -36,7 +36,7 @@ class MNIST(DrawnImages):
         resample: False also draws the training pixels only once, from `seed` (fixed binarisation).
         seed: the seed of all pixels that are drawn once.
         mirrors: the addresses to download from, tried in turn; None uses those of `published`.
-        support: the data that the likelihood scores: `binary`, `unit_interval` or `real`.
+        support: the data that the likelihood scores: `binary`, `unit_interval`, `levels` or `real`.
         condition: `label` serves the label of each image too, one-hot; None serves only images.
 
     Raises:
@@ -79,7 +79,7 @@ class MNIST(DrawnImages):
         self.resample = check_flag("data.resample", resample)
         self.seed = check_seed("data.seed", seed)
         self.mirrors = mirrors
-        self.support = check_choice("data.support", support, SUPPORTS)
+        self.support = check_support(support, SUPPORTS, "images")
         self.levels = levels_of(support)
         self.condition = check_condition(condition)
 

@@ -61,4 +61,4 @@ def open_rows(path: str | Path, rows: int | None = None, reading: Reading = AS_I
     read = reader_of(path)
     with in_a_sentence(path):
         source = read(path, rows, reading)
-    return Rows(path, source, reading.missing == "drop", quiet)
+    return Rows(path, source, reading.missing == "drop", quiet, reading.categories)

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from vaelab.data.bounded_reading import UnreadableFile
+from vaelab.data.pixels import GREYS
 from vaelab.data.readers.resize import resize
-from vaelab.data.row_checks import Where, check_rows
+from vaelab.data.row_checks import Where, check_rows, first_mark
 from vaelab.precision import in_full
+from vaelab.supports import outside
 
 LAYOUTS = ("channels_first", "channels_last")
 GREY, RGB = 1, 3
@@ -89,6 +91,21 @@ def check_floats(x: Tensor, support: str, source: str, where: Where) -> Tensor:
             f"{where(row, number)}; {save}, or use data=array for other numbers"
         )
     return x
+
+
+def grey_values(x: Tensor, source: str, where: Where) -> Tensor:
+    """Finished pixels (n, *x), floats k/255 -> k, uint8, for likelihoods of grey levels.
+
+    Raises:
+        ValueError: a number is not such a level. The error names its place.
+    """
+    if (bad := first_mark(outside(x, "levels", GREYS))) is not None:
+        raise ValueError(
+            f"pictures that are floats must be grey levels k/255 for this model, but {source} holds "
+            f"{in_full(x.flatten(1)[bad])} in {where(*bad)}; save the pictures as whole numbers from 0 to 255 (uint8), "
+            "or use model=continuous_bernoulli or model=gaussian"
+        )
+    return (x * (GREYS - 1)).round().to(torch.uint8)
 
 
 def doubts(pictures: Tensor, support: str) -> list[str]:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from vaelab.data.row_checks import Where, check_grey, check_rows, plain, shape_rows
+from vaelab.data.row_checks import Where, check_grey, check_rows, first_mark, plain, shape_rows
+from vaelab.precision import in_full
+from vaelab.supports import outside
 
 GREYS = 256  # the possible values of a pixel in an 8-bit file
 
 
 def levels_of(support: str, greys: int = GREYS) -> int | None:
     """The number of values that a scored pixel can take, for bits per dimension; None for `unit_interval`."""
-    return {"binary": 2, "real": greys}.get(support)
+    return {"binary": 2, "levels": greys, "real": greys}.get(support)
 
 
 def draw_pixels(grey: Tensor, support: str, generator: Generator | None = None, greys: int = GREYS) -> Tensor:
@@ -20,6 +22,7 @@ def draw_pixels(grey: Tensor, support: str, generator: Generator | None = None, 
 
         binary         draws from Bernoulli(grey / (g − 1)): dynamic binarisation
         unit_interval  grey / (g − 1)
+        levels         grey / (g − 1): the same numbers, which the likelihood gives probabilities
         real           (grey + U[0, 1)) / g: dequantised, so that E_u[log p] − k·log g bounds a log-probability
 
     Args:
@@ -32,7 +35,7 @@ def draw_pixels(grey: Tensor, support: str, generator: Generator | None = None, 
         # P(u < grey) = grey / 255 for u uniform on 0..254: exact, and twice as fast as torch.bernoulli.
         u = torch.randint(greys - 1, grey.shape, dtype=torch.uint8, generator=generator, device=grey.device)
         return (u < grey).float()
-    if support == "unit_interval":
+    if support in ("unit_interval", "levels"):
         return grey / (greys - 1)
     # float32 holds steps of 2^-16 exactly, so no sum rounds up to the next grey level.
     steps = torch.randint(2**16, grey.shape, generator=generator, device=grey.device)
@@ -91,6 +94,11 @@ def check_finished(x: Tensor, support: str, where: Where, greys: int = GREYS) ->
     """
     cure = f"pass grey pixels as integers from 0 to {greys - 1} (uint8), or pass finished pixels as floats"
     check_rows(x, support, "the data", cure, where)
+    if support == "levels" and (bad := first_mark(outside(x, "levels", greys))) is not None:
+        raise ValueError(
+            f"pixels that are floats must be grey levels k/{greys - 1} for this model, but the data holds "
+            f"{in_full(x.flatten(1)[bad])} in {where(*bad)}; {cure}"
+        )
     if len(x) and x.max() > 1 and bool((x == x.round()).all()):
         raise ValueError(
             f"pixels that are floats must be below 1 for this model, but the data holds whole numbers up to "

@@ -6,22 +6,54 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from vaelab.checks import check_choice
 from vaelab.precision import in_full
+from vaelab.supports import outside
 
 WANTED = {
     "binary": "only 0 and 1",
     "count": "whole numbers from 0",
+    "category": "whole numbers from 0",
     "unit_interval": "numbers from 0 to 1",
+    "levels": "grey levels of pixels",
+    "mixed": "columns of several kinds",
     "real": "numbers",
 }
-SUPPORTS = ("binary", "unit_interval", "real")  # of pixels
-ROW_SUPPORTS = (*SUPPORTS, "count")
+SUPPORTS = ("binary", "unit_interval", "levels", "real")  # of pixels
+ROW_SUPPORTS = ("binary", "unit_interval", "count", "category", "real")
+CURES = {  # if the data cannot be of the kind that the likelihood scores
+    "count": "use model=discretized_logistic or model=gaussian for pixels, or data=table for counts",
+    "category": "use model=discretized_logistic or model=gaussian for pixels, or data=table for classes",
+    "levels": "use model=gaussian, or images such as data=mnist or data=images",
+    "mixed": "use data=table",
+}
 LARGEST = torch.finfo(torch.float32).max
 LARGEST_WHOLE = 2**53 - 1  # up to here a float64 holds every whole number exactly
 WHOLE_BOUND = "be smaller than 2^53, to be exact"
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 Where = Callable[[int, int], str]
+
+
+def check_support(support: str, served: Sequence[str], what: str) -> str:
+    """Returns the support of a likelihood if these data can be of that kind.
+
+    Args:
+        support: the data that the likelihood scores.
+        served: the kinds that the data can be of.
+        what: the name of the data, for the error.
+
+    Raises:
+        ValueError: they cannot.
+
+    >>> check_support("levels", ROW_SUPPORTS, "rows of numbers")
+    Traceback (most recent call last):
+    ValueError: the model takes grey levels of pixels (levels data), but these data are rows of numbers; use \
+model=gaussian, or images such as data=mnist or data=images
+    """
+    if support in served or support not in CURES:
+        return check_choice("data.support", support, served)
+    raise ValueError(f"the model takes {WANTED[support]} ({support} data), but these data are {what}; {CURES[support]}")
 
 
 def at_index(row: int, number: int) -> str:
@@ -77,7 +109,7 @@ def plain(rows: Tensor, where: Where) -> Tensor:
 
 
 def _check(rows: Tensor, good: Tensor, bound: str, where: Where) -> None:
-    if (place := _first(~good)) is not None:
+    if (place := first_mark(~good)) is not None:
         row, number = place
         value = rows.flatten(1).cpu().numpy()[row, number]
         raise ValueError(f"every number must {bound}, but the data holds {value} in {where(row, number)}; correct it")
@@ -88,7 +120,7 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
 
     Args:
         x: the rows, (n, *x), floating-point.
-        support: the values that are allowed: `binary`, `count`, `unit_interval` or `real`.
+        support: the values that are allowed, one of `WANTED`.
         what: the name of the data, for the error.
         cure: what to do about a number outside the support, for the error.
         where: (row, number in the row) -> its place in words, for the error.
@@ -96,27 +128,18 @@ def check_rows(x: Tensor, support: str, what: str, cure: str, where: Where = at_
     Raises:
         ValueError: a number is NaN, infinite or outside the support. The error names its place.
     """
-    if (bad := _first(~x.isfinite())) is not None:
+    if (bad := first_mark(~x.isfinite())) is not None:
         value = x.flatten(1)[bad].item()
         raise ValueError(
             f"every number must be finite and fit into float32, but {what} holds {value} in {where(*bad)}; correct or "
             "remove that row"
         )
-    if support == "real":
-        return x
-    if (bad := _first(_outside(x, support))) is not None:
+    if (bad := first_mark(outside(x, support))) is not None:
         raise ValueError(
             f"the model takes {WANTED[support]} ({support} data), but {what} holds {in_full(x.flatten(1)[bad])} in "
             f"{where(*bad)}; {cure}"
         )
     return x
-
-
-def _outside(x: Tensor, support: str) -> Tensor:
-    """A mark for each number that is outside the support."""
-    if support == "binary":
-        return (x != 0) & (x != 1)
-    return (x < 0) | (x != x.round() if support == "count" else x > 1)
 
 
 def check_grey(rows: Tensor, where: Where, largest: int = 255) -> Tensor:
@@ -136,7 +159,7 @@ def check_grey(rows: Tensor, where: Where, largest: int = 255) -> Tensor:
     return rows.to(torch.uint8)
 
 
-def _first(marked: Tensor) -> tuple[int, int] | None:
+def first_mark(marked: Tensor) -> tuple[int, int] | None:
     """The row, and the index in the row, of the first mark in (n, *x); None if there is no mark."""
     if not marked.any():
         return None

@@ -10,7 +10,7 @@ from vaelab.data.condition import check_condition, one_hot_conditions
 from vaelab.data.drawn_images import DrawnImages
 from vaelab.data.pixels import levels_of
 from vaelab.data.random_split import check_size, random_split
-from vaelab.data.row_checks import SUPPORTS
+from vaelab.data.row_checks import SUPPORTS, check_support
 from vaelab.data.wording import counted, listed
 
 
@@ -24,7 +24,7 @@ class SplitImages(DrawnImages):
         eval_batch_size: images per validation and test batch.
         resample: False also draws the training pixels only once, from `seed`.
         seed: the seed of the splits, and of all pixels that are drawn once.
-        support: the data that the likelihood scores: `binary`, `unit_interval` or `real`.
+        support: the data that the likelihood scores: `binary`, `unit_interval`, `levels` or `real`.
         condition: `label` serves the label of each image too, one-hot; None serves only images.
 
     Attributes:
@@ -51,7 +51,7 @@ class SplitImages(DrawnImages):
         self.eval_batch_size = check_whole("data.eval_batch_size", eval_batch_size, 1)
         self.resample = check_flag("data.resample", resample)
         self.seed = check_seed("data.seed", seed)
-        self.support = check_choice("data.support", support, SUPPORTS)
+        self.support = check_support(support, SUPPORTS, "images")
         self.levels = levels_of(support, self.greys)
         self.condition = check_condition(condition)
 

@@ -1,55 +1,60 @@
 """The data module for your own tables: columns with names, a label, and standardisation in the model."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from vaelab.checks import SPLITS, check_choice, check_flag, check_path
-from vaelab.data.array import Array
+from vaelab.checks import SPLITS, check_choice, check_path
 from vaelab.data.column_warnings import column_warnings
-from vaelab.data.condition import check_condition, one_hot_conditions
+from vaelab.data.condition import LABEL, check_condition, one_hot_conditions
 from vaelab.data.label_codes import label_codes
+from vaelab.data.named_columns import NamedColumns
 from vaelab.data.readers.choose import READERS
-from vaelab.data.readers.selection import Key, Selection
+from vaelab.data.readers.selection import Selection
 from vaelab.data.readers.source import Reading
-from vaelab.data.row_checks import WANTED
+from vaelab.data.table_keys import column_key, column_keys
 from vaelab.escapes import for_terminal
 
 log = logging.getLogger(__name__)
 
 KINDS = ".csv, .tsv, .parquet, .npy or .npz"
 MOST_CLASSES = 1_000  # of a condition
-MOST_KEYS = 1_000  # as many as the config of a saved run may list
+Keys = Sequence[str | int | float | bool] | str | int | float | bool
 
 
-class Table(Array):
-    r"""Columns of numbers that reconstruct themselves, from a .csv, .tsv, .parquet, .npy or .npz file.
+class Table(NamedColumns):
+    r"""Columns of a .csv, .tsv, .parquet, .npy or .npz file that reconstruct themselves.
 
     Columns are chosen by name, or by number from 0 if the file has no names. A number may be negative: -1 is the last
     column. One warning names columns that spoil a density: constants, an index, categories that are coded as whole
     numbers, and columns that are far out of scale.
 
+    If the likelihood is `mixed`, each column has a kind, and x holds the codes of its categories: see `columns_of_x`.
+
     Args:
         path: the file.
-        columns: the columns of x, in this order; None takes all except `drop` and `label`.
+        columns: the columns of x, in this order; None takes all except `drop`, `label` and those of the condition.
         drop: columns to leave out.
         label: a column of text or numbers that colours the pictures. The model sees it only as a condition.
-        standardize: True if the model standardises the columns with the training split's mean and standard deviation.
-            Densities stay in the units of the file. None standardises if the likelihood scores real numbers.
+        standardize: True if the model standardises the columns of real numbers with the training split's mean and
+            standard deviation. Densities stay in the units of the file. None standardises if the likelihood scores real
+            numbers or counts.
         val_size, test_size, batch_size, eval_batch_size, seed: as for `Array`.
         header, missing, decimal: as for `Array`.
-        support: the data that the likelihood scores: `real`, `unit_interval`, `binary` or `count`.
-        condition: None, or `label`: the label of each row is served as a one-hot vector.
+        support: the data that the likelihood scores: `real`, `unit_interval`, `binary`, `count` or `mixed`.
+        condition: None, `label` (the label of each row is served as a one-hot vector), or a list of columns, which are
+            then no part of x: numbers are served as they are, and categories as one-hot vectors.
+        kinds: the kind of columns, by name: `real`, `count`, `category` or `binary`. Others are found out.
 
     Raises:
-        ValueError: as for `Array`; or a key names a column that does not exist, a column of x holds text, no column is
-            left, or the data cannot be standardised.
+        ValueError: as for `Array`; or a key names a column that does not exist, a column of x holds text that the
+            likelihood cannot score, no column is left, or the data cannot be standardised.
         FileNotFoundError: there is no such file.
 
     >>> import tempfile
@@ -66,8 +71,8 @@ class Table(Array):
     def __init__(
         self,
         path: str | Path | None = None,
-        columns: Sequence[str | int | float | bool] | str | int | float | bool | None = None,
-        drop: Sequence[str | int | float | bool] | str | int | float | bool = (),
+        columns: Keys | None = None,
+        drop: Keys = (),
         label: str | int | float | bool | None = None,
         standardize: bool | None = None,
         val_size: int | float = 0.1,
@@ -79,30 +84,32 @@ class Table(Array):
         missing: str = "refuse",
         decimal: str = "point",
         support: str = "real",
-        condition: str | None = None,
+        condition: str | Sequence[str] | None = None,
+        kinds: Mapping[str, Literal["real", "count", "category", "binary"]] | None = None,
     ) -> None:
-        if check_condition(condition) is not None and label is None:
+        if check_condition(condition, columns=True) == LABEL and label is None:
             raise ValueError(
                 "data.label must name a column if condition=label, but is null; set it to the column of labels"
             )
         super().__init__(
-            check_path("data.path", path, "a file for data=table", f"set it to the path of one ({KINDS})"),
-            val_size,
-            test_size,
-            batch_size,
-            eval_batch_size,
-            seed,
-            header,
-            missing,
+            standardize,
+            condition,
+            kinds,
+            path=check_path("data.path", path, "a file for data=table", f"set it to the path of one ({KINDS})"),
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            seed=seed,
+            header=header,
+            missing=missing,
             decimal=decimal,
             support=support,
         )
-        self.columns = None if columns is None else _keys("data.columns", columns)
-        self.drop = _keys("data.drop", drop)
-        self.label = None if label is None else _key("data.label", label)
-        self.standardize = _resolved(standardize, support)
-        self.condition = condition
-        self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label))
+        self.columns = None if columns is None else column_keys("data.columns", columns)
+        self.drop = column_keys("data.drop", drop)
+        self.label = None if label is None else column_key("data.label", label)
+        self.reading = replace(self.reading, selection=Selection(self.columns, self.drop, self.label, self.given))
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the file and draws the splits, once, and warns about columns that need your attention."""
@@ -120,7 +127,7 @@ class Table(Array):
                 f"columns, but {self.path} leaves {len(self.train)}; use a smaller data.val_size and data.test_size, "
                 "or data.standardize=false"
             )
-        if self.condition is not None:
+        if self.condition == LABEL:
             self._set_conditions()
 
     def _set_conditions(self) -> None:
@@ -152,18 +159,19 @@ class Table(Array):
         self._codes: Tensor | None = None
         if labels is not None:
             self._codes, self.label_names = label_codes(labels)
-        found = [*self._cautions, *column_warnings(rows, self.names, self.support, self.standardize)]
-        if found and rows.dim() == 2:
+        found = column_warnings(rows, self.names, self.support, self.standardize, self.columns_of_x)
+        if (found := [*self._cautions, *found]) and rows.dim() == 2:
             log.warning("%s", for_terminal(f"check {self.path.name}: {'; '.join(found)}"))
         return rows
 
     def reading_for(self, x_shape: Sequence[int] | None = None) -> Reading:
         """How a file is read: the selected columns, or those of a trained model, which may lack the label."""
-        selection = self.reading.selection
+        reading = super().reading_for(x_shape)
+        selection = reading.selection
         if selection is None or (self.model_names is None and x_shape is None):
-            return self.reading
+            return reading
         width = prod(x_shape) if x_shape else 0
-        return replace(self.reading, selection=replace(selection, model=self.model_names, trained=True, width=width))
+        return replace(reading, selection=replace(selection, model=self.names_in_files, trained=True, width=width))
 
     def labels(self, split: str) -> tuple[str, Tensor] | None:
         """The name of the label column, and the label of each row of a split, (n,); None if there is no such column.
@@ -179,41 +187,3 @@ class Table(Array):
 def _numbered(labels: Tensor) -> tuple[str, ...]:
     """The different whole numbers among labels, as names of classes; empty for real numbers."""
     return () if labels.is_floating_point() else tuple(map(str, labels.unique().tolist()))
-
-
-def _resolved(standardize: bool | None, support: str) -> bool:
-    """True if the model standardises the columns.
-
-    Raises:
-        ValueError: it must, but the likelihood does not score real numbers.
-    """
-    if standardize is None:
-        return support == "real"
-    if check_flag("data.standardize", standardize) and support != "real":
-        raise ValueError(
-            f"data.standardize must be null or false for a likelihood of {support} data, because standardised numbers "
-            f"are no longer {WANTED[support]}, but is true; leave it out, or use a likelihood for real numbers such as "
-            "model=gaussian"
-        )
-    return standardize
-
-
-def _keys(name: str, given: Any) -> tuple[Key, ...]:
-    keys = [given] if isinstance(given, str | int | float) else given
-    if not isinstance(keys, Sequence):
-        raise ValueError(f"{name} must be a list of columns, but is {given!r}; use a list such as [age,height]")
-    if len(keys) > MOST_KEYS:
-        raise ValueError(
-            f"{name} may name at most {MOST_KEYS:,} columns, but names {len(keys):,}; use data.columns or data.drop, "
-            "whichever is shorter, or a file without these columns"
-        )
-    return tuple(_key(name, key) for key in keys)
-
-
-def _key(name: str, key: Any) -> Key:
-    """A column's name, or its number. Hydra hands over names such as 1.5 and true as a float and a bool."""
-    if type(key) in (bool, float):
-        return str(key).lower()
-    if type(key) not in (str, int):
-        raise ValueError(f"{name} must name columns by text or number, but holds {key!r}; use a name in the file")
-    return key.strip() if isinstance(key, str) else key

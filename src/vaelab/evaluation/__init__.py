@@ -1,5 +1,6 @@
 """Numbers and figures about a trained VAE."""
 
+from vaelab.evaluation.aggregate_given import aggregate_posterior_given
 from vaelab.evaluation.draw_tests import DRAWS, compare_draws
 from vaelab.evaluation.importance import MEMORY, SAMPLES, log_marginal_likelihood, log_weights
 from vaelab.evaluation.latent_paths import PATHS, latent_path
@@ -18,6 +19,7 @@ __all__ = [
     "SAMPLES",
     "active_units",
     "aggregate_posterior",
+    "aggregate_posterior_given",
     "classifier_test",
     "compare_draws",
     "dci",

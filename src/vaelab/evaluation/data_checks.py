@@ -1,12 +1,29 @@
 """Checks that the data suit the model and its likelihood."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from vaelab.precision import in_full
+from vaelab.supports import outside
 from vaelab.vae import VAE
 
 PIXELS = 1 << 25  # the most pixels, or numbers, in a picture; drawing takes about 80 bytes for each
+
+WANTED = {  # what a target must do for each support, and the cure
+    "binary": ("be 0 or 1 everywhere", "binarise it, or use a Gaussian likelihood"),
+    "unit_interval": ("lie between 0 and 1 everywhere", "rescale it"),
+    "count": ("hold only whole numbers from 0", "use a likelihood for real numbers such as model=gaussian"),
+    "levels": (
+        "hold only grey levels k/{last} with k = 0, …, {last}",
+        "set model.levels to the number of grey levels in the data, such as 17 for data=digits",
+    ),
+    "category": (
+        "hold only whole numbers from 0 to {last}",
+        "set model.categories to one more than the largest of them, or use a likelihood for real numbers",
+    ),
+}
 
 
 def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
@@ -26,21 +43,21 @@ def check_data(vae: VAE, x: Tensor, target: Tensor | None = None) -> None:
         return
     if target is not x:
         _check_finite("the target", target)
-    support = support_of(vae)
-    if support == "binary" and not bool(((target == 0) | (target == 1)).all()):
-        found = target[(target != 0) & (target != 1)][0]
-        name = type(vae.decoder.family).__name__
+    family: Any = getattr(vae.decoder, "family", None)
+    support, count = support_of(vae), getattr(family, "levels", getattr(family, "categories", None))
+    if bool((bad := outside(target, support, count)).any()):
+        allowed, cure = WANTED[support]
+        name, allowed = type(family).__name__, allowed.format(last=(count or 1) - 1)
         raise ValueError(
-            f"the target must be 0 or 1 everywhere, because {name} scores binary data, but it holds {in_full(found)}; "
-            "binarise it, or use a Gaussian likelihood"
+            f"the target must {allowed}, because {name} scores {support} data, but it holds "
+            f"{in_full(target[bad][0])}; {cure}"
         )
-    if support == "unit_interval" and not bool(((target >= 0) & (target <= 1)).all()):
-        found = target[(target < 0) | (target > 1)][0]
-        raise ValueError(f"the target must lie between 0 and 1 everywhere, but it holds {in_full(found)}; rescale it")
+    if support == "mixed":
+        family.check_target(target)
 
 
 def support_of(vae: VAE) -> str:
-    """The targets that a VAE's likelihood scores: `binary`, `unit_interval` or `real`. The default is `real`."""
+    """The targets that a VAE's likelihood scores, one of `vaelab.families.Support`. The default is `real`."""
     return str(getattr(getattr(vae.decoder, "family", None), "support", "real"))
 
 
@@ -66,7 +83,7 @@ def check_room(vae: VAE, images: int, condition: Tensor | None = None) -> None:
         condition: (c,) or (n, c), for a conditional model.
     """
     one = condition if condition is None or condition.dim() == 1 else condition[0]
-    z = next(vae.parameters(), torch.zeros(())).new_zeros(vae.prior().event_shape)
+    z = next(vae.parameters(), torch.zeros(())).new_zeros(vae.latent_shape)
     with torch.no_grad(), torch.random.fork_rng([z.device] if z.is_cuda else []):
         size = vae.decode(z, one).event_shape.numel()
     if images * size > PIXELS:

@@ -121,7 +121,7 @@ def _parts(
     """Draws z ~ q(z|x), a chunk at a time. Calling a part decodes and scores its chunk."""
     if seed is not None:
         torch.manual_seed(seed)
-    q, prior = vae.encode(x, condition), vae.prior()
+    q, prior = vae.encode(x, condition), vae.prior_given(condition)
     for start in range(0, samples, chunk):
         draws = draw(q, min(chunk, samples - start))
         yield partial(score_draws, vae, q, prior, draws, target, condition)

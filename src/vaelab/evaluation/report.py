@@ -8,18 +8,27 @@ import torch
 from torch import Tensor
 
 from vaelab.baseline import Baseline
+from vaelab.evaluation.aggregate_given import aggregate_posterior_given
+from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.draw_tests import compare_draws
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
-from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension, kl_per_dimension_by
-from vaelab.evaluation.representation import representation
+from vaelab.evaluation.latents import (
+    Aggregate,
+    active_units,
+    aggregate_posterior,
+    kl_per_dimension,
+    kl_per_dimension_by,
+)
+from vaelab.evaluation.representation import represent_factors
 from vaelab.evaluation.score import score
 from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
-AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian
-AGGREGATED_OTHERS = 1_000  # the most if q(z|x) is not Gaussian, because each density costs more
+AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian or discrete
+AGGREGATED_OTHERS = 1_000  # the most for any other q(z|x), because each density costs more
+TINY = 1e-9  # a discrete latent with one certain class has no spread
 UNCONVERGED = 0.1  # a larger rise, in nats, beyond two standard errors, means that log p̂ has not converged
 FEW = 100  # fewer samples cannot tell if log p̂ has converged
 UNRELIABLE = 0.7  # above this Pareto k̂, an estimate depends on few draws
@@ -68,17 +77,19 @@ def evaluate(
     regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
     moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
+    latent_dim              how many latents there are: for discrete z, the number of variables
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
     kl_per_dimension_by     "closed form", or "moments" for Gaussians with the marginals' means and variances
-    active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j)
+    active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j); under p(z|c), E_q[z_j] counts
+                            from the prior's mean, in its standard deviations
     mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
                             bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
                             (`vaelab.evaluation.aggregate_posterior`)
-    mig, sap, dci_…         how the means of q(z|x) represent the data's factors, if `data.factors(split)` knows them
-                            (`vaelab.evaluation.representation`)
-    draws_…, aggregate_draws_…
-                            tests of the model's draws against the split, if `draws` > 0
-                            (`vaelab.evaluation.compare_draws`)
+    mig, sap, dci_…         see `vaelab.evaluation.representation`; if the data know their factors
+    draws_…, aggregate_…    see `vaelab.evaluation.compare_draws`; if `draws` > 0
+    prior_given             "condition", if the prior is p(z|c). The four bounds are then those of I(x; z | c) and of
+                            the mean of KL(q(z|c) ‖ p(z|c)) (`vaelab.evaluation.aggregate_posterior_given`); they
+                            are missing if hardly any examples share a condition
 
     >>> from vaelab import VAE, data, families, networks, priors
     >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
@@ -94,7 +105,7 @@ def evaluate(
     """
     with full_precision(vae) as vae:
         report = _report(vae, data, split, samples, memory, progress, baseline)
-        report |= _latent_use(vae, data, split)
+        report |= _latent_use(vae, data, split) | represent_factors(vae, data, split)
         return report | (compare_draws(vae, data, split, draws) if draws else {})
 
 
@@ -173,38 +184,40 @@ def _regret(nll: Tensor, data: Data, split: str) -> dict[str, float]:
 
 @torch.no_grad()
 def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
-    device, prior = device_of(vae), vae.prior()
+    device = device_of(vae)
     kept: list[tuple[Tensor, ...]] = []  # (x,) or (x, condition), for the aggregate posterior
-    means, kls, seen, most = [], [], 0, AGGREGATED
+    shifts, kls, seen, most = [], [], 0, AGGREGATED
     for x, _, *condition in data.batches(split):
         given = [tensor.to(device) for tensor in (x, *condition)]
-        q = vae.encode(*given)
-        means.append(double(q.mean))
+        q, prior = vae.encode(*given), vae.prior_given(*given[1:])
+        shifts.append(double((q.mean - prior.mean) / prior.stddev.clamp_min(TINY)))
         kls.append(double(kl_per_dimension(q, prior)))
-        most = AGGREGATED if is_gaussian(q) else AGGREGATED_OTHERS
+        most = AGGREGATED if is_gaussian(q) or variables_of(q) else AGGREGATED_OTHERS
         if seen < most:
             kept.append(tuple(tensor[: most - seen] for tensor in given))
             seen += len(kept[-1][0])
-    q = vae.encode(*(torch.cat(tensors) for tensors in zip(*kept, strict=True)))
-    aggregate = aggregate_posterior(q, prior)._asdict().items()
+    x, *conditions = (torch.cat(tensors) for tensors in zip(*kept, strict=True))
+    q, prior = vae.encode(x, *conditions), vae.prior_given(*conditions)
+    many = bool(prior.batch_shape)  # one prior for each condition
+    aggregate = aggregate_posterior_given(vae, x, conditions[0]) if many else aggregate_posterior(q, prior)
+    active = active_units(torch.cat(shifts), columns=variables.columns if (variables := variables_of(q)) else 1)
     return {
         "kl_by": "draws" if closed_form_kl(q, prior) is None else "closed form",
         "moments_by": getattr(q, "moments_by", "closed form"),
-        "latent_dim": means[0].shape[-1],
-        "active_units": int(active_units(torch.cat(means), prior_variance=prior.variance).sum()),
+        "latent_dim": len(active),
+        "active_units": int(active.sum()),
         "kl_per_dimension": torch.cat(kls).mean(0).tolist(),
         "kl_per_dimension_by": kl_per_dimension_by(q, prior),
-        **{name: number.item() for name, number in aggregate if number.isfinite()},
-        "aggregated_examples": seen,
-        **_representation(torch.cat(means), data, split),
+        **_aggregate(aggregate, seen),
+        **({"prior_given": "condition"} if many else {}),
     }
 
 
-def _representation(means: Tensor, data: Any, split: str) -> dict[str, float]:
-    factors = data.factors(split) if hasattr(data, "factors") else None
-    if factors is None:
+def _aggregate(found: Aggregate | None, examples: int) -> dict[str, float]:
+    if found is None:
         return {}
-    return representation(means.cpu().numpy(), {name: values.numpy() for name, values in factors.items()})
+    numbers = {name: number.item() for name, number in found._asdict().items() if number.isfinite()}
+    return numbers | {"aggregated_examples": examples}
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
@@ -228,8 +241,8 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "checksum")
-ABSENT = {"condition": "none"}  # the value to assume if a report lacks a key
+MUST_AGREE = ("measure", "per", "data", "split", "binarisation", "dequantisation", "condition", "columns", "checksum")
+ABSENT = {"condition": "none", "columns": "none"}  # the value to assume if a report lacks a key
 NAMED = {"checksum": "the examples of the split, by their checksum"}
 
 

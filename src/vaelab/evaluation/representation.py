@@ -16,6 +16,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
+
+from vaelab.precision import device_of, double
+from vaelab.vae import VAE
 
 FEWEST = 50  # fewer examples say too little
 BINS = 20  # as in Locatello et al. 2019
@@ -24,6 +28,24 @@ FITTED = 0.7  # the share of the examples that the predictors are fitted to; the
 
 Codes = np.ndarray  # (n, p), float64
 Factors = np.ndarray  # (n, k), int64, each column with its values numbered from 0
+
+
+@torch.no_grad()
+def represent_factors(vae: VAE, data: Any, split: str) -> dict[str, float]:
+    """`representation` by the means of q(z|x), for data that know their factors; empty for others.
+
+    Args:
+        vae: the model.
+        data: a data module, after `setup`.
+        split: train, val or test.
+    """
+    factors = data.factors(split) if hasattr(data, "factors") else None
+    if factors is None:
+        return {}
+    device = device_of(vae)
+    given = ((x.to(device), *(each.to(device) for each in more)) for x, _, *more in data.batches(split))
+    codes = torch.cat([double(vae.encode(*inputs).mean).cpu() for inputs in given])
+    return representation(codes.numpy(), {name: values.numpy() for name, values in factors.items()})
 
 
 def representation(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> dict[str, float]:

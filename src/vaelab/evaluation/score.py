@@ -96,8 +96,9 @@ def _score_batch(
     done = 0
     for weights in weigh(vae, x, target, samples, memory, condition, seeds):
         rows = slice(done, done + weights.log_w.shape[1])
-        q = vae.encode(x[rows], None if condition is None else condition[rows])
-        for name, values in _score_rows(vae, q, weights).items():
+        given = None if condition is None else condition[rows]
+        terms_of = _score_rows(vae.encode(x[rows], given), vae.prior_given(given), weights)
+        for name, values in terms_of.items():
             # Written in place: thousands of small tensors between large ones would make the heap grow for good.
             terms.setdefault(name, torch.empty(len(x), dtype=torch.float64))[rows] = values
         progress(rows.stop - rows.start)
@@ -106,11 +107,11 @@ def _score_batch(
     return terms if exact is None else terms | {"exact_nll": -exact.cpu()}
 
 
-def _score_rows(vae: VAE, q: Distribution, weights: LogWeights) -> dict[str, Tensor]:
+def _score_rows(q: Distribution, prior: Distribution, weights: LogWeights) -> dict[str, Tensor]:
     log_w = double(weights.log_w)  # (L, B)
     samples = len(log_w)
     log_likelihood = double(weights.log_likelihood).mean(0)
-    kl = closed_form_kl(q, vae.prior())
+    kl = closed_form_kl(q, prior)
     kl = double(weights.log_ratio).mean(0) if kl is None else double(kl)
     return {
         "nll": -log_mean(log_w),

@@ -38,6 +38,7 @@ class Family(nn.Module, ABC):
         support: the data that it can score: `binary` (0 or 1), `unit_interval`, `real`, `count` (whole numbers from 0),
             `levels` (grey values k/(g−1) with k = 0, …, g−1), `category` (whole numbers from 0 to K−1), or `mixed` (a
             kind for each column).
+        couples_examples: True if the density of an example in training depends on the others of its batch.
         pure: set `pure = True` in your own class if `forward` depends only on its parameters and its input. Training
             may then trace the gradient once and replay it. A subclass must set it again.
 
@@ -47,6 +48,7 @@ class Family(nn.Module, ABC):
 
     support: ClassVar[Support]
     num_parameters: int
+    couples_examples: bool = False
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from vaelab.checks import check_number
+from vaelab.checks import check_flag, check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.maximum_likelihood import covariance, moments, unit_factor
-from vaelab.families.normals import DiagonalNormal, FullNormal
+from vaelab.families.normals import DiagonalNormal, FullNormal, OptimalNormal
 from vaelab.families.reshaped import Reshaped
 
 SMALLEST = 1e-30  # of exp(h); its logarithm is finite, and σ is then at its floor
@@ -93,26 +93,55 @@ class LearnedScale(Family):
 
 
 class IsotropicGaussian(LearnedScale):
-    """N(t; μ, σ²·I) with one learned σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
+    """N(t; μ, σ²·I) with one σ² for all dimensions and examples (the tutorial's eq. 29 as printed).
 
     With a linear mean this is probabilistic PCA (Tipping & Bishop 1999).
 
     >>> p = IsotropicGaussian((3, 5), init_std=0.2)(torch.zeros(7, 15))
     >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)
     (torch.Size([7]), torch.Size([3, 5]), 0.2)
+
+    Args:
+        event_shape: the shape of one draw, k numbers.
+        min_std: the floor of σ.
+        init_std: about where σ starts.
+        optimal: False learns σ by gradient; True has it at its optimum (Rybkin et al. 2021, arxiv.org/abs/2006.13202,
+            eq. 6). In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is
+            the number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
+
+    Raises:
+        ValueError: `optimal` is not a bool, `min_std` is negative or `init_std` is not positive.
     """
 
     pure = True
 
-    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        min_std: float = MIN_STD,
+        init_std: float = INIT_STD,
+        optimal: bool = False,
+    ) -> None:
         super().__init__(event_shape, min_std, init_std)
-        self.h = nn.Parameter(torch.zeros(()))
+        self.optimal = self.couples_examples = check_flag("model.optimal", optimal)
+        if optimal:
+            self.register_buffer("h", torch.zeros(()))
+        else:
+            self.h = nn.Parameter(torch.zeros(()))
         self.num_parameters = self.event_size
 
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, k) means -> N(μ, σ²·I), batch_shape (…)."""
         loc = parameters.unflatten(-1, self.event_shape)
-        return _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+        p = _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
+        return OptimalNormal(p, self.min_std) if self.couples_examples and self.training else p
+
+    @torch.no_grad()
+    def set_error(self, error: Tensor) -> None:
+        """Sets σ² to a mean squared error, (), or to its floor if that is larger."""
+        self.h.data.copy_(
+            self._h(error)
+        )  # a traced step in training mode doesn't read it, so it needn't be traced again
 
     @torch.no_grad()
     def fit_(self, target: Tensor) -> Tensor:
@@ -227,5 +256,5 @@ class FullGaussian(LearnedScale):
         return torch.cat([mean, h, below])
 
 
-def _diagonal_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> Distribution:
+def _diagonal_normal(loc: Tensor, scale: Tensor, event_shape: torch.Size) -> DiagonalNormal:
     return DiagonalNormal(Normal(loc, scale, validate_args=False), len(event_shape), validate_args=False)

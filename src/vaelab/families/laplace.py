@@ -6,21 +6,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, distributions
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
 
 from vaelab.families.family import Support
 from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
-from vaelab.precision import floating
+from vaelab.families.joint import joint
 
 SORTED = 10_000  # torch.quantile takes the middle of an even number of rows, but only of small tensors
-
-
-class JointLaplace(Independent):
-    """Independent Laplace distributions over a whole event, for targets of any real dtype."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """(…, *event_shape) -> (…), nats."""
-        return super().log_prob(floating(value, self.base_dist.loc))
 
 
 class Laplace(LearnedScale):
@@ -55,7 +47,7 @@ class Laplace(LearnedScale):
         """(…, 2k) numbers: the means and h -> Laplace(μ, b), batch_shape (…)."""
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
         laplace = distributions.Laplace(loc, self._std(h) / math.sqrt(2), validate_args=False)
-        return JointLaplace(laplace, len(self.event_shape), validate_args=False)
+        return joint(laplace, loc, self.event_shape)
 
     def fit_(self, target: Tensor) -> Tensor:
         """See `Family.fit_`: the sample median, and b as the mean distance from it."""

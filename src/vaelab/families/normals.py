@@ -4,11 +4,13 @@ log N(t; μ, Σ) = −k/2·log 2π − ½ log|Σ| − ½ (t−μ)ᵀ Σ⁻¹ (t�
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, MultivariateNormal
+from torch.distributions import Distribution, Independent, MultivariateNormal
+from torch.distributions.constraints import Constraint
 
 from vaelab.precision import floating, least_single
 from vaelab.torch_private import batch_mahalanobis, unbroadcasted_factor
@@ -26,6 +28,45 @@ class DiagonalNormal(Independent):
         loc, scale = self.base_dist.loc, self.base_dist.scale
         squares = ((floating(value, loc) - loc) / scale).square().sum(event)
         return -0.5 * squares - (scale.log() + 0.5 * math.log(2 * math.pi)).sum(event)
+
+
+class OptimalNormal(Distribution):
+    """N(t; μ, σ²·I) with the σ² that maximises the mean of log p over the values that are scored together.
+
+    That is their mean squared error, or the floor. No gradient passes through it: at the optimum it would be 0.
+
+    Args:
+        normal: the distribution for everything else, such as draws.
+        min_std: the floor of σ.
+    """
+
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
+
+    def __init__(self, normal: DiagonalNormal, min_std: float) -> None:
+        self.normal, self.min_std = normal, min_std
+        self.has_rsample = True
+        super().__init__(normal.batch_shape, normal.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(…, *event_shape)."""
+        return self.normal.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """(…, *event_shape), as in evaluation mode."""
+        return self.normal.variance
+
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+        """(*sample_shape, …, *event_shape), as in evaluation mode."""
+        return self.normal.rsample(torch.Size(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(…, *event_shape) -> (…), nats."""
+        squares = (floating(value, self.normal.mean) - self.normal.mean).square()
+        variance = squares.mean().detach().clamp_min(self.min_std**2)
+        constant = self.event_shape.numel() / 2 * (2 * math.pi * variance).log()
+        return -0.5 * squares.flatten(-len(self.event_shape)).sum(-1) / variance - constant
 
 
 class FullNormal(MultivariateNormal):

@@ -4,7 +4,7 @@ log p(t) = log p_u((t − loc) / scale) − Σ log scale      in nats
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,10 @@ def rescaled(u: Distribution, loc: Tensor, scale: Tensor) -> Distribution:
         return full
     if isinstance(u, Reshaped):
         return Reshaped(rescaled(u.base, loc.flatten(), scale.flatten()), u.event_shape)
+    own: Any = getattr(u, "rescaled", None)  # only some columns of a mixed table have units
+    if own is not None:
+        made: Distribution = own(loc, scale)
+        return made
     return Rescaled(u, loc, scale)
 
 

@@ -28,6 +28,8 @@ class PointReconstructions(Picture):
         target, mean, std, sample: (n, d), the targets, and the mean, the standard deviation and one draw of p(t|z) at
             the posterior mean.
         names: the names of the d columns.
+        likelihood: how the picture writes p(t|z).
+        z: what is decoded, such as `posterior mean`.
     """
 
     target: Array
@@ -35,6 +37,8 @@ class PointReconstructions(Picture):
     std: Array
     sample: Array
     names: tuple[str, ...] | None = None
+    likelihood: str = "p(t|z)"
+    z: str = "posterior mean"
 
     def _draw(self) -> "Figure":
         d = self.target.shape[1]
@@ -42,9 +46,13 @@ class PointReconstructions(Picture):
         figure, axes, names = _column_panels(shown, d, self.names, top=1.3)
         for index, panel in enumerate(axes.flat[:shown]):
             target, mean, std = self.target[:, index], self.mean[:, index], self.std[:, index]
-            panel.vlines(target, mean - std, mean + std, color=BLUE, alpha=0.25, lw=1, label="± std of p(t|z)")
-            panel.plot(target, self.sample[:, index], ".", color=ORANGE, ms=3, alpha=0.6, label="draw from p(t|z)")
-            panel.plot(target, mean, ".", color=BLUE, ms=4, label="mean of p(t|z)")
+            panel.vlines(
+                target, mean - std, mean + std, color=BLUE, alpha=0.25, lw=1, label=f"± std of {self.likelihood}"
+            )
+            panel.plot(
+                target, self.sample[:, index], ".", color=ORANGE, ms=3, alpha=0.6, label=f"draw from {self.likelihood}"
+            )
+            panel.plot(target, mean, ".", color=BLUE, ms=4, label=f"mean of {self.likelihood}")
             ends = [target.min(), target.max()]
             panel.plot(ends, ends, "--", color="black", lw=1, label="perfect")
             limits = _span(np.concatenate([target, _bulk(mean - std, 0.01), _bulk(mean + std, 0.01)]), margin=0.04)
@@ -53,7 +61,7 @@ class PointReconstructions(Picture):
             if d > 1:
                 panel.tick_params(labelleft=False)  # they are those of the other axis
         hide_rest(axes, shown)
-        _title(figure, f"Reconstructions, z = posterior mean{first_of(shown, d)}", axes[0, 0], rows=2)
+        _title(figure, f"Reconstructions, z = {self.z}{first_of(shown, d)}", axes[0, 0], rows=2)
         figure.supxlabel("target", fontsize=TICK, y=0.01, va="bottom")
         figure.supylabel(f"reconstructed{', on the same scale' if d > 1 else ''}", fontsize=TICK, x=0.01, ha="left")
         return figure

@@ -196,11 +196,14 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("init_from", TEXT),  # it is only shown: a resumed run has its own weights
     "kl": KL,
     **keys("standardize", FLAG),
-    **keys("condition", choice("label")),
+    **keys("levels", whole(2, 2**16)),
+    **keys("condition", choice("label") | listed(TEXT)),
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),
     **keys("train_size", whole(1)),
+    **keys("column_kinds", listed(choice("real", "count", "category", "binary"), COLUMNS)),
+    **keys("column_categories", listed(listed(COLUMN), COLUMNS)),
     **keys("fingerprint", WHOLE | TEXT),
     **keys("folder", TEXT),
 }

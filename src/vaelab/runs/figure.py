@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 NAMES = (
     *("curves", "latents", "reconstructions", "prior_samples", "manifold", "traversals", "kl_per_dimension"),
-    "surface",
+    *("surface", "styles"),
 )
 EXAMPLES, SURFACE = 1000, 50  # how many examples are shown, and how many points of a surface along each axis
 WHY_NOT = {
     "surface": "only data=sine and data=sine_surface have a true surface",
-    "manifold": "it needs two latents; use traversals",
+    "styles": "it needs a conditional model of images",
+    "manifold": "it needs two latents over real numbers; use traversals",
     "traversals": "with two latents, the manifold shows more",
 }
 

@@ -19,7 +19,12 @@ from vaelab.runs.node_checks import check_kind
 from vaelab.standardization import Standardization
 from vaelab.vae import VAE
 
-NAMES = ("x_names", "condition_names")  # the order of columns and classes, which the weights depend on
+NAMES = (
+    "x_names",
+    "condition_names",
+    "column_kinds",
+    "column_categories",
+)  # what the weights depend on
 SHAPES = ("x_shape", "target_shape", "condition_shape")
 GROUPS = ("posterior", "prior", "network", "model")  # the parts of a config that describe the architecture
 IGNORED = ("prior.kl", "posterior.kl")  # how the KL is computed

@@ -92,8 +92,8 @@ class Run:
             run.figure("reconstructions", data=x)
 
         Args:
-            name: `curves`, `latents`, `reconstructions`, `prior_samples`, `manifold`, `traversals`, `kl_per_dimension`
-                or `surface`.
+            name: `curves`, `latents`, `reconstructions`, `prior_samples`, `manifold`, `traversals`, `kl_per_dimension`,
+                `surface` or `styles`.
             data: the examples to show: `train`, `val` (None) or `test` of the run's data; a data module such as
                 `run.datamodule(root="elsewhere")`; a tensor or array x (n, *x); or a tuple (x, target) or
                 (x, target, condition).
@@ -149,4 +149,5 @@ class Run:
         module = build_data(changed, admitted(self.allow))
         module.model_names = self.x_names
         module.model_condition_names = self.condition_names
+        module.model_columns = self.config
         return module

@@ -19,7 +19,7 @@ def line_about(run: "Run") -> str:
 
     The ± is the standard error that `vaelab evaluate` found, if it has measured this run.
     """
-    latent_dim = run.vae.prior().event_shape.numel()
+    latent_dim = run.vae.latent_shape.numel()
     facts = f"{_model(run)} on {_data(run)}, latent_dim {latent_dim}, {_score(run)}"
     return f"Run({for_terminal(_short_path(run.folder))}: {for_terminal(facts)})"
 

@@ -82,6 +82,19 @@ def listed(kind: Kind, most: int = MOST) -> Kind:
     )
 
 
+def table(kind: Kind, most: int = MOST) -> Kind:
+    """A table of at most `most` entries of one kind, with texts as keys."""
+    return Kind(
+        f"a table of at most {most} names, each with {kind.phrase}",
+        lambda value, at: (
+            type(value) is dict
+            and len(value) <= most
+            and all(is_text(name) and not name.startswith("_") for name in value)
+            and all(kind.holds(inner, at) for inner in value.values())
+        ),
+    )
+
+
 NOTHING = Kind("null", lambda value, at: value is None)
 FLAG = Kind("true or false", lambda value, at: type(value) is bool)
 NUMBER = Kind("a finite number", lambda value, at: _is_number(value))
@@ -136,6 +149,9 @@ def _kind_of(hint: Any) -> Kind | None:
     if isinstance(origin, type) and issubclass(origin, Sequence):
         entry = _either([each for each in inner if each is not Ellipsis])
         return entry and listed(entry)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        value = _kind_of(inner[1])
+        return value and table(value)
     return OBJECT if isinstance(hint, type) and _is_module(hint) else None
 
 

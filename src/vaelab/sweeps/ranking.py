@@ -9,6 +9,7 @@ from operator import itemgetter
 
 import numpy as np
 
+from vaelab.decimals import kind_of_score
 from vaelab.escapes import short
 from vaelab.sweeps.rows import PRUNED, Row
 from vaelab.sweeps.run_files import NLL
@@ -128,8 +129,9 @@ def _readable(data: Mapping[str, str]) -> dict[str, str]:
 
 
 def _plain_title(data: Mapping[str, str]) -> str:
-    kind = "log-density" if data.get("measure", "density") == "density" else "log-probability"
-    return f"{kind} per {short(data.get('per', 'example'))} of {short(data.get('data', 'unknown data'))}"
+    kind = kind_of_score(data.get("measure", "density"))
+    given = f" given the {short(data['condition'])}" if data.get("condition") else ""
+    return f"{kind} per {short(data.get('per', 'example'))} of {short(data.get('data', 'unknown data'))}{given}"
 
 
 def _group(title: str, rows: Sequence[Row], keys: Sequence[str]) -> Group:

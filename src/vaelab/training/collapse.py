@@ -57,8 +57,8 @@ def latent_use(trainer: Trainer, module: Any, kl: float) -> LatentUse:
     with evaluation_mode(module.vae), full_precision(module.vae) as vae:
         device = device_of(vae)  # after the test, Lightning has moved the model back to the CPU
         condition = None if examples.condition is None else examples.condition.to(device)
-        q, _ = posterior(vae, examples._replace(x=examples.x.to(device), condition=condition, surface=None))
-        found = kl_per_dimension(q, vae.prior()).mean(0)
+        q, shown = posterior(vae, examples._replace(x=examples.x.to(device), condition=condition, surface=None))
+        found = kl_per_dimension(q, vae.prior_given(shown.condition)).mean(0)
     return LatentUse(kl, found.tolist())
 
 

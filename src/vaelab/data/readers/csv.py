@@ -14,10 +14,11 @@ import numpy as np
 
 from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.readers import source
-from vaelab.data.readers.csv_kinds import check_numbers, label_kind, to_labels
+from vaelab.data.readers.categories import Categories
+from vaelab.data.readers.csv_kinds import FLAGS, label_kind, to_labels, with_kinds
 from vaelab.data.readers.csv_layout import Layout, find_layout
 from vaelab.data.readers.csv_text import MISSING, SEPARATORS, Record, is_missing, is_number, pointed
-from vaelab.data.readers.selection import Labelled
+from vaelab.data.readers.selection import Labelled, kind_assignment
 from vaelab.data.readers.source import Reading, Source, rows_at_once, split
 from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
 from vaelab.data.wording import counted
@@ -29,10 +30,9 @@ FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.c
 def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
     """Reads numbers separated by commas, semicolons or tabs, with or without a line of names."""
     layout = find_layout(path, reading)
-    if reading.selection is not None:
-        check_numbers(layout, reading.selection)
+    layout = with_kinds(layout, reading.selection, reading.categories)
     return Source(
-        _arrays(layout, rows),
+        _arrays(layout, rows, reading.categories),
         layout.names,
         lambda row, column: _where(layout, row, column),
         facts=[*layout.facts],
@@ -54,10 +54,10 @@ def _place(layout: Layout, record: Record, cell: int) -> str:
     return f"line {record.line}, column {cell + 1}" + (f" ({name})" if name else "")
 
 
-def _arrays(layout: Layout, rows: int | None) -> Iterator[np.ndarray | Labelled]:
-    whole = _holds_integers(layout, layout.cells)
+def _arrays(layout: Layout, rows: int | None, categories: Categories | None) -> Iterator[np.ndarray | Labelled]:
+    whole = not layout.texts and not layout.flags and _holds_integers(layout, layout.cells)
     done, records = 0, enumerate(layout.rows())
-    for table, label in _tables(layout):
+    for table, label in _tables(layout, categories):
         _check_whole(layout, table, done, records)
         if layout.counted:
             _check_count(layout, table[:, : layout.counted], done)
@@ -106,25 +106,25 @@ def _holds_integers(layout: Layout, cells: Sequence[int]) -> bool:
     return True
 
 
-def _tables(layout: Layout) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def _tables(layout: Layout, categories: Categories | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The numbers as float64, with NaN for a missing one, and the labels if there are any."""
     done = 0
     kind = None if layout.label is None else label_kind(layout, layout.label)
     if layout.width > 1:  # Arrow skips blank lines, but in a single column a blank line is a missing number
-        kinds = dict.fromkeys(layout.cells, "float64")
+        kinds = {cell: _arrow_kind(layout, cell) for cell in layout.cells}
         try:
             for batch in _batches(layout, kinds | ({} if layout.label is None else {layout.label: "string"})):
+                columns = [_column(layout, cell, batch.column(str(cell)), done, categories) for cell in layout.cells]
                 done += len(batch)
-                columns = [batch.column(str(cell)) for cell in layout.cells]
                 label = None if kind is None else to_labels(batch.column(str(layout.label)).to_pylist(), kind, layout)
-                yield np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=-1), label
+                yield np.stack(columns, axis=-1), label
             return
         except ValueError:
             pass
     at_once = rows_at_once(None, 8 * layout.width)
     rest = islice(layout.rows(), done, None)
     while chunk := list(islice(rest, at_once)):
-        numbers = np.array([_numbers(layout, record) for record in chunk])
+        numbers = np.array([_numbers(layout, record, categories) for record in chunk])
         yield numbers, None if kind is None else to_labels([_label(layout, each) for each in chunk], kind, layout)
 
 
@@ -150,7 +150,22 @@ def _batches(layout: Layout, kinds: Mapping[int, str]) -> Iterator[Any]:
         yield from reader
 
 
-def _numbers(layout: Layout, record: Record) -> list[float]:
+def _arrow_kind(layout: Layout, cell: int) -> str:
+    return "string" if cell in layout.texts else "bool" if cell in layout.flags else "float64"
+
+
+def _column(layout: Layout, cell: int, column: Any, done: int, categories: Categories | None) -> np.ndarray:
+    """A column of a batch that starts at row `done`, (m,) float64, with NaN for a missing value."""
+    if cell not in layout.texts or categories is None:
+        return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False))
+    texts = ["" if text is None or is_missing(text) else text for text in column.to_pylist()]
+    place = layout.cells.index(cell) - layout.counted
+    return categories.codes(
+        layout.title(cell), texts, layout.path, lambda row: f"in {_where(layout, done + row, place)}"
+    )
+
+
+def _numbers(layout: Layout, record: Record, categories: Categories | None) -> list[float]:
     """The numbers of a line, with NaN for a missing number.
 
     Raises:
@@ -162,20 +177,27 @@ def _numbers(layout: Layout, record: Record) -> list[float]:
             f"{counted(len(record.cells), 'cell')} in line {record.line} and {layout.width} in line "
             f"{layout.first.line} (separated by {SEPARATORS[layout.separator]}); correct that line"
         )
-    return [_number(layout, record, cell) for cell in layout.cells]
+    return [_number(layout, record, cell, categories) for cell in layout.cells]
 
 
 def _label(layout: Layout, record: Record) -> str:
     return record.cells[layout.label or 0]
 
 
-def _number(layout: Layout, record: Record, cell: int) -> float:
+def _number(layout: Layout, record: Record, cell: int, categories: Categories | None) -> float:
     text = record.cells[cell].strip()
+    if cell in layout.texts and categories is not None:
+        texts, place = ["" if is_missing(text) else text], f"in {_place(layout, record, cell)}"
+        return float(categories.codes(layout.title(cell), texts, layout.path, lambda row: place)[0])
+    if cell in layout.flags and text.lower() in FLAGS:
+        return float(text.lower() == "true")
     if is_number(plain := pointed(text, layout.decimal)):
         return float(plain)
     if is_missing(text):
         return np.nan
     cure = f"write it with a decimal {layout.decimal} and without separators, or remove a column of words"
+    if categories is not None:
+        cure = f"correct it, or read the column as categories with {kind_assignment(layout.title(cell), 'category')}"
     raise UnreadableFile(
         f"every cell must hold a number such as -1234{layout.mark}5, but {layout.path} holds '{short(text, 40)}' in "
         f"{_place(layout, record, cell)}; {cure}"

@@ -40,6 +40,8 @@ class Layout:
         counted: how many cells on the left must count the rows, as pandas writes them. They are then left out.
         cells: the cells of a line that are read as numbers, in this order; those that count come first.
         label: the cell of the label, if there is one.
+        texts: the cells of `cells` that hold categories, as text.
+        flags: the cells of `cells` that hold true and false.
         facts, cautions: as in a `Source`.
     """
 
@@ -54,6 +56,8 @@ class Layout:
     label: int | None
     facts: tuple[str, ...]
     cautions: tuple[str, ...]
+    texts: frozenset[int] = frozenset()
+    flags: frozenset[int] = frozenset()
 
     @property
     def width(self) -> int:
@@ -64,6 +68,10 @@ class Layout:
     def mark(self) -> str:
         """The decimal mark of numbers."""
         return "," if self.decimal == "comma" else "."
+
+    def title(self, cell: int) -> str:
+        """What a column is called in messages, and in `Categories`."""
+        return self.headers[cell] if self.headers else f"column {cell - self.counted}"
 
     @property
     def names(self) -> tuple[str, ...] | None:

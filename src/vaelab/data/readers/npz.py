@@ -20,7 +20,7 @@ def read_npz(path: Path, rows: int | None, reading: Reading) -> Source:
         if not arrays:
             raise UnreadableFile(f"{path} must hold an array, but holds none; write it with np.savez")
         if reading.selection is not None:
-            return read_npz_table(path, archive, arrays, rows, reading.selection)
+            return read_npz_table(path, archive, arrays, rows, reading)
         if len(arrays) > 1 and "x" not in arrays:
             raise UnreadableFile(
                 f"{path} must hold one array or an array called x, but holds {', '.join(arrays)}; name your data x"

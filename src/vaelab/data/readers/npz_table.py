@@ -4,6 +4,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from vaelab.data.bounded_reading import FLOAT, UnreadableFile, check_growth
 from vaelab.data.columns import check_names
+from vaelab.data.readers.categories import Categories
 from vaelab.data.readers.npy import chosen_columns, moved, read_exactly, read_header, read_member, table_width
 from vaelab.data.readers.npz_names import column_names
 from vaelab.data.readers.selection import Labelled, Selection, choose
-from vaelab.data.readers.source import Shape, Source, rows_at_once
+from vaelab.data.readers.source import Reading, Shape, Source, rows_at_once
 from vaelab.data.readers.text_columns import text_refused
 from vaelab.data.row_checks import LARGEST_WHOLE, WHOLE_BOUND
 from vaelab.data.wording import listed
@@ -45,14 +47,15 @@ class Member(NamedTuple):
 
 
 def read_npz_table(
-    path: Path, archive: zipfile.ZipFile, arrays: Sequence[str], rows: int | None, selection: Selection
+    path: Path, archive: zipfile.ZipFile, arrays: Sequence[str], rows: int | None, reading: Reading
 ) -> Source:
     """Reads the selected columns of `x`, or of the only array; without an `x`, of all arrays side by side."""
     members = {name: _member(path, archive, name) for name in arrays}
+    selection = reading.selection or Selection()
     if "x" in members or len(members) == 1:
         names = column_names(path, archive) if {"x", "names"} <= set(members) else None
         return _read_x(path, members, names, rows, selection)
-    return _read_side_by_side(path, members, rows, selection)
+    return _read_side_by_side(path, members, rows, selection, reading.categories)
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Member:
@@ -101,7 +104,13 @@ def _label_beside(
     return beside.get(str(key))
 
 
-def _read_side_by_side(path: Path, members: Mapping[str, Member], rows: int | None, selection: Selection) -> Source:
+def _read_side_by_side(
+    path: Path,
+    members: Mapping[str, Member],
+    rows: int | None,
+    selection: Selection,
+    categories: Categories | None,
+) -> Source:
     for member in members.values():
         if member.is_numbers or len(member.shape) != 1:
             table_width(path, member.shape, member.dtype)
@@ -110,7 +119,8 @@ def _read_side_by_side(path: Path, members: Mapping[str, Member], rows: int | No
     place = [(member, index) for member in members.values() for index in range(len(member.columns))]
     chosen = choose(selection, names, len(names), path)
     texts = {names[index]: str(place[index][0].dtype) for index in chosen.x if not place[index][0].is_numbers}
-    if texts:
+    coded = {name for name in texts if categories is not None and categories.takes(name, is_text=True)}
+    if texts := {name: kind for name, kind in texts.items() if name not in coded}:
         raise text_refused(path, texts, [*texts], selection)
     label = None if chosen.label is None else place[chosen.label]
     if label is not None and len(label[0].columns) > 1:
@@ -120,7 +130,8 @@ def _read_side_by_side(path: Path, members: Mapping[str, Member], rows: int | No
     used = {member.name: member for member, _ in (place[index] for index in chosen.x)}
     check_growth(path, sum(each.shape[0] * _grown(each) for each in used.values()), f"{len(used)} arrays")
     at_once = rows_at_once(rows, sum(max(1, each.row_bytes) for each in used.values()))
-    tables = _joined(path, used, [(place[index][0].name, place[index][1]) for index in chosen.x], at_once)
+    columns = [(place[index][0].name, place[index][1]) for index in chosen.x]
+    tables = _joined(path, used, columns, at_once, categories if coded else None)
     arrays = tables if label is None else map(Labelled, tables, _labels(path, label[0], at_once))
     return Source(arrays, tuple(names[index] for index in chosen.x), facts=chosen.facts)
 
@@ -140,17 +151,39 @@ def _check_lengths(path: Path, members: Sequence[Member]) -> None:
 
 
 def _joined(
-    path: Path, members: Mapping[str, Member], columns: Sequence[tuple[str, int]], rows: int
+    path: Path,
+    members: Mapping[str, Member],
+    columns: Sequence[tuple[str, int]],
+    rows: int,
+    categories: Categories | None,
 ) -> Iterator[np.ndarray]:
     """Columns (name of the array, column in it) side by side -> (m, columns) at a time."""
     done = 0
-    for arrays in zip(*(read_member(path, name, rows) for name in members), strict=True):
+    members_read = (
+        read_member(path, name, rows)
+        if member.is_numbers or categories is None
+        else _codes(path, member, rows, categories)
+        for name, member in members.items()
+    )
+    for arrays in zip(*members_read, strict=True):
         held = {name: array.reshape(len(array), -1) for name, array in zip(members, arrays, strict=True)}
         if len({array.dtype.kind for array in arrays}) > 1:
             for name, array in held.items():
                 _check_whole(path, name, array, done)
         done += len(arrays[0])
         yield np.stack([held[name][:, column] for name, column in columns], axis=-1)
+
+
+def _place(first: int, name: str, row: int) -> str:
+    return f"in row {first + row} (counting from 0) of {name}"
+
+
+def _codes(path: Path, member: Member, rows: int, categories: Categories) -> Iterator[np.ndarray]:
+    """Yields the codes of an array of text, (m,)."""
+    done = 0
+    for texts in _labels(path, member, rows):
+        yield categories.codes(member.name, texts.tolist(), path, partial(_place, done, member.name))
+        done += len(texts)
 
 
 def _check_whole(path: Path, name: str, array: np.ndarray, done: int) -> None:

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vaelab.data.bounded_reading import UnreadableFile, check_growth
 from vaelab.data.columns import check_names
+from vaelab.data.readers.categories import Categories, spelled
 from vaelab.data.readers.selection import LONGEST, Labelled, Selection, choose
 from vaelab.data.readers.source import Reading, Source, rows_at_once
 from vaelab.data.readers.text_columns import text_refused
@@ -37,12 +38,13 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
                 f"{path} must hold at least one column besides the index of a table, but holds none; use another file"
             )
         check_names(columns, str(path))
-        columns, label, facts = (columns, None, []) if selection is None else _chosen(path, columns, schema, selection)
+        columns, label, facts = (columns, None, []) if selection is None else _chosen(path, columns, schema, reading)
+        coded = _Coded.of(path, columns, schema, reading.categories)
         n = file.metadata.num_rows
         check_growth(path, 8 * n * len(columns), f"{n} rows of {len(columns)} columns")
         first = next(file.iter_batches(1, columns=columns), None)
-        names = None if first is None else _names(path, columns, first, selection)
-    found = Source(_arrays(path, rows, columns, label), names, facts=facts)
+        names = None if first is None else _names(path, columns, first, selection, coded)
+    found = Source(_arrays(path, rows, columns, label, coded), names, facts=facts)
     if index:
         (found.facts if selection else found.cautions).append(
             f"left out {counted(len(index), 'column')} that pandas marks as an index ({listed(index)})"
@@ -52,12 +54,11 @@ def read_parquet(path: Path, rows: int | None, reading: Reading) -> Source:
     return found
 
 
-def _chosen(
-    path: Path, columns: list[str], schema: Any, selection: Selection
-) -> tuple[list[str], str | None, list[str]]:
+def _chosen(path: Path, columns: list[str], schema: Any, reading: Reading) -> tuple[list[str], str | None, list[str]]:
     """The columns of x, and the column of the label. A trained model may name a number of a list, such as a_0."""
     from pyarrow import types
 
+    selection, categories = reading.selection or Selection(), reading.categories
     wanted = selection.model
     if wanted is not None:
         stems = {*wanted, *(re.sub(r"_\d+$", "", name) for name in wanted if name not in columns)}
@@ -69,6 +70,7 @@ def _chosen(
         name: "categories" if types.is_dictionary(kind) else str(kind)
         for name, kind in kinds.items()
         if not _holds_numbers(kind)
+        and not (_holds_text(kind) and categories is not None and categories.takes(name, is_text=True))
     }
     if texts:
         raise text_refused(path, texts, [*texts], selection)
@@ -81,6 +83,45 @@ def _holds_numbers(kind: Any) -> bool:
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _holds_numbers(kind.value_type)
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+
+def _holds_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+class _Coded(NamedTuple):
+    """The columns of a file that are read as categories."""
+
+    path: Path
+    columns: frozenset[str]
+    categories: Categories
+
+    @classmethod
+    def of(cls, path: Path, columns: list[str], schema: Any, categories: Categories | None) -> "_Coded | None":
+        from pyarrow import types
+
+        kinds = {name: schema.field(name).type for name in columns}
+        flat = [name for name, kind in kinds.items() if not types.is_nested(kind)]
+        taken = [name for name in flat if categories and categories.takes(name, _holds_text(kinds[name]))]
+        return cls(path, frozenset(taken), categories) if categories and taken else None
+
+    def codes(self, name: str, column: Any, done: int) -> np.ndarray:
+        """The codes of a batch that starts at row `done`, (m, 1)."""
+        import pyarrow
+        from pyarrow import types
+
+        column = column.dictionary_decode() if types.is_dictionary(column.type) else column
+        if _holds_numbers(column.type):
+            texts = ["" if value is None or value != value else spelled(value) for value in column.to_pylist()]
+        else:
+            texts = [text or "" for text in column.cast(pyarrow.large_string()).to_pylist()]
+        codes = self.categories.codes(
+            name, texts, self.path, lambda row: f"in row {done + row} (counting from 0), column {name}"
+        )
+        return codes.reshape(-1, 1)
 
 
 def _marked(metadata: Any) -> list[Any]:
@@ -96,9 +137,15 @@ def _is_index(name: str, marked: list[Any]) -> bool:
     return name in marked or bool(re.fullmatch(r"__index_level_\d+__", name))
 
 
-def _names(path: Path, columns: list[str], row: Any, selection: Selection | None) -> tuple[str, ...] | None:
+def _names(
+    path: Path, columns: list[str], row: Any, selection: Selection | None, coded: "_Coded | None"
+) -> tuple[str, ...] | None:
     """A name for each number of a row: a list called a gives a_0, a_1, …; None if there is only a single list."""
-    widths = [_unnest(path, name, column).shape[1] for name, column in zip(columns, row.columns, strict=True)]
+    flat = coded.columns if coded else frozenset()
+    widths = [
+        1 if name in flat else _unnest(path, name, column).shape[1]
+        for name, column in zip(columns, row.columns, strict=True)
+    ]
     if selection is None and len(columns) == 1 and widths != [1]:
         return None
     names = [
@@ -109,17 +156,19 @@ def _names(path: Path, columns: list[str], row: Any, selection: Selection | None
     return check_names(names, str(path))
 
 
-def _arrays(path: Path, rows: int | None, columns: list[str], label: str | None) -> Iterator[np.ndarray | Labelled]:
+def _arrays(
+    path: Path, rows: int | None, columns: list[str], label: str | None, coded: "_Coded | None"
+) -> Iterator[np.ndarray | Labelled]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
-        first, _ = next(_tables(path, file, columns, None, 1), (None, None))
+        first, _ = next(_tables(path, file, columns, None, 1, coded), (None, None))
         if first is None:
             return
         n = file.metadata.num_rows
         check_growth(path, n * first.nbytes, f"{n} rows of {first.shape[1]} numbers")
         whole = label is not None and _is_whole(file, label)
-        for table, labels in _tables(path, file, columns, label, rows_at_once(rows, first.nbytes)):
+        for table, labels in _tables(path, file, columns, label, rows_at_once(rows, first.nbytes), coded):
             if table.shape[1] != first.shape[1]:
                 raise UnreadableFile(
                     f"{path} holds lists of {first.shape[1]} and of {table.shape[1]} numbers; {ONE_LENGTH}"
@@ -128,12 +177,18 @@ def _arrays(path: Path, rows: int | None, columns: list[str], label: str | None)
 
 
 def _tables(
-    path: Path, file: Any, names: list[str], label: str | None, rows: int
+    path: Path, file: Any, names: list[str], label: str | None, rows: int, coded: "_Coded | None"
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yields (at most `rows`, numbers per row) at a time, and the labels if there are any. Null cells are masked."""
     done = 0
     for batch in file.iter_batches(rows, columns=[*names, *([label] if label else [])]):
-        columns = [_unnest(path, name, batch.column(name)) for name in names]
+        flat = coded.columns if coded else frozenset()
+        columns = [
+            coded.codes(name, batch.column(name), done)
+            if coded and name in flat
+            else _unnest(path, name, batch.column(name))
+            for name in names
+        ]
         join = np.ma.concatenate if any(isinstance(each, np.ma.MaskedArray) for each in columns) else np.concatenate
         table = join(columns, axis=-1)
         if table.dtype.kind == "f":

@@ -43,8 +43,9 @@ class Selection:
         columns: the columns of x, in this order; None takes all except `drop` and `label`.
         drop: columns to leave out.
         label: a column of text or numbers that is read beside x.
-        model: the names of a trained model's columns. Then `columns` and `drop` are ignored, other columns are left
-            out, and the file need not have the label.
+        condition: the columns of a condition, which are read after those of x, in the same rows.
+        model: the names of a trained model's columns, with those of its condition. Then the other keys are ignored,
+            other columns are left out, and the file need not have the label.
         trained: True if the file is for a trained model, with or without names.
         width: how many columns a trained model without names has; 0 if that is unknown.
     """
@@ -52,21 +53,26 @@ class Selection:
     columns: tuple[Key, ...] | None = None
     drop: tuple[Key, ...] = ()
     label: Key | None = None
+    condition: tuple[str, ...] = ()
     model: tuple[str, ...] | None = None
     trained: bool = False
     width: int = 0
 
+    def without_condition(self, model: tuple[str, ...] | None) -> "Selection":
+        """The same columns without those of the condition, for a trained model whose x has these names."""
+        return replace(self, condition=(), model=model)
+
     @property
     def named(self) -> set[Key]:
         """All columns that are asked for by name or number."""
-        return {*(self.model or self.columns or ()), self.label} - {None}  # type: ignore[return-value]
+        return {*(self.model or self.columns or ()), *self.condition, self.label} - {None}  # type: ignore[return-value]
 
 
 class Chosen(NamedTuple):
     """The chosen columns of a file, counted from 0.
 
     Attributes:
-        x: the columns of x.
+        x: the columns of x, and then those of the condition.
         label: the column of labels, if there is one.
         facts: which columns are left out, for the report.
     """
@@ -85,6 +91,7 @@ def choose(selection: Selection, names: Sequence[str] | None, width: int, path: 
     x, label = _find_all(selection, names, width, path)
     titles = _titles(names, width)
     facts = [] if label is None else [f"the label is {titles[label]}"]
+    facts += [f"the condition is {listed(selection.condition)}"] if selection.condition else []
     if left_out := [title for index, title in enumerate(titles) if index not in x and index != label]:
         facts.append(f"left out {counted(len(left_out), 'column')} ({listed(left_out)})")
     return Chosen(x, label, facts)
@@ -99,26 +106,34 @@ def _find_all(
     label = None if selection.label is None else _find("data.label", selection.label, names, width, path)
     dropped = {_find("data.drop", key, names, width, path) for key in selection.drop}
     kept = [_find("data.columns", key, names, width, path) for key in selection.columns or ()]
+    given = [_find("condition", key, names, width, path) for key in selection.condition]
     title = _titles(names, width)
     if twice := [title[index] for index in {*kept} if kept.count(index) > 1]:
         raise UnreadableFile(
             f"data.columns must name each column once, but names {listed(twice)} several times; remove the copies"
         )
-    if label is not None and label in {*kept, *dropped}:
-        key = "data.columns" if label in kept else "data.drop"
+    if label is not None and label in {*kept, *dropped, *given}:
+        key = "data.columns" if label in kept else "data.drop" if label in dropped else "condition"
+        why = "the model does not see it" if key != "condition" else "it only colours the pictures"
         raise UnreadableFile(
-            f"data.label must be a column that is not in {key}, because the model does not see it, but is "
-            f"{title[label]}; remove it from {key}"
+            f"data.label must be a column that is not in {key}, because {why}, but is {title[label]}; remove it from "
+            f"{key}"
+        )
+    if both := [title[index] for index in given if index in {*kept, *dropped}]:
+        key = "data.columns" if both[0] in {title[index] for index in kept} else "data.drop"
+        raise UnreadableFile(
+            f"condition must name columns that are not in {key}, because they are no part of x, but names "
+            f"{listed(both)}; remove {'it' if len(both) == 1 else 'them'} from {key}"
         )
     if selection.columns is None:
-        kept = [index for index in range(width) if index != label]
+        kept = [index for index in range(width) if index != label and index not in given]
     kept = [index for index in kept if index not in dropped]
     if not kept:
         raise UnreadableFile(
             f"at least one column must be left to train on, but {path} has only {listed(title)}, and data.columns, "
-            "data.drop and data.label leave none; drop fewer"
+            "data.drop, data.label and condition leave none; drop fewer"
         )
-    return tuple(kept), label
+    return (*kept, *given), label
 
 
 def _find_for_model(
@@ -170,11 +185,26 @@ def assignment(key: str, names: Sequence[object]) -> str:
     """
     if len(names) > LISTED:
         return key
-    words = [for_terminal(str(name)) for name in names]
-    if not all(re.fullmatch(r"\w[\w-]*", word, re.ASCII) and not _is_special(word) for word in words):
-        words = ['"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words]
+    words = _words(names)
     value = words[0] if len(words) == 1 else f"[{','.join(words)}]"
     return f"{key}={value}" if "[" in value and '"' not in value else shlex.quote(f"{key}={value}")
+
+
+def kind_assignment(name: str, kind: str) -> str:
+    """The key that sets the kind of a column, ready to be typed into a shell.
+
+    >>> print(kind_assignment("sex", "category"))
+    'data.kinds={sex:category}'
+    """
+    return shlex.quote(f"data.kinds={{{_words([name])[0]}:{kind}}}")
+
+
+def _words(names: Sequence[object]) -> list[str]:
+    """Names as Hydra takes them: all in quotes if one of them needs quotes."""
+    words = [for_terminal(str(name)) for name in names]
+    if all(re.fullmatch(r"\w[\w-]*", word, re.ASCII) and not _is_special(word) for word in words):
+        return words
+    return ['"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words]
 
 
 def _is_special(name: Any) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaelab.checks import check_choice
+from vaelab.data.readers.categories import Categories
 from vaelab.data.readers.selection import Labelled, Selection
 from vaelab.data.row_checks import at_index
 
@@ -27,6 +28,7 @@ class Reading:
         background: the colour behind transparent images: `white`, `black`, or a grey from 0 to 255.
         decimal: the decimal mark in a .csv: `point` or `comma`.
         selection: the columns of a table that are read; None reads all of them, and they must be numbers.
+        categories: reads the text in columns as codes of categories; None refuses text. Use it for one file.
         size: resize images in a folder to this many pixels, and crop what is outside: a number for both sides, or
             (rows, columns); None keeps their size.
         channels: 1 reads images in a folder as grey, and 3 as red, green and blue.
@@ -40,6 +42,7 @@ class Reading:
     background: str | int = "white"
     decimal: str = "point"
     selection: Selection | None = None
+    categories: Categories | None = None
     size: int | tuple[int, int] | None = None
     channels: int = 1
 

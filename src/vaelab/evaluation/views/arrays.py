@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from vaelab.vae import VAE
+
 Array = np.ndarray[Any, Any]
 Names = tuple[str, ...] | None
 
@@ -36,3 +38,9 @@ def array(tensor: Tensor) -> Array:
 def t_given(given: str = "") -> str:
     """The likelihood as titles write it: `p(t|z)`, or `p(t|z, c = 3)` if given `c = 3`."""
     return f"p(t|z, {given})" if given else "p(t|z)"
+
+
+def z_given(vae: VAE) -> str:
+    """The prior as titles write it: its `text`, or `p(z)`, or `p(z|c)` if it is conditional."""
+    text = "p(z|c)" if getattr(vae.prior, "condition_size", 0) else "p(z)"
+    return str(getattr(vae.prior, "text", text))

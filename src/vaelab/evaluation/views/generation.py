@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vaelab.checks import check_choice, check_whole
 from vaelab.evaluation.data_checks import check_room
-from vaelab.evaluation.views.arrays import Names, images, is_image, points, t_given
+from vaelab.evaluation.views.arrays import Names, images, is_image, points, t_given, z_given
 from vaelab.figures import ImageGrid, Picture, PointDraws
 from vaelab.seeded import seeded
 from vaelab.vae import VAE
@@ -23,7 +23,7 @@ def prior_samples(
     given: str = "",
     row_names: Names = None,
 ) -> Picture:
-    """Samples from the model: z ~ p(z), then the mean of p(t|z) or a draw from it, n times.
+    """Samples from the model: z ~ p(z) or p(z|c), then the mean of p(t|z) or a draw from it, n times.
 
     Args:
         vae: the model.
@@ -44,10 +44,11 @@ def prior_samples(
     check_choice("show", show, ("mean", "sample"))
     check_room(vae, n, condition)
     with seeded(seed):
-        p = vae.decode(vae.prior().sample((n,)), condition)
+        p = vae.decode(vae.sample_prior(n, condition), condition)
         t = p.mean if show == "mean" else p.sample()
     title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}"
     if is_image(t.shape[1:]):
-        return ImageGrid(images(t), f"Prior samples: {title}, z ~ p(z)", row_names)
-    title += "" if given else ", z ~ p(z)"  # a panel's title has no room for both
+        kind = "Samples" if hasattr(vae.prior, "text") else "Prior samples"
+        return ImageGrid(images(t), f"{kind}: {title}, z ~ {z_given(vae)}", row_names)
+    title += "" if given else f", z ~ {z_given(vae)}"  # a panel's title has no room for both
     return PointDraws(points(t), None if data is None else points(data.float()), names, title)
