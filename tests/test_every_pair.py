@@ -65,7 +65,7 @@ def possible(row):
     has_closed_form = {posterior, prior}.isdisjoint({None, *BY_MONTE_CARLO})
     if way == "stl" and objective in ("elbo", "elbo_constant_beta") and has_closed_form:
         return False
-    if objective == "beta_tc" and posterior not in (None, "diagonal", "full"):
+    if objective == "beta_tc" and (posterior not in (None, "diagonal", "full") or prior in DISCRETE):
         return False
     if objective == "info" and (posterior in (*DISCRETE, "mixture") or prior in ("vamp", "mixture", *DISCRETE)):
         return False
