@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import discrete_digits
 import torch
 from drawing import axes
 from matplotlib.figure import Figure
@@ -97,6 +98,31 @@ def mixture() -> Figure:
 
 def flow() -> Figure:
     return _before_and_after(lambda: priors.FlowPrior((2,), hidden=[64], kind="spline"))
+
+
+@torch.no_grad()
+def _shares(vae: VAE, what: str) -> Figure:
+    """The learned probabilities of a discrete prior, beside the mean of q(z|x) over all images."""
+    figure, ax = axes(size=(6.4, 2.6))
+    prior, data_share = vae.prior().mean, vae.encode(discrete_digits.digits()[0]).mean.mean(0)
+    place = torch.arange(1, len(prior) + 1)
+    ax.bar(place - 0.2, prior, 0.4, label="p(z), learned")
+    ax.bar(place + 0.2, data_share, 0.4, label="mean of q(z|x) over the images")
+    ax.set(xlabel=what, ylabel="probability", xticks=place, ylim=(0, 1.25 * float(max(prior.max(), data_share.max()))))
+    ax.legend(ncols=2, loc="upper center")
+    return figure
+
+
+def bernoulli() -> Figure:
+    objective = objectives.ELBO(gradient="gumbel_softmax")
+    return _shares(discrete_digits.trained(families.Bernoulli((12,)), objective, STEPS, learned=True)[0], "bit")
+
+
+def categorical() -> Figure:
+    objective = objectives.ELBO(gradient="gumbel_softmax")
+    return _shares(
+        discrete_digits.trained(families.OneHotCategorical(1, 12), objective, STEPS, learned=True)[0], "class"
+    )
 
 
 DIGITS = [0, 1, 2, 4, 7]
