@@ -386,7 +386,9 @@ class ObjectiveRow:
             `Terms.bound`.
         draws: K.
         closed_form: whether it needs the KL of posterior and prior in closed form.
-        beta: the loss is −bound + (beta − 1)·kl.
+        beta: the loss is −bound + (beta − 1)·kl + penalty.
+        penalty: q(z|x) of one example, p(z), and KL(q ‖ p) -> what the loss adds, if all examples of a batch are this
+            one and z has one dimension.
         few: a function of fewer log-weights, whose expectation is also that of `Terms.bound`, and their number; None if
             there is none. It keeps the integral small.
         of_encoder: the same for the bound that the encoder's gradient follows, if that is another one.
@@ -398,8 +400,19 @@ class ObjectiveRow:
     draws: int
     closed_form: bool = False
     beta: float = 1.0
+    penalty: Callable[[Any, Any, Tensor], Any] = lambda q, p, kl: 0.0
     few: tuple[Callable[[Tensor], Tensor], int] | None = None
     of_encoder: tuple[Callable[[Tensor], Tensor], int] | None = None
+
+
+def mmd2_gaussian(q: Any, p: Any, h: float) -> Tensor:
+    """MMD² of two Gaussians in one dimension, with a Gaussian kernel of bandwidth h, in closed form."""
+
+    def mean_kernel(mean, variance):
+        return h / (h**2 + variance).sqrt() * (-(mean**2) / (2 * (h**2 + variance))).exp()
+
+    within = mean_kernel(0 * q.mean, 2 * q.variance) + mean_kernel(0 * p.mean, 2 * p.variance)
+    return (within - 2 * mean_kernel(q.mean - p.mean, q.variance + p.variance)).squeeze()
 
 
 def mean(log_w: Tensor) -> Tensor:
@@ -426,6 +439,30 @@ OBJECTIVES = [
     ObjectiveRow("stl", objectives.ELBOMonteCarlo(samples=2, gradient="stl"), mean, 2, few=ONE),
     ObjectiveRow(
         "baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3, few=ONE
+    ),
+    ObjectiveRow(
+        "free_bits",
+        objectives.ELBO(free_bits=0.9),
+        *(mean, 1),
+        closed_form=True,
+        penalty=lambda q, p, kl: kl.clamp(min=0.9) - kl,
+    ),
+    ObjectiveRow(
+        "capacity",
+        objectives.ELBO(capacity=9.0, gamma=3.0),
+        *(mean, 1),
+        closed_form=True,
+        penalty=lambda q, p, kl: 3 * (kl - 9).abs() - kl,
+    ),
+    ObjectiveRow("beta_tc", objectives.BetaTC(train_size=1_000, beta=3.0, batch_size=64), mean, 1, closed_form=True),
+    ObjectiveRow(
+        "info",
+        objectives.InfoVAE(samples=2, alpha=0.4, lam=2.6, bandwidth=0.8, batch_size=64),
+        *(mean, 2),
+        closed_form=True,
+        beta=0.6,
+        penalty=lambda q, p, kl: 2 * mmd2_gaussian(q, p, 0.8),
+        few=ONE,
     ),
     ObjectiveRow("gumbel", objectives.ELBO(gradient="gumbel_softmax"), mean, 1, closed_form=True, few=ONE),
     ObjectiveRow("iwae", objectives.IWAE(samples=2), log_mean_w, 2),

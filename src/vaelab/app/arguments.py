@@ -84,6 +84,8 @@ def _add_evaluate(verbs: "argparse._SubParsersAction[Parser]") -> None:
     evaluate = _add(verbs, "evaluate", text, runs="+", data=True)
     evaluate.add_argument("--samples", type=int, help="importance samples per example (default 5000)")
     evaluate.add_argument("--split", choices=SPLITS, default="test", help="default test")
+    drawn = "how many draws of the model to compare with the data; 0 compares none (default 1000)"
+    evaluate.add_argument("--draws", type=int, help=drawn)
     evaluate.add_argument("--memory", type=int, metavar="MB", help="memory of one chunk of samples, per thread")
 
 

@@ -18,6 +18,7 @@ from vaelab.families.joint_columns import JointColumns
 from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
 from vaelab.families.laplace import Laplace
 from vaelab.families.low_rank import LowRankGaussian
+from vaelab.families.marginals import is_product, marginals
 from vaelab.families.mixture import GaussianMixture
 from vaelab.families.moments import EstimatedMoments, rsample_and_log_prob, with_moments
 from vaelab.families.negative_binomial import NegativeBinomial
@@ -51,6 +52,8 @@ __all__ = [
     "Support",
     "TwoLayers",
     "closed_form_kl",
+    "is_product",
+    "marginals",
     "rsample_and_log_prob",
     "with_moments",
 ]
