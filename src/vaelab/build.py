@@ -144,7 +144,8 @@ def build_vae(
     prior = _build_prior(config, x_shape, condition_shape, allow)
     size = math.prod(condition_shape) if condition_shape else 0
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
-    if likelihood.support == "mixed" and any(categories := getattr(likelihood, "categories", ())):
+    categories = getattr(likelihood, "categories", ()) if likelihood.support == "mixed" else ()
+    if any(categories) and tuple(x_shape) == tuple(target_shape) == (len(categories),):
         networks["encoder"] = partial(OneHotColumns, network=networks["encoder"], categories=categories)
     of_columns = isinstance(config.get("condition"), list | tuple)  # a class needs no units
     return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize, of_columns)
