@@ -31,6 +31,9 @@ SMALL = {  # tracing takes a fifth of a second, and longer for what has many lay
     "posterior=flow": ["posterior.transforms=1", "posterior.hidden=[5]", "posterior.bins=3", "posterior.context=2"],
     "prior=vamp": ["prior.components=3"],
     "network=mlp": ["network.hidden=[7]"],
+    "model=categorical": ["model.categories=3"],
+    "model=discretized_logistic": ["model.levels=5"],
+    "model=low_rank": ["model.rank=2"],
 }
 
 

@@ -55,7 +55,7 @@ def test_all_parts_train_together_and_the_run_is_loaded(run_folder):
         vaelab.load_run(run_folder)
     run = vaelab.load_run(run_folder, allow=["mypackage"])
     assert type(run.vae.decoder.family).__name__ == "Grey"
-    assert type(run.vae.prior).__name__ == "Mixture"
+    assert type(run.vae.prior).__name__ == "Ring"
     metrics = run.metrics
     assert metrics["test/elbo"] <= metrics["test/bound"] < 500
     data = run.datamodule()
@@ -124,7 +124,7 @@ def test_the_rows_of_the_page_pass_the_contract(project):
     (code,) = (code for _, code in BLOCKS if code.startswith("# rows for"))
     (project / "add_rows.py").write_text(f"CODE = {code!r}\n{ADD_ROWS}")
     (command,) = (line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines() if "pytest" in line)
-    names = "grey or low_rank or mixture or residual or renyi"
+    names = "grey or low_rank or ring or residual or renyi"
     arguments = shlex.split(command.replace("NAME", f"'{names}'"))[1:]
     path = os.pathsep.join(map(str, (project, ROOT / "tests", ROOT)))
     process = subprocess.run(

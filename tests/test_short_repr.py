@@ -24,7 +24,7 @@ from vaelab.short_repr import call_of
             priors.LearnedPrior(families.FullGaussian((3,), min_std=0.2, init_std=1.0)),
             "LearnedPrior(FullGaussian((3,), min_std=0.2, init_std=1.0))",
         ),
-        (objectives.IWAE(samples=7), "IWAE(samples=7)"),
+        (objectives.IWAE(samples=7), "IWAE(samples=7, gradient='pathwise', temperature=0.5)"),
     ],
 )
 def test_a_part_shows_the_call_that_makes_it(made, text):

@@ -170,7 +170,8 @@ def _build_prior(
     config: Config, x_shape: Sequence[int], condition_shape: Sequence[int] | None, allow: Allow
 ) -> nn.Module:
     node = without_kl(config["prior"])
-    known = {"x_shape": tuple(x_shape), "condition_size": math.prod(condition_shape) if condition_shape else 0}
+    size = math.prod(condition_shape) if condition_shape else 0
+    known = {"x_shape": tuple(x_shape), "condition_size": size, "pseudo_condition_size": size}
     wanted = parameters_of(constructor_of(node, allow, "prior"))
     more = {name: value for name, value in known.items() if name in wanted and name not in node}
     prior: nn.Module = instantiate(node, allow, "prior", **more)
@@ -208,7 +209,8 @@ def start_at_data(vae: VAE, data: "DataModule") -> None:
     decoder.start_at(data.mean())
     start_from: Any = getattr(vae.prior, "start_from", None)
     if start_from is not None:
-        start_from(data.examples("train")[0])
+        conditions = (data.conditions["train"],) if data.conditions and takes(start_from, "conditions") else ()
+        start_from(data.examples("train")[0], *conditions)
 
 
 def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:

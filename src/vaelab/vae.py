@@ -83,16 +83,17 @@ class VAE(nn.Module):
 
         Raises:
             ValueError: the prior and the posterior have different shapes of z, the prior and the model different sizes
-                of the condition, a network takes no condition, or the prior uses a conditional encoder.
+                of the condition, a network takes no condition, or the prior has none for the encoder that it uses.
         """
         if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
             raise ValueError(
                 f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
             )
-        if condition_size and hasattr(prior, "uses"):
+        if hasattr(prior, "uses") and getattr(prior, "pseudo_condition_size", 0) != condition_size:
             raise ValueError(
-                f"the prior of a conditional model must not use the encoder, but {type(prior).__name__} does, and "
-                "has no condition for it; use another prior such as prior=standard_normal, or leave the condition out"
+                f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
+                f"{type(prior).__name__} has {getattr(prior, 'pseudo_condition_size', 0)}; set its "
+                "pseudo_condition_size, use another prior such as prior=standard_normal, or leave the condition out"
             )
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior, condition_size)

@@ -18,6 +18,18 @@ OPTIONS = sorted(
 )
 REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
 SINES = ("sine", "sine_surface")
+ON_MNIST = (
+    "mnist",
+    "conv_mnist",
+    "burda",
+    "burda_iwae",
+    "burda_dreg",
+    "flow_prior",
+    "latent_dim_sweep",
+    "vamp",
+)  # experiments
+IMAGE_NETWORKS = ("network=conv", "network=residual")
+DISCRETE = ("posterior=bernoulli", "posterior=categorical", "prior=bernoulli", "prior=categorical")
 
 
 def mnist(folder):
@@ -39,7 +51,10 @@ def test_every_option_trains(option, small_mnist, tmp_path):
     if option in ("logger=mlflow", "logger=wandb"):
         pytest.importorskip(option.removeprefix("logger="), reason="the package is an extra")
     overrides = [option, *TINY]
-    if option in ("model=bernoulli", "experiment=mnist", "experiment=burda", "experiment=latent_dim_sweep"):
+    if option in DISCRETE:
+        kind = option.partition("=")[2]
+        overrides = [f"posterior={kind}", f"prior={kind}", *TINY, "objective.gradient=gumbel_softmax"]
+    if option in ("model=bernoulli", *IMAGE_NETWORKS, *(f"experiment={each}" for each in ON_MNIST)):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
     if option in ("experiment=factor_analysis", "experiment=table"):
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]
@@ -52,11 +67,19 @@ def test_every_option_trains(option, small_mnist, tmp_path):
         overrides = [option, f"data.root={small_mnist}", "data.val_size=13"]
     if option == "experiment=digits":
         overrides = [option]
+    if option in ("experiment=conditional_mnist", "prior=conditional"):
+        overrides = [option, "condition=label", "data=digits", "data.val_size=13"]
     assert_trains(tmp_path, overrides)
 
 
-@pytest.mark.parametrize("gradient", ["pathwise", "score_function", "score_function_baseline"])
-@pytest.mark.parametrize("objective", ["elbo", "elbo_monte_carlo"])
+@pytest.mark.parametrize(
+    ("objective", "gradient"),
+    [
+        *(("elbo", gradient) for gradient in ("pathwise", "score_function", "score_function_baseline")),
+        *(("elbo_monte_carlo", gradient) for gradient in ("stl", "score_function_baseline")),
+        *(("piwae", gradient) for gradient in ("dreg", "vimco")),
+    ],
+)
 def test_every_estimator_trains(objective, gradient, tmp_path):
     assert_trains(tmp_path, [f"objective={objective}", f"objective.gradient={gradient}", "objective.samples=3", *TINY])
 

@@ -15,6 +15,7 @@ from vaelab.app.start import train
 
 NOT_OF_THE_CONSTRUCTOR = {"_target_", "_partial_", "kl"}  # the builder reads kl: closed form or Monte Carlo
 SILENT = {  # change what is drawn or written, not what is computed
+    "objective.temperature",  # only gradient=gumbel_softmax reads it: test_gradients.py
     "callbacks.progress.refresh_rate",
     *(f"callbacks.last.{key}" for key in ("dirpath", "filename", "enable_version_counter", "seconds")),
     *(f"callbacks.pictures.{key}" for key in ("every_n_epochs", "examples", "dirpath", "timeout")),

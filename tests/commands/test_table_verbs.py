@@ -163,14 +163,21 @@ def test_a_conditional_run_takes_the_class_of_a_file(tmp_path):
     assert done.returncode == 0, done.stderr
     run = vaelab.load_run(tmp_path / "run")
     assert run.condition_names == tuple(sorted(set(KINDS)))
-    with pytest.raises(ValueError, match="needs --condition"):
-        encode(run, str(tmp_path / "a.csv"), tmp_path / "z.csv")
-    encode(run, str(tmp_path / "a.csv"), tmp_path / "z.csv", condition="lily")
+    encode(run, str(tmp_path / "a.csv"), tmp_path / "lilies.csv", condition="lily")
+    encode(run, str(tmp_path / "a.csv"), tmp_path / "own.csv")  # with the label of each row
     encode(run, "train", tmp_path / "train.csv")
-    every, some = (pandas.read_csv(tmp_path / name).query("label == 'lily'") for name in ("z.csv", "train.csv"))
-    nearest = np.abs(some["mean_0"].to_numpy()[:, None] - every["mean_0"].to_numpy()).min(-1)
-    assert 8 < len(some) < len(every)
-    assert_allclose(nearest, 0, atol=1e-5)
+    some = pandas.read_csv(tmp_path / "train.csv").query("label == 'lily'")
+    for name in ("lilies.csv", "own.csv"):
+        every = pandas.read_csv(tmp_path / name).query("label == 'lily'")
+        nearest = np.abs(some["mean_0"].to_numpy()[:, None] - every["mean_0"].to_numpy()).min(-1)
+        assert 8 < len(some) < len(every)
+        assert_allclose(nearest, 0, atol=1e-5)
+    table().drop(columns="kind").to_csv(tmp_path / "no label.csv")
+    with pytest.raises(ValueError, match=r"needs --condition, because .* the file holds no labels; use one of"):
+        encode(run, str(tmp_path / "no label.csv"), tmp_path / "z.csv")
+    table().assign(kind="tulip").to_csv(tmp_path / "new.csv")
+    with pytest.raises(ValueError, match=r"one of the model's classes .* has tulip; "):
+        encode(run, str(tmp_path / "new.csv"), tmp_path / "z.csv")
 
 
 def test_a_run_loads_whatever_hydra_made_of_a_name(tmp_path):

@@ -28,7 +28,7 @@ from vaelab.evaluation import SAMPLES, kl_per_dimension, views
 from vaelab.families import Bernoulli, DiagonalGaussian, Family, Flow, IsotropicGaussian, Laplace
 from vaelab.figures import Picture
 from vaelab.networks import MLP
-from vaelab.priors import LearnedPrior, StandardNormal, VampPrior
+from vaelab.priors import ConditionalPrior, LearnedPrior, StandardNormal, VampPrior
 
 N, K, P, CLASSES = 23, 5, 2, 3
 NAMES = ("cat", "dog", "owl")
@@ -38,7 +38,8 @@ flow = partial(Flow, context=3, transforms=2, hidden=[7])
 
 def build(posterior=Gaussian, likelihood=Gaussian, prior=StandardNormal, p=P, shape=(K,), **options):
     torch.manual_seed(0)
-    prior = VampPrior(shape, 4) if prior is VampPrior else prior((p,))
+    size = options.get("condition_size", 0)
+    prior = VampPrior(shape, 4, size) if prior is VampPrior else prior((p,))
     network = partial(MLP, hidden=options.pop("hidden", [6]))
     return VAE.build(shape, posterior((p,)), likelihood(shape), prior, network, **options)
 
@@ -58,6 +59,14 @@ def flow_run(folder):
     return loaded_run(folder, vae, Rows(rows()))
 
 
+def of_condition(shape):
+    """p(z|c), different for each class."""
+    prior = ConditionalPrior(Gaussian(shape), hidden=[4], condition_size=CLASSES)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return prior
+
+
 def conditional_run(folder, **options):
     return loaded_run(folder, build(condition_size=CLASSES, **options), Rows(rows(), given(), NAMES))
 
@@ -68,6 +77,8 @@ RUNS = {
     "laplace": lambda folder: loaded_run(folder, build(likelihood=Laplace), Rows(rows())),
     "iwae": lambda folder: loaded_run(folder, build(), Rows(rows()), "IWAE", samples=5),
     "conditional": conditional_run,
+    "conditional_prior": partial(conditional_run, prior=of_condition),
+    "conditional_vamp": partial(conditional_run, prior=VampPrior),
     "flow_and_vamp": lambda folder: loaded_run(folder, build(flow, Laplace, VampPrior), Rows(rows())),
 }
 
@@ -122,9 +133,9 @@ def test_sample_decodes_draws_of_the_prior(run, tmp_path):
     table = np.load(tmp_path / "s.npz")
     c = (given(n),) if run.data.conditions else ()
     assert_allclose(table["mean"], run.vae.decode(torch.from_numpy(table["z"]), *c).mean, rtol=1e-4, atol=1e-5)
-    prior = run.vae.prior()
-    spread = 4 * prior.stddev / math.sqrt(n)
-    assert (torch.from_numpy(table["z"]).mean(0) - prior.mean).abs().le(spread).all()
+    prior = run.vae.prior_given(*c)
+    spread = 4 * prior.stddev.expand(n, P).square().mean(0).sqrt() / math.sqrt(n)
+    assert (torch.from_numpy(table["z"]) - prior.mean).mean(0).abs().le(spread).all()
 
 
 def test_every_verb_draws_pictures_of_finite_numbers(run, drawn, tmp_path):
@@ -153,7 +164,7 @@ def test_evaluate_keeps_the_order_of_the_bounds(run):
     report = evaluate_run(run, samples=300)
     assert report["iw_1"] <= report["iw_5"] <= report["iw_50"] <= -report["nll"]
     assert report["elbo"] == pytest.approx(report["iw_1"], abs=0.1 * report["iw_1_stderr"])
-    q, prior = run.vae.encode(run.data.test, *own_condition(run)), run.vae.prior()
+    q, prior = run.vae.encode(run.data.test, *own_condition(run)), run.vae.prior_given(*own_condition(run))
     assert_allclose(report["kl_per_dimension"], kl_per_dimension(q, prior).mean(0), rtol=1e-4)
     assert report["mutual_information_low"] <= report["mutual_information_high"]
 
@@ -162,7 +173,7 @@ def test_a_report_says_what_is_estimated(tmp_path):
     reports = {name: evaluate_run(make(tmp_path), samples=50) for name, make in RUNS.items()}
     said = {name: format_reports([name], [report]) for name, report in reports.items()}
     by_draws = {name for name, text in said.items() if "KL(q ‖ p) has no closed form here" in text}
-    assert by_draws == {"flow", "vamp", "flow_and_vamp"}
+    assert by_draws == {"flow", "vamp", "flow_and_vamp", "conditional_vamp"}
     assert {name for name, text in said.items() if "kl_per_dimension, in evaluation.json" in text} == by_draws
     of_means = {name for name, text in said.items() if "it is estimated from 1000 draws of each" in text}
     assert of_means == {"flow", "flow_and_vamp"}
@@ -170,6 +181,7 @@ def test_a_report_says_what_is_estimated(tmp_path):
     assert (reports["iwae"]["objective"], reports["iwae"]["beta"]) == ("IWAE", None)
     assert reports["iwae"]["objective_settings"] == "samples=5"
     assert "of Rows given the label, test split" in said["conditional"]
+    assert {name for name, text in said.items() if "these are I(x; z | c)" in text} == {"conditional_prior"}
     both = format_reports(["a", "b"], [reports["iwae"], reports["conditional"]])
     assert "CANNOT be compared by their scores, because they differ in condition: none | label" in both
 
@@ -274,17 +286,23 @@ def test_the_nll_under_a_laplace_likelihood_is_that_of_quadrature(tmp_path):
 
 
 @torch.no_grad()
-def test_the_exact_nll_of_a_linear_model_knows_the_condition(tmp_path):
-    run = conditional_run(tmp_path, likelihood=partial(IsotropicGaussian, init_std=1.0), hidden=[])
-    found = evaluate_run(run, samples=2000)
+@pytest.mark.parametrize("prior", [StandardNormal, of_condition])
+def test_log_p_of_a_linear_model_given_the_condition_is_exact(prior, tmp_path):
+    """log p(t|c) = log N(t; W m_c + Vc + b, W S_c Wᵀ + R), with the moments m_c and S_c of p(z|c)."""
+    run = conditional_run(tmp_path, likelihood=partial(IsotropicGaussian, init_std=1.0), prior=prior, hidden=[])
     weight, bias = (value.double().numpy() for value in run.vae.decoder.network.parameters())
     w, v = weight[:, :P], weight[:, P:]
-    covariance = w @ w.T + (0.01**2 + 1.0) * np.eye(K)
-    means = given().double().numpy() @ v.T + bias
-    pairs = zip(run.data.test.double().numpy(), means, strict=True)
-    truth = -np.mean([stats.multivariate_normal.logpdf(t, mean, covariance) for t, mean in pairs])
-    assert found["exact_nll"] == pytest.approx(truth, rel=1e-6)
-    assert found["nll"] == pytest.approx(truth, abs=0.05)
+    truth = []
+    for t, c in zip(run.data.test.double().numpy(), given(), strict=True):
+        p = run.vae.prior_given(c)
+        mean = w @ p.mean.double().numpy() + v @ c.double().numpy() + bias
+        covariance = w * p.variance.double().numpy() @ w.T + (0.01**2 + 1.0) * np.eye(K)
+        truth.append(stats.multivariate_normal.logpdf(t, mean, covariance))
+    found = evaluate_run(run, samples=2000)
+    assert found["exact_nll"] == pytest.approx(-np.mean(truth), rel=1e-6)
+    assert found["nll"] == pytest.approx(-np.mean(truth), abs=0.05)
+    score_rows(run, "test", tmp_path / "s.npz", samples=2000)
+    assert_allclose(np.load(tmp_path / "s.npz")["log_p"], truth, atol=0.3)
 
 
 @pytest.mark.parametrize(
@@ -353,6 +371,62 @@ def test_a_picture_of_samples_has_a_row_for_each_class(tmp_path, drawn):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("prior", [StandardNormal, of_condition])
+def test_the_same_styles_are_drawn_in_every_class(prior, tmp_path, drawn):
+    run = conditional_run(tmp_path, prior=prior)
+    assert sample(run, 4, tmp_path / "s.npz", condition="all") == 4 * CLASSES
+    table = np.load(tmp_path / "s.npz")
+    assert table["condition"].tolist() == [0, 1, 2] * 4
+    p = run.vae.prior_given(c := given(4 * CLASSES))
+    noise = ((torch.from_numpy(table["z"]) - p.mean) / p.stddev).view(4, CLASSES, P)  # the style
+    assert_close(noise, noise[:, :1].expand(4, CLASSES, P), rtol=1e-4, atol=1e-4)
+    assert (noise[0] - noise[1]).abs().min() > 1e-3
+    assert_allclose(table["mean"], run.vae.decode(torch.from_numpy(table["z"]), c).mean, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="a picture of styles needs images"):
+        sample(run, 4, tmp_path / "s.png", condition="all")
+
+
+@torch.no_grad()
+def test_a_picture_of_styles_has_a_row_for_each_z_and_a_column_for_each_class(tmp_path, drawn):
+    vae = build(likelihood=Bernoulli, shape=(4, 6), condition_size=CLASSES)
+    run = loaded_run(tmp_path, vae, Rows(torch.rand(N, 4, 6).round(), given(), NAMES))
+    assert sample(run, None, tmp_path / "s.png", seed=3, condition="all") == 10 * CLASSES
+    assert reconstruct(run, "test", tmp_path / "r.png", decode_as="all") == 10
+    styles, examples = drawn
+
+    def each(z):
+        return z.unsqueeze(1).expand(-1, CLASSES, P)
+
+    torch.manual_seed(3)
+    z = vae.prior().sample((10,))
+    assert_close(torch.from_numpy(styles.images), vae.decode(each(z), torch.eye(CLASSES)).mean)
+    assert styles.names == examples.names == NAMES
+    assert_close(torch.from_numpy(examples.originals), run.data.test[:10])
+    z = vae.encode(run.data.test[:10], given(10)).mean
+    assert_close(torch.from_numpy(examples.images), vae.decode(each(z), torch.eye(CLASSES)).mean)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prior", [StandardNormal, of_condition])
+def test_a_row_is_decoded_as_another_class_in_its_own_style(prior, tmp_path, drawn):
+    run = conditional_run(tmp_path, prior=prior)
+    vae, dog = run.vae, torch.eye(CLASSES)[1]
+    z, own, other = vae.encode(run.data.test, given()).mean, vae.prior_given(given()), vae.prior_given(dog)
+    expected = vae.decode(other.mean + other.stddev * (z - own.mean) / own.stddev, dog).mean
+    assert reconstruct(run, "test", tmp_path / "r.npz", decode_as="dog") == N
+    assert_allclose(np.load(tmp_path / "r.npz")["mean"], expected, rtol=1e-4, atol=1e-5)
+    assert reconstruct(run, "test", tmp_path / "r.npz", decode_as="all") == N * CLASSES
+    table = np.load(tmp_path / "r.npz")
+    assert table["row"].tolist() == [row for row in range(N) for _ in range(CLASSES)]
+    assert_allclose(table["mean"][table["condition"] == 1], expected, rtol=1e-4, atol=1e-5)
+    reconstruct(run, "test", tmp_path / "r.png", decode_as="dog")
+    assert drawn[0].likelihood == "p(t|z, c = dog)"
+    assert_close(torch.from_numpy(drawn[0].mean), expected)
+    with pytest.raises(ValueError, match=r"--as must be one of cat, dog, owl, or .* but is cow$"):
+        reconstruct(run, "test", tmp_path / "r.npz", decode_as="cow")
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(("text", "number"), [(None, 0), ("dog", 1)])
 def test_traverse_shows_one_class_and_says_which(text, number, conditional, drawn, tmp_path):
     shown = traverse(conditional, tmp_path / "t.png", steps=3, dimensions=[2], condition=text)
@@ -379,7 +453,8 @@ def test_conditions_that_do_not_fit_are_refused(conditional, tmp_path):
         lambda: sample(plain, 3, out, condition="dog"),
         lambda: sample(plain, 3, tmp_path / "s.png", condition="dog"),
         lambda: traverse(plain, tmp_path / "t.png", condition="dog"),
+        lambda: sample(plain, 3, out, condition="all"),
     ):
-        with pytest.raises(ValueError, match=r"--condition is dog, but .* without a condition; leave it out"):
+        with pytest.raises(ValueError, match=r"--condition is (dog|all), but .* without a condition; leave it out"):
             verb()
     assert not out.exists()

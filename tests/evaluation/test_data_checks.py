@@ -93,7 +93,7 @@ def test_targets_outside_a_unit_interval_are_refused():
     vae = build(IdentityGaussian)
     vae.decoder.family.support = "unit_interval"
     check_data(vae, binary(), binary() * 0.5)
-    with pytest.raises(ValueError, match=r"between 0 and 1 everywhere, but it holds 1.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 1 everywhere, .*but it holds 1.5"):
         check_data(vae, binary(), binary() * 1.5)
 
 

@@ -29,6 +29,10 @@ PICTURES = {
     "image_grid": figures.ImageGrid(uniform(11, 5, 7), "Prior samples"),
     "image_manifold": figures.ImageManifold(uniform(4, 5, 3, 6), AXIS, AXIS[:4]),
     "image_traversals": figures.ImageTraversals(uniform(3, 5, 6, 4), AXIS, np.array([0, 4, 11])),
+    "image_styles": figures.ImageStyles(uniform(4, 3, 6, 5), ("cat", "dog", "owl")),
+    "image_styles_of_examples": figures.ImageStyles(
+        uniform(3, 11, 5, 6, 3), tuple(f"a long name of class {index}" for index in range(11)), uniform(3, 5, 6, 3)
+    ),
     "point_reconstructions_1": figures.PointReconstructions(*uniform(4, 23, 1)),
     "point_reconstructions_3": figures.PointReconstructions(*uniform(4, 23, 3), NAMES),
     "point_reconstructions_64": figures.PointReconstructions(*uniform(4, 23, 64)),
@@ -86,8 +90,8 @@ def test_a_picture_is_not_blank_and_names_its_axes(name, tmp_path, monkeypatch):
     ("name", "expected"),
     [
         ("grey_reconstructions", "Reconstructions"),
-        ("image_manifold", "z₁, at quantiles of p(z)"),
-        ("image_traversals", "prior standard deviations"),
+        ("image_manifold", "z₁, at quantiles of the prior"),
+        ("image_traversals", "distance from the prior's mean"),
         ("point_reconstructions_3", "sin(x+y)"),
         ("point_reconstructions_3", "reconstructed, on the same scale"),
         ("point_reconstructions_64", "first 30 of 64 dimensions"),

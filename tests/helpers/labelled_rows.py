@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from vaelab import VAE
-from vaelab.families import DiagonalGaussian, Flow, Laplace
+from vaelab.families import DiagonalGaussian, Flow, Laplace, OneHotCategorical
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO, IWAE
-from vaelab.priors import StandardNormal, VampPrior
+from vaelab.priors import DiscretePrior, StandardNormal, VampPrior
 
 K, P, CLASSES = 5, 3, 4
 Model = tuple[VAE, ELBO | IWAE]
@@ -29,6 +29,14 @@ def conditional_model() -> Model:
     families = DiagonalGaussian((P,)), DiagonalGaussian((K,))
     vae = VAE.build((K,), *families, StandardNormal((P,)), partial(MLP, hidden=[9]), condition_size=CLASSES)
     return vae, ELBO(samples=2)
+
+
+def discrete_model() -> Model:
+    """Categorical latents with a learned prior, trained by IWAE with Gumbel-softmax."""
+    latents = OneHotCategorical(2, 3)
+    prior = DiscretePrior(OneHotCategorical(2, 3), learned=True)
+    vae = VAE.build((K,), latents, Laplace((K,)), prior, partial(MLP, hidden=[9]))
+    return vae, IWAE(samples=2, gradient="gumbel_softmax")
 
 
 class Loader:

@@ -45,6 +45,11 @@ class Gaussian(nn.Module):
     def forward(self, x: Tensor | None = None) -> Distribution:
         return self.around(self.mean)
 
+    def with_detached(self, x: Tensor, condition: None = None) -> tuple[Distribution, Distribution]:
+        with torch.no_grad():
+            cut_off = self(x)
+        return self(x), cut_off
+
     def around(self, mean: Tensor) -> Distribution:
         if self.full:
             return MultivariateNormal(mean, scale_tril=self.factor)

@@ -50,7 +50,7 @@ def test_the_bound_rises_with_the_draws_from_the_elbo_towards_log_p():
     vae, n = with_encoder(vae, mean + 0.4, covariance, full=True), 2_001
     many = with_encoder(vae, (mean + 0.4).expand(n, B, 3), covariance, full=True)
     torch.manual_seed(3)
-    bounds = {samples: IWAE(samples)(many, t, t).bound for samples in (1, 3, 100)}
+    bounds = {samples: IWAE(samples)(many, t, t).bound for samples in (1, 5, 50)}
     means = [bound.mean(0) for bound in bounds.values()]
     errors = [bound.std(0) / n**0.5 for bound in bounds.values()]
     assert ((means[0] - exact_elbo(vae, t)).abs() < 4.5 * errors[0]).all()
@@ -61,7 +61,7 @@ def test_the_bound_rises_with_the_draws_from_the_elbo_towards_log_p():
     chi = (shift @ covariance.inverse() @ shift).exp() - 1
     gap = log_marginal(vae, t) - means[2]
     assert (gap > -4.5 * errors[2]).all()
-    assert ((gap - chi / 200).abs() < 0.3 * chi / 200 + 4.5 * errors[2]).all()
+    assert ((gap - chi / 100).abs() < 0.3 * chi / 100 + 4.5 * errors[2]).all()
 
 
 def test_the_encoders_gradient_is_that_of_the_normalised_weights():

@@ -1,12 +1,15 @@
 """The VampPrior: a mixture of the model's own posteriors, whose encoder belongs to the model."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from helpers.choices import LIKELIHOODS, POSTERIORS, build, named, vamp
+from helpers.choices import LIKELIHOODS, POSTERIORS, build, diagonal, named, vamp
+from vaelab import VAE
+from vaelab.networks import MLP
 from vaelab.priors import VampPrior
 
 P, K = 3, 4
@@ -82,6 +85,19 @@ def test_a_number_of_components_that_is_none_is_refused(components):
         VampPrior((2, 3), components=components)
 
 
-def test_a_conditional_model_is_refused():
-    with pytest.raises(ValueError, match=r"prior .*condition"):
+def test_a_model_with_another_condition_is_refused():
+    with pytest.raises(ValueError, match=r"needs the model's condition for it, 2 numbers, but VampPrior has 0"):
         build(LIKELIHOODS[0], prior=vamp, condition_size=2)
+
+
+@torch.no_grad()
+def test_in_a_conditional_model_every_pseudo_input_has_a_condition_of_its_own():
+    """Started from all examples, the prior is the aggregate posterior: the mean of q(z|x, c) over them."""
+    n, size = 5, 2
+    parts = (3,), diagonal.build((P,)).float(), LIKELIHOODS[0].build((3,)).float()
+    vae = VAE.build(*parts, VampPrior((3,), n, pseudo_condition_size=size), MLP, condition_size=size)
+    x, c, z = torch.randn(n, 3), torch.eye(size)[torch.arange(n) % size], torch.randn(7, 1, P)
+    vae.prior.start_from(x, c)
+    expected = vae.encode(x, c).log_prob(z).logsumexp(-1) - math.log(n)
+    assert_close(vae.prior().log_prob(z[:, 0]), expected)
+    assert vae.sample(4, c[0]).shape == (4, 3)

@@ -56,22 +56,25 @@ def drawn(monkeypatch):
 
 @pytest.mark.parametrize(
     ("latents", "missing", "why"),
-    [(2, {"traversals", "surface"}, "the manifold shows more"), (4, {"manifold", "surface"}, "it needs two latents")],
+    [(2, "traversals", "the manifold shows more"), (4, "manifold", "it needs two latents")],
 )
 def test_a_run_draws_the_pictures_that_suit_it(latents, missing, why, tmp_path):
     from matplotlib.figure import Figure
 
     run = run_of(tmp_path, latents=latents)
-    for name in set(NAMES) - missing - {"curves"}:
+    others = {missing, "surface", "styles"}
+    for name in set(NAMES) - others - {"curves"}:
         figure = run.figure(name)
         assert isinstance(figure, Figure)
         assert figure._repr_png_().startswith(b"\x89PNG")
-    for name in missing:
+    for name in others:
         with pytest.raises(ValueError, match=rf"^name must be one of .*latents.* for this run, but is {name}: "):
             run.figure(name)
     with pytest.raises(ValueError, match=why):
-        run.figure(*(missing - {"surface"}))
-    with pytest.raises(ValueError, match=r"^name must be one of curves, latents, .*, surface, but is latent$"):
+        run.figure(missing)
+    with pytest.raises(ValueError, match="it needs a conditional model of images"):
+        run.figure("styles")
+    with pytest.raises(ValueError, match=r"^name must be one of curves, latents, .*, styles, but is latent$"):
         run.figure("latent")
 
 

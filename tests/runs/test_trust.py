@@ -478,6 +478,7 @@ def test_sizes_are_compared_with_the_machines_memory(key, count):
         ({"latent_dim": 40, "posterior": {"_target_": "vaelab.families.FullGaussian"}}, 2 * 40**2),
         ({"latent_dim": 40, "posterior": {"_target_": "vaelab.families.DiagonalGaussian"}}, 2 * 40),
         ({"model": {"_target_": "vaelab.families.FullGaussian"}}, 2 * 5**2),
+        ({"network": {"decoder": {"channels": [3, 70]}}, "target_shape": [3, 8, 6]}, 2 * 70 * 4 * 3),
     ],
 )
 def test_the_largest_batch_and_matrix_are_compared_with_the_memory(change, needed, monkeypatch):

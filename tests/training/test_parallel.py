@@ -16,11 +16,11 @@ from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
 
-from helpers.labelled_rows import LabelledRows, conditional_model, flow_model
+from helpers.labelled_rows import LabelledRows, conditional_model, discrete_model, flow_model
 from helpers.runner import ROOT, compose_config, messages, run_train
 from vaelab.app.start import train
 from vaelab.data.batches import Batches
-from vaelab.families import Flow
+from vaelab.families import Bernoulli, Flow, GaussianMixture, OneHotCategorical
 from vaelab.objectives import Terms
 from vaelab.runs.run_state import read_state
 from vaelab.signals import stopping
@@ -61,6 +61,32 @@ def test_draws_are_the_rows_that_one_process_would_draw(family, make, examples):
         if rank < examples:
             torch.testing.assert_close(drawn, whole[:, rank::3])
         assert drawn.shape == (4, len(loc[rows]), 3)
+        assert torch.equal(torch.rand(1), following)
+
+
+DISCRETE = {
+    "bernoulli": (Bernoulli((3,)), lambda q: q.sample((4,))),
+    "relaxed bernoulli": (Bernoulli((3,)), lambda q: q.relaxed_rsample((4,), 0.5)),
+    "categorical": (OneHotCategorical(2, 3), lambda q: q.sample((4,))),
+    "relaxed categorical": (OneHotCategorical(2, 3), lambda q: q.relaxed_rsample((4,), 0.5)),
+    "mixture": (GaussianMixture((3,), components=2), lambda q: q.sample((4,))),
+    "stratified": (GaussianMixture((3,), components=2), lambda q: q.stratified_rsample(4)[0]),
+}
+
+
+@pytest.mark.parametrize("examples", [1, 2, 5, 7])
+@pytest.mark.parametrize("kind", DISCRETE)
+def test_discrete_and_stratified_draws_are_those_of_one_process(kind, examples):
+    family, draw = DISCRETE[kind]
+    numbers = torch.randn(examples, family.num_parameters, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(1)
+    whole, following = draw(family(numbers)), torch.rand(1)
+    for rank in range(3):
+        torch.manual_seed(1)
+        with BatchShare(rank, 3, examples):
+            drawn = draw(family(numbers[rank::3] if rank < examples else numbers[:1]))
+        if rank < examples:
+            torch.testing.assert_close(drawn, whole[:, rank::3])
         assert torch.equal(torch.rand(1), following)
 
 
@@ -134,8 +160,8 @@ def one_thread():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a forked process cannot use CUDA")
-@pytest.mark.parametrize("model", [flow_model, conditional_model])
-def test_flows_and_conditions_get_the_weights_of_one_process(model, one_thread):
+@pytest.mark.parametrize("model", [flow_model, conditional_model, discrete_model])
+def test_flows_conditions_and_discrete_latents_get_the_weights_of_one_process(model, one_thread):
     found = []
     for options in ({"devices": 1}, {"devices": 2, "strategy": "ddp_fork"}):
         torch.manual_seed(3)

@@ -210,8 +210,8 @@ def test_every_kind_of_model_is_drawn_without_a_warning(name, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "vaelab"):
         fit(tmp_path, Pictures(every_n_epochs=1), data, model=MODELS[name]())
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("vaelab")]
-    latents = "manifold" if name == "vamp" else "traversals"
-    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | {latents}} | {"curves": [5]}
+    more = {"conditional": {"traversals", "styles"}, "flow": {"traversals"}, "vamp": {"manifold"}}[name]
+    assert steps_of_pictures(tmp_path) == {picture: [2, 5] for picture in ALWAYS | more} | {"curves": [5]}
     assert events(tmp_path).Tags()["graph"]
     assert np.loadtxt(tmp_path / "projector" / "latents.tsv").shape == (11, 3)
 

@@ -112,11 +112,13 @@ def _add_reconstruct(verbs: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _add_sample(verbs: "argparse._SubParsersAction[Parser]") -> None:
-    sample = _add(verbs, "sample", "draw new examples: z ~ p(z), t ~ p(t|z)", output=True)
+    sample = _add(verbs, "sample", "draw new examples: z ~ p(z), t ~ p(t|z)", output=True, data=True)
     _add_condition(sample, "default: all classes in turn; all: each z with every class")
     sample.add_argument("-n", type=int, help="how many (default 64, or 10 styles with --condition all)")
     shown = "in a picture: the mean of p(t|z), or a draw of it (default: means of images, draws of points)"
     sample.add_argument("--show", choices=("mean", "sample"), help=shown)
+    source = "where z comes from: the prior (default), or the latents of training examples (needs the run's data)"
+    sample.add_argument("--latents", choices=("prior", "aggregate", "mixture", "flow"), default="prior", help=source)
 
 
 def _add_traverse(verbs: "argparse._SubParsersAction[Parser]") -> None:

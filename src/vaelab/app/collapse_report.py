@@ -77,7 +77,7 @@ def cause_and_cure(config: Mapping[str, Any]) -> tuple[str, str]:
     objective, model = config["objective"], config["model"]
     if objective.get("beta", 1) > 1:
         return f"objective.beta={objective['beta']:g} makes it costly to use z", "objective.beta=1"
-    if str(objective.get("gradient", "pathwise")) != "pathwise":
+    if str(objective.get("gradient", "pathwise")).startswith("score_function"):
         return "the gradient of the encoder is noisy", "objective.gradient=pathwise"
     if "std" in model:
         return f"with model.std={model['std']:g} the likelihood counts what z could explain as noise", "model=gaussian"

@@ -156,7 +156,7 @@ def _prepare_process() -> None:
 
 def _set_threads(cfg: DictConfig, module: VAEModule, data: Any, trainer: Trainer) -> int:
     """Sets torch's threads and the precision of its products. Returns the number of threads."""
-    samples = cfg.objective.get("samples", 1)
+    samples = cfg.objective.get("samples", 1) * cfg.objective.get("groups", 1)
     threads = cfg.get("threads") or worthwhile_threads(module, data.batch_size, samples, trainer.num_devices)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(cfg.get("matmul_precision", PRECISIONS[0]))

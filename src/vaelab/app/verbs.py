@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vaelab.commands.conditions import kind_of
 from vaelab.commands.encode import encode
 from vaelab.commands.interpolate import interpolate, place_of
 from vaelab.commands.reconstruct import reconstruct
@@ -55,7 +56,13 @@ def _reconstruct(run: Run, output: Path, options: Options, overrides: Overrides)
 
 
 def _sample(run: Run, output: Path, options: Options, overrides: Overrides) -> str:
-    return f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows"
+    about = ""
+    if options.latents != "prior":
+        from vaelab.commands.latents import with_latents
+
+        run, table = with_latents(run, options.latents, options.condition, options.seed, overrides)
+        about = f"\n\n{table}"
+    return f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows{about}"
 
 
 def _score(run: Run, output: Path, options: Options, overrides: Overrides) -> str:
@@ -63,7 +70,7 @@ def _score(run: Run, output: Path, options: Options, overrides: Overrides) -> st
     scored = score_rows(run, options.data, output, samples, options.seed, overrides, options.condition)
     warn_if_unreliable(scored, samples)
     count = f"{scored.rows:,} {'row' if scored.rows == 1 else 'rows'}"
-    return f"{count}\n\n{summary(scored, samples, run.condition_shape is not None)}"
+    return f"{count}\n\n{summary(scored, samples, kind_of(run))}"
 
 
 def _traverse(run: Run, output: Path, options: Options, overrides: Overrides) -> str:

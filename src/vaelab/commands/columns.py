@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
+from vaelab.evaluation.discrete import representative, variables_of
 from vaelab.families import JointColumns
 from vaelab.runs.run import Run
 
@@ -44,6 +45,18 @@ def likelihood_columns(
     if names is not None and p.event_shape == (len(names),):
         columns = {f"{key}_{name}": column[:, j] for key, column in columns.items() for j, name in enumerate(names)}
     return columns | {"probabilities": of_categories.probs} if of_categories else columns
+
+
+def posterior_columns(q: Distribution) -> dict[str, Tensor]:
+    """The columns about q(z|x), with batch_shape (B,): its mean and its standard deviation, each (B, p).
+
+    For discrete z, they are the likeliest class of each variable, (B, variables), and the probabilities.
+    """
+    variables = variables_of(q)
+    if variables is None:
+        return {"mean": q.mean, "std": q.stddev}
+    probabilities = q.mean if variables.columns == 1 else variables.probabilities(q.mean)
+    return {"mode": variables.classes_in(representative(q)), "probabilities": probabilities}
 
 
 def mixed_columns(

@@ -37,6 +37,11 @@ class Condition(NamedTuple):
         return f"c = {self.title}"
 
 
+def kind_of(run: Run) -> str:
+    """What the condition of a run is, such as `label`; empty if it has none."""
+    return str(run.config.get("condition") or "condition") if run.condition_shape else ""
+
+
 def class_names(run: Run) -> tuple[str, ...]:
     """The names of a conditional run's classes, or their numbers if they have no names; empty without a condition.
 

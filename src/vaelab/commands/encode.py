@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vaelab.checks import check_whole
-from vaelab.commands.columns import arrays
+from vaelab.commands.columns import arrays, posterior_columns
 from vaelab.commands.rows import read_labelled
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
@@ -25,7 +25,9 @@ def encode(
 ) -> int:
     """Writes mean and std of q(z|x), (p,) each, and `samples` draws of z, (samples, p), for each row. Returns the rows.
 
-    If the data have a label, it is the last column, `label`.
+    For discrete z, the columns are the `mode`, the likeliest class of each variable, and the `probabilities`: that of a
+    1 for each binary variable, or that of each class, (variables, classes), for each categorical one. If the data have
+    a label, it is the last column, `label`.
 
     Args:
         run: the run, from `load_run`.
@@ -40,7 +42,7 @@ def encode(
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         for (x, _, given), label in read_labelled(run, data, overrides, condition):
             q = run.vae.encode(x, given)
-            columns = {"mean": q.mean, "std": q.stddev}
+            columns = posterior_columns(q)
             columns |= {"sample": q.sample((samples,)).transpose(0, 1)} if samples else {}
             yield arrays(columns) | ({} if label is None else {"label": label})
 

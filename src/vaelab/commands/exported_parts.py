@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, OneHotCategorical
 
 from vaelab.commands.conditions import conditions_in_turn
+from vaelab.families.mixture import StratifiedMixture
+from vaelab.families.one_hot import OneHots
 from vaelab.families.reshaped import Reshaped
 from vaelab.precision import HALF
 from vaelab.runs.run import Run
@@ -59,8 +61,9 @@ class Draws(Part):
 def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
     """The numbers that describe a distribution: name -> (B, …).
 
-    `mean` and `std`; for binary data `mean`, the probability of a 1, and `logits`; for categories `probs`; and with a
-    full covariance also `scale_tril`, the Cholesky factor of the flattened event.
+    `mean` and `std`; for binary numbers `mean`, the probability of a 1, and `logits`; for categories `probs`; with a
+    full covariance also `scale_tril`, the Cholesky factor of the flattened event; and for a mixture of Gaussians also
+    `weights`, `means` and `stds` of the components.
 
     Raises:
         LeftOut: the mean and the standard deviation have no closed form.
@@ -72,13 +75,16 @@ def numbers_of(distribution: Distribution) -> dict[str, Tensor]:
     base: Any = distribution
     while isinstance(base, Independent | Reshaped):
         base = base.base_dist if isinstance(base, Independent) else base.base
-    if isinstance(base, Categorical | OneHotCategorical):
+    if isinstance(base, Categorical | OneHotCategorical | OneHots):
         return {"probs": base.probs}
     if isinstance(base, Bernoulli):
         return {"mean": base.probs, "logits": base.logits}
     if hasattr(distribution, "moments_by"):
         raise LeftOut("its mean and standard deviation have no closed form, and estimates from draws cannot be written")
     found = {"mean": distribution.mean, "std": distribution.stddev}
+    if isinstance(base, StratifiedMixture):
+        parts = base.component_distribution
+        return found | {"weights": base.mixture_distribution.probs, "means": parts.mean, "stds": parts.stddev}
     factor = getattr(base, "scale_tril", None)
     return found if factor is None else found | {"scale_tril": factor}
 

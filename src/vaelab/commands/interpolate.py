@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
-from vaelab.checks import SPLITS, check_whole
+from vaelab.checks import SPLITS, check_choice, check_whole
 from vaelab.commands.columns import arrays, category_names, column_names, likelihood_columns
 from vaelab.commands.conditions import Condition, described, find_condition
 from vaelab.commands.rows import read, rows_at_once
 from vaelab.escapes import for_terminal
-from vaelab.evaluation import latent_path, views
+from vaelab.evaluation import PATHS, latent_path, views
+from vaelab.evaluation.discrete import representative, variables_of
 from vaelab.evaluation.styles import with_style
 from vaelab.figures.text_sizes import shortened
 from vaelab.runs.run import Run
@@ -34,7 +36,7 @@ class Place(NamedTuple):
 class Example(NamedTuple):
     """An example at an end of the path."""
 
-    mean: Tensor  # (p,), of q(z|x)
+    z: Tensor  # (p,), the mean of q(z|x), or its mode if z is discrete
     target: Tensor | None  # (*t,)
     condition: Tensor | None  # (c,)
 
@@ -53,7 +55,7 @@ def interpolate(
     """Walks from the posterior mean of one row to that of another, and decodes each step. Returns what it wrote.
 
     A picture shows the mean of p(t|z) along the path, between both originals if they are known. A table has the columns
-    position, from 0 to 1, z, and the mean and a draw of p(t|z).
+    position, from 0 to 1, z, and the mean and a draw of p(t|z). Discrete latents change one after the other.
 
     Args:
         run: the run, from `load_run`.
@@ -61,7 +63,7 @@ def interpolate(
         end: another such row.
         file: a .png picture, or a table, .npz, .csv or .parquet.
         steps: the number of points, both ends included.
-        path: `linear`, or `spherical` around the prior's mean.
+        path: `linear`, or `spherical` around the prior's mean, which discrete latents don't have.
         overrides: keys of the run's data config to change, such as `root`.
         condition: the condition to decode with, for a conditional run; by default that of both rows, if they agree.
 
@@ -74,13 +76,23 @@ def interpolate(
     a, b = (_example(run, place_of(text), overrides, condition) for text in (start, end))
     chosen = find_condition(run, condition) or _shared(run, start, end, a, b)
     to = chosen.values if chosen else None
-    first, last = (with_style(run.vae, each.mean, each.condition, to) for each in (a, b))
-    z = latent_path(first, last, steps, path, run.vae.prior_given(to).mean)
+    first, last = (with_style(run.vae, each.z, each.condition, to) for each in (a, b))
+    z = _path(first, last, steps, path, run.vae.prior_given(to))
     if file.suffix.lower() == ".png":
         _draw(run, file, z, a, b, chosen, f"A = {_short(start)}, B = {_short(end)}")
     else:
         _write(run, file, z, chosen)
     return f"{steps} steps on a {path} path{f', condition {chosen.title}' if chosen else ''}"
+
+
+def _path(start: Tensor, end: Tensor, steps: int, path: str, prior: Distribution) -> Tensor:
+    """The points of the path, (steps, p)."""
+    variables = variables_of(prior)
+    if variables is None:
+        return latent_path(start, end, steps, path, prior.mean)
+    if check_choice("--path", path, PATHS) != "linear":
+        raise ValueError(f"--path must be linear for discrete latents, but is {path}; leave it out")
+    return variables.path(start, end, steps)
 
 
 def place_of(typed: str) -> Place:
@@ -111,8 +123,8 @@ def _example(run: Run, place: Place, overrides: Mapping[str, Any], condition: st
             )
         if (index := (place.row or 0) - first) < len(x):
             given = given if given is None or given.dim() == 1 else given[index]
-            mean = run.vae.encode(x[index : index + 1], given).mean[0]
-            found = Example(mean, None if target is None else target[index], given)
+            z = representative(run.vae.encode(x[index : index + 1], given))[0]
+            found = Example(z, None if target is None else target[index], given)
             if place.row is not None:
                 return found
         first += len(x)

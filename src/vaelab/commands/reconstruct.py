@@ -12,6 +12,7 @@ from vaelab.commands.columns import arrays, category_names, column_names, likeli
 from vaelab.commands.conditions import Condition, column_of, every_condition, is_every, parse_condition, shown_classes
 from vaelab.commands.rows import ROWS, read, rows_at_once
 from vaelab.evaluation import views
+from vaelab.evaluation.discrete import representative
 from vaelab.evaluation.styles import with_style
 from vaelab.runs.run import Run
 from vaelab.tables import write_table
@@ -31,6 +32,8 @@ def reconstruct(
     decode_as: str | None = None,
 ) -> int:
     """Writes mean and one draw of p(t|z), z the mean of q(z|x), for each row, or draws the first. Returns the rows.
+
+    If z is discrete, it is the mode of q(z|x).
 
     Args:
         run: the run, from `load_run`.
@@ -52,7 +55,7 @@ def reconstruct(
     def chunks() -> Iterator[dict[str, np.ndarray]]:
         first = 0
         for x, _, given in read(run, data, overrides, condition):
-            z = run.vae.encode(x, given).mean
+            z = representative(run.vae.encode(x, given))
             for columns, z_of, values in _with_every(run, z, given, first) if every else [_with(run, z, given, other)]:
                 p = run.vae.decode(z_of, values)
                 yield arrays(columns | likelihood_columns(p, names, categories))

@@ -23,7 +23,7 @@ LANDMARKS = {  # explained if they are in a report
 FLOORS = ("min_std", "min_std_low", "min_std_high")
 HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed", *FLOORS}
 # Settings of an objective that change how it is trained or estimated, but not what its terms mean
-HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles")
+HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles", "temperature")
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 

@@ -33,6 +33,8 @@ def sample(
 ) -> int:
     """Writes z ~ p(z), the mean of p(t|z) and a draw from it, n of each, or draws a picture. Returns the rows.
 
+    `with_latents` gives a run whose z come from the latents of training examples instead.
+
     In the table of a conditional run, the column `condition` holds the class of each row, counted from 0.
 
     Args:

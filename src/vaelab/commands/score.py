@@ -60,7 +60,8 @@ def score_rows(
     """Writes a table with the columns row, log_p, elbo, kl, pareto_k, ess and label, in the order of the data.
 
     row        the number of the row, from 0
-    log_p      log p̂(t), nats: an importance-sampling estimate whose expectation is a lower bound on log p(t)
+    log_p      log p̂(t), nats: an importance-sampling estimate whose expectation is a lower bound on log p(t); of
+               log p(t|c) for a conditional run
     elbo       the ELBO, nats: a lower bound, in expectation
     kl         KL(q ‖ p), nats
     pareto_k   k̂ of the importance weights: below 0.7 you can trust log_p, and above it is likely too low
@@ -137,20 +138,20 @@ def _unusual_first(row: Mapping[str, Any]) -> tuple[float, int]:
     return (-np.inf if np.isnan(row["log_p"]) else row["log_p"]), row["row"]
 
 
-def summary(scored: Scored, samples: int, condition: bool = False) -> str:
-    """The most unusual rows as a table for the terminal, and what its numbers are."""
+def summary(scored: Scored, samples: int, given: str = "") -> str:
+    """The most unusual rows as a table for the terminal, and what its numbers are, `given` the condition."""
     head, *lines = [list(scored.lowest[0]), *(list(map(_cell, row.values())) for row in scored.lowest)]
     cells = [list(map(for_terminal, line)) for line in (head, *lines)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     title = f"The most unusual of {scored.rows:,} rows (lowest log p):" if scored.rows > 1 else "The only row:"
-    given = " given the condition" if condition else ""
+    log_p = f"log p(t|c), the log-density of t given the {given}," if given else "log p(t),"
     return "\n".join(
         [
             title,
             *table,
-            f"log_p estimates log p(t){given}, in nats, with {samples:,} draws of z; trust it if pareto_k < 0.7.",
-            "In expectation, log_p and elbo are lower bounds on log p(t), and log_p is the tighter one.",
+            f"log_p estimates {log_p} in nats, with {samples:,} draws of z; trust it if pareto_k < 0.7.",
+            "In expectation, log_p and elbo are lower bounds on it, and log_p is the tighter one.",
         ]
     )
 

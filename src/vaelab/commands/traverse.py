@@ -7,6 +7,7 @@ from typing import Any
 
 from vaelab.commands.conditions import find_or_first
 from vaelab.evaluation import views
+from vaelab.evaluation.discrete import variables_of
 from vaelab.files import read_json
 from vaelab.runs.run import Run
 
@@ -23,10 +24,12 @@ def traverse(
 ) -> str:
     """Draws the mean of p(t|z) along one latent at a time, or over both if latent_dim is 2. Returns what it shows.
 
+    A discrete latent moves through its classes.
+
     Args:
         run: the run, from `load_run`.
         file: a .png file.
-        steps: values per latent, by default 11, or 20 over both.
+        steps: values per latent, by default 11, or 20 over both; not for discrete latents.
         span: how far a latent moves, in standard deviations of the prior.
         dimensions: the latents to move, counted from 1 as in the picture; by default the ten with the most KL if the
             run has been evaluated, or else the first ten.
@@ -36,10 +39,15 @@ def traverse(
     options: dict[str, Any] = {"names": run.datamodule().names}
     options |= {"condition": chosen.values, "given": chosen.given} if chosen else {}
     shown = f", condition {chosen.title}" if chosen else ""
-    if run.vae.latent_shape == (2,) and dimensions is None:
+    variables = variables_of(run.vae.prior_given(chosen.values if chosen else None))
+    if variables and steps is not None:
+        raise ValueError(
+            f"--steps must be left out for discrete latents, because each moves through its {variables.classes} classes"
+        )
+    if run.vae.latent_shape == (2,) and dimensions is None and not variables:
         views.manifold(run.vae, _steps(steps, views.MANIFOLD_STEPS), **options).save(file)
         return f"the plane of both latents{shown}"
-    latent_dim = run.vae.latent_shape.numel()
+    latent_dim = run.vae.latent_shape.numel() // (variables.columns if variables else 1)
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
         raise ValueError(f"--latents must be numbers from 1 to {latent_dim}, the run's latents, but is {dimensions}")
     moved = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]

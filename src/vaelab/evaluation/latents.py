@@ -5,11 +5,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal, kl_divergence
+from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence
+from torch.nn.functional import logsigmoid
 
+from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.gaussian import is_diagonal, is_gaussian
 from vaelab.evaluation.memory_needed import bytes_made
 from vaelab.families import closed_form_kl
+from vaelab.families.bernoulli import JointBernoulli
+from vaelab.families.one_hot import OneHots
 from vaelab.precision import double
 
 MEMORY = 16 * 2**20  # bytes of one chunk of pairs (z, example)
@@ -20,33 +24,43 @@ def kl_per_dimension(q: Distribution, prior: Distribution) -> Tensor:
     """KL(q(z_j|x) ‖ p(z_j)) of the marginals, taken as Gaussians: q with batch_shape (B,) -> (B, p), nats.
 
     If q and p are diagonal, the sum over j is KL(q ‖ p). A marginal that is not Gaussian, such as a flow's or a
-    mixture's, is replaced by the Gaussian with the same mean and variance (`kl_per_dimension_by`).
+    mixture's, is replaced by the Gaussian with the same mean and variance (`kl_per_dimension_by`). Discrete latents
+    have one KL for each variable, exactly.
 
     >>> from vaelab import families, priors
     >>> q = families.DiagonalGaussian((3,))(torch.zeros(7, 6))
     >>> kl_per_dimension(q, priors.StandardNormal((3,))()).shape
     torch.Size([7, 3])
     """
+    if variables := variables_of(q):
+        own, others = variables.probabilities(q.mean), variables.probabilities(prior.mean)
+        others = others.clamp_min(torch.finfo(others.dtype).eps)  # a probability that is rounded to 0 is not 0
+        return (torch.xlogy(own, own) - torch.xlogy(own, others)).sum(-1)
     return kl_divergence(Normal(q.mean, q.stddev), Normal(prior.mean, prior.stddev))
 
 
 def kl_per_dimension_by(q: Distribution, prior: Distribution) -> str:
-    """How `kl_per_dimension` is computed: in `closed form` if all marginals are Gaussian, else from their `moments`."""
-    return "closed form" if is_gaussian(q) and is_gaussian(prior) else "moments"
+    """How `kl_per_dimension` is computed: `closed form` if all marginals are Gaussian or discrete, else `moments`."""
+    closed = variables_of(q) or (is_gaussian(q) and is_gaussian(prior))
+    return "closed form" if closed else "moments"
 
 
-def active_units(means: Tensor, threshold: float = ACTIVE, prior_variance: Tensor | float = 1.0) -> Tensor:
+def active_units(
+    means: Tensor, threshold: float = ACTIVE, prior_variance: Tensor | float = 1.0, columns: int = 1
+) -> Tensor:
     """Finds the latents that respond to the data, Var_x(E_q[z_j]) > threshold · Var_p(z_j): means (n, p) -> bool (p,).
 
     Burda et al. 2016, arxiv.org/abs/1509.00519, §5.2, with a prior of variance 1. A learned prior may have any scale,
-    so this compares the variance with the prior's.
+    so this compares the variance with the prior's. If several `columns` of z make up one categorical variable, their
+    variances are added, and the result has one value for each variable.
 
     >>> active_units(torch.tensor([[1.0, 0.01], [-1.0, 0.02], [0.5, 0.01]]))
     tensor([ True, False])
     """
-    if isinstance(prior_variance, Tensor):
-        prior_variance = double(prior_variance)
-    return double(means).var(0, correction=0) > threshold * prior_variance
+    variance = double(means).var(0, correction=0)
+    scale = double(torch.as_tensor(prior_variance, device=means.device)).expand_as(variance)
+    own, priors = (each.unflatten(-1, (-1, columns)).sum(-1) for each in (variance, scale))
+    return own > threshold * priors
 
 
 class Aggregate(NamedTuple):
@@ -110,10 +124,10 @@ def aggregate_posterior(q: Distribution, prior: Distribution, memory: int = MEMO
 def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tensor, Tensor]:
     """log q(z_i|x_i), and values with the means I_low and I_high and the jackknife's standard error s/√n; each (n,)."""
     n = len(z)
-    chunk = max(1, memory // _bytes_of_all_pairs(q, z[:1]))
+    chunk = max(1, memory // bytes_of_all_pairs(q, z[:1]))
     own, log_sums, changes = (double(z.new_zeros(size)) for size in ((n,), (2, n), (2, n)))
     for rows in torch.arange(n, device=own.device).split(chunk):
-        log_q = _log_prob_of_all(q, z[rows.to(z.device)])  # (m, n)
+        log_q = log_prob_of_all(q, z[rows.to(z.device)])  # (m, n)
         itself = rows.unsqueeze(-1)
         own[rows] = log_q.gather(-1, itself).squeeze(-1)
         for index, log_terms in enumerate((log_q, log_q.scatter(-1, itself, -math.inf))):
@@ -123,11 +137,11 @@ def _own_low_high(q: Distribution, z: Tensor, memory: int) -> tuple[Tensor, Tens
     return own, _jackknife(low, changes[0]), _jackknife(high, changes[1])
 
 
-def _bytes_of_all_pairs(q: Distribution, z: Tensor) -> int:
+def bytes_of_all_pairs(q: Distribution, z: Tensor) -> int:
     """About how many bytes it takes to compute the densities of one z (1, p) under all of q."""
-    if not is_gaussian(q):
+    if not is_gaussian(q) and not isinstance(q, JointBernoulli | OneHots):
         return bytes_made(lambda: q.log_prob(z.unsqueeze(1)))
-    terms = 1 if is_diagonal(q) else z.shape[-1]  # kept for each pair
+    terms = z.shape[-1] if isinstance(q, MultivariateNormal) else 1  # kept for each pair
     return 64 * q.batch_shape.numel() * terms  # about 8 numbers of 8 bytes for each
 
 
@@ -175,11 +189,17 @@ def _stderr(values: Tensor) -> Tensor:
     return values.std() / math.sqrt(len(values)) if len(values) > 2 else torch.full_like(values[0], math.nan)
 
 
-def _log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
+def log_prob_of_all(q: Distribution, z: Tensor) -> Tensor:
     """log q(z_i|x_j): z (m, p), q with batch_shape (n,) -> (m, n), nats in float64.
 
     For diagonal Gaussians, Σ_d (z−μ)²/σ² = z²·σ⁻² − 2 z·μσ⁻² + Σ_d μ²σ⁻²: two matrix products instead of m·n·p terms.
+    For discrete z, log q is linear in z: one product.
     """
+    if isinstance(q, OneHots):
+        return double(z) @ double(q.logits).flatten(-2).mT
+    if isinstance(q, JointBernoulli):
+        logits = double(q.base_dist.logits)
+        return double(z) @ logits.mT + logsigmoid(-logits).sum(-1)
     if not is_diagonal(q):
         return double(q.log_prob(z.unsqueeze(1)))
     z, mean, variance = double(z), double(q.mean), double(q.variance)

@@ -56,4 +56,19 @@ class _Meter(TorchDispatchMode):
         for item in result if isinstance(result, tuple | list) else (result,):
             if isinstance(item, Tensor) and not func.is_view:
                 self.bytes += item.numel() * item.element_size()
+        if func is torch.ops.aten.convolution.default:
+            self.bytes += _copied_bytes(args[0], args[1], result)
         return result
+
+
+def _copied_bytes(given: Tensor, weight: Tensor, result: Tensor) -> int:
+    """The memory that a convolution needs besides its result.
+
+    On a CPU, oneDNN copies input and result into a layout of its own. It has no float64, so torch then lays out the
+    input itself: each number once for each place of the kernel.
+    """
+    if result.device.type != "cpu":
+        return 0
+    double = result.dtype == torch.float64
+    numbers = result[:, 0].numel() * weight[0].numel() if double else given.numel() + result.numel()
+    return numbers * result.element_size()

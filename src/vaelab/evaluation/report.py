@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vaelab.baseline import Baseline
 from vaelab.evaluation.aggregate_given import aggregate_posterior_given
+from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import (
@@ -23,8 +24,9 @@ from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
 from vaelab.vae import VAE
 
-AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian
-AGGREGATED_OTHERS = 1_000  # the most if q(z|x) is not Gaussian, because each density costs more
+AGGREGATED = 10_000  # the most examples in the aggregate posterior if q(z|x) is Gaussian or discrete
+AGGREGATED_OTHERS = 1_000  # the most for any other q(z|x), because each density costs more
+TINY = 1e-9  # a discrete latent with one certain class has no spread
 UNCONVERGED = 0.1  # a larger rise, in nats, beyond two standard errors, means that log p̂ has not converged
 FEW = 100  # fewer samples cannot tell if log p̂ has converged
 UNRELIABLE = 0.7  # above this Pareto k̂, an estimate depends on few draws
@@ -72,6 +74,7 @@ def evaluate(
     regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
     kl_by                   "closed form", or "draws" if q and p have none
     moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
+    latent_dim              how many latents there are: for discrete z, the number of variables
     kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
     kl_per_dimension_by     "closed form", or "moments" for Gaussians with the marginals' means and variances
     active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j); under p(z|c), E_q[z_j] counts
@@ -181,9 +184,9 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
     for x, _, *condition in data.batches(split):
         given = [tensor.to(device) for tensor in (x, *condition)]
         q, prior = vae.encode(*given), vae.prior_given(*given[1:])
-        shifts.append(double((q.mean - prior.mean) / prior.stddev))
+        shifts.append(double((q.mean - prior.mean) / prior.stddev.clamp_min(TINY)))
         kls.append(double(kl_per_dimension(q, prior)))
-        most = AGGREGATED if is_gaussian(q) else AGGREGATED_OTHERS
+        most = AGGREGATED if is_gaussian(q) or variables_of(q) else AGGREGATED_OTHERS
         if seen < most:
             kept.append(tuple(tensor[: most - seen] for tensor in given))
             seen += len(kept[-1][0])
@@ -191,11 +194,12 @@ def _latent_use(vae: VAE, data: Data, split: str) -> dict[str, Any]:
     q, prior = vae.encode(x, *conditions), vae.prior_given(*conditions)
     many = bool(prior.batch_shape)  # one prior for each condition
     aggregate = aggregate_posterior_given(vae, x, conditions[0]) if many else aggregate_posterior(q, prior)
+    active = active_units(torch.cat(shifts), columns=variables.columns if (variables := variables_of(q)) else 1)
     return {
         "kl_by": "draws" if closed_form_kl(q, prior) is None else "closed form",
         "moments_by": getattr(q, "moments_by", "closed form"),
-        "latent_dim": shifts[0].shape[-1],
-        "active_units": int(active_units(torch.cat(shifts)).sum()),
+        "latent_dim": len(active),
+        "active_units": int(active.sum()),
         "kl_per_dimension": torch.cat(kls).mean(0).tolist(),
         "kl_per_dimension_by": kl_per_dimension_by(q, prior),
         **_aggregate(aggregate, seen),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 
+from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.gaussian import is_diagonal
 from vaelab.vae import VAE
 
@@ -13,8 +14,8 @@ from vaelab.vae import VAE
 def with_style(vae: VAE, z: Tensor, condition: Tensor | None, other: Tensor | None) -> Tensor:
     """z (…, p) under one condition -> the z (…, p) of the same style under another.
 
-    If p(z) does not depend on the condition, z is the style, so it stays as it is. If the prior is p(z|c), the style is
-    the place of z in it: see `moved`.
+    If p(z) does not depend on the condition, z is the style, so it stays as it is, and so does a discrete z. If the
+    prior is p(z|c), the style is the place of z in it: see `moved`.
 
     Args:
         vae: the model.
@@ -27,7 +28,8 @@ def with_style(vae: VAE, z: Tensor, condition: Tensor | None, other: Tensor | No
     """
     if condition is None or other is None or not getattr(vae.prior, "condition_size", 0):
         return z
-    return moved(z, vae.prior_given(condition), vae.prior_given(other))
+    source = vae.prior_given(condition)
+    return z if variables_of(source) else moved(z, source, vae.prior_given(other))
 
 
 def moved(z: Tensor, source: Distribution, destination: Distribution) -> Tensor:

@@ -18,8 +18,10 @@ from vaelab.families.joint_columns import JointColumns
 from vaelab.families.kl import closed_form_kl  # importing this module registers the closed forms
 from vaelab.families.laplace import Laplace
 from vaelab.families.low_rank import LowRankGaussian
+from vaelab.families.mixture import GaussianMixture
 from vaelab.families.moments import EstimatedMoments, rsample_and_log_prob, with_moments
 from vaelab.families.negative_binomial import NegativeBinomial
+from vaelab.families.one_hot import OneHotCategorical
 from vaelab.families.poisson import Poisson
 from vaelab.families.student_t import StudentT
 
@@ -34,12 +36,14 @@ __all__ = [
     "Family",
     "Flow",
     "FullGaussian",
+    "GaussianMixture",
     "IdentityGaussian",
     "IsotropicGaussian",
     "JointColumns",
     "Laplace",
     "LowRankGaussian",
     "NegativeBinomial",
+    "OneHotCategorical",
     "Poisson",
     "SharedDiagonalGaussian",
     "StudentT",

@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, distributions
-from torch.distributions import Distribution, Independent
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.distributions import Distribution, Independent, register_kl
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from vaelab.families.family import Family, Support
 from vaelab.families.maximum_likelihood import moments
-from vaelab.precision import floating
+from vaelab.families.relaxed_draws import logistic_noise, straight_through
+from vaelab.precision import floating, least_single
 from vaelab.torch_private import has_readable_values, is_transformed
 
 
@@ -69,6 +70,34 @@ class JointBernoulli(Independent):
         if (products < torch.finfo(products.dtype).tiny).any():
             return super().log_prob(value)
         return products.log_().sum(-1)
+
+    @property
+    def mode(self) -> Tensor:
+        """(…, *event_shape), 0 or 1. torch's is NaN if both are equally likely."""
+        return (self.base_dist.logits > 0).to(self.base_dist.logits.dtype)
+
+    def relaxed_rsample(self, sample_shape: Sequence[int], temperature: float) -> Tensor:
+        """Straight-through draws: 0 or 1, with the gradient of sigmoid((logits + logistic noise) / temperature).
+
+        Jang et al. 2017, arxiv.org/abs/1611.01144, §2.2; Maddison et al. 2017, arxiv.org/abs/1611.00712, appendix B.
+
+        Args:
+            sample_shape: the shape before the batch.
+            temperature: τ > 0.
+        """
+        logits = self.base_dist.logits
+        scores = logits + logistic_noise(torch.Size(sample_shape) + logits.shape, logits)
+        draw = (scores > 0).to(scores.dtype)
+        return straight_through(draw, (scores / temperature).sigmoid()).to(logits.dtype)
+
+
+@register_kl(JointBernoulli, JointBernoulli)
+def _kl_bernoulli(q: JointBernoulli, p: JointBernoulli) -> Tensor:
+    """Σ_j y_j log(y_j / r_j) + (1−y_j) log((1−y_j) / (1−r_j)), finite for any logits."""
+    one, other = (least_single(each.base_dist.logits) for each in (q, p))
+    terms = one.sigmoid() * (logsigmoid(one) - logsigmoid(other))
+    terms = terms + (-one).sigmoid() * (logsigmoid(-one) - logsigmoid(-other))
+    return terms.sum(tuple(range(-len(q.event_shape), 0))).to(q.base_dist.logits.dtype)
 
 
 class Bernoulli(Family):

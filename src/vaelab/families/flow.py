@@ -61,48 +61,12 @@ class Flow(Family):
         min_std: float = 1e-4,
     ) -> None:
         super().__init__(event_shape)
-        if len(self.event_shape) != 1:
-            raise ValueError(f"a flow's event_shape must be one number of dimensions, but is {tuple(event_shape)}")
-        for width in hidden:
-            check_whole("a width in posterior.hidden", width, 1)
-        check_choice("posterior.kind", kind, ("spline", "affine"))
         self.context = check_whole("posterior.context", context, 1)
-        self.transforms = check_whole("posterior.transforms", transforms, 1)
-        self.hidden, self.kind = list(hidden), kind
-        self.bins = check_whole("posterior.bins", bins, 2)
+        self.transforms, self.hidden, self.kind, self.bins = transforms, list(hidden), kind, bins
         self.min_std = check_number("posterior.min_std", min_std, 0)
+        options = transforms, self.hidden, kind, bins, context, COUPLING
+        self.couplings = zuko_transform("posterior", self.event_shape, *options)
         self.num_parameters = 2 * self.event_size + context
-        self._check_size()
-        self.couplings = self._couplings()
-
-    def _check_size(self) -> None:
-        """Raises a ValueError if the flow's tables would fill the memory."""
-        outputs = self.event_size * (3 * self.bins - 1 if self.kind == "spline" else 2)
-        widths = [self.event_size + self.context, *self.hidden, outputs]
-        numbers = self.transforms * max(outputs * widths[0], *(a * b for a, b in pairwise(widths)))
-        if numbers > LARGEST:
-            raise ValueError(
-                f"posterior=flow must need at most {LARGEST:,} numbers, but needs {numbers:,}; use fewer latents, "
-                "smaller posterior.hidden, or fewer posterior.bins or posterior.transforms"
-            )
-
-    def _couplings(self) -> nn.Module:
-        """A module: context h (…, context) -> f⁻¹ over (p,), as a zuko transform. It starts as the identity."""
-        flows = zuko_flows()
-        options: dict[str, Any] = {"transforms": self.transforms, "hidden_features": self.hidden}
-        if self.kind == "spline":
-            options |= {"bins": self.bins}
-        if self.event_size > 1:  # a single dimension has nothing to couple with and depends only on h
-            options |= {"passes": COUPLING}
-        make = flows.NSF if self.kind == "spline" else flows.MAF
-        with torch.device("cpu"):  # zuko reads the values of its masks
-            couplings: Any = make(self.event_size, self.context, **options).transform
-        for coupling in couplings.transforms:
-            nn.init.zeros_(coupling.hyper[-1].weight)
-            nn.init.zeros_(coupling.hyper[-1].bias)
-        for module in couplings.modules():  # zuko's modules depend only on their parameters and input
-            module.pure = True
-        return couplings
 
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, 2p + context) numbers: the means, log σ, and h -> q, batch_shape (…)."""
@@ -149,8 +113,68 @@ class ShiftedFlow(Distribution):
         return self.noise.log_prob(noise) + log_det - self.scale.log().sum(-1)
 
 
-def zuko_flows() -> Any:
-    """Imports and returns zuko.flows.
+def zuko_transform(
+    group: str,
+    event_shape: Sequence[int],
+    transforms: int,
+    hidden: Sequence[int],
+    kind: str,
+    bins: int,
+    context: int = 0,
+    passes: int | None = None,
+) -> nn.Module:
+    """A module: context h (…, context), or nothing if it is 0 -> f⁻¹ over (p,), as a zuko transform.
+
+    It starts as the identity. f⁻¹ takes one pass through each network, and f takes `passes`.
+
+    Args:
+        group: the group of the keys in errors, such as `prior`.
+        event_shape: (p,).
+        transforms: the number of transforms.
+        hidden: the widths of the networks in each.
+        kind: `spline` or `affine`.
+        bins: the number of pieces of each spline.
+        context: the length of h.
+        passes: 2 for couplings; None for p, which is fully autoregressive.
+
+    Raises:
+        ValueError: see `Flow`.
+    """
+    if len(event_shape) != 1:
+        raise ValueError(f"a flow's event_shape must be one number of dimensions, but is {tuple(event_shape)}")
+    for width in hidden:
+        check_whole(f"a width in {group}.hidden", width, 1)
+    check_choice(f"{group}.kind", kind, ("spline", "affine"))
+    check_whole(f"{group}.transforms", transforms, 1)
+    check_whole(f"{group}.bins", bins, 2)
+    (p,), spline = event_shape, kind == "spline"
+    _check_size(group, [p + context, *hidden, p * (3 * bins - 1 if spline else 2)], transforms)
+    options: dict[str, Any] = {"transforms": transforms, "hidden_features": hidden, "passes": passes}
+    options |= {"bins": bins} if spline else {}
+    flows = zuko_flows(group)
+    with torch.device("cpu"):  # zuko reads the values of its masks
+        made: Any = (flows.NSF if spline else flows.MAF)(p, context, **options).transform
+    for transform in made.transforms:
+        last = transform.hyper[-1] if hasattr(transform, "hyper") else transform.phi
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+    for module in made.modules():  # zuko's modules depend only on their parameters and input
+        module.pure = True
+    return made
+
+
+def _check_size(group: str, widths: Sequence[int], transforms: int) -> None:
+    """Raises a ValueError if the flow's tables would fill the memory."""
+    numbers = transforms * max(widths[-1] * widths[0], *(a * b for a, b in pairwise(widths)))
+    if numbers > LARGEST:
+        raise ValueError(
+            f"{group}=flow must need at most {LARGEST:,} numbers, but needs {numbers:,}; use fewer latents, "
+            f"smaller {group}.hidden, or fewer {group}.bins or {group}.transforms"
+        )
+
+
+def zuko_flows(group: str) -> Any:
+    """Imports and returns zuko.flows, for the key `group`=flow.
 
     Importing zuko switches off torch's argument checks for all distributions. This restores the setting afterwards.
 
@@ -161,7 +185,7 @@ def zuko_flows() -> Any:
     try:
         import zuko.flows
     except ImportError as error:
-        raise ValueError('posterior=flow needs zuko, which is not installed; run pip install "zuko>=1.6,<2"') from error
+        raise ValueError(f'{group}=flow needs zuko, which is not installed; run pip install "zuko>=1.6,<2"') from error
     finally:
         Distribution.set_default_validate_args(checks)
     return zuko.flows

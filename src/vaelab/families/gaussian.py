@@ -11,13 +11,13 @@ smaller init_std avoids that.
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from vaelab.checks import check_choice, check_number
+from vaelab.checks import check_flag, check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.maximum_likelihood import covariance, moments, unit_factor
 from vaelab.families.normals import DiagonalNormal, FullNormal, OptimalNormal
@@ -105,12 +105,12 @@ class IsotropicGaussian(LearnedScale):
         event_shape: the shape of one draw, k numbers.
         min_std: the floor of σ.
         init_std: about where σ starts.
-        std: `learned` by gradient; or `optimal`, in closed form (Rybkin et al. 2021, arxiv.org/abs/2006.13202, eq. 6).
-            In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is the
-            number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
+        optimal: False learns σ by gradient; True has it at its optimum (Rybkin et al. 2021, arxiv.org/abs/2006.13202,
+            eq. 6). In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is
+            the number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
 
     Raises:
-        ValueError: `std` is neither, `min_std` is negative or `init_std` is not positive.
+        ValueError: `optimal` is not a bool, `min_std` is negative or `init_std` is not positive.
     """
 
     pure = True
@@ -120,15 +120,14 @@ class IsotropicGaussian(LearnedScale):
         event_shape: Sequence[int],
         min_std: float = MIN_STD,
         init_std: float = INIT_STD,
-        std: Literal["learned", "optimal"] = "learned",
+        optimal: bool = False,
     ) -> None:
         super().__init__(event_shape, min_std, init_std)
-        self.std = check_choice("model.std", std, ("learned", "optimal"))
-        self.couples_examples = std == "optimal"
-        if std == "learned":
-            self.h = nn.Parameter(torch.zeros(()))
-        else:
+        self.optimal = self.couples_examples = check_flag("model.optimal", optimal)
+        if optimal:
             self.register_buffer("h", torch.zeros(()))
+        else:
+            self.h = nn.Parameter(torch.zeros(()))
         self.num_parameters = self.event_size
 
     def forward(self, parameters: Tensor) -> Distribution:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.escapes import for_terminal
-from vaelab.figures.layout import panels
+from vaelab.figures.layout import DISTANCE, panels
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, fitting, subscript, widest
 
@@ -111,6 +111,7 @@ class ImageReconstructions(Picture):
         target, mean, sample: (n, h, w[, 3]).
         std: (n, h, w[, 3]), or None if it adds nothing to the mean.
         likelihood: how the picture writes it.
+        z: what is decoded, such as `posterior mean`.
     """
 
     target: Array
@@ -118,6 +119,7 @@ class ImageReconstructions(Picture):
     sample: Array
     std: Array | None = None
     likelihood: str = "p(t|z)"
+    z: str = "posterior mean"
 
     def _draw(self) -> "Figure":
         low, high = limits(self.target)
@@ -134,7 +136,7 @@ class ImageReconstructions(Picture):
             images = np.concatenate([images, low + self.std[None] / top * (high - low)])
         left = 0.15 + widest(list(rows), TICK)
         images = images[:, : that_fit(images.shape[1], len(rows), h, w, WIDTH - left)]
-        figure, axes = sheet_panel(tile(images, low, high), "Reconstructions, z = posterior mean", left=left)
+        figure, axes = sheet_panel(tile(images, low, high), f"Reconstructions, z = {self.z}", left=left)
         axes.set_yticks(centres(len(rows), h, w), list(rows))
         return figure
 
@@ -206,24 +208,35 @@ class ImageTraversals(Picture):
 
     Args:
         images: (dimensions, values, h, w[, 3]).
-        values: (values,), in standard deviations of the prior from its mean.
+        values: (values,), in standard deviations of the prior from its mean; or the classes of discrete latents.
         dimensions: (dimensions,), the indices of the latents, from 0.
         title: the title.
+        axis: what the values are.
     """
 
     images: Array
     values: Array
     dimensions: Array
     title: str = "Mean of p(t|z), one latent moved"
+    axis: str = DISTANCE
 
     def _draw(self) -> "Figure":
-        h, w = self.images.shape[2:4]
-        rows = len(self.images)
-        count = self.images.shape[1]
-        columns = np.linspace(0, count - 1, that_fit(count, rows, h, w, WIDTH - 0.6)).round().astype(int)
-        sheet = tile(self.images[:, columns], *limits(self.images))
-        figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=0.75)
-        axes.set_xticks(centres(len(columns), w, h), _numbers(self.values[columns]))
-        axes.set_yticks(centres(rows, h, w), [subscript("z", index) for index in self.dimensions])
-        axes.set_xlabel("distance from the prior's mean\n(its standard deviations)")
+        names = [subscript("z", index) for index in self.dimensions]
+        if self.images.shape[1] < len(names):  # a few classes: they are the rows, because a picture is wide
+            figure, axes = self._sheet(self.images.swapaxes(0, 1), names, bottom=0.35)
+            axes.set_yticks(centres(len(self.values), *self.images.shape[2:4]), _numbers(self.values))
+            axes.set_ylabel(self.axis)
+            return figure
+        figure, axes = self._sheet(self.images, _numbers(self.values))
+        axes.set_yticks(centres(len(names), *self.images.shape[2:4]), names)
+        axes.set_xlabel(self.axis)
         return figure
+
+    def _sheet(self, images: Array, names: list[str], bottom: float = 0.75) -> tuple["Figure", "Axes"]:
+        """Images (rows, columns, h, w[, 3]), and the names of the columns below them: as many as fit."""
+        rows, count, h, w = images.shape[:4]
+        shown = np.linspace(0, count - 1, that_fit(count, rows, h, w, WIDTH - 0.6)).round().astype(int)
+        sheet = tile(images[:, shown], *limits(images))
+        figure, axes = sheet_panel(sheet, self.title, left=0.5, bottom=bottom)
+        axes.set_xticks(centres(len(shown), w, h), [names[index] for index in shown])
+        return figure, axes

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TICKS = 5  # the most spaces between ticks, because drawing ticks takes longer than everything else
 BAR = 0.95  # inches beside a panel for its colour bar, with numbers and a name
+DISTANCE = "distance from the prior's mean\n(its standard deviations)"  # the axis of a latent that moves
 EDGE = 0.06  # inches between the outermost text and the edge of a picture
 
 

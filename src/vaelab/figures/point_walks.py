@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaelab.figures.colours import DIVERGING, LINES, PALETTE, SEQUENTIAL
-from vaelab.figures.layout import add_bar, grid_of, hide_rest, panels
+from vaelab.figures.layout import DISTANCE, add_bar, grid_of, hide_rest, panels
 from vaelab.figures.picture import Picture
 from vaelab.figures.text_sizes import TICK, first_of, fitting, names_of, subscript, widest
 
@@ -66,10 +66,12 @@ class PointTraversals(Picture):
 
     Args:
         means, stds: (dimensions, values, d).
-        values: (values,), in standard deviations of the prior from its mean.
+        values: (values,), in standard deviations of the prior from its mean; or the classes of discrete latents.
         dimensions: (dimensions,), the indices of the latents, from 0.
         names: the names of the d columns.
         title: the title.
+        axis: what the values are.
+        classes: True if the values are classes. The changes are then those from the first class.
     """
 
     means: Array
@@ -78,13 +80,14 @@ class PointTraversals(Picture):
     dimensions: Array
     names: tuple[str, ...] | None = None
     title: str = "One latent moved"
+    axis: str = DISTANCE
+    classes: bool = False
 
     def _draw(self) -> "Figure":
         ranges = np.maximum(np.ptp(self.means, axis=(0, 1)), self.stds.mean((0, 1)))
         share = len(ranges) <= SHOWN and float(ranges.max()) <= ALIKE * max(float(ranges.min()), 1e-30)
         figure = self._curves() if share else self._heat_maps()
-        distance = "distance from the prior's mean\n(its standard deviations)"
-        figure.supxlabel(distance, fontsize=TICK, y=0.0, va="bottom")
+        figure.supxlabel(self.axis, fontsize=TICK, y=0.0, va="bottom")
         return figure
 
     def _curves(self) -> "Figure":
@@ -98,8 +101,17 @@ class PointTraversals(Picture):
             for target in range(d):
                 mean, std = self.means[index, :, target], self.stds[index, :, target]
                 colour = PALETTE[(0, 6, 4, 8)[target]]
+                label = fitting(names[target], 1.6, TICK)
+                if self.classes:
+                    shift = 0.25 * (target - (d - 1) / 2) / d  # beside each other
+                    look: dict[str, Any] = {"color": colour, "label": label, "ms": 5, "capsize": 3}
+                    panel.errorbar(self.values + shift, mean, std, fmt="os^D"[target], **look)
+                    continue
                 panel.fill_between(self.values, mean - std, mean + std, color=colour, alpha=0.25, lw=0)
-                panel.plot(self.values, mean, LINES[target], color=colour, label=fitting(names[target], 1.6, TICK))
+                panel.plot(self.values, mean, LINES[target], color=colour, label=label)
+            if self.classes:
+                panel.set_xticks(self.values)
+                panel.set_xlim(self.values[0] - 0.5, self.values[-1] + 0.5)
             panel.set_title(subscript("z", self.dimensions[index]))
         hide_rest(axes, count)
         width, height = figure.get_size_inches()
@@ -114,7 +126,7 @@ class PointTraversals(Picture):
         d, count = self.means.shape[2], len(self.dimensions)
         shown = min(d, MOST)
         names = [fitting(name, 1.5, TICK) for name in names_of(self.names, d)[:shown]]
-        middle = self.means[:, len(self.values) // 2, None]
+        middle = self.means[:, 0 if self.classes else len(self.values) // 2, None]
         changes = (self.means - middle) / np.maximum(self.stds.mean((0, 1)), 1e-30)
         most = max(float(np.abs(changes[..., :shown]).max()), 1e-9)
         rows, columns = grid_of(count, across=3)
@@ -122,7 +134,8 @@ class PointTraversals(Picture):
         space: dict[str, Any] = {"left": left, "right": 0.7, "top": 0.9, "bottom": 0.8, "across": 0.12, "down": 0.4}
         figure, axes = panels(rows, columns, width, max(0.19 * shown, 0.7), sharex=True, sharey=True, ticks=3, **space)
         for index, panel in zip(range(count), axes.flat, strict=False):
-            box = (self.values[0], self.values[-1], shown - 0.5, -0.5)
+            half = 0.5 if self.classes else 0.0
+            box = (self.values[0] - half, self.values[-1] + half, shown - 0.5, -0.5)
             look: dict[str, Any] = {
                 "cmap": DIVERGING,
                 "vmin": -most,
@@ -134,6 +147,8 @@ class PointTraversals(Picture):
             panel.set_title(subscript("z", self.dimensions[index]))
             panel.set_yticks(range(shown), names)
             panel.tick_params(axis="y", length=0)
+            if self.classes:
+                panel.set_xticks(self.values)
         hide_rest(axes, count)
         add_bar(figure, axes[0, -1], image, "")
         _, height = figure.get_size_inches()

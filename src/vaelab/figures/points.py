@@ -29,6 +29,7 @@ class PointReconstructions(Picture):
             the posterior mean.
         names: the names of the d columns.
         likelihood: how the picture writes p(t|z).
+        z: what is decoded, such as `posterior mean`.
     """
 
     target: Array
@@ -37,6 +38,7 @@ class PointReconstructions(Picture):
     sample: Array
     names: tuple[str, ...] | None = None
     likelihood: str = "p(t|z)"
+    z: str = "posterior mean"
 
     def _draw(self) -> "Figure":
         d = self.target.shape[1]
@@ -59,7 +61,7 @@ class PointReconstructions(Picture):
             if d > 1:
                 panel.tick_params(labelleft=False)  # they are those of the other axis
         hide_rest(axes, shown)
-        _title(figure, f"Reconstructions, z = posterior mean{first_of(shown, d)}", axes[0, 0], rows=2)
+        _title(figure, f"Reconstructions, z = {self.z}{first_of(shown, d)}", axes[0, 0], rows=2)
         figure.supxlabel("target", fontsize=TICK, y=0.01, va="bottom")
         figure.supylabel(f"reconstructed{', on the same scale' if d > 1 else ''}", fontsize=TICK, x=0.01, ha="left")
         return figure

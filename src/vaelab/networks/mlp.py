@@ -2,23 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from vaelab.checks import check_choice, check_whole
-from vaelab.precision import floating
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-}
+from vaelab.checks import check_whole
+from vaelab.networks.condition import in_dtype_of, with_condition
+from vaelab.networks.layers import activation_of, check_widths, hidden_layers
 
 
 class MLP(nn.Module):
@@ -26,6 +16,7 @@ class MLP(nn.Module):
 
     See the tutorial's eqs. 28 and 30-32: one output layer holds W₄ and W₅ stacked. A condition c is appended to x.
 
+    >>> import torch
     >>> MLP((3, 5), 4, hidden=[11, 13])(torch.zeros(7, 3, 5)).shape
     torch.Size([7, 4])
 
@@ -51,18 +42,11 @@ class MLP(nn.Module):
         condition_size: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-            raise ValueError(f"network.hidden must be a list of widths such as [500], but is {hidden}")
-        for width in hidden:
-            check_whole("a width in network.hidden", width, 1)
-        check_choice("network.activation", activation, ACTIVATIONS)
         self.input_shape, self.output_size = tuple(input_shape), output_size
-        self.hidden, self.activation = tuple(hidden), activation
+        self.hidden, self.activation = check_widths("hidden", hidden, "[500]"), activation
         self.condition_size = check_whole("condition_size", condition_size, 0)
         widths = [math.prod(input_shape) + condition_size, *hidden]
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
-            layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+        layers = hidden_layers(widths, activation_of(activation))
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], output_size))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -75,21 +59,8 @@ class MLP(nn.Module):
                 does not fit.
         """
         first: Any = self.layers[0]
-        flat = floating(x, first.weight).to(first.weight.dtype).flatten(-len(self.input_shape))
-        if condition is None and not self.condition_size:
-            return self.layers(flat)
-        if condition is None or condition.shape[-1] != self.condition_size:
-            found = "there is none" if condition is None else f"its shape is {tuple(condition.shape)}"
-            needed = f"have the shape (…, {self.condition_size})" if self.condition_size else "be left out"
-            raise ValueError(f"condition must {needed}, but {found}; pass the condition that the model was built for")
-        leading = flat.shape[:-1]
-        if condition.shape[:-1] not in (leading[skipped:] for skipped in range(len(leading) + 1)):
-            raise ValueError(
-                f"condition must fit the leading dimensions {tuple(leading)} of the network's input, but has the shape "
-                f"{tuple(condition.shape)}; give one condition for each example"
-            )
-        given = floating(condition, first.weight).to(first.weight.dtype)
-        return self.layers(torch.cat([flat, given.expand(*leading, -1)], dim=-1))
+        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))
+        return self.layers(with_condition(flat, condition, self.condition_size))
 
     @property
     def bias(self) -> nn.Parameter:

@@ -1,8 +1,29 @@
 """Bounds and gradient estimators: a VAE and data -> per-example terms in nats."""
 
+from vaelab.objectives.ciwae import CIWAE
 from vaelab.objectives.elbo import ELBO, ELBOMonteCarlo
-from vaelab.objectives.importance import Draws, LogWeights, draw, log_mean, weigh
+from vaelab.objectives.importance import Draws, LogWeights, draw, log_mean, mean, weigh
 from vaelab.objectives.iwae import IWAE
+from vaelab.objectives.many_sample_bound import ManySampleBound
+from vaelab.objectives.miwae import MIWAE
+from vaelab.objectives.piwae import PIWAE
+from vaelab.objectives.renyi import Renyi
 from vaelab.objectives.terms import Terms
 
-__all__ = ["ELBO", "IWAE", "Draws", "ELBOMonteCarlo", "LogWeights", "Terms", "draw", "log_mean", "weigh"]
+__all__ = [
+    "CIWAE",
+    "ELBO",
+    "IWAE",
+    "MIWAE",
+    "PIWAE",
+    "Draws",
+    "ELBOMonteCarlo",
+    "LogWeights",
+    "ManySampleBound",
+    "Renyi",
+    "Terms",
+    "draw",
+    "log_mean",
+    "mean",
+    "weigh",
+]

@@ -11,12 +11,13 @@ from torch.distributions import kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.beta_schedules import SCHEDULES
-from vaelab.objectives.gradients import ESTIMATORS
+from vaelab.objectives.gradients import ESTIMATORS, Estimator, GradientName, check_draws, check_gradient
 from vaelab.objectives.importance import weigh
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
 KLS = ("closed_form", "monte_carlo")
+OF_MANY = ("dreg", "vimco")  # for one draw they are stl and score_function_baseline
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,24 @@ class ELBO:
         beta_schedule: how the weight rises to `beta` during a run; see `vaelab.objectives.beta_schedules`.
         warmup: the fraction of the run's steps, or of a cycle's, in which the weight rises.
         cycles: how often the weight rises, with `beta_schedule="cyclical"`.
+        temperature: of `gradient="gumbel_softmax"`.
 
     Raises:
         ValueError: L is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, the
-            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], or there is no cycle.
+            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], there is no cycle, or the temperature is
+            not positive.
     """
 
     pure = True
 
     samples: int = 1
-    gradient: Literal["pathwise", "score_function", "score_function_baseline"] = "pathwise"
+    gradient: GradientName = "pathwise"
     beta: float = 1.0
     kl: Literal["closed_form", "monte_carlo"] = "closed_form"
     beta_schedule: Literal["constant", "linear", "cyclical"] = "constant"
     warmup: float = 0.25
     cycles: int = 4
+    temperature: float = 0.5
 
     def __post_init__(self) -> None:
         check_whole("objective.samples", self.samples, 1)
@@ -65,13 +69,22 @@ class ELBO:
         check_choice("objective.beta_schedule", self.beta_schedule, SCHEDULES)
         check_number("objective.warmup", self.warmup, 0, above=True, maximum=1)
         check_whole("objective.cycles", self.cycles, 1)
-        check_choice("objective.gradient", self.gradient, ESTIMATORS)
         check_choice("objective.kl", self.kl, KLS)
-        if self.gradient == "score_function_baseline" and self.samples < 2:
+        check_gradient(self.gradient, self.temperature, self.samples, without=OF_MANY)
+
+    def check(self, vae: VAE) -> None:
+        """Raises a ValueError if the gradient estimator cannot draw from the model's posterior, or needs another KL."""
+        check_draws(self.estimator, vae)
+
+    @property
+    def estimator(self) -> Estimator:
+        """The gradient estimator."""
+        if self.gradient == "stl" and self.kl == "closed_form":
             raise ValueError(
-                f"objective.samples must be at least 2 for objective.gradient=score_function_baseline, but is "
-                f"{self.samples}, and the baseline averages the other samples; use objective.samples=2 or more"
+                "objective.gradient must be pathwise for a KL in closed form, which has no score to leave out, but is "
+                "stl; use objective.gradient=pathwise, or objective=elbo_monte_carlo"
             )
+        return ESTIMATORS[self.gradient](self.temperature)
 
     def with_kl_by_monte_carlo(self) -> "ELBO":
         """The same bound with its KL by Monte Carlo."""
@@ -97,24 +110,15 @@ class ELBO:
 
         A run with a schedule passes the current weight of the KL as `beta`, (); None means the final one.
         """
-        if self.kl == "monte_carlo":
-            return self._by_monte_carlo(vae, x, target, condition, beta)
-        estimator = ESTIMATORS[self.gradient]
-        q = vae.encode(x, condition)
-        z = estimator.sample(q, self.samples)  # (L, B, p)
-        log_pt_z = vae.log_likelihood(z, target, condition)  # (L, B)
-        kl = kl_divergence(q, vae.prior_given(condition))  # (B,)
-        return self._terms(estimator.mean(log_pt_z, q, z), kl, beta)
-
-    def _by_monte_carlo(
-        self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, beta: Tensor | None
-    ) -> Terms:
-        estimator = ESTIMATORS[self.gradient]
-        q = vae.encode(x, condition)
-        draws = estimator.draw(q, self.samples)
-        weights = weigh(vae, q, vae.prior_given(condition), draws, target, condition)  # (L, B)
-        log_likelihood = estimator.mean(weights.log_likelihood, q, draws.z)
-        return self._terms(log_likelihood, estimator.mean(weights.log_ratio, q, draws.z), beta)
+        estimator, prior = self.estimator, vae.prior_given(condition)
+        q, weighed = estimator.posterior(vae, x, condition)
+        draws = estimator.draw(q, self.samples)  # z (L, B, p)
+        if self.kl == "closed_form":
+            log_pt_z = vae.log_likelihood(draws.z, target, condition)  # (L, B)
+            return self._terms(estimator.mean(log_pt_z, draws), kl_divergence(q, prior), beta)
+        weights = weigh(vae, weighed, prior, draws, target, condition)  # (L, B)
+        log_likelihood, kl = (estimator.mean(each, draws) for each in weights)
+        return self._terms(log_likelihood, kl, beta)
 
     def _terms(self, log_likelihood: Tensor, kl: Tensor, beta: Tensor | None) -> Terms:
         elbo = log_likelihood - kl

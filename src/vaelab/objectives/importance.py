@@ -25,10 +25,15 @@ class Draws(NamedTuple):
     Attributes:
         z: (L, B, p).
         log_qz: log q(z|x), (L, B), nats, if it was computed with the draws, as a flow does; else None.
+        log_share: the logarithm of each draw's share in an average over them, (L, B), if the draws are stratified, as
+            those of a mixture are; the shares add up to 1. None stands for equal shares, 1/L.
+        score: zeros, (L, B), whose gradient is that of log q(z|x); only the score function needs them.
     """
 
     z: Tensor
     log_qz: Tensor | None
+    log_share: Tensor | None = None
+    score: Tensor | None = None
 
 
 class LogWeights(NamedTuple):
@@ -90,10 +95,21 @@ def weigh(
     return LogWeights(log_pt_z, log_qz - prior.log_prob(draws.z))
 
 
-def log_mean(log_w: Tensor) -> Tensor:
-    """log (1/L) Σ_l w_l: (L, …) -> (…), in nats. It estimates log p, and its expectation is IW_L.
+def mean(values: Tensor, log_share: Tensor | None = None) -> Tensor:
+    """(1/L) Σ_l f_l, or Σ_l share_l f_l for stratified draws: (L, …) -> (…).
+
+    >>> mean(torch.tensor([[1.0], [5.0]]), log_share=torch.tensor([[0.75], [0.25]]).log())
+    tensor([2.])
+    """
+    return values.mean(0) if log_share is None else (log_share.exp() * values).sum(0)
+
+
+def log_mean(log_w: Tensor, log_share: Tensor | None = None) -> Tensor:
+    """log (1/L) Σ_l w_l, or log Σ_l share_l w_l for stratified draws: (L, …) -> (…), in nats.
+
+    It estimates log p. With equal shares, its expectation is IW_L.
 
     >>> log_mean(torch.tensor([[1.0], [3.0]]).log()).exp()
     tensor([2.])
     """
-    return log_w.logsumexp(0) - math.log(len(log_w))
+    return log_w.logsumexp(0) - math.log(len(log_w)) if log_share is None else (log_w + log_share).logsumexp(0)

@@ -54,6 +54,7 @@ class ConditionalPrior(nn.Module):
             )
         self.condition_size = check_whole("condition_size", condition_size, 1)
         self.family, self.hidden, self.activation = family, tuple(hidden), activation
+        self.support = family.support
         self.network = MLP((condition_size,), family.num_parameters, hidden, activation)
         last: Any = self.network.layers[-1]
         nn.init.zeros_(last.weight)

@@ -28,7 +28,7 @@ EXAMPLES, SURFACE = 1000, 50  # how many examples are shown, and how many points
 WHY_NOT = {
     "surface": "only data=sine and data=sine_surface have a true surface",
     "styles": "it needs a conditional model of images",
-    "manifold": "it needs two latents; use traversals",
+    "manifold": "it needs two latents over real numbers; use traversals",
     "traversals": "with two latents, the manifold shows more",
 }
 

@@ -22,7 +22,7 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
     for key, count in rows.items():
         _check(f"data.{key}={count}", COPIES * count * numbers)
-    widest = max([numbers, config["latent_dim"], *_widths(config["network"]), *_matrices(config)])
+    widest = max([numbers, config["latent_dim"], *_widths(config["network"]), *_maps(config), *_matrices(config)])
     samples = objective.get("samples") if type(objective.get("samples")) is int else 1
     tested = max(rows.get(key, math.inf) for key in ("val_size", "test_size"))
     batches = [
@@ -34,10 +34,25 @@ def check_sizes(config: Mapping[str, Any]) -> None:
 
 
 def _widths(network: Mapping[str, Any]) -> list[int]:
-    """The widths of the hidden layers, in one network for both or in each."""
+    """The widths of the hidden layers."""
+    return [width for hidden in _lists(network, "hidden") for width in hidden if type(width) is int]
+
+
+def _maps(config: Mapping[str, Any]) -> list[int]:
+    """The numbers in the maps that a convolutional decoder enlarges: the last of them are as large as the image."""
+    pixels = math.prod(sorted(config["target_shape"])[-2:])
+    return [
+        count * pixels // 4**halvings
+        for channels in _lists(config["network"], "channels")
+        for halvings, count in enumerate(channels)
+        if type(count) is int
+    ]
+
+
+def _lists(network: Mapping[str, Any], key: str) -> list[list[Any]]:
+    """The lists under a key, in one network for both or in each."""
     nodes = [network, *(node for name in ("encoder", "decoder") if isinstance(node := network.get(name), Mapping))]
-    listed = [node["hidden"] for node in nodes if isinstance(node.get("hidden"), list)]
-    return [width for hidden in listed for width in hidden if type(width) is int]
+    return [node[key] for node in nodes if isinstance(node.get(key), list)]
 
 
 def _matrices(config: Mapping[str, Any]) -> list[int]:

@@ -106,7 +106,7 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
     return {
         "model": node_of(decoder.family, "model", ["event_shape"]),
         "posterior": node_of(encoder.family, "posterior"),
-        "prior": node_of(prior, "prior", ["x_shape", "condition_size"]),
+        "prior": node_of(prior, "prior", ["x_shape", "condition_size", "pseudo_condition_size"]),
         "network": networks,
         "objective": node_of(module.objective, "objective"),
         "data": node_of(datamodule, "data", ["support"]),
@@ -122,9 +122,9 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
 
 
 def _network(network: Any, name: str) -> dict[str, Any]:
-    """A network's node, without what the builder sets: the input's shape, the number of outputs and the condition."""
+    """A network's node, without what the builder sets: shapes, the number of outputs and the condition's size."""
     key = f"network.{name}"
-    given = [*arguments_of(type(network), key)[:2], "condition_size"]
+    given = [*arguments_of(type(network), key)[:2], "condition_size", "event_shape"]
     return {**node_of(network, key, given), "_partial_": True}
 
 

@@ -16,6 +16,10 @@ KNOWN = (  # modules of torch that depend only on their parameters and input
     "torch.nn.modules.conv",
     "torch.nn.modules.flatten",
     "torch.nn.modules.linear",
+    "torch.nn.modules.normalization",  # of each example by itself, unlike batch normalisation
+    "torch.nn.modules.padding",
+    "torch.nn.modules.pixelshuffle",
+    "torch.nn.modules.upsampling",
 )
 
 

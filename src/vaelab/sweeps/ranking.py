@@ -130,7 +130,8 @@ def _readable(data: Mapping[str, str]) -> dict[str, str]:
 
 def _plain_title(data: Mapping[str, str]) -> str:
     kind = kind_of_score(data.get("measure", "density"))
-    return f"{kind} per {short(data.get('per', 'example'))} of {short(data.get('data', 'unknown data'))}"
+    given = f" given the {short(data['condition'])}" if data.get("condition") else ""
+    return f"{kind} per {short(data.get('per', 'example'))} of {short(data.get('data', 'unknown data'))}{given}"
 
 
 def _group(title: str, rows: Sequence[Row], keys: Sequence[str]) -> Group:

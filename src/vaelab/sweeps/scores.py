@@ -14,7 +14,11 @@ LOWER_IS_BETTER = ("loss", "nll", "kl", "error", "mse", "rmse", "mae")  # last w
 CONFIGS = ("hparams.yaml", ".hydra/config.yaml")  # a run's settings; the first file has every value filled in
 LARGEST_CONFIG = 1 << 20  # bytes
 LARGEST_PART, BRACKETS = 4_000, 100  # characters, and opening brackets, of the lines about one key
-HOW = ("gradient", "kl")  # keys of an objective that change how its terms are estimated, but not what they mean
+HOW = (
+    "gradient",
+    "kl",
+    "temperature",
+)  # keys of an objective that change how its terms are estimated, but not what they mean
 
 
 def is_lower_better(tag: str) -> bool:

@@ -13,14 +13,17 @@ from torch.overrides import TorchFunctionMode
 
 from vaelab.objectives import Terms
 
+IN_PLACE = (Tensor.normal_, Tensor.uniform_, Tensor.exponential_)  # draws that fill a tensor
+
 
 class BatchShare(TorchFunctionMode):
     """One process's share of a minibatch. Inside this context, its rows get the same draws as with a single process.
 
-    This holds for normal draws with the batch as their second dimension, (L, B, p). All of vaelab's posteriors draw
-    this way: Gaussians, and flows, which transform such draws. Training draws nothing else: likelihoods (Laplace too)
-    and priors (VampPrior too) only compute densities. Other draws, for example in your own posterior, are valid, but
-    differ from those of a single process.
+    This holds for draws with the batch as their second dimension, (L, B, …), that are normal, uniform, exponential or
+    Bernoulli. All of vaelab's posteriors draw this way: Gaussians and mixtures of them; flows, which transform such
+    draws; and discrete ones, relaxed or not. Training draws nothing else: likelihoods (Laplace too) and priors
+    (VampPrior too) only compute densities. Other draws, such as those of `torch.multinomial` in your own posterior, are
+    valid, but differ from those of a single process.
 
     Args:
         rank: the number of this process, from 0.
@@ -51,10 +54,14 @@ class BatchShare(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         own = range(self.rank, self.examples, self.world) or range(1)
-        if function not in (torch.normal, Tensor.normal_) or args[0].shape[1:2] != (len(own),):
+        known = function in IN_PLACE or function in (torch.normal, torch.bernoulli)
+        if not known or args[0].shape[1:2] != (len(own),):
             return function(*args, **(kwargs or {}))
-        drawn = args[0].new_empty(len(args[0]), self.examples, *args[0].shape[2:])
-        if function is Tensor.normal_:
-            return args[0].copy_(drawn.normal_(*args[1:], **(kwargs or {}))[:, own])
+        whole = args[0].new_full((len(args[0]), self.examples, *args[0].shape[2:]), 0.5)  # of the whole minibatch
+        if function in IN_PLACE:
+            return args[0].copy_(function(whole, *args[1:], **(kwargs or {}))[:, own])
+        if function is torch.bernoulli:
+            whole[:, own] = args[0]
+            return torch.bernoulli(whole)[:, own]
         mean, std = args
-        return mean + std * drawn.normal_()[:, own]
+        return mean + std * whole.normal_()[:, own]

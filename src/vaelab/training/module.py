@@ -98,8 +98,8 @@ class VAEModule(LightningModule):
         family = getattr(self.vae.decoder, "family", None)
         if self.trainer.world_size > 1 and getattr(family, "couples_examples", False):
             raise ValueError(
-                "model.std must be learned for a run with several processes, because each of them sees only its share "
-                "of the batch, but is optimal; use model.std=learned, or one process"
+                "model.optimal must be false for a run with several processes, because each of them sees only its share "
+                "of the batch, but is true; use model.optimal=false, or one process"
             )
 
     def configure_optimizers(self) -> Any:
@@ -225,7 +225,7 @@ class VAEModule(LightningModule):
     # Scores
 
     def on_validation_start(self) -> None:
-        """Sets the σ of a likelihood with `std=optimal`, for the scores that follow."""
+        """Sets the σ of a likelihood with `optimal=true`, for the scores that follow."""
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._set_std()
 

@@ -1,4 +1,4 @@
-"""Sets the σ of a likelihood with `std=optimal` from the training split, for scores, draws and pictures."""
+"""Sets the σ of a likelihood with `optimal=true` from the training split, for scores, draws and pictures."""
 
 from typing import Any
 
@@ -31,8 +31,8 @@ def set_optimal_std(vae: VAE, data: Any) -> None:
         return
     if not hasattr(data, "examples"):
         raise ValueError(
-            "model.std=optimal needs a vaelab.data.DataModule, because σ is computed from its training split; give "
-            "one to Trainer.fit as datamodule, or use model.std=learned"
+            "model.optimal=true needs a vaelab.data.DataModule, because σ is computed from its training split; give "
+            "one to Trainer.fit as datamodule, or use model.optimal=false"
         )
     x, target = data.examples("train")
     tensors = [x, x if target is None else target, *([data.conditions["train"]] if data.conditions else [])]

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 from vaelab.escapes import for_terminal, short
 from vaelab.evaluation import views
+from vaelab.evaluation.discrete import representative, variables_of
 from vaelab.figures import Picture
 from vaelab.training.examples_shown import Examples
 from vaelab.vae import VAE
@@ -32,7 +33,7 @@ def posterior(vae: VAE, examples: Examples) -> tuple[Distribution, Examples]:
 @torch.no_grad()
 def is_finite(vae: VAE, q: Distribution, examples: Examples) -> bool:
     """True if q(z|x), and p(t|z) at its mean, have finite moments."""
-    p = vae.decode(q.mean, examples.condition)
+    p = vae.decode(representative(q), examples.condition)
     return all(bool(numbers.isfinite().all()) for numbers in (q.mean, q.stddev, p.mean, p.stddev))
 
 
@@ -50,11 +51,14 @@ def pictures_of(vae: VAE, q: Distribution, examples: Examples) -> dict[str, Call
     if examples.surface is not None:
         x_grid, truth = examples.surface
         found["surface"] = lambda: views.surface(vae, x_grid, truth, first_class.get("condition"))
-    if prior.event_shape == (2,):
+    discrete = variables_of(q)
+    if prior.event_shape == (2,) and not discrete:
         found["manifold"] = lambda: views.manifold(vae, names=examples.names, **first_class)
     else:
         moved = views.informative_dimensions(q, prior, views.TRAVERSED if images else TRAVERSED_POINTS)
-        found["traversals"] = lambda: views.traversals(vae, names=examples.names, dimensions=moved, **first_class)
+        origin = representative(q)[0] if discrete else None
+        options: dict[str, Any] = {"names": examples.names, "dimensions": moved, "origin": origin, **first_class}
+        found["traversals"] = lambda: views.traversals(vae, **options)
     found["kl_per_dimension"] = lambda: views.kl_per_dimension_bars(q, prior)
     found["latents"] = lambda: views.latents(q, prior, examples.labels, examples.label_names)
     found["prior_samples"] = lambda: (_image_samples if images else _point_samples)(vae, examples)

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from vaelab.data.bounded_reading import BLOCK, UnreadableFile, check_growth
+from vaelab.data.class_folders import classes_of
 from vaelab.data.readers.image_file import DEEP, PAGE, SUFFIXES, read_image, stored_size
+from vaelab.data.readers.selection import Labelled
 from vaelab.data.readers.source import Reading, Shape, Source, rows_at_once
 from vaelab.data.wording import counted, listed
 from vaelab.outputs import is_output
@@ -20,7 +22,8 @@ from vaelab.outputs import is_output
 def read_folder(path: Path, rows: int | None, reading: Reading) -> Source:
     """Reads the images in a folder and its sub-folders, in the order of their names, with 8 bits per channel.
 
-    They are (n, rows, columns), or (n, rows, columns, 3) if `reading.channels` is 3. Each image looks as in a viewer:
+    They are (n, rows, columns), or (n, rows, columns, 3) if `reading.channels` is 3. If the sub-folders are classes
+    (`classes_of`), each image is labelled with its own. Each image looks as in a viewer:
     turned by its EXIF orientation, and placed on the background if it is transparent.
     """
     inside = _look_through(path)
@@ -108,6 +111,7 @@ class _Images:
 
     def __init__(self, path: Path, files: list[Path], reading: Reading) -> None:
         self._path, self._files, self._reading = path, files, reading
+        self._classes = _classes_of_files(path, files)
         self.names: list[str] = []
         self.facts: list[str] = []
         self.cautions: list[str] = []
@@ -117,19 +121,26 @@ class _Images:
         self._seen: set[tuple[int, int]] = set()  # several links may share a file, which counts only once
         self._on_disk = 0  # the size of these files in bytes
 
-    def chunks(self, rows: int | None) -> Iterator[np.ndarray]:
-        """Yields the images, (m, rows, columns) or (m, rows, columns, 3)."""
+    def chunks(self, rows: int | None) -> Iterator[np.ndarray | Labelled]:
+        """Yields the images, (m, rows, columns) or (m, rows, columns, 3), with their classes if they have any."""
         chunk: list[np.ndarray] = []
         for file in tqdm(self._files, unit=" images", leave=False, disable=None, delay=2):
             if (image := self._read(file)) is None:
                 continue
             chunk.append(image)
             if len(chunk) == rows_at_once(rows, image.nbytes):
-                yield np.stack(chunk)
+                yield self._labelled(chunk)
                 chunk = []
         if chunk:
-            yield np.stack(chunk)
+            yield self._labelled(chunk)
         self._say_what_changed()
+
+    def _labelled(self, chunk: Sequence[np.ndarray]) -> np.ndarray | Labelled:
+        """The images that were read last, with their classes if they have any."""
+        images = np.stack(chunk)
+        if not self._classes:
+            return images
+        return Labelled(images, np.array([self._classes[name] for name in self.names[-len(chunk) :]], dtype=str))
 
     def _read(self, file: Path) -> np.ndarray | None:
         """Reads an image; None if it is broken and such files are left out."""
@@ -166,6 +177,14 @@ class _Images:
         if deep := self._changes.pop(DEEP, 0):
             self.cautions.append(DEEP.format(counted(deep, "image")))
         self.facts += [change.format(counted(count, "image")) for change, count in self._changes.items()]
+
+
+def _classes_of_files(path: Path, files: Sequence[Path]) -> dict[str, str]:
+    """The class of each image by its name in the folder; empty if the sub-folders are not classes."""
+    names = [str(file.relative_to(path)) for file in files]
+    found = classes_of(names)
+    codes = [] if found.codes is None else found.codes.tolist()
+    return {name: found.names[code] for name, code in zip(names, codes, strict=False)}
 
 
 def _check_same_size(file: Path, shape: Shape, first: Path, wanted: Shape) -> None:

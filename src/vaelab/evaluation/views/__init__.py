@@ -1,7 +1,7 @@
 """Views of a model: a VAE and tensors -> pictures, as data to draw. They leave torch's generators unchanged.
 
 Images are events of shape (rows, columns), (1, rows, columns) or (3, rows, columns); any other event is a vector of
-numbers, called points. To reconstruct means to decode the mean of q(z|x).
+numbers, called points. To reconstruct means to decode the mean of q(z|x), or its mode if z is discrete.
 
 A conditional model gets its condition c, and `given` is how the title writes it: `c = 3`, or `c` if it varies.
 """

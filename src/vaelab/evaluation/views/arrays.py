@@ -41,5 +41,6 @@ def t_given(given: str = "") -> str:
 
 
 def z_given(vae: VAE) -> str:
-    """The prior as titles write it: `p(z)`, or `p(z|c)` if it is conditional."""
-    return "p(z|c)" if getattr(vae.prior, "condition_size", 0) else "p(z)"
+    """The prior as titles write it: its `text`, or `p(z)`, or `p(z|c)` if it is conditional."""
+    text = "p(z|c)" if getattr(vae.prior, "condition_size", 0) else "p(z)"
+    return str(getattr(vae.prior, "text", text))

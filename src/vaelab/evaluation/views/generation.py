@@ -48,6 +48,7 @@ def prior_samples(
         t = p.mean if show == "mean" else p.sample()
     title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}"
     if is_image(t.shape[1:]):
-        return ImageGrid(images(t), f"Prior samples: {title}, z ~ {z_given(vae)}", row_names)
+        kind = "Samples" if hasattr(vae.prior, "text") else "Prior samples"
+        return ImageGrid(images(t), f"{kind}: {title}, z ~ {z_given(vae)}", row_names)
     title += "" if given else f", z ~ {z_given(vae)}"  # a panel's title has no room for both
     return PointDraws(points(t), None if data is None else points(data.float()), names, title)

@@ -9,9 +9,10 @@ from torch.distributions import Distribution, Normal
 
 from vaelab.checks import check_number, check_whole
 from vaelab.evaluation.data_checks import check_room
+from vaelab.evaluation.discrete import Variables, variables_of
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.views.arrays import Names, array, images, is_image, t_given
-from vaelab.figures import ImageManifold, ImageTraversals, Picture, PointManifold, PointTraversals
+from vaelab.figures import DISTANCE, ImageManifold, ImageTraversals, Picture, PointManifold, PointTraversals
 from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
@@ -43,6 +44,8 @@ def manifold(
     """
     check_whole("steps", steps, 2)
     prior = vae.prior_given(condition)
+    if variables_of(prior):
+        raise ValueError("a manifold needs latents over real numbers, but these are discrete; draw traversals")
     if prior.event_shape != (2,):
         raise ValueError(
             f"latent_dim must be 2 to draw a manifold, but is {prior.event_shape.numel()}; draw traversals, or train "
@@ -72,12 +75,13 @@ def traversals(
     condition: Tensor | None = None,
     given: str = "",
 ) -> Picture:
-    """The mean of p(t|z) while one latent at a time moves through the prior's mean.
+    """The mean of p(t|z) while one latent at a time moves through the prior's mean. A discrete one takes each class.
 
     Args:
         vae: the model.
         steps: the number of values per latent.
-        span: how far each latent moves to either side, in standard deviations of the prior.
+        span: how far each latent moves to either side, in standard deviations of the prior. Discrete latents need
+            neither `steps` nor `span`.
         origin: (p,), the values of the other latents. None stands for the prior's mean, or for the likeliest of 10,000
             draws if the prior is not Gaussian, because the mean of a mixture may be very unlikely.
         names: the names of the target's dimensions, if it is not an image.
@@ -90,18 +94,27 @@ def traversals(
     """
     check_whole("steps", steps, 2)
     check_number("span", span, 0, above=True)
-    chosen = _chosen(dimensions, (prior := vae.prior_given(condition)).event_shape.numel())
-    check_room(vae, len(chosen) * steps, condition)
-    distances = torch.linspace(-span, span, steps)
-    z = _paths(prior, distances, _centre(prior) if origin is None else origin, chosen)
-    p = vae.decode(z, condition)  # batch_shape (dimensions, steps)
-    others = "" if origin is not None or is_gaussian(prior) else ", the others at the likeliest z"
-    shown = array(distances), np.array(chosen)
+    variables = variables_of(prior := vae.prior_given(condition))
+    chosen = _chosen(dimensions, prior.event_shape.numel() // (variables.columns if variables else 1))
+    distances = torch.arange(variables.classes) if variables else torch.linspace(-span, span, steps)
+    check_room(vae, len(chosen) * len(distances), condition)
+    start = _centre(prior) if origin is None else origin
+    z = _class_paths(variables, start, chosen) if variables else _paths(prior, distances, start, chosen)
+    p = vae.decode(z, condition)  # batch_shape (dimensions, values)
+    others = "" if is_gaussian(prior) or origin is not None else ", the others at the likeliest z"
+    shown, axis = (array(distances), np.array(chosen)), "class" if variables else DISTANCE
     if is_image(p.event_shape):
         title = f"Mean of {t_given(given)}, one latent moved{others}"
-        return ImageTraversals(images(p.mean.flatten(0, 1), len(chosen)), *shown, title)
+        return ImageTraversals(images(p.mean.flatten(0, 1), len(chosen)), *shown, title, axis)
     title = f"One latent moved{others}{given and f', {given}'}"
-    return PointTraversals(array(p.mean.flatten(2)), array(p.stddev.flatten(2)), *shown, names, title)
+    return PointTraversals(
+        array(p.mean.flatten(2)), array(p.stddev.flatten(2)), *shown, names, title, axis, bool(variables)
+    )
+
+
+def _class_paths(variables: Variables, start: Tensor, chosen: Sequence[int]) -> Tensor:
+    """z = start (p,), except that in row r variable `chosen[r]` takes each class -> (rows, classes, p)."""
+    return torch.stack([variables.walk(start, index) for index in chosen])
 
 
 def _chosen(dimensions: Sequence[int] | None, latent_dim: int) -> list[int]:

@@ -5,9 +5,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 
+from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.gaussian import averaged, is_gaussian
 from vaelab.evaluation.latents import kl_per_dimension, kl_per_dimension_by
 from vaelab.evaluation.views.arrays import Names, array
+from vaelab.evaluation.views.classes import class_map
 from vaelab.figures import KLBars, LatentScatter, Picture
 from vaelab.seeded import seeded
 
@@ -16,13 +18,12 @@ DRAWS = 1000  # from a prior that is not Gaussian
 
 
 @torch.no_grad()
-def latents(
-    q: Distribution, prior: Distribution, labels: Labels | None = None, label_names: Names = None
-) -> LatentScatter:
+def latents(q: Distribution, prior: Distribution, labels: Labels | None = None, label_names: Names = None) -> Picture:
     """The posterior means in the two dimensions with the most KL, coloured by label, with the prior for scale.
 
     The picture also shows the covariance of one posterior: of the example whose spread is the median. A prior that is
-    not Gaussian is shown by draws from it, too.
+    not Gaussian is shown by draws from it, too. Discrete latents are shown as a map of their probabilities
+    (`class_map`).
 
     Args:
         q: the posteriors of n examples, batch_shape (n,).
@@ -31,6 +32,8 @@ def latents(
         labels: the name of the labels, and the labels, (n,).
         label_names: the names of the classes 0, 1, …, if the labels are their numbers.
     """
+    if variables := variables_of(q):
+        return class_map(q, prior, variables, labels, label_names)
     shown = informative_dimensions(q, prior, 2)
     prior = averaged(prior)
     name, values = labels or ("", None)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.evaluation.data_checks import check_data, check_room, support_of
+from vaelab.evaluation.discrete import representative, variables_of
 from vaelab.evaluation.styles import with_style
 from vaelab.evaluation.views.arrays import Names, array, images, is_image, points, t_given
 from vaelab.figures import ImageReconstructions, Picture, PointReconstructions, Surface
@@ -23,7 +24,7 @@ def reconstructions(
     decode_as: Tensor | None = None,
     given: str = "",
 ) -> Picture:
-    """Targets beside the mean of p(t|z) and a draw from it, where z is the mean of q(z|x).
+    """Targets beside the mean of p(t|z) and a draw from it, where z is the mean of q(z|x), or the mode of a discrete z.
 
     Args:
         vae: the model.
@@ -41,15 +42,16 @@ def reconstructions(
     """
     check_data(vae, x, target)
     check_room(vae, len(x), condition)
-    other = condition if decode_as is None else decode_as
-    z = with_style(vae, vae.encode(x, condition).mean, condition, other)
+    q, other = vae.encode(x, condition), condition if decode_as is None else decode_as
+    decoded = t_given(given), "posterior mode" if variables_of(q) else "posterior mean"
+    z = with_style(vae, representative(q), condition, other)
     p, target = vae.decode(z, other), target.float()
     with seeded(seed):
         draw = p.sample()
     if is_image(target.shape[1:]):
         std = images(p.stddev) if _std_is_news(vae, p) else None
-        return ImageReconstructions(images(target), images(p.mean), images(draw), std, t_given(given))
-    return PointReconstructions(points(target), points(p.mean), points(p.stddev), points(draw), names, t_given(given))
+        return ImageReconstructions(images(target), images(p.mean), images(draw), std, *decoded)
+    return PointReconstructions(points(target), points(p.mean), points(p.stddev), points(draw), names, *decoded)
 
 
 @torch.no_grad()
@@ -62,7 +64,7 @@ def surface(vae: VAE, x_grid: Tensor, truth: Tensor, condition: Tensor | None = 
         truth: (n, n), the true surface.
         condition: (c,), for a conditional model.
     """
-    p = vae.decode(vae.encode(x_grid, condition).mean, condition)
+    p = vae.decode(representative(vae.encode(x_grid, condition)), condition)
     x, y = (x_grid.flatten(1)[:, index].reshape(truth.shape) for index in range(2))
     mean, std = (values.flatten(1)[:, -1].reshape(truth.shape) for values in (p.mean, p.stddev))
     return Surface(array(x), array(y), array(truth), array(mean), array(std))

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from vaelab.checks import check_choice, check_whole
 from vaelab.evaluation.data_checks import check_data, check_room
+from vaelab.evaluation.discrete import representative
 from vaelab.evaluation.styles import with_style
 from vaelab.evaluation.views.arrays import images, is_image, z_given
 from vaelab.figures import ImageStyles, Picture
@@ -82,7 +83,7 @@ def restyled(
     """
     check_data(vae, x, target)
     check_room(vae, len(x) * len(conditions), conditions)
-    z = vae.encode(x, condition).mean.unsqueeze(1)  # (n, 1, p)
+    z = representative(vae.encode(x, condition)).unsqueeze(1)  # (n, 1, p)
     own = condition.expand(len(x), -1).unsqueeze(1)
     shown = _decoded(vae, with_style(vae, z, own, conditions).expand(-1, len(conditions), -1), conditions)
     title = "An example in each row, and the mean of p(t|z, c) with its z and the c of each column"

@@ -1,0 +1,95 @@
+"""Figures of the priors: p(z) of a small model of digits, before and after training, with the latents of the images."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import torch
+from drawing import axes
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from vaelab import VAE, data, families, networks, objectives, priors
+from vaelab.seeded import seeded
+
+STEPS, BATCH, SIDE = 1_500, 100, 4.5
+LINES = (-9, -7.5, -6, -5, -4, -3, -2)  # log p(z), nats
+
+
+@cache
+def _digits() -> tuple[Tensor, Tensor]:
+    """8 by 8 images between 0 and 1, and their classes."""
+    module = data.Digits(support="unit_interval")
+    module.setup()
+    x, _ = module.examples("train")
+    _, labels = module.labels("train")
+    return x, labels
+
+
+def _model(make: Callable[[], nn.Module], steps: int) -> tuple[VAE, float]:
+    """A model with 2 latents after so many steps, and its ELBO on the training images."""
+    x, _ = _digits()
+    posterior = families.DiagonalGaussian((2,), min_std=1e-4, init_std=1.0)
+    likelihood = families.IsotropicGaussian(x.shape[1:], min_std=0.05, init_std=0.3)
+    objective = objectives.ELBOMonteCarlo()
+    with seeded(1):
+        prior = make()
+        vae = VAE.build(x.shape[1:], posterior, likelihood, prior, partial(networks.MLP, hidden=[128]))
+        if hasattr(prior, "start_from"):
+            prior.start_from(x)
+        optimizer = torch.optim.Adam(vae.parameters(), 3e-3)
+        for _ in range(steps):
+            batch = x[torch.randint(len(x), (BATCH,))]
+            optimizer.zero_grad()
+            objective(vae, batch, batch).loss.mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            return vae, objective(vae, x, x).elbo.mean().item()
+
+
+@torch.no_grad()
+def _draw(ax: Any, vae: VAE, title: str) -> None:
+    """Lines of equal log p(z), and the mean of q(z|x) for each image, coloured by class."""
+    x, labels = _digits()
+    line = torch.linspace(-SIDE, SIDE, 121)
+    density = vae.prior().log_prob(torch.cartesian_prod(line, line)).view(121, 121).T
+    ax.contour(line, line, density, levels=LINES, colors="0.25", linewidths=0.8, linestyles="solid")
+    ax.scatter(*vae.encode(x).mean.T, c=labels, cmap="tab10", s=3, linewidths=0, alpha=0.6)
+    ax.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=(), yticks=())
+    ax.set_title(title, fontsize=9)
+
+
+def _before_and_after(make: Callable[[], nn.Module]) -> Figure:
+    figure, panels = axes(2, size=(6.4, 3.3))
+    for ax, steps in zip(panels, (0, STEPS), strict=True):
+        vae, elbo = _model(make, steps)
+        _draw(ax, vae, f"after {steps:,} steps: ELBO {elbo:.1f} nats" if steps else "p(z) at the start")
+    return figure
+
+
+def _gaussian(family: type[families.Family]) -> families.Family:
+    return family((2,), min_std=1e-4, init_std=1.0)
+
+
+def standard_normal() -> Figure:
+    return _before_and_after(lambda: priors.StandardNormal((2,)))
+
+
+def learned_diagonal() -> Figure:
+    return _before_and_after(lambda: priors.LearnedPrior(_gaussian(families.DiagonalGaussian)))
+
+
+def learned_full() -> Figure:
+    return _before_and_after(lambda: priors.LearnedPrior(_gaussian(families.FullGaussian)))
+
+
+def vamp() -> Figure:
+    return _before_and_after(lambda: priors.VampPrior((1, 8, 8), components=50))
+
+
+def mixture() -> Figure:
+    return _before_and_after(lambda: priors.MixturePrior(_gaussian(families.DiagonalGaussian), components=10))
+
+
+def flow() -> Figure:
+    return _before_and_after(lambda: priors.FlowPrior((2,), hidden=[64], kind="spline"))
