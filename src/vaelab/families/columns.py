@@ -161,6 +161,8 @@ def _categories(kinds: Sequence[Kind] | None, categories: Sequence[int] | None) 
         raise ValueError(f"categories must have one entry for each of the {len(kinds)} columns, but has {len(given)}")
     found = tuple(count if kind == "category" else 0 for kind, count in zip(kinds, given, strict=True))
     for kind, count in zip(kinds, found, strict=True):
-        if kind == "category" and (type(count) is not int or count < 1):
-            raise ValueError(f"categories must be at least 1 for each column of categories, but one is {count}")
+        if kind == "category" and (type(count) is not int or count < 2):
+            raise ValueError(
+                f"categories must be a whole number of at least 2 for each column of categories, but one is {count}"
+            )
     return found
