@@ -58,6 +58,10 @@ def run(folder):
     return vaelab.load_run(folder / "run")
 
 
+def _plain(column):
+    return column.to_numpy() if column.dtype.kind in "bif" else np.array(column, dtype=str)
+
+
 def read(file):
     return (pandas.read_csv if file.suffix == ".csv" else pandas.read_parquet)(file)
 
@@ -99,7 +103,7 @@ def test_other_files_give_the_same_latents(run, folder, tmp_path):
     other = table()[["smokes", "sex", "kids", "city", "age", "größe, cm"]].assign(remark="none")
     other["city"] = other["city"].astype("category")
     other.to_parquet(tmp_path / "other.parquet")
-    np.savez(tmp_path / "other.npz", **{k: v.astype(str) if v.dtype == object else v for k, v in table().items()})
+    np.savez(tmp_path / "other.npz", **{name: _plain(column) for name, column in table().items()})
     for name in ("other.parquet", "other.npz"):
         encode(run, str(tmp_path / name), tmp_path / "again.csv")
         pandas.testing.assert_frame_equal(read(tmp_path / "again.csv"), latents)

@@ -154,8 +154,8 @@ def _find_for_model(
 def _check_condition(selection: Selection, names: Sequence[str], path: Path) -> None:
     if missing := [name for name in selection.condition if name not in names]:
         raise UnreadableFile(
-            f"the columns of the model's condition ({listed(selection.condition)}) must be in the file, but {path} lacks "
-            f"{listed(missing)}; add them, or give all of the condition to a vaelab command, such as --condition "
+            f"the columns of the model's condition ({listed(selection.condition)}) must be in the file, but {path} "
+            f"lacks {listed(missing)}; add them, or give all of the condition to a vaelab command, such as --condition "
             "age=30,sex=f"
         )
 
