@@ -32,7 +32,7 @@ def pair(row, prior=PRIORS[0], network=MLP):
     return ours, plain
 
 
-@pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: prior.name)
+@pytest.mark.parametrize("prior", [row for row in PRIORS if row.support == "real"], ids=lambda prior: prior.name)
 @pytest.mark.parametrize("row", REAL, ids=lambda row: row.name)
 def test_every_term_is_that_of_standardised_data(row, prior):
     ours, plain = pair(row, prior)

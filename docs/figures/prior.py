@@ -1,15 +1,20 @@
 """Figures of the priors: p(z) of a small model of digits, before and after training, with the latents of the images."""
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import discrete_digits
 import torch
 from drawing import axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from vaelab import VAE, data, families, networks, objectives, priors
+from vaelab.evaluation.views import style_draws
+from vaelab.figures.colours import PALETTE
+from vaelab.figures.images import tile
 from vaelab.seeded import seeded
 
 STEPS, BATCH, SIDE = 1_500, 100, 4.5
@@ -93,3 +98,67 @@ def mixture() -> Figure:
 
 def flow() -> Figure:
     return _before_and_after(lambda: priors.FlowPrior((2,), hidden=[64], kind="spline"))
+
+
+@torch.no_grad()
+def _shares(vae: VAE, what: str) -> Figure:
+    """The learned probabilities of a discrete prior, beside the mean of q(z|x) over all images."""
+    figure, ax = axes(size=(6.4, 2.6))
+    prior, data_share = vae.prior().mean, vae.encode(discrete_digits.digits()[0]).mean.mean(0)
+    place = torch.arange(1, len(prior) + 1)
+    ax.bar(place - 0.2, prior, 0.4, label="p(z), learned")
+    ax.bar(place + 0.2, data_share, 0.4, label="mean of q(z|x) over the images")
+    ax.set(xlabel=what, ylabel="probability", xticks=place, ylim=(0, 1.25 * float(max(prior.max(), data_share.max()))))
+    ax.legend(ncols=2, loc="upper center")
+    return figure
+
+
+def bernoulli() -> Figure:
+    objective = objectives.ELBO(gradient="gumbel_softmax")
+    return _shares(discrete_digits.trained(families.Bernoulli((12,)), objective, STEPS, learned=True)[0], "bit")
+
+
+def categorical() -> Figure:
+    objective = objectives.ELBO(gradient="gumbel_softmax")
+    return _shares(
+        discrete_digits.trained(families.OneHotCategorical(1, 12), objective, STEPS, learned=True)[0], "class"
+    )
+
+
+DIGITS = [0, 1, 2, 4, 7]
+
+
+def conditional() -> Figure:
+    """p(z|c) of some digits in the plane, and the same styles in each of them."""
+    vae = _conditional_model()
+    figure, (left, right) = axes(2, ["p(z|c) of each digit at 2 std", "one style per row: mean of p(t|z, c)"])
+    with torch.no_grad():
+        circle, each = torch.linspace(0, 2 * math.pi, 100), torch.eye(10)[DIGITS]
+        p = vae.prior_given(each)
+        for colour, digit, mean, std in zip(PALETTE[::2], DIGITS, p.mean, p.stddev, strict=False):
+            x, y = (mean + 2 * std * torch.stack([circle.cos(), circle.sin()], -1)).T
+            left.plot(x, y, color=colour, lw=1.5, label=str(digit))
+        means = vae.decode(style_draws(vae, 5, each, seed=1), each).mean.squeeze(2).numpy()
+    left.set(xlabel="z₁", ylabel="z₂")
+    left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    right.imshow(tile(means, 0, 1))
+    right.set(xticks=[], yticks=[])
+    right.spines[:].set_visible(False)
+    return figure
+
+
+def _conditional_model() -> VAE:
+    """A thousand steps on binary digits with their labels."""
+    digits = data.Digits(support="binary", condition="label", batch_size=200)
+    digits.setup()
+    prior, shape = priors.ConditionalPrior(_gaussian(families.DiagonalGaussian), condition_size=10), digits.x_shape
+    parts = shape, _gaussian(families.DiagonalGaussian), families.Bernoulli(shape), prior, networks.MLP
+    vae, steps = VAE.build(*parts, condition_size=10), 0
+    optimizer = torch.optim.Adam(vae.parameters(), lr=5e-3)
+    while steps < 1_000:
+        for batch in digits.train_dataloader():
+            optimizer.zero_grad()
+            objectives.ELBO()(vae, *batch).loss.mean().backward()
+            optimizer.step()
+            steps += 1
+    return vae

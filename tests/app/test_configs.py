@@ -17,6 +17,8 @@ OPTIONS = sorted(
     - {"trainer=ddp"}  # it starts processes: training/test_parallel.py
 )
 REAL_MODELS = ("gaussian", "gaussian_identity", "gaussian_isotropic", "gaussian_shared", "gaussian_full")
+PIXELS = ("model=bernoulli", "model=continuous_bernoulli", "model=discretized_logistic")
+COUNTS = {"model=poisson": (), "model=negative_binomial": (), "model=categorical": ("model.categories=5",)}
 SINES = ("sine", "sine_surface")
 ON_MNIST = (
     "mnist",
@@ -51,10 +53,12 @@ def test_every_option_trains(option, small_mnist, tmp_path):
     if option in ("logger=mlflow", "logger=wandb"):
         pytest.importorskip(option.removeprefix("logger="), reason="the package is an extra")
     overrides = [option, *TINY]
+    if option in COUNTS:
+        overrides = [option, "data=array", f"data.path={small_mnist / 'counts.npy'}", *COUNTS[option]]
     if option in DISCRETE:
         kind = option.partition("=")[2]
         overrides = [f"posterior={kind}", f"prior={kind}", *TINY, "objective.gradient=gumbel_softmax"]
-    if option in ("model=bernoulli", *IMAGE_NETWORKS, *(f"experiment={each}" for each in ON_MNIST)):
+    if option in (*PIXELS, *IMAGE_NETWORKS, *(f"experiment={each}" for each in ON_MNIST)):
         overrides = [option, "data=mnist", *mnist(small_mnist)]
     if option in ("experiment=factor_analysis", "experiment=table"):
         overrides = [option, f"data.path={small_mnist / 'rows.npy'}"]

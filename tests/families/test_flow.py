@@ -14,7 +14,7 @@ from vaelab.families import Flow
 from vaelab.families.flow import LARGEST
 
 B = 4
-FLOWS = [row for row in POSTERIORS if isinstance(row.make((1,)), Flow)]
+FLOWS = [row for row in POSTERIORS if isinstance(row.make((row.unit,)), Flow)]
 
 
 @pytest.mark.parametrize("p", [1, 2, 5])

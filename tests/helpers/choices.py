@@ -434,6 +434,7 @@ OBJECTIVES = [
     ObjectiveRow(
         "baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3, few=ONE
     ),
+    ObjectiveRow("gumbel", objectives.ELBO(gradient="gumbel_softmax"), mean, 1, closed_form=True, few=ONE),
     ObjectiveRow("iwae", objectives.IWAE(samples=2), log_mean_w, 2),
     ObjectiveRow("dreg", objectives.IWAE(samples=2, gradient="dreg"), log_mean_w, 2),
     ObjectiveRow("vimco", objectives.IWAE(samples=2, gradient="vimco"), log_mean_w, 2),
@@ -450,16 +451,18 @@ OBJECTIVES = [
 
 def build(
     likelihood: FamilyRow,
-    posterior: FamilyRow = diagonal,
-    prior: PriorRow = PRIORS[0],
+    posterior: FamilyRow | None = None,
+    prior: PriorRow | None = None,
     network: str = "mlp",
     x_shape: Sequence[int] = (2, 3),
     target_shape: Sequence[int] = (4, 1),
     latents: int = P,
     condition_size: int = 0,
 ) -> VAE:
-    """A model in float64 with generic weights."""
+    """A model in float64 with generic weights. Posterior and prior are by default the first that fit each other."""
     torch.manual_seed(0)
+    posterior = posterior or next(row for row in POSTERIORS if row.support == (prior.support if prior else "real"))
+    prior = prior or prior_of(posterior)
     families_of = posterior.build((latents,)).float(), likelihood.build(target_shape).float()
     chosen = prior.make(x_shape, (latents,))
     size = condition_size or prior.condition_size
@@ -467,6 +470,16 @@ def build(
     for parameter in (*vae.prior.parameters(), *vae.encoder.network.parameters(), *vae.decoder.network.parameters()):
         nn.init.normal_(parameter, std=0.5)
     return vae
+
+
+def prior_of(posterior: FamilyRow) -> PriorRow:
+    """The first prior of the posterior's kind."""
+    return next(row for row in PRIORS if row.support == posterior.support)
+
+
+def fit(posterior: FamilyRow, prior: PriorRow) -> bool:
+    """True if both have z of the same kind. A VampPrior has that of its posterior."""
+    return prior is vamp or posterior.support == prior.support
 
 
 @cache
@@ -478,11 +491,14 @@ def has_closed_form(posterior: FamilyRow, prior: PriorRow) -> bool:
 
 @cache
 def is_possible(posterior: FamilyRow, prior: PriorRow, objective: ObjectiveRow) -> bool:
-    """False if the objective refuses the posterior, or needs a closed form of the KL that the two don't have."""
+    """False if z has different kinds, the objective refuses the posterior, or the KL lacks a closed form it needs."""
+    if not fit(posterior, prior):
+        return False
     if objective.closed_form and not has_closed_form(posterior, prior):
         return False
+    check = getattr(objective.objective, "check", lambda vae: None)
     try:
-        objective.objective.check(build(LIKELIHOODS[0], posterior, prior))
+        check(build(LIKELIHOODS[0], posterior, prior))
     except ValueError:
         return False
     return True

@@ -1,6 +1,6 @@
 """The gradient estimators of the bounds that take many draws."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -21,7 +21,7 @@ from helpers.linear_gaussian import (
 )
 from helpers.linear_gaussian import K as T
 from vaelab import VAE
-from vaelab.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, Draws, ELBOMonteCarlo, Renyi
+from vaelab.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, Draws, ELBOMonteCarlo, ManySampleBound, Renyi
 
 BOUNDS = {
     "iwae": (IWAE, {"samples": 4}),
@@ -372,6 +372,22 @@ def test_an_encoder_that_cannot_be_cut_off_is_refused():
     vae.encoder = torch.nn.Sequential(vae.encoder)
     with pytest.raises(ValueError, match=r"the encoder must have a method with_detached, .* but Sequential has none"):
         IWAE(gradient="dreg")(vae, torch.zeros(3, 2, 3).double(), torch.zeros(3, 4, 1).double())
+
+
+@dataclass(frozen=True)
+class Smallest(ManySampleBound):
+    """log of the smallest weight: a bound of the user's own."""
+
+    def bound(self, log_w, log_share=None):
+        return log_w.amin(0)
+
+
+def test_dreg_is_refused_for_a_bound_that_does_not_say_how():
+    with pytest.raises(
+        ValueError, match=r"because Smallest does not define path_scale; use objective\.gradient=pathwise"
+    ):
+        Smallest(gradient="dreg").check(build(diagonal))
+    Smallest(gradient="vimco").check(build(diagonal))
 
 
 def test_a_check_draws_no_number():

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from helpers.choices import LIKELIHOODS, OBJECTIVES, diagonal, learned_diagonal, named, pairwise
+from helpers.choices import LIKELIHOODS, OBJECTIVES, ONE, diagonal, is_possible, learned_diagonal, named, pairwise
 from helpers.integrals import Integrals, model_and_example
 from vaelab.families import rsample_and_log_prob
 
 N, GROUPS = 4_096, 64
+OF_GAUSSIANS = [row for row in OBJECTIVES if is_possible(diagonal, learned_diagonal, row)]
 
 
 @torch.no_grad()
@@ -22,14 +23,18 @@ def test_the_terms_average_to_their_integrals_and_the_bound_is_one(combination):
     assert expected["bound"] <= integrals.log_p() + 1e-6
     torch.manual_seed(2)
     terms = row.objective(vae, x.expand(N, -1), target.expand(N, -1))
+    stratified = hasattr(integrals.q, "stratified_rsample") and row.objective.gradient in ("pathwise", "stl")
     for name, values in terms._asdict().items():
         assert values.shape == (N,)
         tolerance = 4.5 * values.std() / N**0.5 + 1e-5
+        if stratified and name in ("bound", "loss") and row.few is not ONE:  # draws of each component, not of all
+            assert expected["elbo"] - tolerance < -terms.loss.mean() < integrals.log_p() + tolerance
+            continue
         assert (values.mean() - expected[name]).abs() < tolerance, name
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("row", **named([row for row in OBJECTIVES if not row.closed_form]))
+@pytest.mark.parametrize("row", **named([row for row in OF_GAUSSIANS if not row.closed_form]))
 def test_the_bound_is_its_function_of_the_weights_of_the_draws(row):
     vae, x, target = model_and_example(LIKELIHOODS[0], diagonal, learned_diagonal)
     torch.manual_seed(3)
@@ -39,7 +44,7 @@ def test_the_bound_is_its_function_of_the_weights_of_the_draws(row):
     assert_close(row.objective(vae, x, target).bound, row.bound(log_w), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("row", **named(OBJECTIVES))
+@pytest.mark.parametrize("row", **named(OF_GAUSSIANS))
 def test_the_gradient_averages_to_that_of_the_integral(row):
     vae, x, target = model_and_example(diagonal, diagonal, learned_diagonal)
     parameters = list(vae.parameters())

@@ -15,20 +15,22 @@ from vaelab.families import closed_form_kl, rsample_and_log_prob
 
 L, B = 2, 4
 every_prior = pytest.mark.parametrize("row", **named(PRIORS))
-PAIRS = [(posterior, row) for posterior in POSTERIORS for row in PRIORS]
+REAL = [row for row in PRIORS if row.support == "real"]
+PAIRS = [(posterior, row) for posterior in POSTERIORS for row in REAL if posterior.support == "real"]
 GAUSSIANS = {choices.diagonal, choices.full, choices.standard, choices.learned_diagonal, choices.learned_full}
 
 
 def score(truth, z):
     """log N(z) by scipy, (n, p) -> (n,)."""
-    log_p = truth.logpdf(z)
+    log_p = truth.logpmf(z) if hasattr(truth, "logpmf") else truth.logpdf(z)
     return log_p if np.ndim(log_p) == 1 else log_p.sum(-1)
 
 
 @pytest.mark.parametrize("row", **named([row for row in PRIORS if row.parts]))
 def test_the_density_and_the_moments_are_those_of_scipys_mixture(row):
     vae = build(LIKELIHOODS[0], prior=row)
-    p, parts, z = vae.prior(), row.parts(vae), torch.randn(L, B, P).double()
+    p, parts = vae.prior(), row.parts(vae)
+    z = 2 * torch.randn(L, B, P).double() if row.support == "real" else p.sample((L, B))
     assert (p.batch_shape, p.event_shape) == ((), (P,))
     weights = np.array([weight for weight, _ in parts])
     each = [score(part, z.view(-1, P).numpy()) for _, part in parts]
@@ -43,7 +45,7 @@ def test_the_density_and_the_moments_are_those_of_scipys_mixture(row):
 
 
 @torch.no_grad()
-@every_prior
+@pytest.mark.parametrize("row", **named(REAL))
 def test_the_density_integrates_to_one(row):
     p = build(LIKELIHOODS[0], prior=row, latents=2).prior()
     spread = torch.linspace(-4.4, 4.4, 501).double().sinh()  # 40 σ to either side, densely near the mean
@@ -53,7 +55,7 @@ def test_the_density_integrates_to_one(row):
     assert total.item() == pytest.approx(1, abs=5e-3)
 
 
-@every_prior
+@pytest.mark.parametrize("row", **named(REAL))
 def test_the_density_has_a_gradient_to_every_parameter_and_to_z(row):
     vae = build(LIKELIHOODS[0], prior=row)
     z = (2 * torch.randn(31, P).double()).requires_grad_()
@@ -73,7 +75,8 @@ def test_draws_have_the_mean_and_the_standard_deviation(row):
     share = 1 / n + (1 / 1_000 if hasattr(p, "moments_by") else 0)  # an estimated moment has an error of its own
     assert ((draws.mean(0) - p.mean).abs() < 4.5 * (p.variance * share).sqrt()).all()
     fourth = (draws - draws.mean(0)).pow(4).mean(0)
-    assert ((draws.var(0) - p.variance).abs() < 4.5 * ((fourth - draws.var(0).square()) * share).sqrt()).all()
+    error = 4.5 * ((fourth - draws.var(0).square()).clamp_min(0) * share).sqrt() + 25 * p.variance / n
+    assert ((draws.var(0) - p.variance).abs() < error).all()
 
 
 @every_prior
@@ -84,7 +87,7 @@ def test_a_copy_of_the_model_has_a_prior_of_its_own(row):
     before = vae.prior().log_prob(z)
     assert torch.equal(twin.prior().log_prob(z), before)
     for parameter in twin.parameters():
-        parameter.data += 0.3
+        parameter.data *= 1.3
     assert torch.equal(vae.prior().log_prob(z), before)
     assert not [*vae.prior.parameters()] or not torch.isclose(twin.prior().log_prob(z), before).any()
 
@@ -97,7 +100,10 @@ def test_the_kl_in_closed_form_is_the_integral_and_the_mean_of_draws(posterior, 
     grid = (q.mean + q.stddev * torch.linspace(-20, 20, 40_001).double()).flatten()
     log_q, log_p = (each.log_prob(grid.view(-1, 1, 1)).flatten() for each in (q, p))
     integral = torch.trapezoid(log_q.exp() * (log_q - log_p), grid)
-    z, log_qz = rsample_and_log_prob(q, 20_001)
+    if q.has_rsample:
+        z, log_qz = rsample_and_log_prob(q, 20_001)
+    else:
+        log_qz = q.log_prob(z := q.sample((20_001,)))
     log_ratio = log_qz - p.log_prob(z)  # (n, 1)
     assert (log_ratio.mean() - integral).abs() < 4.5 * log_ratio.std() / len(z) ** 0.5
     closed = closed_form_kl(q, p)

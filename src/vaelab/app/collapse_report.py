@@ -78,7 +78,9 @@ def cause_and_cure(config: Mapping[str, Any]) -> tuple[str, str]:
     if objective.get("beta", 1) > 1:
         return f"objective.beta={objective['beta']:g} makes it costly to use z", "objective.beta=1"
     if str(objective.get("gradient", "pathwise")).startswith("score_function"):
-        return "the gradient of the encoder is noisy", "objective.gradient=pathwise"
+        discrete = str(config.get("posterior", {}).get("_target_")).endswith((".Bernoulli", ".OneHotCategorical"))
+        cure = "gumbel_softmax" if discrete else "pathwise"
+        return "the gradient of the encoder is noisy", f"objective.gradient={cure}"
     if "std" in model:
         return f"with model.std={model['std']:g} the likelihood counts what z could explain as noise", "model=gaussian"
     if objective.get("beta_schedule") == "constant":

@@ -20,6 +20,7 @@ from vaelab.app.hydra_private import is_missing_variable, is_wrong_verbosity
 from vaelab.app.hydra_sweeps.installed import install_command
 from vaelab.typed_command import typed_command
 
+PARTS = ("model", "posterior", "prior", "network", "objective", "data")
 LAUNCHERS = {"joblib": "hydra-joblib-launcher", "submitit_": "hydra-submitit-launcher"}
 
 
@@ -142,5 +143,7 @@ def _without_value(text: str) -> str | None:
     if match := re.search(r"Environment variable '(.+?)' not found", text):
         return f"the config takes a value from {match[1]}, which is not in the environment; set it, or set the value"
     if match := re.search(r"(?:Interpolation key '|Missing mandatory value: )([\w.]+)", text):
-        return f"a value refers to {match[1]}, which has no value here; set it, or refer to another key"
+        group = match[1].partition(".")[0]
+        cure = f"choose an option of {group} that has this key" if group in PARTS else "set it"
+        return f"a value refers to {match[1]}, which has no value here; {cure}, or refer to another key"
     return None

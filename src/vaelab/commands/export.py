@@ -19,7 +19,7 @@ ENDINGS = (".onnx", ".pt2", ".safetensors")
 BATCHES = (3, 1, 7)  # the sizes of the batches that are checked
 DESCRIBE = (  # the keys of a config that say what the model is; none of them holds a path
     *("latent_dim", "condition", "model", "posterior", "prior", "network", "objective", "kl", "standardize"),
-    *("x_shape", "target_shape", "condition_shape", "x_names", "condition_names"),
+    *("levels", "x_shape", "target_shape", "condition_shape", "x_names", "condition_names"),
 )
 
 

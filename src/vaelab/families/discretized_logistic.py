@@ -15,7 +15,7 @@ from vaelab.families.family import Support
 from vaelab.families.gaussian import INIT_STD, LearnedScale
 from vaelab.families.joint import joint
 
-LEVELS = 256
+LEVELS, MOST = 256, 2**16
 PER_STD = math.sqrt(3) / math.pi  # the scale of a logistic distribution with σ = 1
 
 
@@ -90,7 +90,8 @@ class DiscretizedLogistic(LearnedScale):
         init_std: about where σ starts.
 
     Raises:
-        ValueError: `levels` is below 2, `components` is below 1, `min_std` is negative or `init_std` is not positive.
+        ValueError: `levels` is below 2 or above 65,536, `components` is below 1, `min_std` is negative or `init_std` is
+            not positive.
     """
 
     pure = True
@@ -106,6 +107,8 @@ class DiscretizedLogistic(LearnedScale):
     ) -> None:
         super().__init__(event_shape, min_std, init_std)
         self.levels = check_whole("model.levels", LEVELS if levels is None else levels, 2)
+        if self.levels > MOST:
+            raise ValueError(f"model.levels must be at most {MOST:,}, but is {levels:,}; use model=gaussian")
         self.components = check_whole("model.components", components, 1)
         self.num_parameters = (2 if components == 1 else 3 * components) * self.event_size
 

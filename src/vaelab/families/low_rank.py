@@ -20,7 +20,8 @@ from vaelab.precision import floating, least_single
 class LowRankNormal(Distribution):
     """N(t; μ, W Wᵀ + diag σ²), W (…, k, r). The largest matrix that is factorised is r × r (Woodbury):
 
-    with A = W/σ, y = (t−μ)/σ and C Cᵀ = I + AᵀA:  log|Σ| = 2Σ log C_ii + 2Σ log σ,  quadratic form ‖y‖² − ‖C⁻¹Aᵀy‖²
+    with A = W/σ, y = (t−μ)/σ, C Cᵀ = I + AᵀA and m = (I + AᵀA)⁻¹Aᵀy, log|Σ| = 2Σ log C_ii + 2Σ log σ, and the quadratic
+    form is ‖y − Am‖² + ‖m‖². The usual ‖y‖² − yᵀAm is the same, but in float32 it loses all digits if W ≫ σ.
 
     torch's `LowRankMultivariateNormal` cannot factorise in half precision, and looks at values while it does.
     """
@@ -58,8 +59,9 @@ class LowRankNormal(Distribution):
         a, c = self._whitened()
         dtype = torch.promote_types(a.dtype, y.dtype)
         a, c, y = (tensor.to(dtype) for tensor in (a, c, y))
-        explained = torch.linalg.solve_triangular(c, a.mT @ y.unsqueeze(-1), upper=False).square().sum((-2, -1))
-        squares = y.square().sum(-1) - explained
+        half = torch.linalg.solve_triangular(c, a.mT @ y.unsqueeze(-1), upper=False)  # C⁻¹Aᵀy
+        m = torch.linalg.solve_triangular(c.mT, half, upper=True)
+        squares = (y - (a @ m).squeeze(-1)).square().sum(-1) + m.square().sum((-2, -1))
         return (-0.5 * (squares + self._log_det(c) + y.shape[-1] * math.log(2 * math.pi))).to(difference.dtype)
 
     def entropy(self) -> Tensor:

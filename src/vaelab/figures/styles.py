@@ -36,13 +36,14 @@ class ImageStyles(Picture):
     def _draw(self) -> "Figure":
         low, high = limits(self.images if self.originals is None else self.originals)
         grid, names = self.images, [fitting(for_terminal(name), LONGEST, TICK) for name in self.names]
+        upright = widest(names, TICK) > 0.9 * (WIDTH - 2 * SIDE) / (len(names) + 2)
         if self.originals is not None:  # an empty column sets them apart
             first = self.originals[:, None]
             grid = np.concatenate([first, np.full_like(first, high), grid], axis=1)
             names = ["input", "", *names]
-        upright = widest(names, TICK) > 0.9 * (WIDTH - 2 * SIDE) / len(names)
-        below = 0.15 + (widest(names, TICK) if upright else 0.2)
+        below = 0.35 + (widest(names, TICK) if upright else 0.2)
         figure, axes = sheet_panel(tile(grid, low, high), self.title, left=SIDE, bottom=below)
         h, w = grid.shape[2:4]
         axes.set_xticks(centres(len(names), w, h), names, rotation=90 if upright else 0)
+        axes.set_xlabel("c", labelpad=1)
         return figure

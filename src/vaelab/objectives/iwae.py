@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from vaelab.objectives.importance import log_mean
 from vaelab.objectives.many_sample_bound import ManySampleBound
 
 
@@ -23,3 +26,11 @@ class IWAE(ManySampleBound):
     """
 
     pure = True
+
+    def bound(self, log_w: Tensor, log_share: Tensor | None = None) -> Tensor:
+        """(K, …) -> (…), nats."""
+        return log_mean(log_w, log_share)
+
+    def path_scale(self, log_w: Tensor) -> Tensor:
+        """(K, …) -> (K, …)."""
+        return log_w.softmax(0)

@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vaelab.checks import check_whole
 from vaelab.objectives.gradients import ESTIMATORS, Estimator, GradientName, check_draws, check_gradient
-from vaelab.objectives.importance import Draws, LogWeights, log_mean, mean, weigh
+from vaelab.objectives.importance import Draws, LogWeights, mean, weigh
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
 
 @dataclass(frozen=True)
 class ManySampleBound:
-    """E[b(log w_1, …, log w_K)], w = p(t|z) p(z) / q(z|x), with z_k ~ q(z|x). A subclass says what b is.
+    """E[b(log w_1, …, log w_K)], w = p(t|z) p(z) / q(z|x), with z_k ~ q(z|x). A subclass says what b is: see `IWAE`.
 
-    Here it is log (1/K) Σ_k w_k. The terms `bound` and `−loss` are b, and the others are means over the same draws.
+    The terms `bound` and `−loss` are b, and the others are means over the same draws.
 
     Args:
         samples: K, the number of z drawn per example.
@@ -36,8 +37,10 @@ class ManySampleBound:
         check_gradient(self.gradient, self.temperature, self.samples)
 
     def check(self, vae: VAE) -> None:
-        """Raises a ValueError if the gradient estimator cannot draw from the model's posterior."""
+        """Raises a ValueError if the gradient estimator does not fit the bound, or the model's posterior."""
         check_draws(self.estimator, vae)
+        if self.gradient == "dreg":
+            self.path_scale(torch.zeros(2, 1))
 
     @property
     def estimator(self) -> Estimator:
@@ -51,11 +54,14 @@ class ManySampleBound:
 
     def bound(self, log_w: Tensor, log_share: Tensor | None = None) -> Tensor:
         """b: (K, …) -> (…), nats; `log_share` is that of `Draws`."""
-        return log_mean(log_w, log_share)
+        raise NotImplementedError(f"{type(self).__name__} must define bound(log_w, log_share)")
 
     def path_scale(self, log_w: Tensor) -> Tensor:
         """c_k/a_k, (K, …), with a_k = ∂b/∂log w_k and c_k = a_k − ∂a_k/∂log w_k, for `gradient="dreg"`."""
-        return log_w.softmax(0)
+        raise ValueError(
+            f"objective.gradient must be another than dreg, because {type(self).__name__} does not define path_scale; "
+            "use objective.gradient=pathwise"
+        )
 
     def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
         """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""

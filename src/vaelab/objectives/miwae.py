@@ -7,11 +7,11 @@ from torch import Tensor
 
 from vaelab.checks import check_whole
 from vaelab.objectives.importance import Draws
-from vaelab.objectives.many_sample_bound import ManySampleBound
+from vaelab.objectives.iwae import IWAE
 
 
 @dataclass(frozen=True)
-class MIWAE(ManySampleBound):
+class MIWAE(IWAE):
     """The mean over M groups of IW_K (Rainforth et al. 2018, arxiv.org/abs/1802.04537, §5).
 
     It is the same bound as IW_K, and its gradient has less noise. The other arguments are those of `ManySampleBound`.

@@ -22,7 +22,8 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
     for key, count in rows.items():
         _check(f"data.{key}={count}", COPIES * count * numbers)
-    widest = max([numbers, config["latent_dim"], *_widths(config["network"]), *_maps(config), *_matrices(config)])
+    of_parts = (*_widths(config["network"]), *_maps(config), *_matrices(config), *_outputs(config))
+    widest = max(numbers, config["latent_dim"], *of_parts)
     samples = objective.get("samples") if type(objective.get("samples")) is int else 1
     tested = max(rows.get(key, math.inf) for key in ("val_size", "test_size"))
     batches = [
@@ -59,6 +60,12 @@ def _matrices(config: Mapping[str, Any]) -> list[int]:
     """The sizes of the matrices that full covariances have for each row."""
     sides = {"posterior": config["latent_dim"], "model": math.prod(config["target_shape"])}
     return [side**2 for key, side in sides.items() if _is_full(config.get(key))]
+
+
+def _outputs(config: Mapping[str, Any]) -> list[int]:
+    """How many numbers a likelihood takes for each row, at least, if a key decides it."""
+    counts = [config["model"].get(key) for key in ("categories", "components", "rank")]
+    return [count * math.prod(config["target_shape"]) for count in counts if type(count) is int]
 
 
 def _is_full(family: Any) -> bool:

@@ -98,8 +98,8 @@ class VAEModule(LightningModule):
         family = getattr(self.vae.decoder, "family", None)
         if self.trainer.world_size > 1 and getattr(family, "couples_examples", False):
             raise ValueError(
-                "model.optimal must be false for a run with several processes, because each of them sees only its share "
-                "of the batch, but is true; use model.optimal=false, or one process"
+                "model.optimal must be false for a run with several processes, because each of them sees only a part "
+                "of the minibatch, but is true; use model.optimal=false, or one process"
             )
 
     def configure_optimizers(self) -> Any:

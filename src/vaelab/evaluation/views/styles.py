@@ -56,9 +56,7 @@ def styles(
     check_room(vae, n * len(conditions), conditions)
     z = style_draws(vae, n, conditions, seed)
     shown = _decoded(vae, z, conditions, show, seed)
-    title = (
-        f"{'Mean' if show == 'mean' else 'Draw'} of p(t|z, c): one z ~ {z_given(vae)} in each row, one c in each column"
-    )
+    title = f"{'Mean' if show == 'mean' else 'Draw'} of p(t|z, c) with one z ~ {z_given(vae)} per row"
     return ImageStyles(images(shown.flatten(0, 1), n), names, title=title)
 
 
@@ -86,7 +84,7 @@ def restyled(
     z = representative(vae.encode(x, condition)).unsqueeze(1)  # (n, 1, p)
     own = condition.expand(len(x), -1).unsqueeze(1)
     shown = _decoded(vae, with_style(vae, z, own, conditions).expand(-1, len(conditions), -1), conditions)
-    title = "An example in each row, and the mean of p(t|z, c) with its z and the c of each column"
+    title = "Mean of p(t|z, c) with the z of each input"
     return ImageStyles(images(shown.flatten(0, 1), len(x)), names, images(target.float()), title)
 
 
