@@ -39,7 +39,7 @@ class Columns(Family):
     """p(t|z) = Π_m p_m(t_m|z): each column of a mixed table has its own family, chosen by its kind.
 
     log p(t|z) is a sum of log-densities of the real columns and log-probabilities of all others, in nats. So compare it
-    only with scores of the same columns of the same kinds. Nazábal et al. 2020, arxiv.org/abs/1807.03653, eq. 3.
+    only with scores of the same columns of the same kinds. Nazábal et al. 2020, arxiv.org/abs/1807.03653.
 
     >>> family = Columns((3,), kinds=["real", "count", "category"], categories=[0, 0, 5])
     >>> family.num_parameters, family(torch.zeros(7, 9)).batch_shape
