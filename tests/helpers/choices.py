@@ -184,8 +184,19 @@ COUNTS = [
     ),
 ]
 
+
+def mixed(event_shape):
+    """A family for a column of each kind in turn."""
+    columns = int(np.prod([size for size in event_shape if type(size) is int]))
+    kinds = [KINDS[m % len(KINDS)] for m in range(columns)]
+    return families.Columns(event_shape, kinds, [3 * (kind == "category") for kind in kinds], **SCALES)
+
+
+KINDS = ("category", "real", "count", "binary")
+
 LIKELIHOODS = [
     *GAUSSIANS,
+    columns := FamilyRow("columns", mixed),
     *PIXELS,
     *COUNTS,
     low_rank := FamilyRow("low_rank", partial(families.LowRankGaussian, rank=2, **SCALES), _low_rank),
