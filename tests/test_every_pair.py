@@ -65,6 +65,12 @@ def possible(row):
     has_closed_form = {posterior, prior}.isdisjoint({None, *BY_MONTE_CARLO})
     if way == "stl" and objective in ("elbo", "elbo_constant_beta") and has_closed_form:
         return False
+    if objective == "beta_tc" and (posterior not in (None, "diagonal", "full") or prior in DISCRETE):
+        return False
+    if objective == "info" and (posterior in (*DISCRETE, "mixture") or prior in ("vamp", "mixture", *DISCRETE)):
+        return False
+    if objective in ("beta_tc", "info") and way not in (None, "pathwise"):
+        return False
     if row.get("model") == "columns" and network in ("conv", "residual"):
         return False
     return not (prior == "conditional" and row.get("condition") == "none")
@@ -81,7 +87,8 @@ def config_of(row):
     config = {
         group: deepcopy(node(group, row[group])) for group in ("model", "posterior", "prior", "network", "objective")
     }
-    config["objective"] |= {"gradient": row["gradient"], "samples": 3}
+    config["objective"] |= {"samples": 3} | ({"gradient": row["gradient"]} if "gradient" in config["objective"] else {})
+    config["train_size"] = 10 * N
     if row["model"] == "columns":
         config |= {"column_kinds": KINDS, "column_categories": CATEGORIES}
     return config

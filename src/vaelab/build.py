@@ -95,7 +95,7 @@ def shapes_of_data(data: "DataModule") -> dict[str, list[int] | None]:
 
 
 def data_facts(data: "DataModule") -> dict[str, Any]:
-    """Shapes, names and a checksum of the data. A run's config stores them, so the run loads without its data."""
+    """What a run's config says about its data, so that the run loads without them."""
     classes = getattr(data, "condition_names", None)
     return {
         **shapes_of_data(data),
@@ -111,6 +111,7 @@ def model_facts(data: "DataModule") -> dict[str, Any]:
     kinds, categories = (getattr(data, name, None) for name in ("column_kinds", "column_categories"))
     return {
         "standardize": bool(getattr(data, "standardize", False)),
+        "train_size": data.size_of("train"),
         "levels": data.levels,
         "column_kinds": None if kinds is None else list(kinds),
         "column_categories": None if categories is None else [list(names) for names in categories],
@@ -141,10 +142,12 @@ def build_vae(
     posterior = _made(without_kl(config["posterior"]), allow, "posterior")
     known = _columns(config, allow) | _levels(config, allow)
     likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape), **known)
-    prior = _build_prior(config, x_shape, condition_shape, allow)
     size = math.prod(condition_shape) if condition_shape else 0
+    sizes = {"x_shape": tuple(x_shape), "condition_size": size, "pseudo_condition_size": size}
+    prior: nn.Module = _made_with(without_kl(config["prior"]), allow, "prior", **sizes)
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
-    if likelihood.support == "mixed" and any(categories := getattr(likelihood, "categories", ())):
+    categories = getattr(likelihood, "categories", ()) if likelihood.support == "mixed" else ()
+    if any(categories) and tuple(x_shape) == tuple(target_shape) == (len(categories),):
         networks["encoder"] = partial(OneHotColumns, network=networks["encoder"], categories=categories)
     of_columns = isinstance(config.get("condition"), list | tuple)  # a class needs no units
     return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize, of_columns)
@@ -163,18 +166,6 @@ def _levels(config: Config, allow: Allow) -> dict[str, Any]:
     node, levels = config["model"], config.get("levels")
     wanted = levels is not None and node.get("levels") is None and takes(constructor_of(node, allow, "model"), "levels")
     return {"levels": levels} if wanted else {}
-
-
-def _build_prior(
-    config: Config, x_shape: Sequence[int], condition_shape: Sequence[int] | None, allow: Allow
-) -> nn.Module:
-    node = without_kl(config["prior"])
-    size = math.prod(condition_shape) if condition_shape else 0
-    known = {"x_shape": tuple(x_shape), "condition_size": size, "pseudo_condition_size": size}
-    wanted = parameters_of(constructor_of(node, allow, "prior"))
-    more = {name: value for name, value in known.items() if name in wanted and name not in node}
-    prior: nn.Module = instantiate(node, allow, "prior", **more)
-    return prior
 
 
 def build_networks(node: Mapping[str, Any], allow: Allow = anything) -> dict[str, Callable[..., nn.Module]]:
@@ -224,13 +215,14 @@ def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
     """Builds the objective of a config. Its KL is by Monte Carlo if posterior, prior or objective sets that.
 
-    The objective, the prior and both families are asked if they fit together, if they have a method `check(vae)`.
+    An objective that takes `train_size`, the number of training examples, gets that of the config. The objective, the
+    prior and both families are asked if they fit together, if they have a method `check(vae)`.
 
     Raises:
         ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo; or a part
             does not fit the others.
     """
-    objective = _made(config["objective"], allow, "objective")
+    objective = _made_with(config["objective"], allow, "objective", train_size=config.get("train_size"))
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
     if getattr(objective, "kl", None) == "monte_carlo":
         asking.append("objective.kl")
@@ -292,3 +284,9 @@ def _made(node: Any, allow: Allow, key: str, **more: Any) -> Any:
     """Instantiates a node that must name a constructor."""
     constructor_of(node, allow, key)
     return instantiate(node, allow, key, **more)
+
+
+def _made_with(node: Any, allow: Allow, key: str, **known: Any) -> Any:
+    """Like `_made`, with those known values that the constructor takes and the node does not set."""
+    wanted = parameters_of(constructor_of(node, allow, key))
+    return _made(node, allow, key, **{name: value for name, value in known.items() if name in wanted.keys() - node})

@@ -16,6 +16,7 @@ from vaelab.app.start import train
 NOT_OF_THE_CONSTRUCTOR = {"_target_", "_partial_", "kl"}  # the builder reads kl: closed form or Monte Carlo
 SILENT = {  # change what is drawn or written, not what is computed
     "objective.temperature",  # only gradient=gumbel_softmax reads it: test_gradients.py
+    "objective.gamma",  # only a capacity reads it: test_penalties.py
     "callbacks.progress.refresh_rate",
     *(f"callbacks.last.{key}" for key in ("dirpath", "filename", "enable_version_counter", "seconds")),
     *(f"callbacks.pictures.{key}" for key in ("every_n_epochs", "examples", "dirpath", "timeout")),
@@ -85,6 +86,11 @@ def fitting(option, small_mnist):
     if option in ("data=digits", "data=images"):
         place = [f"data.path={small_mnist / 'pictures.npy'}"] if option == "data=images" else []
         return [option, *place, "data.val_size=7", "data.test_size=9", "latent_dim=3", "data.eval_batch_size=2"]
+    if option == "data=shapes":
+        few = [f"data.{key}=2" for key in ("scales", "orientations", "positions", "eval_batch_size")]
+        return [option, *few, "data.size=8", "data.val_size=7", "data.test_size=9", "latent_dim=3"]
+    if option in ("objective=beta_tc", "objective=info"):
+        return [option, *TINY, "objective.samples=2", "objective.batch_size=2", "latent_dim=3"]
     if option.startswith("objective=elbo"):  # or else the number of cycles has no effect
         return [
             option,

@@ -184,8 +184,19 @@ COUNTS = [
     ),
 ]
 
+
+def mixed(event_shape):
+    """A family for a column of each kind in turn."""
+    columns = int(np.prod([size for size in event_shape if type(size) is int]))
+    kinds = [KINDS[m % len(KINDS)] for m in range(columns)]
+    return families.Columns(event_shape, kinds, [3 * (kind == "category") for kind in kinds], **SCALES)
+
+
+KINDS = ("category", "real", "count", "binary")
+
 LIKELIHOODS = [
     *GAUSSIANS,
+    columns := FamilyRow("columns", mixed),
     *PIXELS,
     *COUNTS,
     low_rank := FamilyRow("low_rank", partial(families.LowRankGaussian, rank=2, **SCALES), _low_rank),
@@ -238,6 +249,7 @@ POSTERIORS = [
     FamilyRow("spline", partial(families.Flow, kind="spline", **FLOW), shapes=((1,), (2,), (5,))),
     FamilyRow("affine", partial(families.Flow, kind="affine", **FLOW), shapes=((1,), (2,), (5,))),
     FamilyRow("mixture", partial(families.GaussianMixture, components=2, **SCALES), shapes=((1,), (5,))),
+    FamilyRow("two_layers", partial(families.TwoLayers, top=1, hidden=[6]), shapes=((5,), (2,)), unit=2),
     bernoulli,
     one_hot := FamilyRow(
         "categorical_latents",
@@ -262,6 +274,7 @@ class PriorRow:
             too, (c,).
         support: the kind of its latents.
         condition_size: how many numbers the condition of a conditional prior has; 0 for p(z).
+        fewest: how many latents it needs.
     """
 
     name: str
@@ -269,6 +282,7 @@ class PriorRow:
     parts: Callable[..., list[tuple[float, Any]]] | None = None
     support: str = "real"
     condition_size: int = 0
+    fewest: int = 1
 
 
 PRIORS = [
@@ -330,6 +344,7 @@ PRIORS = [
         ],
     ),
     PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
+    PriorRow("two_layers", lambda x, z: priors.TwoLayerPrior(z, top=1, hidden=[6]), fewest=2),
 ]
 
 C = 2  # numbers in a condition
@@ -382,7 +397,9 @@ class ObjectiveRow:
             `Terms.bound`.
         draws: K.
         closed_form: whether it needs the KL of posterior and prior in closed form.
-        beta: the loss is −bound + (beta − 1)·kl.
+        beta: the loss is −bound + (beta − 1)·kl + penalty.
+        penalty: q(z|x) of one example, p(z), and KL(q ‖ p) -> what the loss adds, if all examples of a batch are this
+            one and z has one dimension.
         few: a function of fewer log-weights, whose expectation is also that of `Terms.bound`, and their number; None if
             there is none. It keeps the integral small.
         of_encoder: the same for the bound that the encoder's gradient follows, if that is another one.
@@ -394,8 +411,19 @@ class ObjectiveRow:
     draws: int
     closed_form: bool = False
     beta: float = 1.0
+    penalty: Callable[[Any, Any, Tensor], Any] = lambda q, p, kl: 0.0
     few: tuple[Callable[[Tensor], Tensor], int] | None = None
     of_encoder: tuple[Callable[[Tensor], Tensor], int] | None = None
+
+
+def mmd2_gaussian(q: Any, p: Any, h: float) -> Tensor:
+    """MMD² of two Gaussians in one dimension, with a Gaussian kernel of bandwidth h, in closed form."""
+
+    def mean_kernel(mean, variance):
+        return h / (h**2 + variance).sqrt() * (-(mean**2) / (2 * (h**2 + variance))).exp()
+
+    within = mean_kernel(0 * q.mean, 2 * q.variance) + mean_kernel(0 * p.mean, 2 * p.variance)
+    return (within - 2 * mean_kernel(q.mean - p.mean, q.variance + p.variance)).squeeze()
 
 
 def mean(log_w: Tensor) -> Tensor:
@@ -422,6 +450,30 @@ OBJECTIVES = [
     ObjectiveRow("stl", objectives.ELBOMonteCarlo(samples=2, gradient="stl"), mean, 2, few=ONE),
     ObjectiveRow(
         "baseline", objectives.ELBOMonteCarlo(samples=3, gradient="score_function_baseline"), mean, 3, few=ONE
+    ),
+    ObjectiveRow(
+        "free_bits",
+        objectives.ELBO(free_bits=0.9),
+        *(mean, 1),
+        closed_form=True,
+        penalty=lambda q, p, kl: kl.clamp(min=0.9) - kl,
+    ),
+    ObjectiveRow(
+        "capacity",
+        objectives.ELBO(capacity=9.0, gamma=3.0),
+        *(mean, 1),
+        closed_form=True,
+        penalty=lambda q, p, kl: 3 * (kl - 9).abs() - kl,
+    ),
+    ObjectiveRow("beta_tc", objectives.BetaTC(train_size=1_000, beta=3.0, batch_size=64), mean, 1, closed_form=True),
+    ObjectiveRow(
+        "info",
+        objectives.InfoVAE(samples=2, alpha=0.4, lam=2.6, bandwidth=0.8, batch_size=64),
+        *(mean, 2),
+        closed_form=True,
+        beta=0.6,
+        penalty=lambda q, p, kl: 2 * mmd2_gaussian(q, p, 0.8),
+        few=ONE,
     ),
     ObjectiveRow("gumbel", objectives.ELBO(gradient="gumbel_softmax"), mean, 1, closed_form=True, few=ONE),
     ObjectiveRow("iwae", objectives.IWAE(samples=2), log_mean_w, 2),
@@ -469,6 +521,11 @@ def prior_of(posterior: FamilyRow) -> PriorRow:
 def fit(posterior: FamilyRow, prior: PriorRow) -> bool:
     """True if both have z of the same kind. A VampPrior has that of its posterior."""
     return prior is vamp or posterior.support == prior.support
+
+
+def has_integrals(posterior: FamilyRow, prior: PriorRow) -> bool:
+    """True if z may have one dimension, or is discrete: integrals and sums over z are then cheap."""
+    return prior.fewest == 1 and (posterior.unit == 1 or posterior.support != "real")
 
 
 @cache

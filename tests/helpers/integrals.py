@@ -40,7 +40,7 @@ class Integrals:
         log_pt_z, log_ratio, mass = self.over_q(POINTS[1])
         log_likelihood, kl = (log_pt_z * mass).sum(), (log_ratio * mass).sum()
         bound = self.expectation(*(row.few or (row.bound, row.draws)))
-        loss = (row.beta - 1) * kl - bound
+        loss = (row.beta - 1) * kl - bound + row.penalty(self.q, self.p, kl)
         return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "bound": bound, "loss": loss}
 
     def log_p(self):

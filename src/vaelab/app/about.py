@@ -13,7 +13,7 @@ from vaelab.files import read_json
 from vaelab.training.loggers import Loggers, write_text
 from vaelab.typed_command import typed_command
 
-LEFT_OUT = ("callbacks", "logger", "trainer", "choices", "fingerprint", "folder", "resume")
+LEFT_OUT = ("callbacks", "logger", "trainer", "choices", "fingerprint", "train_size", "folder", "resume")
 
 
 def write_about(loggers: Loggers, config: Mapping[str, Any], folder: Path) -> None:

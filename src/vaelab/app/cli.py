@@ -124,6 +124,7 @@ def _evaluate(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
     runs = [load_run(path, options.device, options.allow) for path in options.run]
     amounts = {"samples": options.samples, "memory": options.memory and options.memory * 2**20, "seed": options.seed}
+    amounts["draws"] = options.draws
     given = {name: amount for name, amount in amounts.items() if amount is not None}
     reports, written, problems = {}, [], []
     for path, run in zip(options.run, runs, strict=True):

@@ -19,7 +19,7 @@ from vaelab.app.about import write_about
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.collapse_report import collapse_notes, cure
-from vaelab.app.opening_lines import say_what_is_trained
+from vaelab.app.opening_lines import say_what_is_trained, say_which_score
 from vaelab.app.rank import STARTED_BY, rank
 from vaelab.app.score import score_of
 from vaelab.app.traceback_wanted import traceback_wanted
@@ -123,7 +123,7 @@ def fit(
         os.environ.pop("PL_GLOBAL_SEED", None)  # Lightning would use it to seed each of several processes again
         module, data = build(cfg, resumed, allow)
         trainer = make_trainer(cfg, folder, resumed, allow)
-        check_parallel(cfg, trainer)
+        check_parallel(cfg, trainer, module.objective)
         check_limits(trainer, data)
         threads = _set_threads(cfg, module, data, trainer)
         config = recipe(cfg) | data_facts(data) | {"kl": kl_of(module.objective), "threads": threads}
@@ -133,6 +133,7 @@ def fit(
             check_same_data(resumed.content, config)
         if not rank():
             say_what_is_trained(module.vae, data)
+            say_which_score(module.objective, score_of(cfg))
             _write_beginning(folder, trainer, data, config, resumed)
         trainer.callbacks.append(CollapseWatch(cure(config)))  # type: ignore[attr-defined]  # Lightning sets it late
         with score_is_logged(score_of(cfg), trainer):

@@ -22,6 +22,16 @@ def say_what_is_trained(vae: nn.Module, data: Any) -> None:
     log.info(for_terminal(what_the_model_scores(vae, data)))
 
 
+def say_which_score(objective: Any, score: str) -> None:
+    """Logs that score=val/loss suits a run better, if training minimises something else than −bound."""
+    if not getattr(objective, "loss_is_bound", True) and score != "val/loss":
+        log.info(
+            "the weights are chosen by %s, but training minimises more than minus the bound; use score=val/loss to "
+            "choose them by what is trained",
+            score,
+        )
+
+
 def what_the_model_scores(vae: Any, data: Any) -> str:
     """The kind of number, the likelihood, and the floor of σ in the units of the data, in one line."""
     described, family = data.describe(), vae.decoder.family

@@ -61,13 +61,18 @@ def _loggers(config: dict[str, Any], allow: Allow) -> list[Any]:
     return made if isinstance(made, list) else [made]
 
 
-def check_parallel(cfg: DictConfig, trainer: Trainer) -> None:
+def check_parallel(cfg: DictConfig, trainer: Trainer, objective: Any) -> None:
     """Raises a ValueError if several processes could not share the run."""
     if trainer.world_size == 1:
         return
     if not isinstance(trainer.strategy, DDPStrategy) or not starts_by_command(trainer.strategy):
         raise ValueError(
             f"trainer.strategy={cfg.trainer.strategy} cannot share a run between processes; use trainer=ddp"
+        )
+    if getattr(objective, "couples_examples", False):
+        raise ValueError(
+            f"trainer.devices must be 1 for this objective ({type(objective).__name__}), because each example's loss "
+            f"depends on the whole minibatch, but is {trainer.world_size}; use trainer=default"
         )
     if cfg.get("compile"):
         raise ValueError("compile must be false for a run with several processes, but is true; use compile=false")

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from vaelab.checks import check_whole
 from vaelab.commands.report_text import objective_settings
-from vaelab.evaluation import MEMORY, SAMPLES, evaluate
+from vaelab.evaluation import DRAWS, MEMORY, SAMPLES, evaluate
 from vaelab.progress import examples_bar
 from vaelab.runs.find_checkpoint import checkpoint_in
 from vaelab.runs.folder import write_json
@@ -25,6 +26,7 @@ def evaluate_run(
     memory: int = MEMORY,
     seed: int = 0,
     overrides: Mapping[str, Any] = {},
+    draws: int = DRAWS,
 ) -> dict[str, Any]:
     """The report of one run: its numbers (`vaelab.evaluation.evaluate`), and facts that decide what to compare.
 
@@ -35,7 +37,9 @@ def evaluate_run(
         memory: about how many bytes one chunk of decoded samples may take; on a CPU, each of torch's threads holds one.
         seed: the seed of all draws.
         overrides: keys of the run's data config to change, such as `root`.
+        draws: how many draws of the model to compare with the split; 0 compares none.
     """
+    check_whole("--draws", draws, 0)
     datamodule = run.ready_datamodule(overrides)
     trained = run.config.get("fingerprint")
     if split != "train" and trained is not None and datamodule.fingerprint() != trained:
@@ -47,7 +51,9 @@ def evaluate_run(
     batches = datamodule.batches(split)
     torch.manual_seed(seed)
     with examples_bar(len(batches.x)) as bar:
-        report = evaluate(run.vae, datamodule, split, samples, memory, bar.update, run.baseline)
+        report = evaluate(run.vae, datamodule, split, samples, memory, bar.update, run.baseline, draws)
+    if "mig" in report and "dci_completeness" not in report:
+        log.warning("dci is left out, because it needs scikit-learn; install it with: pip install 'vaelab[digits]'")
     return report | {
         **datamodule.describe(),
         "checksum": datamodule.checksum(split),

@@ -19,11 +19,22 @@ LANDMARKS = {  # explained if they are in a report
     "baseline": "baseline is the mean log p of the likelihood without a latent, fitted to the training split. gain is "
     "the mean of log p̂ minus that of each example.",
     "ceiling": "ceiling is minus the entropy of the data's generator: in expectation, no model scores higher.",
+    "mig": "mig, sap and dci_* compare the mean of q(z|x) with the data's known factors. 1 is best and 0 worst, but "
+    "dci_informativeness is about dci_guessing for latents that tell nothing. Another training seed changes them far "
+    "more than other examples would (docs/representation.md).",
+    "draws_mmd2": "draws_* compare draws of the model with examples of the split. aggregate_draws_* do so for draws "
+    "whose z comes from q(z|x) of other examples. If draws and data have the same distribution, mmd2 is 0 on average "
+    "and accuracy [95 % interval] is 0.5; p is the chance of so large a value then. If only aggregate_draws_* come "
+    "close to that, p(z) is to blame: good reconstructions, bad samples (docs/representation.md).",
 }
 FLOORS = ("min_std", "min_std_low", "min_std_high")
-HIDDEN = {"nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed", *FLOORS}
+HIDDEN = {
+    *("nll_change", "kl_per_dimension", "ess_min", "aggregated_examples", "latent_dim", "beta", "seed"),
+    *(*FLOORS, "draws_bandwidth", "aggregate_draws_bandwidth"),
+}
 # Settings of an objective that change how it is trained or estimated, but not what its terms mean
 HOW = ("gradient", "kl", "beta_schedule", "warmup", "cycles", "temperature")
+UNUSED = {"free_bits": 0, "capacity": None}  # penalties that a run does not use
 LOW, HIGH = "_low", "_high"  # the two bounds of a quantity
 
 
@@ -58,7 +69,9 @@ def comparability(report: Mapping[str, Any]) -> str:
 
 def objective_settings(objective: Mapping[str, Any]) -> str:
     """The settings of an objective that change what its terms mean: `alpha=0.5, samples=5`."""
-    given = {key: value for key, value in objective.items() if not key.startswith("_") and key not in HOW}
+    used = {key: value for key, value in objective.items() if key not in UNUSED or value != UNUSED[key]}
+    hidden = (*HOW, *(() if "capacity" in used else ("gamma",)))
+    given = {key: value for key, value in used.items() if not key.startswith("_") and key not in hidden}
     return ", ".join(sorted(f"{key}={_short(value)}" for key, value in given.items()))
 
 
@@ -119,6 +132,9 @@ def _is_number(key: str, value: Any) -> bool:
 
 
 def _cell(report: Mapping[str, Any], key: str) -> str:
+    if f"{key}{LOW}" in report and key in report:
+        low, high = (decimals(report[f"{key}{end}"], 3) for end in (LOW, HIGH))
+        return f"{decimals(report[key], 3)} [{low}, {high}]"
     if f"{key}{LOW}" in report:
         return f"{_cell(report, f'{key}{LOW}')} to {_cell(report, f'{key}{HIGH}')}"
     value, error = report.get(key), report.get(f"{key}_stderr")
@@ -126,5 +142,7 @@ def _cell(report: Mapping[str, Any], key: str) -> str:
         return f"{value} of {report['latent_dim']}"
     if value is None or type(value) is int:
         return "-" if value is None else str(value)
+    if key.endswith("_p") and value < 0.001:
+        return "< 0.001"
     digits = 4 if key == "bits_per_dim" else 3
     return decimals(value, digits) + ("" if error is None else f" ± {decimals(error, digits)}")

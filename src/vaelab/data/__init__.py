@@ -7,6 +7,7 @@ from vaelab.data.images import Images
 from vaelab.data.mnist import MNIST, FashionMNIST
 from vaelab.data.open_file import open_rows, read_chunks
 from vaelab.data.readers.source import Reading
+from vaelab.data.shapes import Shapes
 from vaelab.data.sine import Sine
 from vaelab.data.table import Table
 
@@ -18,6 +19,7 @@ __all__ = [
     "FashionMNIST",
     "Images",
     "Reading",
+    "Shapes",
     "Sine",
     "Table",
     "open_rows",

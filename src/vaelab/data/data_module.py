@@ -148,6 +148,15 @@ class DataModule(ServedSplits):
         check_choice("split", split, SPLITS)
         return None
 
+    def factors(self, split: str) -> dict[str, Tensor] | None:
+        """What a split's examples were made from, if that is known: name -> values (n,), in the order of `batches`.
+
+        Each factor takes a few values: whole numbers (int64) for classes without an order, or floats, which have one.
+        `vaelab evaluate` then measures how the latents represent the factors.
+        """
+        check_choice("split", split, SPLITS)
+        return None
+
     @property
     def read_report(self) -> str:
         """One line that says what was read or drawn, and how. Empty if there is nothing to say, and before `setup`.

@@ -106,6 +106,10 @@ class ServedSplits(LightningDataModule):
             raise ValueError(f"the data must be set up before you use split={split}, but are not; call setup() first")
         return pair(getattr(self, split))
 
+    def size_of(self, split: str) -> int:
+        """The number of examples in a split, after `setup`."""
+        return len(pair(getattr(self, check_choice("split", split, SPLITS)))[0])
+
     def fingerprint(self) -> int:
         """A checksum (CRC-32) of all numbers in the splits."""
         splits = filter(partial(hasattr, self), SPLITS)

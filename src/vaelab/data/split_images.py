@@ -26,7 +26,12 @@ class SplitImages(DrawnImages):
         seed: the seed of the splits, and of all pixels that are drawn once.
         support: the data that the likelihood scores: `binary`, `unit_interval`, `levels` or `real`.
         condition: `label` serves the label of each image too, one-hot; None serves only images.
+
+    Attributes:
+        parts: the indices of the images in each split, ascending.
     """
+
+    parts: dict[str, Tensor]
 
     def __init__(
         self,
@@ -59,8 +64,9 @@ class SplitImages(DrawnImages):
         parts = random_split(len(images), self.val_size, self.test_size, self.seed, source, "image")
         self._identity = f"{counted(len(images), 'image')} (CRC-32 {crc32([images]):08x})"
         self._counts = tuple(map(len, parts))
+        self.parts = dict(zip(SPLITS, parts, strict=True))
         self.label_names = tuple(names) if labels is not None else None
-        self._codes = None if labels is None else {name: labels[part] for name, part in zip(SPLITS, parts, strict=True)}
+        self._codes = None if labels is None else {name: labels[part] for name, part in self.parts.items()}
         self.serve(*(images[part] for part in parts))
         if self.condition is not None:
             self._set_conditions(source)

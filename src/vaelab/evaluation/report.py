@@ -10,6 +10,7 @@ from torch import Tensor
 from vaelab.baseline import Baseline
 from vaelab.evaluation.aggregate_given import aggregate_posterior_given
 from vaelab.evaluation.discrete import variables_of
+from vaelab.evaluation.draw_tests import compare_draws
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import (
@@ -19,6 +20,7 @@ from vaelab.evaluation.latents import (
     kl_per_dimension,
     kl_per_dimension_by,
 )
+from vaelab.evaluation.representation import represent_factors
 from vaelab.evaluation.score import score
 from vaelab.families import closed_form_kl
 from vaelab.precision import device_of, double, full_precision
@@ -60,6 +62,7 @@ def evaluate(
     memory: int = MEMORY,
     progress: Callable[[int], object] = lambda examples: None,
     baseline: Baseline | None = None,
+    draws: int = 0,
 ) -> dict[str, Any]:
     """Computes all numbers of `vaelab evaluate`, in nats per example; `NAME_stderr` is a standard error over examples.
 
@@ -82,6 +85,8 @@ def evaluate(
     mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
                             bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
                             (`vaelab.evaluation.aggregate_posterior`)
+    mig, sap, dci_…         see `vaelab.evaluation.representation`; if the data know their factors
+    draws_…, aggregate_…    see `vaelab.evaluation.compare_draws`; if `draws` > 0
     prior_given             "condition", if the prior is p(z|c). The four bounds are then those of I(x; z | c) and of
                             the mean of KL(q(z|c) ‖ p(z|c)) (`vaelab.evaluation.aggregate_posterior_given`); they
                             are missing if hardly any examples share a condition
@@ -100,7 +105,8 @@ def evaluate(
     """
     with full_precision(vae) as vae:
         report = _report(vae, data, split, samples, memory, progress, baseline)
-        return report | _latent_use(vae, data, split)
+        report |= _latent_use(vae, data, split) | represent_factors(vae, data, split)
+        return report | (compare_draws(vae, data, split, draws) if draws else {})
 
 
 def _report(

@@ -1,8 +1,10 @@
 """Bounds and gradient estimators: a VAE and data -> per-example terms in nats."""
 
+from vaelab.objectives.beta_tc import BetaTC, total_correlation
 from vaelab.objectives.ciwae import CIWAE
 from vaelab.objectives.elbo import ELBO, ELBOMonteCarlo
 from vaelab.objectives.importance import Draws, LogWeights, draw, log_mean, mean, weigh
+from vaelab.objectives.info import InfoVAE, mmd2
 from vaelab.objectives.iwae import IWAE
 from vaelab.objectives.many_sample_bound import ManySampleBound
 from vaelab.objectives.miwae import MIWAE
@@ -16,8 +18,10 @@ __all__ = [
     "IWAE",
     "MIWAE",
     "PIWAE",
+    "BetaTC",
     "Draws",
     "ELBOMonteCarlo",
+    "InfoVAE",
     "LogWeights",
     "ManySampleBound",
     "Renyi",
@@ -25,5 +29,7 @@ __all__ = [
     "draw",
     "log_mean",
     "mean",
+    "mmd2",
+    "total_correlation",
     "weigh",
 ]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.beta_schedules import SCHEDULES
 from vaelab.objectives.gradients import ESTIMATORS, Estimator, GradientName, check_draws, check_gradient
 from vaelab.objectives.importance import weigh
+from vaelab.objectives.penalties import capacity_penalty, check_penalties, check_product, free_bits_penalty
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
@@ -45,11 +46,19 @@ class ELBO:
         warmup: the fraction of the run's steps, or of a cycle's, in which the weight rises.
         cycles: how often the weight rises, with `beta_schedule="cyclical"`.
         temperature: of `gradient="gumbel_softmax"`.
+        free_bits: λ, nats per latent that cost nothing: the loss has β·Σ_j max(λ, batch mean of KL_j) in place of
+            β·KL. It needs a posterior and a prior that are products over the latents.
+        capacity: C, nats: the loss has γ·|batch mean of KL − C| in place of β·KL. The schedule raises C, not β.
+        gamma: γ, the weight of that distance.
+
+    Attributes:
+        couples_examples: True if an example's loss depends on the others of its batch.
+        loss_is_bound: False if the loss differs from −bound even after the schedule, as with β ≠ 1 or a penalty.
 
     Raises:
         ValueError: L is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, the
-            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], there is no cycle, or the temperature is
-            not positive.
+            KL or the schedule is unknown, β < 0, the warm-up is not in (0, 1], there is no cycle, the temperature is
+            not positive, or the free bits or the capacity are out of range or do not fit together.
     """
 
     pure = True
@@ -62,6 +71,9 @@ class ELBO:
     warmup: float = 0.25
     cycles: int = 4
     temperature: float = 0.5
+    free_bits: float = 0.0
+    capacity: float | None = None
+    gamma: float = 100.0
 
     def __post_init__(self) -> None:
         check_whole("objective.samples", self.samples, 1)
@@ -70,11 +82,17 @@ class ELBO:
         check_number("objective.warmup", self.warmup, 0, above=True, maximum=1)
         check_whole("objective.cycles", self.cycles, 1)
         check_choice("objective.kl", self.kl, KLS)
+        check_penalties(self.free_bits, self.capacity, self.gamma, self.beta, self.kl)
         check_gradient(self.gradient, self.temperature, self.samples, without=OF_MANY)
 
     def check(self, vae: VAE) -> None:
-        """Raises a ValueError if the gradient estimator cannot draw from the model's posterior, or needs another KL."""
+        """Raises a ValueError if the gradient estimator cannot draw from the model's posterior, or needs another KL.
+
+        So do free bits, if the latents have no KL each.
+        """
         check_draws(self.estimator, vae)
+        if self.free_bits:
+            check_product("objective.free_bits", vae)
 
     @property
     def estimator(self) -> Estimator:
@@ -89,6 +107,16 @@ class ELBO:
     def with_kl_by_monte_carlo(self) -> "ELBO":
         """The same bound with its KL by Monte Carlo."""
         return replace(self, kl="monte_carlo")
+
+    @property
+    def couples_examples(self) -> bool:
+        """True if an example's loss depends on the others of its batch."""
+        return self.free_bits > 0 or self.capacity is not None
+
+    @property
+    def loss_is_bound(self) -> bool:
+        """True if the loss is −bound once a schedule has ended."""
+        return self.beta == 1 and not self.couples_examples
 
     @property
     def is_scheduled(self) -> bool:
@@ -114,16 +142,20 @@ class ELBO:
         q, weighed = estimator.posterior(vae, x, condition)
         draws = estimator.draw(q, self.samples)  # z (L, B, p)
         if self.kl == "closed_form":
-            log_pt_z = vae.log_likelihood(draws.z, target, condition)  # (L, B)
-            return self._terms(estimator.mean(log_pt_z, draws), kl_divergence(q, prior), beta)
-        weights = weigh(vae, weighed, prior, draws, target, condition)  # (L, B)
-        log_likelihood, kl = (estimator.mean(each, draws) for each in weights)
-        return self._terms(log_likelihood, kl, beta)
-
-    def _terms(self, log_likelihood: Tensor, kl: Tensor, beta: Tensor | None) -> Terms:
-        elbo = log_likelihood - kl
-        loss = (self.beta if beta is None else beta) * kl - log_likelihood
+            log_likelihood = estimator.mean(vae.log_likelihood(draws.z, target, condition), draws)  # (B,)
+            kl = kl_divergence(q, prior)  # (B,)
+        else:
+            weights = weigh(vae, weighed, prior, draws, target, condition)  # (L, B)
+            log_likelihood, kl = (estimator.mean(each, draws) for each in weights)
+        elbo, loss = log_likelihood - kl, self._penalty(kl, q, prior, beta) - log_likelihood
         return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=loss)
+
+    def _penalty(self, kl: Tensor, q: Distribution, prior: Distribution, beta: Tensor | None) -> Tensor:
+        """What the loss has besides −log p(t|z): (B,), or (1,) if all examples share it."""
+        weight = self.beta if beta is None else beta
+        if self.capacity is not None:  # then β = 1, so `weight` is the fraction of the capacity that is reached
+            return capacity_penalty(kl, weight * self.capacity, self.gamma)
+        return weight * (free_bits_penalty(q, prior, self.free_bits) if self.free_bits else kl)
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,7 @@ TOP: Kinds = {  # keys of a config that hold no constructor
     **keys("x_shape target_shape condition_shape", SHAPE),
     # Names of columns and classes are only shown and compared, and placeholders in them are never filled in.
     **keys("x_names condition_names", listed(COLUMN, COLUMNS)),
+    **keys("train_size", whole(1)),
     **keys("column_kinds", listed(choice("real", "count", "category", "binary"), COLUMNS)),
     **keys("column_categories", listed(listed(COLUMN), COLUMNS)),
     **keys("fingerprint", WHOLE | TEXT),

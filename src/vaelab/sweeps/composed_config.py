@@ -10,7 +10,7 @@ COMPOSED = ".hydra/config.yaml"  # as composed: a value that follows another key
 SAVED = "hparams.yaml"  # with every value filled in; `vaelab.save_run` writes only this one
 FACTS = (  # keys of hparams.yaml that are not settings
     *("folder", "fingerprint", "choices", "kl", "threads", "x_shape", "target_shape", "condition_shape"),
-    *("x_names", "condition_names", "label_names", "standardize", "levels"),
+    *("x_names", "condition_names", "label_names", "standardize", "levels", "train_size"),
 )
 LARGEST, DEEPEST, MOST_KEYS, BRACKETS = 1 << 18, 30, 5_000, 1_000  # bytes, levels, keys, opening brackets
 

@@ -56,8 +56,9 @@ def start_schedules(trainer: Any, objective: Any) -> RunFraction:
         schedule.follow(fraction)
     if (followers or is_scheduled(objective)) and not fraction.is_known:
         log.info(
-            "the learning rate and the weight of the KL stay constant, because neither trainer.max_epochs nor "
-            "trainer.max_steps limits the run"
+            "the learning rate and %s stay constant, because neither trainer.max_epochs nor "
+            "trainer.max_steps limits the run",
+            _scheduled(objective),
         )
     return fraction
 
@@ -87,7 +88,7 @@ def unfinished_schedule(trainer: Any, module: Any) -> list[str]:
     if trainer.fast_dev_run or done is None or done >= ENDED:
         return []
     rate = ["the learning rate"] if _followers(trainer) else []
-    moving = rate + ([] if has_final_beta(module) else ["the weight of the KL"])
+    moving = rate + ([] if has_final_beta(module) else [_scheduled(module.objective)])
     if not moving:
         return []
     final = "its final value" if len(moving) == 1 else "their final values"
@@ -96,6 +97,11 @@ def unfinished_schedule(trainer: Any, module: Any) -> list[str]:
         f"training ended after {100 * done:.0f} % of the run that its schedules were made for, so "
         f"{' and '.join(moving)} had not reached {final}{cure} (docs/trainer.md)"
     ]
+
+
+def _scheduled(objective: Any) -> str:
+    """What the schedule of an objective moves."""
+    return "the weight of the KL" if getattr(objective, "capacity", None) is None else "the capacity of the KL"
 
 
 def _followers(trainer: Any) -> list[Any]:

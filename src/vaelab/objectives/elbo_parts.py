@@ -1,0 +1,53 @@
+"""The two terms of the ELBO with a pathwise gradient, and the draws behind them, for objectives that add a penalty."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from vaelab.objectives.importance import draw, weigh
+from vaelab.objectives.terms import Terms
+from vaelab.vae import VAE
+
+
+class ElboParts(NamedTuple):
+    """The terms of the ELBO, each (B,), nats, and what they were computed from.
+
+    Attributes:
+        log_likelihood: (1/L) Σ_l log p(t|z_l).
+        kl: KL(q(z|x) ‖ p(z)) or its estimate.
+        q: q(z|x), batch_shape (B,).
+        prior: p(z), batch_shape (), or p(z|c), batch_shape (B,).
+        z: the draws, (L, B, p).
+    """
+
+    log_likelihood: Tensor
+    kl: Tensor
+    q: Distribution
+    prior: Distribution
+    z: Tensor
+
+    def terms(self, penalty: Tensor) -> Terms:
+        """The terms of an objective whose loss has a penalty, (B,) or (1,), in place of the KL."""
+        elbo = self.log_likelihood - self.kl
+        return Terms(elbo, self.log_likelihood, self.kl, bound=elbo, loss=penalty - self.log_likelihood)
+
+
+def elbo_parts(vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, samples: int, kl: str) -> ElboParts:
+    """x (B, *x), target (B, *t), condition (B, c) -> the parts of the ELBO, from L draws of z for each example.
+
+    Args:
+        vae: the model.
+        x: what the encoder sees.
+        target: what the decoder is scored on.
+        condition: for a conditional model, else None.
+        samples: L.
+        kl: `closed_form` or `monte_carlo`.
+    """
+    q, prior = vae.encode(x, condition), vae.prior_given(condition)
+    draws = draw(q, samples)
+    if kl == "monte_carlo":
+        weights = weigh(vae, q, prior, draws, target, condition)  # (L, B)
+        return ElboParts(weights.log_likelihood.mean(0), weights.log_ratio.mean(0), q, prior, draws.z)
+    log_pt_z = vae.log_likelihood(draws.z, target, condition)  # (L, B)
+    return ElboParts(log_pt_z.mean(0), kl_divergence(q, prior), q, prior, draws.z)
