@@ -221,7 +221,9 @@ def test_a_bernoulli_decoder_starts_at_the_mean_of_the_data():
     assert_close(vae.decode(torch.randn(7, 4)).mean, mean.clamp(0.001, 0.999).expand(7, 3, 2))
 
 
-@pytest.mark.parametrize("likelihood", **named([row for row in LIKELIHOODS if row is not bernoulli]))
+@pytest.mark.parametrize(
+    "likelihood", **named([row for row in LIKELIHOODS if row.name not in ("bernoulli", "columns")])
+)
 def test_other_decoders_start_at_the_mean_of_the_data(likelihood):
     vae = build(likelihood)
     low, high = {"unit_interval": (0.3, 0.6), "levels": (0.5, 0.5), "count": (0.2, 5)}.get(
