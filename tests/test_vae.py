@@ -221,9 +221,15 @@ def test_a_bernoulli_decoder_starts_at_the_mean_of_the_data():
     assert_close(vae.decode(torch.randn(7, 4)).mean, mean.clamp(0.001, 0.999).expand(7, 3, 2))
 
 
-@pytest.mark.parametrize("likelihood", **named([row for row in LIKELIHOODS if row is not bernoulli]))
+@pytest.mark.parametrize(
+    "likelihood", **named([row for row in LIKELIHOODS if row.name not in ("bernoulli", "columns")])
+)
 def test_other_decoders_start_at_the_mean_of_the_data(likelihood):
-    vae, mean = build(likelihood), torch.linspace(-2, 5, math.prod(T)).double().view(T)
+    vae = build(likelihood)
+    low, high = {"unit_interval": (0.3, 0.6), "levels": (0.5, 0.5), "count": (0.2, 5)}.get(
+        vae.decoder.family.support, (-2, 5)
+    )  # the mean of rounded grey levels is that of the logistic distribution only in the middle
+    mean = torch.linspace(low, high, math.prod(T)).double().view(T)
     before = copy.deepcopy(vae.state_dict())
     vae.decoder.start_at(mean)
     if vae.decoder.family.at_mean(mean) is None:

@@ -302,7 +302,7 @@ def test_floats_in_steps_of_a_255th_are_grey_levels(tmp_path):
     assert_close(everything(whole), everything(steps), rtol=0, atol=0)
     assert {256} == {whole.levels, steps.levels}
     assert whole.describe()["measure"] == "mass"
-    np.save(tmp_path / "between.npy", grey / 255 + 0.001)
+    np.save(tmp_path / "between.npy", grey / 256 + 0.001)
     with pytest.raises(ValueError, match=r"must be grey levels k/255 .*between\.npy holds .* in row 0, .*uint8"):
         ready(tmp_path / "between.npy", support="levels")
 

@@ -14,6 +14,7 @@ from vaelab.checks import check_whole
 from vaelab.families.family import Support
 from vaelab.families.gaussian import INIT_STD, LearnedScale
 from vaelab.families.joint import joint
+from vaelab.precision import least_single
 
 LEVELS, MOST = 256, 2**16
 PER_STD = math.sqrt(3) / math.pi  # the scale of a logistic distribution with σ = 1
@@ -114,7 +115,10 @@ class DiscretizedLogistic(LearnedScale):
 
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, 2k) or (…, 3nk) numbers: n times the means, h, and with n > 1 the logits -> batch_shape (…)."""
-        numbers = parameters.unflatten(-1, (-1, *self.event_shape)).movedim(-1 - len(self.event_shape), -1)
+        # In float16 the gradient of a small scale would overflow.
+        numbers = (
+            least_single(parameters).unflatten(-1, (-1, *self.event_shape)).movedim(-1 - len(self.event_shape), -1)
+        )
         if self.components == 1:
             loc, h = numbers.unbind(-1)
             return joint(LogisticLevels(loc, PER_STD * self._std(h), self.levels), loc, self.event_shape)
