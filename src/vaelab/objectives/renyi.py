@@ -17,8 +17,8 @@ class Renyi(ManySampleBound):
     other arguments are those of `ManySampleBound`.
 
     >>> import torch
-    >>> Renyi(alpha=0.5).bound(torch.tensor([[4.0], [16.0]]).log()).exp()  # ((2 + 4) / 2)²
-    tensor([9.0000])
+    >>> Renyi(alpha=0.5).bound(torch.tensor([[1.0], [4.0]]).log()).exp()  # ((1 + 2) / 2)²
+    tensor([2.2500])
 
     Args:
         alpha: α, at least 0.
