@@ -315,7 +315,7 @@ PRIORS = [
         lambda vae: [(1, stats.bernoulli(np.full(vae.prior.family.event_shape, 0.5)))],
         "binary",
     ),
-    PriorRow(
+    learned_bernoulli := PriorRow(
         "learned_bernoulli",
         lambda x, z: priors.DiscretePrior(families.Bernoulli(z), learned=True),
         lambda vae: [(1, stats.bernoulli(special.expit(vae.prior.numbers.detach().numpy())))],
@@ -327,7 +327,7 @@ PRIORS = [
         lambda vae: [(1, OneHotTruth(np.zeros(vae.prior.family.event_size)))],
         "category",
     ),
-    PriorRow(
+    learned_categorical := PriorRow(
         "learned_categorical",
         lambda x, z: priors.DiscretePrior(one_hot_of(z), learned=True),
         lambda vae: [(1, OneHotTruth(vae.prior.numbers.detach().numpy()))],

@@ -4,15 +4,26 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from helpers.choices import CLASSES, LIKELIHOODS, PRIORS, bernoulli, build, diagonal, every_z, named, one_hot
+from helpers.choices import (
+    CLASSES,
+    LIKELIHOODS,
+    PRIORS,
+    bernoulli,
+    build,
+    diagonal,
+    every_z,
+    learned_bernoulli,
+    learned_categorical,
+    named,
+    one_hot,
+)
 from vaelab.evaluation import log_marginal_likelihood, score
 from vaelab.evaluation.importance import log_weights
 from vaelab.evaluation.weight_statistics import pareto_k
 from vaelab.objectives import ELBO, IWAE, ELBOMonteCarlo
 
 N, GROUPS, K = 4_096, 32, 2
-LEARNED = {row.name: row for row in PRIORS if row.name.startswith("learned")}
-PAIRS = {bernoulli: (LEARNED["learned_bernoulli"], 3), one_hot: (LEARNED["learned_categorical"], 2 * CLASSES)}
+PAIRS = {bernoulli: (learned_bernoulli, 3), one_hot: (learned_categorical, 2 * CLASSES)}
 
 
 def model(posterior=bernoulli, likelihood=bernoulli):
