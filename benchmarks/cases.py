@@ -40,6 +40,12 @@ class Case:
         """-> the VAEModule and the data module of `train.py`, set up."""
         return build(self.config)
 
+    @property
+    def draws(self) -> int | None:
+        """K of an importance-weighted bound; None for the ELBO, which draws z once."""
+        objective = self.config.objective
+        return int(objective.samples) if objective._target_.endswith("IWAE") else None
+
     def layers(self, x_size: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """(inputs, outputs) of each layer of the encoder and of the decoder, for x and target of `x_size` numbers."""
         hidden, latent_dim = self.config.network.hidden, self.config.latent_dim
@@ -49,12 +55,12 @@ class Case:
     def multiply_adds(self, x_size: int) -> int:
         """Multiply-adds of the matrix products in one step.
 
-        Each weight takes one forward and two backward, except in the encoder's first layer, whose input needs no
-        gradient.
+        Each weight takes one forward and two backward for each draw of z, except in the encoder's first layer, whose
+        input needs no gradient.
         """
-        encoder, decoder = self.layers(x_size)
-        weights = sum(map(prod, encoder + decoder))
-        return self.config.data.batch_size * (3 * weights - prod(encoder[0]))
+        encoder, decoder = (sum(map(prod, each)) for each in self.layers(x_size))
+        first = prod(self.layers(x_size)[0][0])
+        return self.config.data.batch_size * (3 * (encoder + (self.draws or 1) * decoder) - first)
 
 
 def is_binary(config: Any) -> bool:
@@ -68,11 +74,16 @@ SINE = Case(
 
 
 def cases(root: str | None) -> dict[str, Case]:
-    """sin(x+y) 3-32-2, MNIST 784-500-20, and Burda et al.'s 784-200-200-50; `root` is the folder of the MNIST files."""
+    """sin(x+y) 3-32-2, MNIST 784-500-20, and Burda et al.'s 784-200-200-50, also with IW_5.
+
+    Args:
+        root: the folder of the MNIST files; None for the default one.
+    """
     place = () if root is None else (f"data.root={root}",)
     mnist = Case("mnist", (*MNIST, *place, "network.hidden=[500]", "latent_dim=20", "data.batch_size=128"))
     burda = Case("burda", (*MNIST, *place, "network.hidden=[200,200]", "latent_dim=50", "data.batch_size=100"))
-    return {case.name: case for case in (SINE, mnist, burda)}
+    iwae = Case("burda_iwae", (*burda.overrides, "objective=iwae", "objective.samples=5"))
+    return {case.name: case for case in (SINE, mnist, burda, iwae)}
 
 
 def growth(folder: Path) -> dict[str, Sequence[tuple[int, Case]]]:

@@ -44,8 +44,7 @@ def plain(case: Case, device: str) -> Iterator[tuple[int, float]]:
         for (x,) in loader:
             x = x.to(device)
             x = torch.bernoulli(x.float() / 255) if vae.binary else x
-            log_likelihood, kl = vae(x)
-            loss = (kl - log_likelihood).mean()
+            loss = -vae(x).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -64,7 +63,7 @@ def load(case: Case) -> tuple[DataModule, Tensor, Tensor]:
 def hand_written(case: Case, x: Tensor) -> HandWritten:
     """The VAE of a case for x (n, k)."""
     config = case.config
-    return HandWritten(x.shape[1], config.network.hidden, config.latent_dim, is_binary(config))
+    return HandWritten(x.shape[1], config.network.hidden, config.latent_dim, is_binary(config), case.draws)
 
 
 def lightning(case: Case, turns: Turns, folder: str, device: str) -> None:

@@ -1,11 +1,16 @@
 """The figures of the likelihoods' pages."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from drawing import axes
 from matplotlib.figure import Figure
 
-from vaelab import families
+from vaelab import VAE, families
+from vaelab.networks import MLP, OneHotColumns
+from vaelab.objectives import ELBO
+from vaelab.priors import StandardNormal
 
 
 def densities(family: families.Family, numbers: list[list[float]], t: torch.Tensor) -> np.ndarray:
@@ -235,3 +240,44 @@ def categorical() -> Figure:
     ax.set_xlabel("class t")
     ax.legend()
     return figure
+
+
+def columns() -> Figure:
+    """Columns of three kinds: the data, and draws from a model that was trained on them for 800 steps."""
+    rows, names = _people(600), ["a", "b", "c"]
+    family = families.Columns((3,), ["real", "count", "category"], [0, 0, 3], min_std=0.1, init_std=1.0)
+    makers = {"encoder": partial(OneHotColumns, network=MLP, categories=[0, 0, 3]), "decoder": MLP}
+    posterior = families.DiagonalGaussian((2,), init_std=1.0)
+    vae = VAE.build((3,), posterior, family, StandardNormal((2,)), makers, standardize=True)
+    kept = torch.tensor([True, False, False])
+    std, mean = torch.std_mean(rows, 0)
+    for units in (vae.encoder.input_units, vae.decoder.output_units):
+        units.start_at(mean.where(kept, 0), std.where(kept, 1))
+    optimizer, objective = torch.optim.Adam(vae.parameters(), 3e-3), ELBO()
+    for _ in range(800):
+        optimizer.zero_grad()
+        objective(vae, rows, rows).loss.mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        draws = vae.sample(4_000)
+    figure, (left, middle, right) = axes(3, ["real: gaussian", "count: negative_binomial", "category"], (6.6, 2.6))
+    for values, look in ((rows, {"color": "0.7"}), (draws, {"histtype": "step", "lw": 1.6})):
+        label = "data" if values is rows else "draws"
+        left.hist(values[:, 0].numpy(), np.linspace(140, 210, 29), density=True, label=label, **look)
+        middle.hist(values[:, 1].numpy(), np.arange(13) - 0.5, density=True, **look)
+        right.hist(values[:, 2].numpy(), np.arange(4) - 0.5, density=True, **look)
+    left.legend()
+    left.set_xlabel("height, cm")
+    middle.set_xlabel("kids")
+    right.set_xticks(range(3), names)
+    right.set_xlabel("city")
+    return figure
+
+
+def _people(n: int) -> torch.Tensor:
+    """Rows of a made-up table, (n, 3): two groups that differ in height, kids and city."""
+    group = torch.arange(n) % 2
+    height = torch.where(group == 0, 165.0, 183.0) + 5 * torch.randn(n)
+    kids = torch.poisson(torch.where(group == 0, 1.0, 4.0))
+    city = torch.where(group == 0, torch.randint(2, (n,)), 2 - (torch.rand(n) < 0.2).long())
+    return torch.stack([height, kids, city.float()], dim=-1)

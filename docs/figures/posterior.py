@@ -119,3 +119,19 @@ def categorical() -> Figure:
     figure.colorbar(panels[1].imshow(counts, aspect="auto", vmin=0, vmax=1), ax=panels[1])
     panels[1].set(xlabel="class of z", ylabel="digit", xticks=range(0, 20, 5), yticks=range(0, 10, 3))
     return figure
+
+
+@torch.no_grad()
+def two_layers() -> Figure:
+    """The mean of q(z₂|z₁) over the plane of z₁, in the model of prior/two_layers, with the latents of the images."""
+    from prior import SIDE, digits, two_layer_model
+
+    vae, (x, labels) = two_layer_model(), digits()
+    line = torch.linspace(-SIDE, SIDE, 61)
+    mean = vae.encoder.family.then(torch.cartesian_prod(line, line)).mean.view(61, 61).T
+    figure, ax = axes(1, ["mean of q(z₂|z₁), and the latents z₁"], (6.4, 3.3))
+    shades = ax.pcolormesh(line, line, mean, cmap="Greys", vmin=-3, vmax=3)
+    figure.colorbar(shades, ax=ax, label="E[z₂]")
+    ax.scatter(*vae.encode(x).mean[:, :2].T, c=labels, cmap="tab10", s=4, linewidths=0)
+    ax.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=(), yticks=())
+    return figure

@@ -9,6 +9,7 @@ import discrete_digits
 import torch
 from drawing import axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 from torch import Tensor, nn
 
 from vaelab import VAE, data, families, networks, objectives, priors
@@ -17,12 +18,13 @@ from vaelab.figures.colours import PALETTE
 from vaelab.figures.images import tile
 from vaelab.seeded import seeded
 
-STEPS, BATCH, SIDE = 1_500, 100, 4.5
+STEPS, BATCH, SIDE = 3_000, 100, 5.5
+MLP = partial(networks.MLP, hidden=[128])
 LINES = (-9, -7.5, -6, -5, -4, -3, -2)  # log p(z), nats
 
 
 @cache
-def _digits() -> tuple[Tensor, Tensor]:
+def digits() -> tuple[Tensor, Tensor]:
     """8 by 8 images between 0 and 1, and their classes."""
     module = data.Digits(support="unit_interval")
     module.setup()
@@ -31,15 +33,20 @@ def _digits() -> tuple[Tensor, Tensor]:
     return x, labels
 
 
-def _model(make: Callable[[], nn.Module], steps: int) -> tuple[VAE, float]:
+def _model(
+    make: Callable[[], nn.Module],
+    steps: int,
+    posterior: families.Family | None = None,
+    network: Any = MLP,
+) -> tuple[VAE, float]:
     """A model with 2 latents after so many steps, and its ELBO on the training images."""
-    x, _ = _digits()
-    posterior = families.DiagonalGaussian((2,), min_std=1e-4, init_std=1.0)
+    x, _ = digits()
+    posterior = posterior or families.DiagonalGaussian((2,), min_std=1e-4, init_std=1.0)
     likelihood = families.IsotropicGaussian(x.shape[1:], min_std=0.05, init_std=0.3)
     objective = objectives.ELBOMonteCarlo()
-    with seeded(1):
+    with seeded(1), torch.enable_grad():
         prior = make()
-        vae = VAE.build(x.shape[1:], posterior, likelihood, prior, partial(networks.MLP, hidden=[128]))
+        vae = VAE.build(x.shape[1:], posterior, likelihood, prior, network)
         if hasattr(prior, "start_from"):
             prior.start_from(x)
         optimizer = torch.optim.Adam(vae.parameters(), 3e-3)
@@ -55,7 +62,7 @@ def _model(make: Callable[[], nn.Module], steps: int) -> tuple[VAE, float]:
 @torch.no_grad()
 def _draw(ax: Any, vae: VAE, title: str) -> None:
     """Lines of equal log p(z), and the mean of q(z|x) for each image, coloured by class."""
-    x, labels = _digits()
+    x, labels = digits()
     line = torch.linspace(-SIDE, SIDE, 121)
     density = vae.prior().log_prob(torch.cartesian_prod(line, line)).view(121, 121).T
     ax.contour(line, line, density, levels=LINES, colors="0.25", linewidths=0.8, linestyles="solid")
@@ -74,6 +81,33 @@ def _before_and_after(make: Callable[[], nn.Module]) -> Figure:
 
 def _gaussian(family: type[families.Family]) -> families.Family:
     return family((2,), min_std=1e-4, init_std=1.0)
+
+
+@cache
+def two_layer_model() -> VAE:
+    """A model z₂ → z₁ → x of the digits, with two latents in z₁ and one in z₂."""
+    make = {"encoder": MLP, "decoder": partial(MLP, inputs=2)}
+    return _model(lambda: priors.TwoLayerPrior((3,)), STEPS, families.TwoLayers((3,)), make)[0]
+
+
+@torch.no_grad()
+def two_layers() -> Figure:
+    """p(z₁|z₂) for some z₂, and p(z₁) = ∫ p(z₂) p(z₁|z₂) dz₂ by quadrature, with the latents of the images."""
+    vae, (x, labels) = two_layer_model(), digits()
+    titles = "p(z₁|z₂) at 1 σ, z₂ from −2 to 2", "p(z₁), and the latents z₁"
+    figure, (left, right) = axes(2, titles, (6.4, 3.3))
+    z2 = torch.linspace(-5, 5, 201).unsqueeze(-1)
+    given, line = vae.prior.then(z2), torch.linspace(-SIDE, SIDE, 121)
+    plane = torch.cartesian_prod(line, line)
+    log_p = given.log_prob(plane.unsqueeze(1)) + torch.distributions.Normal(0, 1).log_prob(z2.squeeze(-1))
+    density = (log_p.logsumexp(-1) + torch.tensor(10 / 200).log()).view(121, 121).T
+    right.contour(line, line, density, levels=LINES, colors="0.25", linewidths=0.8, linestyles="solid")
+    right.scatter(*vae.encode(x).mean[:, :2].T, c=labels, cmap="tab10", s=3, linewidths=0, alpha=0.6)
+    for (a, b), (width, height) in zip(given.mean[60:141:5], given.stddev[60:141:5], strict=True):
+        left.add_patch(Ellipse((a.item(), b.item()), 2 * width.item(), 2 * height.item(), fill=False, alpha=0.6))
+    for ax in (left, right):
+        ax.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=(), yticks=())
+    return figure
 
 
 def standard_normal() -> Figure:
@@ -97,7 +131,7 @@ def mixture() -> Figure:
 
 
 def flow() -> Figure:
-    return _before_and_after(lambda: priors.FlowPrior((2,), hidden=[64], kind="spline"))
+    return _before_and_after(lambda: priors.FlowPrior((2,), hidden=[64]))
 
 
 @torch.no_grad()
@@ -115,13 +149,13 @@ def _shares(vae: VAE, what: str) -> Figure:
 
 def bernoulli() -> Figure:
     objective = objectives.ELBO(gradient="gumbel_softmax")
-    return _shares(discrete_digits.trained(families.Bernoulli((12,)), objective, STEPS, learned=True)[0], "bit")
+    return _shares(discrete_digits.trained(families.Bernoulli((12,)), objective, 1_500, learned=True)[0], "bit")
 
 
 def categorical() -> Figure:
     objective = objectives.ELBO(gradient="gumbel_softmax")
     return _shares(
-        discrete_digits.trained(families.OneHotCategorical(1, 12), objective, STEPS, learned=True)[0], "class"
+        discrete_digits.trained(families.OneHotCategorical(1, 12), objective, 1_500, learned=True)[0], "class"
     )
 
 

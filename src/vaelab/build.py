@@ -146,7 +146,8 @@ def build_vae(
     sizes = {"x_shape": tuple(x_shape), "condition_size": size, "pseudo_condition_size": size}
     prior: nn.Module = _made_with(without_kl(config["prior"]), allow, "prior", **sizes)
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
-    if likelihood.support == "mixed" and any(categories := getattr(likelihood, "categories", ())):
+    categories = getattr(likelihood, "categories", ()) if likelihood.support == "mixed" else ()
+    if any(categories) and tuple(x_shape) == tuple(target_shape) == (len(categories),):
         networks["encoder"] = partial(OneHotColumns, network=networks["encoder"], categories=categories)
     of_columns = isinstance(config.get("condition"), list | tuple)  # a class needs no units
     return VAE.build(tuple(x_shape), posterior, likelihood, prior, networks, size, standardize, of_columns)

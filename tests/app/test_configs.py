@@ -26,6 +26,7 @@ ON_MNIST = (
     "burda",
     "burda_iwae",
     "burda_dreg",
+    "burda_two_layers",
     "flow_prior",
     "latent_dim_sweep",
     "vamp",

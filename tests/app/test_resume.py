@@ -46,6 +46,7 @@ KINDS = {
     "in double precision": ("trainer.precision=64-true",),
     "accumulated": ("trainer.accumulate_grad_batches=2",),
     "validated within the epoch": ("trainer.val_check_interval=5",),
+    "discrete latents": ("posterior=bernoulli", "prior=bernoulli", "objective.gradient=gumbel_softmax"),
     "clipped, monte carlo": ("trainer.gradient_clip_val=0.1", "objective=elbo_monte_carlo", "objective.samples=2"),
 }
 

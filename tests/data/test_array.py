@@ -96,7 +96,16 @@ def test_numbers_are_not_scaled(tmp_path):
     assert sorted(everything(data).flatten(1).tolist()) == sorted(images.flatten(1).float().tolist())
 
 
-@pytest.mark.parametrize(("support", "levels"), [("binary", 2), ("unit_interval", None), ("real", None)])
+@pytest.mark.parametrize("support", ["levels", "mixed"])
+def test_a_likelihood_of_other_data_is_refused(support):
+    with pytest.raises(ValueError, match=rf"\({support} data\), but these data are rows of numbers; use "):
+        Array("rows.npy", support=support)
+
+
+@pytest.mark.parametrize(
+    ("support", "levels"),
+    [("binary", 2), ("unit_interval", None), ("count", None), ("category", None), ("real", None)],
+)
 def test_binary_data_fit_every_support(tmp_path, support, levels):
     data = ready(written(tmp_path, ROWS.round() % 2), support=support)
     assert data.support == support
@@ -105,7 +114,10 @@ def test_binary_data_fit_every_support(tmp_path, support, levels):
 
 @pytest.mark.parametrize(
     ("support", "bad"),
-    [("binary", 0.5), ("binary", 3), ("binary", 0.9999999), ("unit_interval", 1.5), ("unit_interval", -0.1)],
+    [
+        *[("binary", 0.5), ("binary", 3), ("binary", 0.9999999), ("unit_interval", 1.5), ("unit_interval", -0.1)],
+        *[("count", 0.5), ("count", -2), ("category", 1.5), ("category", -1)],
+    ],
 )
 def test_a_number_outside_the_support_is_named(tmp_path, support, bad):
     rows = torch.zeros(23, 4)

@@ -231,7 +231,7 @@ def test_a_first_line_may_say_the_separator(tmp_path, said):
     assert "line 2 holds the names; its cells are separated by semicolons" in report
     assert taken(written(tmp_path, f"{said}\n1;2.5\n3;4\n"))[:2] == ([[1, 2.5], [3, 4]], None)
     assert "holds 'x' in line 3, column 1;" in refused(written(tmp_path, f"{said}\n1;2.5\nx;4\n"))
-    assert "says sep=|;" in refused(written(tmp_path, "sep=|\n1|2\n"))
+    assert "says sep=:;" in refused(written(tmp_path, "sep=:\n1:2\n"))
 
 
 @pytest.mark.parametrize("start", [b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])

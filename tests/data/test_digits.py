@@ -29,6 +29,14 @@ def in_order(data):
     return dict(zip(SPLITS, (part.sort().values.numpy() for part in order.split(sizes)), strict=True))
 
 
+def test_grey_levels_have_probabilities_without_a_draw():
+    data, digits = ready(support="levels"), load_digits()
+    for split, rows in in_order(data).items():
+        assert_close(data.examples(split)[0][:, 0], torch.from_numpy(digits.images[rows] / 16).float())
+    described = data.describe()
+    assert (data.levels, described["measure"], described["dequantisation"]) == (17, "mass", "none")
+
+
 @pytest.mark.parametrize("seed", [0, 5])
 def test_each_digit_is_in_one_split_with_its_label(seed):
     data, digits = ready(support="unit_interval", seed=seed), load_digits()

@@ -265,3 +265,15 @@ def test_pictures_that_would_fill_the_memory_together_are_refused(copied, on_dis
         list(open_rows(tmp_path).chunks)
     monkeypatch.setattr(bounded_reading, "GROWTH", 450)
     assert sum(len(chunk) for chunk in open_rows(tmp_path).chunks) == 3
+
+
+def test_pictures_in_sub_folders_come_with_their_classes(tmp_path):
+    for name in ("cat/1", "cat/2", "cat/broken", "große Eule/1", "große Eule/old/2"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY).save(path)
+    (tmp_path / "cat" / "broken.png").write_bytes(b"no picture")
+    pieces = open_rows(tmp_path, rows=3, reading=Reading(missing="drop")).pieces
+    assert [labels.tolist() for _, labels in pieces] == [["cat", "cat", "große Eule"], ["große Eule"]]
+    ((_, labels),) = open_rows(tmp_path / "große Eule").pieces  # a class alone is no label
+    assert labels is None

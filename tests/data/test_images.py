@@ -294,6 +294,25 @@ def test_other_floats_are_refused_with_a_cure(tmp_path, wrong, support):
         ready(tmp_path / "a.npy", support=support)
 
 
+def test_floats_in_steps_of_a_255th_are_grey_levels(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (13, 6, 4), np.uint8)
+    np.save(tmp_path / "grey.npy", grey)
+    np.save(tmp_path / "steps.npy", (grey / 255).astype(np.float32))
+    whole, steps = (ready(tmp_path / name, support="levels") for name in ("grey.npy", "steps.npy"))
+    assert_close(everything(whole), everything(steps), rtol=0, atol=0)
+    assert {256} == {whole.levels, steps.levels}
+    assert whole.describe()["measure"] == "mass"
+    np.save(tmp_path / "between.npy", grey / 255 + 0.001)
+    with pytest.raises(ValueError, match=r"must be grey levels k/255 .*between\.npy holds .* in row 0, .*uint8"):
+        ready(tmp_path / "between.npy", support="levels")
+
+
+@pytest.mark.parametrize("support", ["count", "category", "mixed"])
+def test_a_likelihood_of_other_data_than_pixels_is_refused(tmp_path, support):
+    with pytest.raises(ValueError, match=rf"\({support} data\), but these data are images; use "):
+        Images(tmp_path, support=support)
+
+
 def test_floats_between_0_and_1_are_not_binary(tmp_path):
     np.save(tmp_path / "a.npy", np.full((9, 5, 7), 0.5))
     with pytest.raises(ValueError, match=r"only 0 and 1 \(binary data\), .*uint8\), which are binarised, or use model"):

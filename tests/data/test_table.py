@@ -304,7 +304,7 @@ def test_a_scale_may_be_tiny(tmp_path):
     assert scale[1] == 1
 
 
-@pytest.mark.parametrize("support", ["binary", "count", "unit_interval"])
+@pytest.mark.parametrize("support", ["binary", "category", "unit_interval"])
 def test_other_supports_are_never_standardised(tmp_path, support, caplog):
     path = written(
         tmp_path / "a.csv", pandas.DataFrame({"p": np.arange(N) % 2, "q": np.arange(N) % 3 % 2}), index=False

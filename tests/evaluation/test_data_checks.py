@@ -9,7 +9,15 @@ from torch.testing import assert_close
 from vaelab import VAE
 from vaelab.evaluation import exact_log_marginal, log_marginal_likelihood, log_weights, score, views
 from vaelab.evaluation.data_checks import check_data
-from vaelab.families import Bernoulli, DiagonalGaussian, FullGaussian, IdentityGaussian
+from vaelab.families import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    DiscretizedLogistic,
+    FullGaussian,
+    IdentityGaussian,
+    Poisson,
+)
 from vaelab.networks import MLP
 from vaelab.objectives import ELBO
 from vaelab.priors import StandardNormal
@@ -119,3 +127,21 @@ def test_autocast_does_not_reach_a_score():
     torch.manual_seed(5)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(score(vae, [(x, x)], 3)["nll"], expected)
+
+
+@pytest.mark.parametrize(
+    ("family", "good", "bad", "cure"),
+    [
+        (Poisson, 7.0, 0.5, "model=gaussian"),
+        (Poisson, 0.0, -1.0, "model=gaussian"),
+        (partial(Categorical, categories=3), 2.0, 3.0, "from 0 to 2, .*model.categories"),
+        (partial(DiscretizedLogistic, levels=17), 15 / 16, 0.5 + 1 / 255, "k/16 .*model.levels"),
+    ],
+)
+def test_numbers_of_another_kind_are_refused_with_the_cure(family, good, bad, cure):
+    vae = build(family)
+    target = torch.full_like(binary(), good)
+    check_data(vae, binary(), target)
+    target[1, 2] = bad
+    with pytest.raises(ValueError, match=cure):
+        check_data(vae, binary(), target)

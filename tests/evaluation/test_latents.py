@@ -7,9 +7,12 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Mul
 from torch.testing import assert_close
 
 from helpers.linear_gaussian import random_gaussian
+from vaelab import VAE, Conditional
+from vaelab.evaluation import aggregate_posterior_given
 from vaelab.evaluation.latents import active_units, aggregate_posterior, kl_per_dimension
 from vaelab.families import DiagonalGaussian, FullGaussian
-from vaelab.priors import LearnedPrior, StandardNormal
+from vaelab.networks import MLP
+from vaelab.priors import ConditionalPrior, LearnedPrior, StandardNormal
 
 B, P = 7, 3
 N = 501
@@ -308,3 +311,52 @@ def test_single_precision_gives_the_same_information():
     assert {value.dtype for value in found} == {torch.float64}
     for one, other, error in zip(found[::2], double[::2], double[1::2], strict=True):
         assert abs(one - other) < 5 * error + 1e-6
+
+
+# Under a prior for each condition
+
+
+@torch.no_grad()
+def test_bounds_given_the_condition_are_the_averages_over_its_values():
+    n, size = (40, 25), 2
+    torch.manual_seed(1)
+    c = torch.eye(size).repeat_interleave(torch.tensor(n), 0)[torch.randperm(sum(n))]
+    x = torch.randn(sum(n), 5)
+    prior = ConditionalPrior(DiagonalGaussian((P,), init_std=1.0), hidden=[], condition_size=size)
+    parts = (5,), DiagonalGaussian((P,), init_std=0.3), DiagonalGaussian((5,)), prior, MLP
+    vae = VAE.build(*parts, condition_size=size)
+    torch.nn.init.normal_(prior.network.layers[0].weight)
+    torch.manual_seed(2)
+    found = aggregate_posterior_given(vae, x, c)
+    torch.manual_seed(2)
+    each = []
+    for one in c.unique(dim=0):
+        rows = (c == one).all(-1)
+        each.append(aggregate_posterior(vae.encode(x[rows], c[rows]), vae.prior_given(one)))
+    share = torch.tensor([(c == one).all(-1).double().mean() for one in c.unique(dim=0)])
+    for name in ("mutual_information_low", "mutual_information_high", "aggregate_kl_low", "aggregate_kl_high"):
+        assert_close(getattr(found, name), sum(w * getattr(part, name) for w, part in zip(share, each, strict=True)))
+    kl = kl_divergence(vae.encode(x, c), vae.prior_given(c)).double().mean()
+    assert_close(found.mutual_information_low + found.aggregate_kl_high, kl)
+    assert aggregate_posterior_given(vae, x, torch.randn(sum(n), size)) is None  # every example has its own
+
+
+@pytest.mark.drill
+@torch.no_grad()
+def test_the_errors_given_the_condition_cover_the_spread_over_other_examples():
+    """A Gaussian channel whose noise depends on the class, so that the classes differ in what z says about x."""
+    values, errors = [], []
+    network = MLP((1,), 2, hidden=[], condition_size=2)
+    with torch.no_grad():
+        network.layers[0].weight.copy_(torch.tensor([[0.8, 0.0, 0.0], [0.0, -2.0, 0.0]]))
+        network.layers[0].bias.zero_()
+    prior = ConditionalPrior(DiagonalGaussian((1,), init_std=1.0), hidden=[], condition_size=2)
+    family = DiagonalGaussian((1,), init_std=0.6)
+    vae = VAE(Conditional(network, family), Conditional(MLP((1,), 2), DiagonalGaussian((1,))), prior)
+    for _ in range(200):
+        x, c = torch.randn(120, 1), torch.eye(2)[torch.randint(2, (120,))]
+        found = aggregate_posterior_given(vae, x, c)
+        values.append(found.mutual_information_low)
+        errors.append(found.mutual_information_low_stderr)
+    spread, error = torch.stack(values).std(), torch.stack(errors).mean()
+    assert 0.65 * error < spread < 1.1 * error  # a jackknife tends to say too much

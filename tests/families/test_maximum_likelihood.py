@@ -26,7 +26,10 @@ def targets(row, n=N):
         "levels": lambda: (4 * mixed.sigmoid()).round() / 4,
         "category": lambda: mixed.round().clamp(-1, 1) + 1,
     }
-    return kinds.get(row.make((1,)).support, lambda: mixed)()
+    family = row.make((K,))
+    if family.support == "mixed":
+        return torch.stack([kinds.get(kind, lambda: mixed)()[:, m] for m, kind in enumerate(family.kinds)], dim=-1)
+    return kinds.get(family.support, lambda: mixed)()
 
 
 def log_likelihood(family, numbers, rows):

@@ -87,6 +87,17 @@ def latents():
         figures.LatentScatter(z[:, :1], one, 1, k % 3, "species", ("setosa", "versicolor", "virginica")),
     )
     yield "one, quantity", figures.LatentScatter(z[:, :1], one, 1, normal(53), "sin(x+y)")
+    yield "class map", figures.ClassMap(RANDOM.random((10, 30, 1)), np.arange(30), 50, CLOTHES, "class", 1000)
+    long = ("a" * 60, "Müller-Thurgau", "ß")
+    yield "class map, long names", figures.ClassMap(RANDOM.random((3, 3, 10)), np.arange(3), 3, long, "$a$" * 20, 5)
+    few = figures.ImageTraversals(RANDOM.random((10, 2, 8, 8)), np.arange(2), np.arange(10), axis="class")
+    yield "traversals of classes", few
+    for d, names in ((2, None), (13, WINE)):
+        walk, shown = normal(3, 4, d), np.arange(3)
+        yield (
+            f"points of classes {d}",
+            figures.PointTraversals(walk, np.ones_like(walk), np.arange(4), shown, names, axis="class", classes=True),
+        )
     for p in (1, 2, 10, 11, 24, 25, 50, 200):
         yield f"kl {p}", figures.KLBars(np.where(np.arange(p) % 3, RANDOM.random(p) + 0.1, 1e-5))
     curve = np.stack([np.linspace(0.1, 50, 99), -1.2 - 9 / np.linspace(0.1, 50, 99)])

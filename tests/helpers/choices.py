@@ -184,8 +184,19 @@ COUNTS = [
     ),
 ]
 
+
+def mixed(event_shape):
+    """A family for a column of each kind in turn."""
+    columns = int(np.prod([size for size in event_shape if type(size) is int]))
+    kinds = [KINDS[m % len(KINDS)] for m in range(columns)]
+    return families.Columns(event_shape, kinds, [3 * (kind == "category") for kind in kinds], **SCALES)
+
+
+KINDS = ("category", "real", "count", "binary")
+
 LIKELIHOODS = [
     *GAUSSIANS,
+    columns := FamilyRow("columns", mixed),
     *PIXELS,
     *COUNTS,
     low_rank := FamilyRow("low_rank", partial(families.LowRankGaussian, rank=2, **SCALES), _low_rank),
@@ -238,6 +249,7 @@ POSTERIORS = [
     FamilyRow("spline", partial(families.Flow, kind="spline", **FLOW), shapes=((1,), (2,), (5,))),
     FamilyRow("affine", partial(families.Flow, kind="affine", **FLOW), shapes=((1,), (2,), (5,))),
     FamilyRow("mixture", partial(families.GaussianMixture, components=2, **SCALES), shapes=((1,), (5,))),
+    FamilyRow("two_layers", partial(families.TwoLayers, top=1, hidden=[6]), shapes=((5,), (2,)), unit=2),
     bernoulli,
     one_hot := FamilyRow(
         "categorical_latents",
@@ -262,6 +274,7 @@ class PriorRow:
             too, (c,).
         support: the kind of its latents.
         condition_size: how many numbers the condition of a conditional prior has; 0 for p(z).
+        fewest: how many latents it needs.
     """
 
     name: str
@@ -269,6 +282,7 @@ class PriorRow:
     parts: Callable[..., list[tuple[float, Any]]] | None = None
     support: str = "real"
     condition_size: int = 0
+    fewest: int = 1
 
 
 PRIORS = [
@@ -330,6 +344,7 @@ PRIORS = [
         ],
     ),
     PriorRow("flow", lambda x, z: priors.FlowPrior(z, transforms=2, hidden=[6])),
+    PriorRow("two_layers", lambda x, z: priors.TwoLayerPrior(z, top=1, hidden=[6]), fewest=2),
 ]
 
 C = 2  # numbers in a condition
@@ -506,6 +521,11 @@ def prior_of(posterior: FamilyRow) -> PriorRow:
 def fit(posterior: FamilyRow, prior: PriorRow) -> bool:
     """True if both have z of the same kind. A VampPrior has that of its posterior."""
     return prior is vamp or posterior.support == prior.support
+
+
+def has_integrals(posterior: FamilyRow, prior: PriorRow) -> bool:
+    """True if z may have one dimension, or is discrete: integrals and sums over z are then cheap."""
+    return prior.fewest == 1 and (posterior.unit == 1 or posterior.support != "real")
 
 
 @cache

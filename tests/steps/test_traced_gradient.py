@@ -159,6 +159,38 @@ def test_gradients_are_laid_out_and_kept_apart_as_backward_leaves_them():
             assert torch.equal(value, parameter.grad)
 
 
+class Maps(nn.Sequential):
+    """A decoder to 6 numbers from torch's modules that resize, pad and normalise each example by itself."""
+
+    pure = True
+
+    def __init__(self, *more):
+        super().__init__(
+            nn.LayerNorm(3),
+            nn.Linear(3, 16),
+            nn.Unflatten(-1, (4, 2, 2)),
+            nn.GroupNorm(2, 4),
+            nn.Upsample(scale_factor=2),
+            nn.PixelShuffle(2),
+            nn.ReflectionPad2d(1),
+            *more,
+            nn.Flatten(1),
+            nn.Linear(100, 12),
+        )
+
+    def forward(self, z):
+        return super().forward(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+
+
+def test_modules_of_torch_that_keep_examples_apart_are_traced_and_batch_normalisation_is_not():
+    whole, x = build(), batch()
+    vae = VAE(whole.encoder, Conditional(Maps(), DiagonalGaussian((3, 2))), whole.prior)
+    assert why_impure(vae, ELBO()) is None
+    assert_the_same(vae, ELBO(), [batch()] * 2, TracedGradient(vae, ELBO(), (x, x)))
+    mixing = VAE(whole.encoder, Conditional(Maps(nn.BatchNorm2d(1)), DiagonalGaussian((3, 2))), whole.prior)
+    assert why_impure(mixing, ELBO()) == "torch.nn.modules.batchnorm.BatchNorm2d does not declare `pure = True`"
+
+
 class Looks(nn.Linear):
     pure = True
 

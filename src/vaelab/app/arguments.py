@@ -108,8 +108,8 @@ def _add_reconstruct(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "write reconstructions of data: mean and a draw of p(t|z), where z is the mean of q(z|x)"
     reconstruct = _add(verbs, "reconstruct", text, output=True, data=True)
     _add_condition(reconstruct, FROM_FILE)
-    text = "decode with this class instead of the one of each row; all: with every class"
-    reconstruct.add_argument("--as", dest="decode_as", metavar="CLASS", help=text)
+    text = "decode with this condition instead of the one of each row; all: with every class"
+    reconstruct.add_argument("--as", dest="decode_as", metavar="CONDITION", help=text)
     reconstruct.add_argument("data", metavar="DATA", help="what to reconstruct")
 
 
@@ -165,8 +165,8 @@ def _add_compare(verbs: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _add_condition(verb: Parser, default: str) -> None:
-    text = f"the class for a conditional model, by its name or its number from 0 ({default})"
-    verb.add_argument("--condition", metavar="CLASS", help=text)
+    text = f"for a conditional model: a class by its name or number from 0, or columns such as age=30,sex=f ({default})"
+    verb.add_argument("--condition", metavar="CONDITION", help=text)
 
 
 def _add(

@@ -48,10 +48,10 @@ def _assigned(columns: "Sequence[Column]", text: str, option: str) -> dict[str, 
     """Name of a column -> its value. A value may hold commas."""
     starts = [*re.finditer(r"(?:^|,)\s*([^=,]*?)\s*=", text)]
     known = [start for start in starts if start[1] in {column.name for column in columns}]
-    ends = [start.start() for start in known[1:]] + [len(text)]
+    ends = [*[start.start() for start in known[1:]], len(text)][: len(known)]
     given = {start[1]: text[start.end() : end].strip() for start, end in zip(known, ends, strict=True)}
     wanted = [column.name for column in columns]
-    if len(given) < len(known) or set(given) != set(wanted) or known[0].start() > 0:
+    if len(given) < len(known) or set(given) != set(wanted) or known[0].start():
         example = ",".join(f"{column.name}={column.categories[0] if column.categories else 30}" for column in columns)
         raise ValueError(f"{option} must give each of {', '.join(wanted)} once, such as {example}, but is {text}")
     return given
@@ -100,10 +100,10 @@ def values_of(columns: "Sequence[Column]", conditions: Tensor) -> "dict[str, Ten
 
 
 def title_of(columns: "Sequence[Column]", condition: Tensor) -> str:
-    """A condition (c,) as text, such as `age=30, sex=f`."""
+    """A condition (c,) as text, such as `age=30,sex=f`."""
     values = values_of(columns, condition.unsqueeze(0)).items()
     texts = [
         (name, decimals(value.item(), 2).rstrip("0").rstrip(".") if isinstance(value, Tensor) else str(value[0]))
         for name, value in values
     ]
-    return ", ".join(f"{name}={text}" for name, text in texts)
+    return ",".join(f"{name}={text}" for name, text in texts)

@@ -143,10 +143,11 @@ def _table(vae: VAE, fit: Fit, held_out: Examples, z: Tensor) -> str:
     fitted, prior = double(fit.distribution.log_prob(z)), double(vae.prior_given(held_out.condition).log_prob(z))
     rows = {"the fit": fitted, "the prior": prior, "difference": fitted - prior}
     lines = [f"{name:12}{_mean_and_error(values)}" for name, values in rows.items()]
+    few = "; the first is on average too low" if isinstance(fit.distribution, AggregatePosterior) else ""
     return (
         f"mean log-density of the latents of {len(z):,} validation examples, nats\n"
         + "\n".join(lines)
-        + "\nThese estimate E[log p(z)] over q(z), the latents of the data. They are not bounds on log p(t)."
+        + f"\nThese estimate E[log p(z)] over q(z), the latents of the data{few}. They are not bounds on log p(t)."
     )
 
 

@@ -27,18 +27,11 @@ def check_condition(condition: Condition, columns: bool = False) -> Condition:
     listed_columns = isinstance(condition, Sequence) and not isinstance(condition, str)
     if condition in (None, LABEL) or (columns and listed_columns):
         return condition
-    shown = f"[{','.join(map(str, condition))}]" if listed_columns and condition is not None else condition
-    if listed_columns:
-        raise ValueError(
-            f"condition must be null or {LABEL} for data without named columns, but is {shown}; use condition={LABEL}, "
-            "or data=table"
-        )
-    or_columns, cure = (
-        (", or a list of columns", f"condition={LABEL} or condition=[{shown}]")
-        if columns
-        else ("", f"condition={LABEL}")
-    )
-    raise ValueError(f"condition must be null or {LABEL}{or_columns}, but is {shown}; use {cure}")
+    shown = f"[{','.join(map(str, condition or ()))}]" if listed_columns else condition
+    what = f"null, {LABEL} or a list of columns" if columns else f"null or {LABEL}"
+    cure = "" if listed_columns else f", or condition=[{shown}] for a column" if columns else ""
+    cure = ", or data=table for a condition of columns" if listed_columns else cure
+    raise ValueError(f"condition must be {what}, but is {shown}; use condition={LABEL}{cure}")
 
 
 def check_no_condition(condition: str | None, what: str) -> None:

@@ -34,7 +34,7 @@ class NamedColumns(Array):
         self,
         standardize: bool | None,
         condition: str | Sequence[str] | None,
-        kinds: Mapping[str, Any] | None,
+        kinds: Mapping[str, Any] | Sequence[str] | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)

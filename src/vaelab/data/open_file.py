@@ -21,7 +21,7 @@ def read_chunks(path: str | Path, rows: int | None = None, reading: Reading = AS
 
     .npy        (n, *row); (n,) is read as n rows of one number
     .npz        its only array, or the array `x`; an array `names` of words names the columns of x
-    .csv, .tsv  numbers separated by commas, semicolons or tabs, with or without a line of names; 0,1,2,… are names
+    .csv, .tsv  numbers separated by commas, semicolons, tabs or |, with or without a line of names; 0,1,2,… are names
     .parquet    numbers, or lists of numbers of one length; columns side by side, in order
     IDX         images, raw or .gz: (n, rows, columns)
     folder      .png, .jpg, .jpeg, .bmp, .gif, .webp and .tif files, sub-folders included, in the order of their names,

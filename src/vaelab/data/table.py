@@ -50,7 +50,8 @@ class Table(NamedColumns):
         support: the data that the likelihood scores: `real`, `unit_interval`, `binary`, `count` or `mixed`.
         condition: None, `label` (the label of each row is served as a one-hot vector), or a list of columns, which are
             then no part of x: numbers are served as they are, and categories as one-hot vectors.
-        kinds: the kind of columns, by name: `real`, `count`, `category` or `binary`. Others are found out.
+        kinds: the kind of columns, by name: `real`, `count`, `category` or `binary`, such as {"age": "count"} or
+            ["age:count"]. The kinds of others are found out.
 
     Raises:
         ValueError: as for `Array`; or a key names a column that does not exist, a column of x holds text that the
@@ -85,7 +86,7 @@ class Table(NamedColumns):
         decimal: str = "point",
         support: str = "real",
         condition: str | Sequence[str] | None = None,
-        kinds: Mapping[str, Literal["real", "count", "category", "binary"]] | None = None,
+        kinds: Mapping[str, Literal["real", "count", "category", "binary"]] | Sequence[str] | None = None,
     ) -> None:
         if check_condition(condition, columns=True) == LABEL and label is None:
             raise ValueError(

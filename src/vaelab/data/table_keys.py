@@ -7,6 +7,7 @@ from vaelab.checks import check_choice, check_flag
 from vaelab.data.column_kinds import KINDS
 from vaelab.data.readers.selection import Key
 from vaelab.data.row_checks import WANTED
+from vaelab.data.wording import listed
 
 STANDARDIZED = ("real", "count", "mixed")  # the likelihoods whose encoder sees standardised numbers
 MOST_KEYS = 1_000  # as many as the config of a saved run may list
@@ -55,20 +56,31 @@ def column_kinds(given: Any, used: bool) -> dict[str, str]:
     """The kinds of columns that the user has set: name -> kind.
 
     Args:
-        given: `data.kinds`.
+        given: `data.kinds`: a table such as {age: count}; or a list of texts such as ["größe, cm:real"], because Hydra
+            takes no quotes around the names in a table.
         used: True if the kinds of columns matter.
     """
-    if given is not None and not isinstance(given, Mapping):
-        raise ValueError(
-            f"data.kinds must name the kind of columns, but is {given!r}; write it as 'data.kinds={{age:count}}'"
-        )
-    found = {str(column_key("data.kinds", key)): kind for key, kind in (given or {}).items()}
+    pairs = given.items() if isinstance(given, Mapping) else _pairs(given or ())
+    found = {str(column_key("data.kinds", key)): kind for key, kind in pairs}
     for name, kind in found.items():
         if kind not in KINDS:
             check_choice(f"data.kinds for {name}", kind, KINDS)
     if found and not used:
         raise ValueError(
-            "data.kinds says what each column holds, which only model=columns scores, and condition=[…] uses; leave it "
-            "out, or use model=columns"
+            f"data.kinds must be null, because only model=columns and a condition of columns use it, but names "
+            f"{listed([*found])}; leave it out, or use model=columns"
         )
     return found
+
+
+def _pairs(given: Any) -> list[tuple[str, str]]:
+    """The names and kinds in a list of texts NAME:KIND."""
+    texts = [each if isinstance(each, str) else "" for each in given] if isinstance(given, list | tuple) else [""]
+    pairs = [text.rpartition(":") for text in texts]
+    if wrong := [text for text, (name, colon, _) in zip(texts, pairs, strict=True) if not (name and colon)]:
+        raise ValueError(
+            f"data.kinds must name the kind of each of its columns, but is {given!r}"
+            f"{f' with {wrong[0]!r}' if wrong[0] else ''}; write 'data.kinds={{age:count}}', or "
+            "'data.kinds=[\"age:count\"]' if a name has spaces or letters beyond ASCII"
+        )
+    return [(name, kind.strip()) for name, _, kind in pairs]

@@ -25,6 +25,7 @@ from vaelab.families.negative_binomial import NegativeBinomial
 from vaelab.families.one_hot import OneHotCategorical
 from vaelab.families.poisson import Poisson
 from vaelab.families.student_t import StudentT
+from vaelab.families.two_layers import TwoLayers
 
 __all__ = [
     "Bernoulli",
@@ -49,6 +50,7 @@ __all__ = [
     "SharedDiagonalGaussian",
     "StudentT",
     "Support",
+    "TwoLayers",
     "closed_form_kl",
     "is_product",
     "marginals",

@@ -39,7 +39,7 @@ class Columns(Family):
     """p(t|z) = Π_m p_m(t_m|z): each column of a mixed table has its own family, chosen by its kind.
 
     log p(t|z) is a sum of log-densities of the real columns and log-probabilities of all others, in nats. So compare it
-    only with scores of the same columns of the same kinds. Nazábal et al. 2020, arxiv.org/abs/1807.03653, eq. 3.
+    only with scores of the same columns of the same kinds. Nazábal et al. 2020, arxiv.org/abs/1807.03653.
 
     >>> family = Columns((3,), kinds=["real", "count", "category"], categories=[0, 0, 5])
     >>> family.num_parameters, family(torch.zeros(7, 9)).batch_shape
@@ -161,6 +161,8 @@ def _categories(kinds: Sequence[Kind] | None, categories: Sequence[int] | None) 
         raise ValueError(f"categories must have one entry for each of the {len(kinds)} columns, but has {len(given)}")
     found = tuple(count if kind == "category" else 0 for kind, count in zip(kinds, given, strict=True))
     for kind, count in zip(kinds, found, strict=True):
-        if kind == "category" and (type(count) is not int or count < 1):
-            raise ValueError(f"categories must be at least 1 for each column of categories, but one is {count}")
+        if kind == "category" and (type(count) is not int or count < 2):
+            raise ValueError(
+                f"categories must be a whole number of at least 2 for each column of categories, but one is {count}"
+            )
     return found

@@ -12,6 +12,7 @@ from vaelab.checks import check_number
 from vaelab.families.family import Family, Support
 from vaelab.families.joint import joint
 from vaelab.families.poisson import SMALLEST
+from vaelab.precision import least_single
 
 SHIFT = 8  # above it, the error of `_stirling` is below 2e-14
 
@@ -56,9 +57,9 @@ class Counts(Distribution):
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """(*sample_shape, …): Poisson counts whose rates are Gamma distributed."""
         with torch.no_grad():
-            r = 1 / self.dispersion
-            rate = Gamma(r, r / self.mean, validate_args=False).sample(torch.Size(sample_shape))
-            return torch.poisson(rate)
+            r, mean = least_single(1 / self.dispersion), least_single(self.mean)  # torch has no Gamma in half precision
+            rate = Gamma(r, r / mean, validate_args=False).sample(torch.Size(sample_shape))
+            return torch.poisson(rate).to(self.log_mean.dtype)
 
 
 def _rest(t: Tensor, r: Tensor) -> Tensor:

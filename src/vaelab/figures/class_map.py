@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-WIDTH, LONGEST = 3.6, 1.4  # inches of the map, and of a row's name
+WIDTH, LONGEST = 5.2, 1.3  # inches of the picture, and of a row's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class ClassMap(Picture):
         names = [fitting(for_terminal(name), LONGEST, TICK) for name in self.row_names]
         height = float(np.clip(0.2 * rows, 0.9, 3.4))
         left, top = 0.55 + widest(names, TICK), 0.75 if self.latent_dim > variables else 0.55
-        figure, axes = panels(1, 1, WIDTH, height, left=left, right=BAR, top=top, bottom=0.65)
+        figure, axes = panels(1, 1, WIDTH - left - BAR, height, left=left, right=BAR, top=top, bottom=0.65)
         panel = axes[0, 0]
         look: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": SEQUENTIAL, "aspect": "auto", "interpolation": "nearest"}
         image = panel.imshow(self.probabilities.reshape(rows, -1), **look)

@@ -26,9 +26,11 @@ class MLP(nn.Module):
         hidden: the widths of the hidden layers; an empty list gives a linear map.
         activation: one of `tanh relu elu gelu silu softplus`.
         condition_size: how many numbers the condition has; 0 for a network without a condition.
+        inputs: how many of the inputs it sees, the first ones; None for all. A decoder of two layers of latents sees
+            only the first layer.
 
     Raises:
-        ValueError: a width is not a whole number of at least 1, or the activation is unknown.
+        ValueError: a width is not a whole number of at least 1, the activation is unknown, or there are fewer inputs.
     """
 
     pure = True
@@ -40,12 +42,17 @@ class MLP(nn.Module):
         hidden: Sequence[int] = (64, 64),
         activation: Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"] = "tanh",
         condition_size: int = 0,
+        inputs: int | None = None,
     ) -> None:
         super().__init__()
         self.input_shape, self.output_size = tuple(input_shape), output_size
         self.hidden, self.activation = check_widths("hidden", hidden, "[500]"), activation
         self.condition_size = check_whole("condition_size", condition_size, 0)
-        widths = [math.prod(input_shape) + condition_size, *hidden]
+        size = math.prod(input_shape)
+        self.inputs = inputs if inputs is None else check_whole("inputs", inputs, 1)
+        if self.inputs is not None and self.inputs > size:
+            raise ValueError(f"inputs must be at most {size}, the number of inputs, but is {inputs}")
+        widths = [(self.inputs or size) + condition_size, *hidden]
         layers = hidden_layers(widths, activation_of(activation))
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], output_size))
 
@@ -59,7 +66,7 @@ class MLP(nn.Module):
                 does not fit.
         """
         first: Any = self.layers[0]
-        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))
+        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))[..., : self.inputs]
         return self.layers(with_condition(flat, condition, self.condition_size))
 
     @property

@@ -55,6 +55,8 @@ class Estimator(Protocol):
 class Pathwise:
     """The reparameterisation trick."""
 
+    name = "pathwise"
+
     def posterior(self, vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distribution, Distribution]:
         q = vae.encode(x, condition)
         return q, q
@@ -66,8 +68,9 @@ class Pathwise:
             return Draws(z, None, log_share)
         if not q.has_rsample:
             raise ValueError(
-                f"objective.gradient must not need the derivative of a draw, because the draws of {_name(q)} have "
-                "none; use objective.gradient=score_function_baseline, vimco or gumbel_softmax"
+                f"objective.gradient must be a score function or gumbel_softmax for {_name(q)}, whose draws have no "
+                f"derivative, but is {self.name}; use objective.gradient=gumbel_softmax, or score_function_baseline "
+                "with objective.samples=2"
             )
         return draw(q, samples)
 
@@ -81,6 +84,8 @@ class Pathwise:
 class StickingTheLanding(Pathwise):
     """Drops the score of q. That is unbiased for the ELBO, and biased for other bounds."""
 
+    name = "stl"
+
     def posterior(self, vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distribution, Distribution]:
         return with_detached(vae, x, condition)
 
@@ -90,6 +95,8 @@ class StickingTheLanding(Pathwise):
 
 class DoublyReparameterized(StickingTheLanding):
     """Writes the score's part as a second pathwise gradient: scales the gradient that reaches z by c/a."""
+
+    name = "dreg"
 
     def draw(self, q: Distribution, samples: int) -> Draws:
         if hasattr(q, "stratified_rsample"):

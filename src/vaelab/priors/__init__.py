@@ -5,6 +5,7 @@ from vaelab.priors.discrete import DiscretePrior
 from vaelab.priors.flow import FlowPrior
 from vaelab.priors.gaussian import LearnedPrior, StandardNormal
 from vaelab.priors.mixture import MixturePrior
+from vaelab.priors.two_layers import TwoLayerPrior
 from vaelab.priors.vamp import VampPrior
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "LearnedPrior",
     "MixturePrior",
     "StandardNormal",
+    "TwoLayerPrior",
     "VampPrior",
 ]

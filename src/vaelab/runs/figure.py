@@ -130,7 +130,9 @@ def _of_tensors(run: "Run", data: Sequence[Any]) -> "Examples":
 
 
 def _classes(run: "Run") -> tuple[str, ...]:
-    """The names of the classes of a conditional run, or their numbers."""
+    """The names of the classes of a conditional run, or their numbers; empty if its condition is columns."""
+    if isinstance(run.config.get("condition"), list):
+        return ()
     return run.condition_names or tuple(map(str, range((run.condition_shape or (0,))[0])))
 
 

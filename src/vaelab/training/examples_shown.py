@@ -20,7 +20,7 @@ class Examples(NamedTuple):
         labels: the name of the labels, and the labels, (n,); or None.
         surface: inputs on a grid (m·m, *x), and the true surface over them (m, m); or None.
         condition: (n, c), for a conditional model; or None.
-        classes: the names of the c numbers of a condition; empty if there is no condition.
+        classes: the names of the c classes of a condition; empty without a condition, or if it is columns of a table.
         label_names: the names of the classes 0, 1, …, if the labels are their numbers; or None.
     """
 
@@ -83,7 +83,9 @@ def gather(trainer: Trainer, count: int) -> Examples:
 
 
 def _classes(data: Any, condition: Tensor) -> tuple[str, ...]:
-    """The names of the numbers in a condition (n, c). If the data have no names, they are counted from 0."""
+    """The names of the numbers in a condition (n, c), or their numbers from 0; empty if they are no classes."""
+    if isinstance(getattr(data, "condition", None), list | tuple):
+        return ()
     return tuple(getattr(data, "condition_names", None) or map(str, range(condition.shape[-1])))
 
 

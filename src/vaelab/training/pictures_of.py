@@ -106,9 +106,11 @@ def _point_samples(vae: VAE, examples: Examples) -> Picture:
 
 
 def _first_class(examples: Examples) -> dict[str, Any]:
-    """The first class of a conditional model, and its name in titles."""
+    """The first class of a conditional model, or the condition of its first example, and its name in titles."""
     if examples.condition is None:
         return {}
+    if not examples.classes:
+        return {"condition": examples.condition[0], "given": "c of the first example"}
     condition = torch.zeros_like(examples.condition[0])
     condition[0] = 1
     return {"condition": condition, "given": f"c = {short(for_terminal(examples.classes[0]), LONGEST)}"}

@@ -130,6 +130,6 @@ def _check_few(column: str, text: str, count: int, path: object) -> None:
 
 def _unknown(column: str, text: str, known: Sequence[str], path: object, where: str) -> str:
     return (
-        f"the model does not know the category '{short(for_terminal(text), 40)}' of {column} in {path}, {where}; use "
-        f"one of {listed(known)}, remove that row, or train a new run on data that have it"
+        f"{for_terminal(column)} must be one of the categories that the model knows ({listed(known)}), but {path} "
+        f"holds '{short(for_terminal(text), 40)}' {where}; correct it, remove that row, or train a new run with it"
     )

@@ -28,7 +28,7 @@ FORMS = sorted({form for mark in MISSING for form in (mark, mark.upper(), mark.c
 
 
 def read_csv(path: Path, rows: int | None, reading: Reading) -> Source:
-    """Reads numbers separated by commas, semicolons or tabs, with or without a line of names."""
+    """Reads numbers separated by commas, semicolons, tabs or |, with or without a line of names."""
     layout = find_layout(path, reading)
     layout = with_kinds(layout, reading.selection, reading.categories)
     return Source(

@@ -12,7 +12,7 @@ from vaelab.data.readers.source import WIDEST
 LONGEST = 1 << 24  # the most characters in a line
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # the first bytes of .xlsx and .ods, and of .xls
 SAID = re.compile(r'"?sep=(.)"?\s*')  # a first line that tells a spreadsheet the separator
-SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "vertical bars"}
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 MARKS = """
     na n/a n.a. #n/a #na <na> nan -nan +nan null none nil missing . .. ... … ? - -- --- – —
@@ -80,7 +80,7 @@ def encoding_of(path: Path) -> str:
 
 
 def separator_of(path: Path, encoding: str, decimal: str = "point") -> str:
-    """The separator of cells: a tab, a semicolon or a comma, as a line `sep=;` at the top or else the first row shows.
+    """The separator of cells: a tab, a semicolon, a comma or a bar, as a line `sep=;` or else the first row shows.
 
     A decimal comma cannot be a separator.
 
@@ -91,14 +91,14 @@ def separator_of(path: Path, encoding: str, decimal: str = "point") -> str:
         if said := SAID.fullmatch(line):
             if said[1] not in SEPARATORS:
                 raise UnreadableFile(
-                    f"cells must be separated by commas, semicolons or tabs, but the first line of {path} says "
+                    f"cells must be separated by commas, semicolons, tabs or |, but the first line of {path} says "
                     f"{line.strip()}; save it with one of them"
                 )
             return said[1]
         if line.strip() and not line.startswith("#"):
             bare = re.sub(r'"[^"]*"', "", line)
             if decimal == "comma":
-                return "\t" if "\t" in bare.strip("\r\n") else ";"
+                return next((each for each in "\t;|" if each in bare.strip("\r\n")), ";")
             if bare.count(",") >= WIDEST:
                 return ","
             return next((separator for separator in SEPARATORS if separator in bare.strip("\r\n")), ",")

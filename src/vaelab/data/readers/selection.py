@@ -141,6 +141,7 @@ def _find_for_model(
 ) -> tuple[tuple[int, ...], int | None]:
     """The columns of a trained model, in its order. A file need not have what the model does not use."""
     if selection.model is not None and names is not None:
+        _check_condition(selection, names, path)
         check_model_columns(names, selection.model, str(path))
         place = {name: index for index, name in enumerate(names)}
         label = None if selection.label in selection.model else place.get(str(selection.label))
@@ -148,6 +149,15 @@ def _find_for_model(
     if selection.model is not None or width == selection.width:  # the model checks how many numbers a row has
         return tuple(range(width)), None
     return _find_all(replace(selection, trained=False), None, width, path)
+
+
+def _check_condition(selection: Selection, names: Sequence[str], path: Path) -> None:
+    if missing := [name for name in selection.condition if name not in names]:
+        raise UnreadableFile(
+            f"the columns of the model's condition ({listed(selection.condition)}) must be in the file, but {path} "
+            f"lacks {listed(missing)}; add them, or give all of the condition to a vaelab command, such as --condition "
+            "age=30,sex=f"
+        )
 
 
 def _find(key: str, wanted: Key, names: Sequence[str] | None, width: int, path: Path) -> int:
@@ -195,8 +205,11 @@ def kind_assignment(name: str, kind: str) -> str:
 
     >>> print(kind_assignment("sex", "category"))
     'data.kinds={sex:category}'
+    >>> print(kind_assignment("größe, cm", "real"))
+    'data.kinds=["größe, cm:real"]'
     """
-    return shlex.quote(f"data.kinds={{{_words([name])[0]}:{kind}}}")
+    word, quoted = for_terminal(name), _words([f"{name}:{kind}"])[0]
+    return shlex.quote(f"data.kinds={{{word}:{kind}}}" if _words([name]) == [word] else f"data.kinds=[{quoted}]")
 
 
 def _words(names: Sequence[object]) -> list[str]:

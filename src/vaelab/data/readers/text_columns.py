@@ -29,5 +29,6 @@ def text_refused(path: Path, found: Mapping[str, str], keys: Sequence[Key], sele
     else:
         cure = f"leave {them} out with {assignment('data.drop', keys)}"
         if selection.label is None:
-            cure += f", or colour the pictures with {assignment('data.label', keys[-1:])}"
+            cure += f", colour the pictures with {assignment('data.label', keys[-1:])}"
+        cure += ", or use model=columns, which scores categories too"
     return UnreadableFile(f"a model can only be trained on numbers, but {path} holds text in {what}; {cure}")

@@ -7,7 +7,7 @@ from vaelab.checks import check_choice, check_whole
 from vaelab.evaluation.data_checks import check_data, check_room
 from vaelab.evaluation.discrete import representative
 from vaelab.evaluation.styles import with_style
-from vaelab.evaluation.views.arrays import images, is_image, z_given
+from vaelab.evaluation.views.arrays import images, is_image
 from vaelab.figures import ImageStyles, Picture
 from vaelab.seeded import seeded
 from vaelab.vae import VAE
@@ -56,7 +56,7 @@ def styles(
     check_room(vae, n * len(conditions), conditions)
     z = style_draws(vae, n, conditions, seed)
     shown = _decoded(vae, z, conditions, show, seed)
-    title = f"{'Mean' if show == 'mean' else 'Draw'} of p(t|z, c) with one z ~ {z_given(vae)} per row"
+    title = f"{'Mean' if show == 'mean' else 'Draw'} of p(t|z, c), one style per row"
     return ImageStyles(images(shown.flatten(0, 1), n), names, title=title)
 
 
