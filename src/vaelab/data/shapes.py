@@ -62,7 +62,7 @@ class Shapes(SplitImages):
     >>> data = Shapes(size=16, scales=2, orientations=3, positions=4)
     >>> data.setup()
     >>> data.x_shape, len(data.train), list(data.factors("test"))
-    ((1, 16, 16), 202, ['shape', 'scale', 'orientation', 'x', 'y'])
+    ((1, 16, 16), 201, ['shape', 'scale', 'orientation', 'x', 'y'])
     """
 
     def __init__(

@@ -138,7 +138,7 @@ def disentanglement(importance: np.ndarray) -> float:
 def completeness(importance: np.ndarray) -> float:
     """C = Σ_m ρ_m (1 − H_p(P̃_m)): as `disentanglement`, with latents and factors swapped. 1: one latent per factor.
 
-    >>> completeness(np.array([[1.0, 1.0], [0.0, 0.0]])), completeness(np.ones((3, 2)))
+    >>> completeness(np.array([[1.0, 1.0], [0.0, 0.0]])), round(completeness(np.ones((3, 2))), 9)
     (1.0, 0.0)
 
     Args:

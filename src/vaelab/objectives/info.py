@@ -28,6 +28,7 @@ class InfoVAE:
     its expectation does not depend on the size of the batch. Larger batches, as in validation, are compared in groups
     of about `batch_size` examples, which takes less memory. `elbo` and `bound` are the ELBO.
 
+    >>> import torch
     >>> from vaelab import VAE, families, networks, priors
     >>> vae = VAE.build(
     ...     (5,), families.DiagonalGaussian((3,)), families.Bernoulli((5,)), priors.StandardNormal((3,)), networks.MLP
@@ -121,6 +122,7 @@ def mmd2(a: Tensor, b: Tensor, bandwidth: float, kernel: str = "gaussian") -> Te
 
     It is 0 if m or n is 1, because there is no pair then.
 
+    >>> import torch
     >>> a = torch.randn(300, 2)
     >>> bool(mmd2(a, torch.randn(400, 2), bandwidth=1.0) < 0.02 < mmd2(a, 2 + torch.randn(400, 2), bandwidth=1.0))
     True
