@@ -12,6 +12,7 @@ from vaelab.baseline import Baseline
 from vaelab.build import data_facts, fitted_baseline, kl_of
 from vaelab.checkpoint import write_checkpoint
 from vaelab.conditional import Conditional
+from vaelab.networks import OneHotColumns
 from vaelab.runs.admitted import packages
 from vaelab.runs.folder import locked, write_json, write_metrics
 from vaelab.runs.node_of import arguments_of, node_of
@@ -102,7 +103,8 @@ def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
                 "be saved; build it from a network and a family"
             )
     encoder, decoder, prior = (cast(Any, part) for part in (vae.encoder, vae.decoder, vae.prior))
-    networks = {"encoder": _network(encoder.network, "encoder"), "decoder": _network(decoder.network, "decoder")}
+    inner = encoder.network.network if isinstance(encoder.network, OneHotColumns) else encoder.network
+    networks = {"encoder": _network(inner, "encoder"), "decoder": _network(decoder.network, "decoder")}
     return {
         "model": node_of(decoder.family, "model", ["event_shape"]),
         "posterior": node_of(encoder.family, "posterior"),

@@ -118,10 +118,8 @@ class _Coded(NamedTuple):
             texts = ["" if value is None or value != value else spelled(value) for value in column.to_pylist()]
         else:
             texts = [text or "" for text in column.cast(pyarrow.large_string()).to_pylist()]
-        codes = self.categories.codes(
-            name, texts, self.path, lambda row: f"in row {done + row} (counting from 0), column {name}"
-        )
-        return codes.reshape(-1, 1)
+        at = f"(counting from 0), column {name}"
+        return self.categories.codes(name, texts, self.path, lambda row: f"in row {done + row} {at}").reshape(-1, 1)
 
 
 def _marked(metadata: Any) -> list[Any]:
@@ -141,9 +139,8 @@ def _names(
     path: Path, columns: list[str], row: Any, selection: Selection | None, coded: "_Coded | None"
 ) -> tuple[str, ...] | None:
     """A name for each number of a row: a list called a gives a_0, a_1, …; None if there is only a single list."""
-    flat = coded.columns if coded else frozenset()
     widths = [
-        1 if name in flat else _unnest(path, name, column).shape[1]
+        1 if coded and name in coded.columns else _unnest(path, name, column).shape[1]
         for name, column in zip(columns, row.columns, strict=True)
     ]
     if selection is None and len(columns) == 1 and widths != [1]:
@@ -182,10 +179,9 @@ def _tables(
     """Yields (at most `rows`, numbers per row) at a time, and the labels if there are any. Null cells are masked."""
     done = 0
     for batch in file.iter_batches(rows, columns=[*names, *([label] if label else [])]):
-        flat = coded.columns if coded else frozenset()
         columns = [
             coded.codes(name, batch.column(name), done)
-            if coded and name in flat
+            if coded and name in coded.columns
             else _unnest(path, name, batch.column(name))
             for name in names
         ]
