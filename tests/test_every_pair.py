@@ -34,6 +34,9 @@ SMALL = {  # tracing takes a fifth of a second, and longer for what has many lay
     "posterior=flow": ["posterior.transforms=1", "posterior.hidden=[5]", "posterior.bins=3", "posterior.context=2"],
     "posterior=mixture": ["posterior.components=2"],
     "posterior=categorical": ["posterior.categories=3"],
+    "posterior=two_layers": ["posterior.hidden=[5]"],
+    "prior=two_layers": ["prior.hidden=[5]"],
+    "prior=conditional": ["prior.hidden=[4]"],
     "prior=categorical": ["prior.family.categories=3"],
     "prior=vamp": ["prior.components=3"],
     "prior=mixture": ["prior.components=3"],
@@ -45,7 +48,8 @@ SMALL = {  # tracing takes a fifth of a second, and longer for what has many lay
 }
 DISCRETE = ("bernoulli", "categorical")  # posteriors, with priors of the same name
 ELBOS = ("elbo", "elbo_constant_beta", "elbo_monte_carlo")
-BY_MONTE_CARLO = ("flow", "mixture", "vamp")  # posteriors and priors without a KL in closed form
+PATHWISE_ONLY = ("beta_tc", "info")  # objectives that have no key gradient
+BY_MONTE_CARLO = ("flow", "mixture", "two_layers", "vamp")  # posteriors and priors without a KL in closed form
 
 
 def possible(row):
@@ -61,6 +65,10 @@ def possible(row):
     if way == "dreg" and (posterior == "mixture" or objective in ELBOS):
         return False
     if way == "vimco" and objective in ELBOS:
+        return False
+    if objective in PATHWISE_ONLY and (way not in (None, "pathwise") or posterior in DISCRETE or prior in DISCRETE):
+        return False
+    if objective == "beta_tc" and posterior not in (None, "diagonal", "full"):
         return False
     has_closed_form = {posterior, prior}.isdisjoint({None, *BY_MONTE_CARLO})
     if way == "stl" and objective in ("elbo", "elbo_constant_beta") and has_closed_form:
