@@ -28,7 +28,8 @@ class ManySampleBound:
             the temperature is not positive.
 
     >>> log_w = torch.tensor([1.0, 3.0]).log()
-    >>> round(ManySampleBound().bound(log_w).exp().item(), 4)  # without a subclass, it is IW_K
+    >>> from vaelab.objectives import IWAE
+    >>> round(IWAE().bound(log_w).exp().item(), 4)
     2.0
     """
 
