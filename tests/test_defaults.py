@@ -26,6 +26,11 @@ STATED = {  # a page that states another value than its constructor's default, a
     ("prior=learned_full", "prior.family.min_std"): "as for posterior=diagonal",
     ("prior=learned_diagonal", "prior.family.init_std"): "it starts as N(0, I)",
     ("prior=learned_full", "prior.family.init_std"): "it starts as N(0, I)",
+    ("posterior=mixture", "posterior.min_std"): "as for posterior=diagonal",
+    ("posterior=mixture", "posterior.init_std"): "as for posterior=diagonal",
+    ("prior=conditional", "prior.family.min_std"): "as for posterior=diagonal",
+    ("prior=conditional", "prior.family.init_std"): "it starts as N(0, I)",
+    ("prior=mixture", "prior.family.init_std"): "its components start as wide as N(0, I)",
 }
 BUILDERS = {"posterior.kl", "prior.kl"}  # read by vaelab.build and not handed on
 OPTIONS = sorted(

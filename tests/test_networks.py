@@ -1,5 +1,7 @@
+import ctypes
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -343,8 +345,8 @@ def test_training_starts_at_the_mean_image():
         vae.decoder.start_at(mean)
         if (numbers := family.at_mean(mean)) is not None:
             starts += 1
-            found = vae.decoder.network(torch.randn(2, P))[:, : 3 * 105]  # the covariances' rest depends on z
-            assert_close(found, numbers[: 3 * 105].expand(2, -1))
+            known = len(numbers) - vae.decoder.network.rest_size  # the rest depends on z
+            assert_close(vae.decoder.network(torch.randn(2, P))[:, :known], numbers[:known].expand(2, -1))
     assert starts > 5
 
 
@@ -372,10 +374,17 @@ def test_the_memory_for_draws_is_not_more_than_evaluation_expects(dtype):
     z = torch.zeros(draws, 1, P, dtype=dtype)
     with torch.no_grad():
         vae.log_likelihood(z[:9], x)
+        give_back_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")
         before = held("VmHWM")
         vae.log_likelihood(z, x)
     assert 0.2 < (held("VmHWM") - before) / (draws * expected) < 1.1
+
+
+def give_back_freed_memory():
+    """Otherwise the memory that other tests have freed could serve this one."""
+    with suppress(AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def held(name):

@@ -297,7 +297,13 @@ def options():
         if folder.is_dir() and folder.name not in ("hydra", "experiment")
     }
     rows = max(map(len, groups.values()))
-    return [[f"{group}={names[row % len(names)]}" for group, names in groups.items()] for row in range(rows)]
+    together = [{group: names[row % len(names)] for group, names in groups.items()} for row in range(rows)]
+    return [
+        [f"{group}={name}" for group, name in (row | ALSO.get(f"prior={row['prior']}", {})).items()] for row in together
+    ]
+
+
+ALSO = {"prior=categorical": {"posterior": "categorical"}}  # it has as many classes as the posterior
 
 
 EXPERIMENTS = [[f"experiment={file.stem}"] for file in sorted((CONF / "experiment").glob("*.yaml"))]
@@ -479,6 +485,17 @@ def test_sizes_are_compared_with_the_machines_memory(key, count):
         ({"latent_dim": 40, "posterior": {"_target_": "vaelab.families.DiagonalGaussian"}}, 2 * 40),
         ({"model": {"_target_": "vaelab.families.FullGaussian"}}, 2 * 5**2),
         ({"network": {"decoder": {"channels": [3, 70]}}, "target_shape": [3, 8, 6]}, 2 * 70 * 4 * 3),
+        ({"objective": {"groups": 7}}, 2 * 7 * 6),
+        ({"data": {"batch_size": 50}, "objective": {"batch_size": 30}}, 50 * 30),
+        ({"data": {"batch_size": 20}, "objective": {"batch_size": 10**12}}, 20 * 20),
+        ({"model": {"_target_": "vaelab.families.LowRankGaussian", "rank": 8}}, 2 * 8 * 5),
+        ({"model": {"_target_": "vaelab.families.Columns", "categories": [0, 40, 0, 2, 0]}}, 2 * 42),
+        ({"posterior": {"_target_": "vaelab.families.GaussianMixture", "components": 6}}, 2 * 6 * 24),
+        ({"posterior": {"_target_": "vaelab.families.OneHotCategorical", "categories": 10}}, 2 * 40),
+        ({"posterior": {"_target_": "vaelab.families.TwoLayers", "hidden": [90]}}, 2 * 90),
+        ({"prior": {"_target_": "vaelab.priors.VampPrior", "components": 50}}, 2 * 50 * 4),
+        ({"prior": {"_target_": "vaelab.priors.FlowPrior", "kind": "spline", "bins": 60}}, 2 * 60 * 4),
+        ({"prior": {"_target_": "vaelab.priors.FlowPrior", "kind": "affine", "bins": 60}}, 2 * 6),
     ],
 )
 def test_the_largest_batch_and_matrix_are_compared_with_the_memory(change, needed, monkeypatch):

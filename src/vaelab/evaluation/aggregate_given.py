@@ -24,6 +24,14 @@ def aggregate_posterior_given(vae: VAE, x: Tensor, condition: Tensor) -> Aggrega
         vae: a model with a conditional prior.
         x: (n, *x), independent examples.
         condition: (n, c).
+
+    >>> from vaelab import families, networks, priors
+    >>> prior = priors.ConditionalPrior(families.DiagonalGaussian((3,), init_std=1.0), condition_size=2)
+    >>> families_of = families.DiagonalGaussian((3,)), families.DiagonalGaussian((5,))
+    >>> vae = VAE.build((5,), *families_of, prior, networks.MLP, condition_size=2)
+    >>> condition = torch.eye(2).repeat(20, 1)
+    >>> bool(aggregate_posterior_given(vae, torch.randn(40, 5), condition).aggregate_kl_high >= 0)
+    True
     """
     kinds, kind = condition.unique(dim=0, return_inverse=True)
     if len(x) < FEWEST * len(kinds):

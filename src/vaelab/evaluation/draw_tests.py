@@ -34,6 +34,14 @@ def compare_draws(vae: VAE, data: Data, split: str, draws: int = DRAWS) -> dict[
 
     In a conditional model, each draw has the condition of one of the other examples. Draws come from torch's global
     generator. Empty if n would be less than 50.
+
+    >>> from vaelab import data, families, networks, priors
+    >>> points = data.Sine(train_size=5, val_size=5, test_size=120)
+    >>> points.setup()
+    >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
+    >>> vae = VAE.build((2,), posterior, likelihood, priors.StandardNormal((3,)), networks.MLP)
+    >>> compare_draws(vae, points, "test")["draws_compared"]
+    60
     """
     batches = list(data.batches(split))
     size, numbers = sum(len(batch[0]) for batch in batches), batches[0][1][0].numel()

@@ -49,8 +49,9 @@ def pareto_k(log_w: Tensor) -> Tensor:
     and is likely too low. Above 1 the mean itself may not exist (Vehtari et al. 2024, arxiv.org/abs/1507.02646, §3).
     The fit follows Zhang & Stephens 2009, with the weak prior of Vehtari et al., appendix G.
 
-    k̂ is infinite if fewer than 5 weights are in the tail, as with 20 draws or fewer. It is 0 if all weights of the
-    tail agree within 1 %, because their differences may be rounding errors. A few discrete latents give such weights.
+    k̂ is infinite if fewer than 5 weights are in the tail, as with 20 draws or fewer. It is 0 if all weights agree
+    within 1 %, or those of the tail and its threshold within 0.1 %, because their differences may be rounding errors.
+    A few discrete latents give such a tail: many draws have the largest weight, so the mean can be trusted.
 
     >>> import torch
     >>> pareto_k(torch.randn(1_000, 7)).shape
@@ -65,7 +66,8 @@ def pareto_k(log_w: Tensor) -> Tensor:
     largest = (largest - largest[-1]).exp()  # a common factor does not change k̂
     excess = largest[1:] - largest[0]  # over the threshold, the largest weight outside the tail
     k = torch.stack([_tail_shape(column) for column in excess.unbind(1)])
-    return torch.where(largest[0] > math.exp(-0.01), 0.0, k)
+    agree = (log_w.amax(0) - log_w.amin(0) < 0.01) | (largest[0] > math.exp(-0.001))
+    return torch.where(agree, 0.0, k)
 
 
 def _tail_shape(excess: Tensor) -> Tensor:

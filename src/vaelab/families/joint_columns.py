@@ -37,6 +37,12 @@ class JointColumns(Distribution):
         parts: the columns of each kind.
         order: (columns,), the place of each column of the row among the columns of all parts, side by side.
         event_shape: the shape of the row.
+
+    >>> from vaelab.families import Columns
+    >>> columns = Columns((2,), kinds=["real", "category"], categories=[0, 3])
+    >>> p = columns(torch.zeros(7, columns.num_parameters))
+    >>> p.mode[0], p.log_prob(torch.tensor([0.0, 2.0])).shape
+    (tensor([0., 0.]), torch.Size([7]))
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}

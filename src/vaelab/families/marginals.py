@@ -6,7 +6,12 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 
 def is_product(distribution: Distribution) -> bool:
-    """True if a distribution over vectors is a product of distributions of its numbers, as a diagonal Gaussian is."""
+    """True if a distribution over vectors is a product of distributions of its numbers, as a diagonal Gaussian is.
+
+    >>> normal = Normal(torch.zeros(7, 3), 1.0)
+    >>> is_product(Independent(normal, 1)), is_product(MultivariateNormal(torch.zeros(3), torch.eye(3)))
+    (True, False)
+    """
     return isinstance(distribution, Independent) and not distribution.base_dist.event_shape
 
 

@@ -30,6 +30,7 @@ class Poisson(Family):
 
     The variance of a count equals its mean. If counts vary more, use `NegativeBinomial`.
 
+    >>> import torch
     >>> p = Poisson((5,))(torch.zeros(7, 5))
     >>> p.mean.unique(), p.log_prob(torch.zeros(5)).unique()
     (tensor([1.]), tensor([-5.]))

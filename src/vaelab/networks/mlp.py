@@ -66,7 +66,8 @@ class MLP(nn.Module):
                 does not fit.
         """
         first: Any = self.layers[0]
-        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))[..., : self.inputs]
+        flat = in_dtype_of(first.weight, x).flatten(-len(self.input_shape))
+        flat = flat if self.inputs is None else flat[..., : self.inputs]
         return self.layers(with_condition(flat, condition, self.condition_size))
 
     @property

@@ -26,6 +26,11 @@ class ManySampleBound:
     Raises:
         ValueError: K is not a whole number of at least 1, the gradient estimator is unknown or needs more samples, or
             the temperature is not positive.
+
+    >>> log_w = torch.tensor([1.0, 3.0]).log()
+    >>> from vaelab.objectives import IWAE
+    >>> round(IWAE().bound(log_w).exp().item(), 4)
+    2.0
     """
 
     samples: int = 5

@@ -22,21 +22,34 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
     for key, count in rows.items():
         _check(f"data.{key}={count}", COPIES * count * numbers)
-    of_parts = (*_widths(config["network"]), *_maps(config), *_matrices(config), *_outputs(config))
-    widest = max(numbers, config["latent_dim"], *of_parts)
-    samples = objective.get("samples") if type(objective.get("samples")) is int else 1
+    samples, batch = _draws(config), _batch(data, rows)
+    widest = max(numbers, *_widths(config), *_maps(config), *_matrices(config), *_of_families(config))
+    pairs = min(batch, _whole(objective, "batch_size", 0))  # β-TC and MMD compare each row with those of its group
+    _check(f"objective.samples={_whole(objective, 'samples')}", samples * batch * max(widest, pairs))
+
+
+def _draws(config: Mapping[str, Any]) -> int:
+    """How many z an objective draws for each example."""
+    objective = config["objective"]
+    of_each = _whole(_part(config, "posterior"), "components")  # a mixture is drawn from by strata
+    return _whole(objective, "samples") * _whole(objective, "groups") * of_each
+
+
+def _batch(data: Mapping[str, Any], rows: Mapping[str, int]) -> int:
+    """The rows of the largest minibatch, as far as the config says them."""
     tested = max(rows.get(key, math.inf) for key in ("val_size", "test_size"))
     batches = [
         min(_count(data, "batch_size"), rows.get("train_size", math.inf)),
         min(_count(data, "eval_batch_size"), tested),
     ]
-    batch = max([1, *(int(rows_at_once) for rows_at_once in batches if rows_at_once < math.inf)])
-    _check(f"objective.samples={samples}", samples * batch * widest)
+    return max([1, *(int(rows_at_once) for rows_at_once in batches if rows_at_once < math.inf)])
 
 
-def _widths(network: Mapping[str, Any]) -> list[int]:
-    """The widths of the hidden layers."""
-    return [width for hidden in _lists(network, "hidden") for width in hidden if type(width) is int]
+def _widths(config: Mapping[str, Any]) -> list[int]:
+    """The widths of the hidden layers that map each z, and of z."""
+    parts = config["network"], _part(config, "posterior"), _part(config, "prior")
+    widths = [width for part in parts for hidden in _lists(part, "hidden") for width in hidden if type(width) is int]
+    return [*widths, config["latent_dim"] * _whole(_part(config, "posterior"), "categories")]
 
 
 def _maps(config: Mapping[str, Any]) -> list[int]:
@@ -50,9 +63,9 @@ def _maps(config: Mapping[str, Any]) -> list[int]:
     ]
 
 
-def _lists(network: Mapping[str, Any], key: str) -> list[list[Any]]:
-    """The lists under a key, in one network for both or in each."""
-    nodes = [network, *(node for name in ("encoder", "decoder") if isinstance(node := network.get(name), Mapping))]
+def _lists(part: Mapping[str, Any], key: str) -> list[list[Any]]:
+    """The lists under a key of a part; networks may have it in one node for both or in each."""
+    nodes = [part, *(node for name in ("encoder", "decoder") if isinstance(node := part.get(name), Mapping))]
     return [node[key] for node in nodes if isinstance(node.get(key), list)]
 
 
@@ -62,14 +75,29 @@ def _matrices(config: Mapping[str, Any]) -> list[int]:
     return [side**2 for key, side in sides.items() if _is_full(config.get(key))]
 
 
-def _outputs(config: Mapping[str, Any]) -> list[int]:
-    """How many numbers a likelihood takes for each row, at least, if a key decides it."""
-    counts = [config["model"].get(key) for key in ("categories", "components", "rank")]
-    return [count * math.prod(config["target_shape"]) for count in counts if type(count) is int]
+def _of_families(config: Mapping[str, Any]) -> list[int]:
+    """How many numbers describe p(t|z), or are compared with one z, at least, if a key decides it."""
+    likelihood, size = _part(config, "model"), math.prod(config["target_shape"])
+    counts = [_whole(likelihood, key) for key in ("categories", "components", "rank")]
+    of_columns = [count for counts in _lists(likelihood, "categories") for count in counts if type(count) is int]
+    latents = _part(config, "posterior"), _part(config, "prior")
+    of_latents = [_whole(part, "components") for part in latents]
+    of_latents += [_whole(part, "bins") for part in latents if part.get("kind") == "spline"]
+    wide = (count * config["latent_dim"] for count in of_latents)
+    return [sum(of_columns), *(count * size for count in counts), *wide]
 
 
 def _is_full(family: Any) -> bool:
     return isinstance(family, Mapping) and str(family.get("_target_")).endswith(".FullGaussian")
+
+
+def _part(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return node if isinstance(node := config.get(key), Mapping) else {}
+
+
+def _whole(part: Mapping[str, Any], key: str, otherwise: int = 1) -> int:
+    """The whole number under a key, or another number if there is none."""
+    return part[key] if type(part.get(key)) is int else otherwise
 
 
 def _count(data: Mapping[str, Any], key: str) -> float:
