@@ -27,16 +27,24 @@ def _seed():
     torch.manual_seed(0)
 
 
+def mixed_table() -> str:
+    """The text of a table with columns of real numbers, counts, categories and binary numbers."""
+    draws = np.random.default_rng(0)
+    rows = [f"{draws.normal():.4f},{draws.poisson(3)},{['red', 'green', 'blue'][n % 3]},{n % 2}" for n in range(53)]
+    return "\n".join(["height,visits,colour,member", *rows, ""])
+
+
 @pytest.fixture(scope="session")
 def small_mnist(tmp_path_factory) -> Path:
     """A folder of IDX files, 60 training and 20 test images of 5x7 pixels, and of arrays.
 
-    rows.npy holds 53 rows of 4 numbers, counts.npy 53 rows of 3 whole numbers from 0 to 4, and pictures.npy 47 pictures
-    of 6x4 pixels in colour.
+    rows.npy holds 53 rows of 4 numbers, counts.npy 53 rows of 3 whole numbers from 0 to 4, pictures.npy 47 pictures of
+    6x4 pixels in colour, and mixed.csv 53 rows with a column of each kind.
     """
     folder = tmp_path_factory.mktemp("small_mnist")
     write_small_mnist(folder, train=60, test=20, rows=5, columns=7)
     np.save(folder / "rows.npy", np.random.default_rng(0).normal(size=(53, 4)))
     np.save(folder / "counts.npy", np.random.default_rng(0).integers(0, 5, (53, 3)))
+    (folder / "mixed.csv").write_text(mixed_table())
     np.save(folder / "pictures.npy", np.random.default_rng(0).integers(0, 256, (47, 6, 4, 3), np.uint8))
     return folder

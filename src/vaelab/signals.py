@@ -28,22 +28,31 @@ class Stopping:
 
     Attributes:
         asked: the signal that came; None if none has come.
+        was_raised: true if `Stopped` was raised, which may be inside any code, such as a library's.
     """
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.was_raised = False
         self.is_patient = self.is_listening = False
         self.reminder: threading.Timer | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles the signals inside the block, and restores the earlier handlers after it."""
+        """Handles the signals inside the block, and restores the earlier handlers after it.
+
+        If a library catches `Stopped` and fails with an error of its own, the block still ends with `Stopped`.
+        """
         before = {number: signal.getsignal(number) for number in platforms.STOP_SIGNALS}
-        self.asked, self.is_patient = None, False
+        self.asked, self.is_patient, self.was_raised = None, False, False
         self.is_listening = threading.current_thread() is threading.main_thread()  # other threads get no signals
         self.listen()
         try:
             yield
+        except Exception as error:
+            if self.asked is None or not self.was_raised:
+                raise
+            raise Stopped(self.asked) from error
         finally:
             self.wait()
             if self.is_listening:
@@ -79,6 +88,7 @@ class Stopping:
         """
         if self.asked is not None:
             self.wait()
+            self.was_raised = True
             raise Stopped(self.asked)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from vaelab.checkpoint import read_checkpoint
 from vaelab.data import Sine
 from vaelab.runs.final_numbers import format_metrics, format_summary
 from vaelab.runs.run_state import read_state
+from vaelab.signals import Stopped, stopping
 from vaelab.sweeps.rows import read_row
 from vaelab.training import LastCheckpoint
 from vaelab.training.final_scores import _best_was_early
@@ -183,6 +184,20 @@ def test_a_callback_that_fails_before_the_end_or_is_interrupted_ends_the_run(hoo
         signal.signal(signal.SIGINT, handler)  # which Lightning leaves ignored
     assert read_state(tmp_path).state == "failed"
     assert not (tmp_path / "metrics.json").exists()
+
+
+def fails_after_a_signal():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        raise AttributeError("the clean-up failed")
+
+
+def test_a_signal_that_a_library_turns_into_its_own_error_still_stops_the_run():
+    with pytest.raises(Stopped, match="stopped by SIGINT"), stopping.listening():
+        fails_after_a_signal()
+    with pytest.raises(AttributeError, match="without a signal"), stopping.listening():
+        raise AttributeError("without a signal")
 
 
 def test_a_checkpoint_that_cannot_be_written_at_the_end_still_ends_the_run(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from helpers.needs import data_for, parts_for
 from helpers.runner import ROOT, SHORT, TINY, compose_config
 from vaelab.app.check import NEEDED, OPTIONAL
 from vaelab.app.start import train
@@ -78,9 +79,8 @@ def outcome(folder, overrides, changes=None):
 
 def fitting(option, small_mnist):
     """The overrides that make a short run of this option possible."""
-    if option == "data=mnist" or option == "model=bernoulli":
-        images = ["model=bernoulli", "data=mnist", f"data.root={small_mnist}", "data.val_size=13"]
-        return [*images, "latent_dim=3", "data.eval_batch_size=5"]
+    if option == "data=mnist":
+        return [*fitting("model=bernoulli", small_mnist), option]
     if option == "data=fashion_mnist":
         return [option, f"data.root={small_mnist}", "data.val_size=13", "latent_dim=3", "data.eval_batch_size=5"]
     if option in ("data=digits", "data=images"):
@@ -102,7 +102,8 @@ def fitting(option, small_mnist):
         ]
     if option in ("data=array", "data=table"):
         return [option, f"data.path={small_mnist / 'rows.npy'}", "latent_dim=3", "data.eval_batch_size=2"]
-    return [option, *TINY, "objective.samples=2", "latent_dim=3", "data.eval_batch_size=5"]
+    overrides = [*parts_for(option), *(data_for(option, small_mnist) or TINY)]
+    return [*overrides, "objective.samples=2", "latent_dim=3", "data.eval_batch_size=5"]
 
 
 @pytest.fixture(scope="module")
