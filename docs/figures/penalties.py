@@ -34,7 +34,8 @@ def beta_tc() -> Figure:
     right.axhline(_channel()[1].item(), color="black", lw=1, ls="--", label="truth")
     right.set_xscale("log")
     right.set_xlabel("M")
-    right.legend()
+    right.set_ylim(top=3.2)
+    right.legend(ncols=2, loc="upper center")
     return figure
 
 
