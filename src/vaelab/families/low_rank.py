@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 
 from vaelab.checks import check_whole
 from vaelab.families.family import Support
-from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
+from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.maximum_likelihood import covariance, moments, numerical_optimum
 from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
