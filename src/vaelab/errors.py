@@ -35,7 +35,7 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
         )
     if match := re.search(r"you tried to allocate (\d+) bytes", text):
         return (
-            f"{int(match[1]) / 2**30:,.0f} GB of memory are needed at once, which are not free; choose a smaller "
+            f"this needs {int(match[1]) / 2**30:,.0f} GB of memory at once, which is more than is free; use a smaller "
             "data.batch_size or smaller parts of the model"
         )
     if match := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(.+?)'", text):

@@ -159,7 +159,7 @@ def main() -> None:
     began, lasts, wholes = time.monotonic(), {}, {}
     same = kills = before = ends = 0
     while kills < asked.kills:
-        kind = asked.kinds[(kills + ends) % len(asked.kinds)]
+        kind = asked.kinds[kills % len(asked.kinds)]
         if kind not in wholes:
             started, folder = time.monotonic(), place / f"whole {kind}"
             if wait(begin(folder)):

@@ -1,5 +1,7 @@
 """A mixture with learned components as the prior."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
@@ -42,7 +44,8 @@ class MixturePrior(nn.Module):
                 "vaelab.families.DiagonalGaussian or vaelab.families.FullGaussian"
             )
         self.logits = nn.Parameter(torch.zeros(components))
-        self.numbers = nn.Parameter(torch.vmap(family.at_mean)(means))  # (K, num_parameters)
+        numbers: Any = torch.vmap(family.at_mean)(means)
+        self.numbers = nn.Parameter(numbers)  # (K, num_parameters)
 
     def __repr__(self) -> str:
         return call_of(self)
