@@ -3,6 +3,7 @@
 import collections
 import fractions
 import re
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -33,10 +34,16 @@ NODES = [
 class Tail:
     """A part that compares its arguments before it checks them."""
 
-    def __init__(self, df: float, floor: "int | None" = None, name: int | str = 1):
+    def __init__(self, df: float, floor: "int | None" = None, name: int | str = 1, widths: Sequence[int] = ()):
         assert df > 0
         assert floor is None or floor > 0
         assert name > 0
+        if isinstance(widths, str):
+            raise ValueError("widths must be a list")
+
+
+def caller(part):
+    return part(3.0)
 
 
 @pytest.mark.parametrize("node", NODES, ids=range(len(NODES)))
@@ -109,6 +116,10 @@ def test_further_arguments_win():
             f"model cannot be made by {HERE}.Tail (TypeError: '>' not supported between instances of 'str' and 'int')",
         ),
         ({"_target_": f"{HERE}.Tail", "_partial_": True, "df": "d"}, "model.df must be a number, but is 'd'"),
+        (
+            {"_target_": f"{HERE}.caller", "part": {"_target_": f"{HERE}.Tail", "_partial_": True, "widths": "e"}},
+            "widths must be a list",  # not a number
+        ),
         ({"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 1}, "model.lrr is not a key of torch.optim.Adam"),
     ],
 )

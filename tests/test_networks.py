@@ -211,7 +211,7 @@ def test_a_width_that_is_no_width_is_named_in_the_error(hidden):
 
 @pytest.mark.parametrize("hidden", [11, "11", None])
 def test_hidden_widths_that_are_no_list_are_named_in_the_error(hidden):
-    sentence = rf"network.hidden must be a list of widths such as \[500\], but is {re.escape(str(hidden))}"
+    sentence = rf"network.hidden must be a list of widths such as \[500\], but is {re.escape(repr(hidden))}"
     with pytest.raises(ValueError, match=sentence):
         MLP((5,), 3, hidden=hidden)
 

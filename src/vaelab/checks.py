@@ -1,7 +1,7 @@
 """Checks the values that people type. Each error says in one sentence what must hold, and what the value is."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,25 @@ def check_whole(name: str, value: Any, minimum: int) -> int:
     if type(value) is not int or value < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, but is {value!r}")
     return value
+
+
+def check_widths(name: str, widths: Sequence[int], example: str, least: int = 0) -> tuple[int, ...]:
+    """The widths as a tuple.
+
+    Args:
+        name: the key, such as `network.hidden`, for the errors.
+        widths: the widths.
+        example: a list that works, for the errors.
+        least: how many there must be at least.
+
+    Raises:
+        ValueError: it is no list of at least `least` whole numbers of at least 1.
+    """
+    if not isinstance(widths, Sequence) or isinstance(widths, str) or len(widths) < least:
+        raise ValueError(f"{name} must be a list of widths such as {example}, but is {widths!r}")
+    for width in widths:
+        check_whole(f"a width in {name}", width, 1)
+    return tuple(widths)
 
 
 def check_number(name: str, value: Any, minimum: float, above: bool = False, maximum: float = LARGEST) -> float:

@@ -33,6 +33,11 @@ def _sentence(error: BaseException, given: Sequence[str]) -> str:
             f"the gradient of {match[1]} is nan (its output {match[2]}), because its input overflowed or vanished; try "
             "a lower optimizer.lr or trainer.gradient_clip_val=1"
         )
+    if match := re.search(r"you tried to allocate (\d+) bytes", text):
+        return (
+            f"this needs {int(match[1]) / 2**30:,.0f} GB of memory at once, which is more than is free; use a smaller "
+            "data.batch_size or smaller parts of the model"
+        )
     if match := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(.+?)'", text):
         return f"{match[2]} is not a key of {match[1]}, so nothing would read it; leave it out"
     if text and (isinstance(error, ValueError | OSError) or type(error).__name__ in PLAIN):

@@ -15,7 +15,8 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pkgutil import resolve_name
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 # A constructor's dotted name -> the constructor; raises a ValueError if it must not be called.
 Allow = Callable[[str], Any]
@@ -129,7 +130,7 @@ def _annotated(make: Any, name: str) -> set[Any]:
         annotation = inspect.signature(make, eval_str=True).parameters[name].annotation
     except (TypeError, ValueError, NameError, KeyError, AttributeError):
         return set()
-    return set(get_args(annotation)) or {annotation}
+    return set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
 
 
 def _with_key(error: ValueError, key: str, names: Sequence[str] | Mapping[str, Any]) -> ValueError:

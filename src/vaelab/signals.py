@@ -24,7 +24,7 @@ class Stopped(BaseException):
 
 
 class Stopping:
-    """Ends a process after a signal: raises `Stopped`, immediately unless it is inside `patient`.
+    """Ends a process after a signal: raises `Stopped`, immediately unless it is inside `patient` or `held`.
 
     Attributes:
         asked: the signal that came; None if none has come.
@@ -35,6 +35,7 @@ class Stopping:
         self.asked: int | None = None
         self.was_raised = False
         self.is_patient = self.is_listening = False
+        self.is_holding = self.is_held_back = False
         self.reminder: threading.Timer | None = None
 
     @contextmanager
@@ -75,6 +76,23 @@ class Stopping:
         finally:
             self.is_patient = False
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds a signal back until the block ends: `Stopped` inside a library's queue could leave a lock closed.
+
+        After `PATIENCE` seconds, or at a second signal within the block, `Stopped` is raised all the same.
+        """
+        if self.is_holding:
+            yield
+            return
+        self.is_holding, self.is_held_back = True, False
+        try:
+            yield
+        finally:
+            self.is_holding = False
+        if self.is_held_back:
+            self.stop()
+
     def wait(self) -> None:
         """Lifts this time limit, for example to write a checkpoint."""
         if self.reminder is not None:
@@ -94,7 +112,10 @@ class Stopping:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = self.asked is not None, self.asked or number
         if again or not self.is_patient:
-            self.stop()
+            if not self.is_holding or self.is_held_back:
+                self.stop()
+            self.is_held_back = True
+        self.wait()
         self.reminder = threading.Timer(PATIENCE, platforms.interrupt_main_thread)
         self.reminder.daemon = True
         self.reminder.start()

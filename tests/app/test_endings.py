@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from helpers.runner import SHORT, TINY, compose_config
 from vaelab import load_run
@@ -22,6 +23,7 @@ from vaelab.signals import Stopped, stopping
 from vaelab.sweeps.rows import read_row
 from vaelab.training import LastCheckpoint
 from vaelab.training.final_scores import _best_was_early
+from vaelab.training.loggers import write_points
 
 TERMS = ("elbo", "kl")
 HERE = Path(__file__).stem
@@ -198,6 +200,33 @@ def test_a_signal_that_a_library_turns_into_its_own_error_still_stops_the_run():
         fails_after_a_signal()
     with pytest.raises(AttributeError, match="without a signal"), stopping.listening():
         raise AttributeError("without a signal")
+
+
+class Interrupts(TensorBoardLogger):
+    """Gets a signal while it writes, and notes what it has written."""
+
+    def __init__(self, folder, signals):
+        super().__init__(folder)
+        self.signals, self.noted = signals, []
+
+    def log_metrics(self, metrics, step=None):
+        for _ in range(self.signals):
+            signal.raise_signal(signal.SIGINT)
+        self.noted.append(step)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_waits_until_a_point_is_written(signals, tmp_path):
+    """Inside a logger's queue, it would leave a lock behind that the end of the run waits for."""
+    logger = Interrupts(tmp_path, signals)
+    with pytest.raises(Stopped, match="stopped by SIGINT"), stopping.listening():
+        write_points([logger], {"a": 1.0}, 7)
+    assert logger.noted == [7] * (signals == 1)  # a second signal does not wait
+    logger.signals = 1
+    with stopping.listening(), stopping.patient():
+        write_points([logger], {"a": 1.0}, 8)
+    assert stopping.asked == signal.SIGINT  # and the loop over minibatches sees it
+    assert logger.noted[-1] == 8
 
 
 def test_a_checkpoint_that_cannot_be_written_at_the_end_still_ends_the_run(tmp_path, monkeypatch):

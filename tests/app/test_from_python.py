@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 import vaelab
 from helpers.runner import ROOT, SHORT, TINY, run_train
+from vaelab.app import from_python
 from vaelab.app.from_python import RunFailed, _sentence
 from vaelab.runs.run_state import read_state
 
@@ -108,3 +109,12 @@ def test_an_interrupted_run_saves_its_weights(tmp_path):
     assert f"stopped by SIGINT; vaelab train resume={tmp_path / 'slow'} resumes it" in out
     assert out.endswith("interrupted\n")
     assert read_state(tmp_path / "slow").state == "pending"
+
+
+def test_an_interrupted_run_that_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr(from_python, "PATIENCE", 0.1)
+    deaf = ["sh", "-c", "trap '' INT; echo ready; exec sleep 60"]
+    with subprocess.Popen(deaf, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        from_python._interrupt(process)
+    assert process.returncode == -signal.SIGKILL

@@ -211,7 +211,7 @@ def test_a_condition_needs_the_labels_of_both_files(folder, file):
     (folder / file).unlink()
     ready(folder, None)
     with pytest.raises(
-        FileNotFoundError, match=rf"^condition=label needs the labels of all images, but .*must hold {file}"
+        FileNotFoundError, match=rf"^condition=label needs the labels of all images: .*must hold {file}"
     ):
         ready(folder)
 

@@ -21,6 +21,7 @@ import torch
 
 Change = Callable[[Path, Path], object]
 HUGE = 10**9
+FAMILY = "vaelab.families"
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e"
 CHECKPOINTS = ("best", "last", "previous")
 DEEP = 100_000
@@ -109,6 +110,35 @@ def gone(path: Path) -> Path:
         path.unlink(missing_ok=True)
     path.parent.mkdir(exist_ok=True)
     return path
+
+
+def gaussian(shape: list[int]) -> dict[str, Any]:
+    """The config of a diagonal Gaussian."""
+    return {"_target_": f"{FAMILY}.DiagonalGaussian", "event_shape": shape}
+
+
+def mixture(**values: Any) -> Change:
+    """A mixture of Gaussians as the posterior."""
+    return node("posterior", target=f"{FAMILY}.GaussianMixture", event_shape=[3], kl="monte_carlo", **values)
+
+
+def mixture_prior(**values: Any) -> Change:
+    """A mixture of Gaussians as the prior."""
+    return node("prior", target="vaelab.priors.MixturePrior", family=gaussian([3]), kl="monte_carlo", **values)
+
+
+def conv(**values: Any) -> Change:
+    """Convolutions as encoder and decoder, for images of 8 x 8 pixels."""
+
+    def change(content: dict, run: Path, outside: Path) -> None:
+        hyper = content["hyper_parameters"]
+        hyper |= {"x_shape": [8, 8], "target_shape": [8, 8]}
+        hyper["network"] = {
+            part: {"_target_": f"vaelab.networks.Conv{part.title()}", "_partial_": True, "hidden": [], **values}
+            for part in ("encoder", "decoder")
+        }
+
+    return edited(change)
 
 
 def events(run: Path) -> Path:
@@ -472,6 +502,40 @@ HOSTILE: dict[str, Change] = {
     "large inputs of a prior": node("prior", target="vaelab.priors.VampPrior", x_shape=[HUGE], components=3),
     "a flow of many numbers": node("posterior", target="vaelab.families.Flow", event_shape=[3], hidden=[HUGE] * 3),
     "a flow of many pieces": node("posterior", target="vaelab.families.Flow", event_shape=[3], transforms=HUGE),
+    "a mixture of many": mixture(components=HUGE),
+    "a mixture of no number": mixture(components=float("nan")),
+    "many classes of a latent": node("posterior", target=f"{FAMILY}.OneHotCategorical", latent_dim=3, categories=HUGE),
+    "many categorical latents": node("posterior", target=f"{FAMILY}.OneHotCategorical", latent_dim=HUGE, categories=3),
+    "a wide layer between latents": node("posterior", target=f"{FAMILY}.TwoLayers", event_shape=[3], hidden=[HUGE] * 3),
+    "an upper layer of many": node("posterior", target=f"{FAMILY}.TwoLayers", event_shape=[3], top=HUGE),
+    "a prior of many components": mixture_prior(components=HUGE),
+    "a prior of fewer than no components": mixture_prior(components=-HUGE),
+    "a flow prior of many pieces": node("prior", target="vaelab.priors.FlowPrior", event_shape=[3], transforms=HUGE),
+    "a flow prior of many bins": node(
+        "prior", target="vaelab.priors.FlowPrior", event_shape=[3], kind="spline", bins=HUGE
+    ),
+    "a wide conditional prior": node(
+        "prior", target="vaelab.priors.ConditionalPrior", hidden=[HUGE] * 3, family=gaussian([3])
+    ),
+    "a prior of a prior": node("prior", target="vaelab.priors.DiscretePrior", family={"_target_": "os.getcwd"}),
+    "many grey levels": node("model", target=f"{FAMILY}.DiscretizedLogistic", levels=HUGE, components=HUGE),
+    "many directions": node("model", target=f"{FAMILY}.LowRankGaussian", rank=HUGE),
+    "many classes of data": node("model", target=f"{FAMILY}.Categorical", categories=HUGE),
+    "many classes of a column": node(
+        "model", target=f"{FAMILY}.Columns", kinds=["category"] * 2, categories=[HUGE] * 2
+    ),
+    "kinds of many columns": node("model", target=f"{FAMILY}.Columns", kinds=["real"] * 65_000),
+    "freedom of no number": node("model", target=f"{FAMILY}.StudentT", df=float("nan")),
+    "many residual blocks": conv(blocks=HUGE),
+    "many channels": conv(channels=[HUGE] * 2),
+    "many halvings": conv(channels=[1] * 1_000),
+    "a kernel of many": conv(kernel=HUGE + 1),
+    "many groups": node("objective", target="vaelab.objectives.PIWAE", samples=2, groups=10**13),
+    "many pairs": node("objective", target="vaelab.objectives.BetaTC", batch_size=10**15),
+    "a capacity of no number": config("objective.capacity", float("nan")),
+    "a temperature below zero": config("objective.temperature", -1.0),
+    "many cycles": config("objective.cycles", 10**15),
+    "a gradient that is a command": config("objective.gradient", {"_target_": "os.getcwd"}),
     "another KL": config("posterior.kl", {"_target_": "os.getcwd"}),
     "many latents": config("latent_dim", 10**8),
     "large draws": config("posterior.event_shape", [10**8]),

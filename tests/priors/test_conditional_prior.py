@@ -117,6 +117,10 @@ def test_draws_lie_where_the_prior_of_their_condition_does(row):
 def test_it_needs_the_condition_of_the_model():
     with pytest.raises(ValueError, match="condition must be set for prior=conditional"):
         ConditionalPrior(DiagonalGaussian((P,)))
+    with pytest.raises(ValueError, match=r"prior\.hidden must be a list of widths such as \[64\], but is 5"):
+        ConditionalPrior(DiagonalGaussian((P,)), hidden=5, condition_size=C)
+    with pytest.raises(ValueError, match=r"prior\.activation must be one of tanh, .*, but is sine"):
+        ConditionalPrior(DiagonalGaussian((P,)), activation="sine", condition_size=C)
     parts = X, DiagonalGaussian((P,)), bernoulli.build(T).float()
     prior = ConditionalPrior(DiagonalGaussian((P,)), condition_size=C)
     with pytest.raises(ValueError, match="must have the model's condition_size=3, but has 2"):

@@ -78,7 +78,15 @@ def test_without_zuko_the_error_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("transforms", 0), ("transforms", True), ("hidden", [0]), ("hidden", [8, "8"]), ("bins", 1), ("kind", "planar")],
+    [
+        ("transforms", 0),
+        ("transforms", True),
+        ("hidden", [0]),
+        ("hidden", [8, "8"]),
+        ("hidden", "8"),
+        ("bins", 1),
+        ("kind", "planar"),
+    ],
 )
 def test_an_argument_that_makes_no_sense_is_named_in_the_error(name, value):
     with pytest.raises(ValueError, match=rf"prior\.{name}"):

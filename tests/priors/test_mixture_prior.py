@@ -57,3 +57,9 @@ def test_a_number_of_components_that_is_none_is_refused(components):
 def test_a_family_that_is_no_gaussian_is_refused(family):
     with pytest.raises(ValueError, match=r"prior\.family must be a Gaussian family, but is .*; use vaelab"):
         MixturePrior(family((P,)), components=K)
+
+
+def test_a_prior_of_many_components_is_described_without_memory():
+    """A hostile run's config is built on the meta device, so nothing may take time for each component."""
+    with torch.device("meta"):
+        assert MixturePrior(DiagonalGaussian((P,)), components=10**9).numbers.shape == (10**9, 2 * P)

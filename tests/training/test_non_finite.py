@@ -104,6 +104,14 @@ def test_detect_anomaly_names_the_operation(monkeypatch, tmp_path):
     assert one_sentence(caught.value).startswith("the gradient of RootBackward is nan")
 
 
+def test_memory_that_is_not_there_is_named_in_gigabytes():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert one_sentence(caught.value).startswith(
+        "this needs 4,194,304 GB of memory at once, which is more than is free;"
+    )
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -4,7 +4,7 @@ import codecs
 import os
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
@@ -143,14 +143,18 @@ def _show(output: BufferedReader) -> str:
 
 def _interrupt(process: "subprocess.Popen[bytes]") -> None:
     """Interrupts a run, which then saves its weights. Kills it if it doesn't end, or if the user interrupts again."""
+    killer = threading.Timer(PATIENCE, process.kill)
+    killer.daemon = True
     interrupt_process(process)
-    until = time.monotonic() + PATIENCE
+    killer.start()
     try:
         assert isinstance(process.stdout, BufferedReader)
         _show(process.stdout)
-        process.wait(max(0.0, until - time.monotonic()))
-    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.wait()
+    except KeyboardInterrupt:
         process.kill()
+    finally:
+        killer.cancel()
 
 
 def _sentence(said: str, code: int) -> str:

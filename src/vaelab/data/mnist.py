@@ -131,7 +131,7 @@ class MNIST(DrawnImages):
         try:
             labels = {split: self._labels(split) for split in SPLITS}
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"condition=label needs the labels of all images, but {error}") from error
+            raise FileNotFoundError(f"condition=label needs the labels of all images: {error}") from error
         known = torch.cat([labels["train"], labels["val"]]).unique()
         self.condition_names = self.model_condition_names or tuple(names_of(known, self.label_names))
         self.conditions = one_hot_conditions(labels, self.label_names, self.condition_names, str(self._folder))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.distributions.constraints import Constraint
 
-from vaelab.checks import check_choice, check_number, check_whole
+from vaelab.checks import check_choice, check_number, check_whole, check_widths
 from vaelab.families.family import Family, Support
 from vaelab.families.normals import DiagonalNormal
 from vaelab.precision import floating
@@ -62,7 +62,8 @@ class Flow(Family):
     ) -> None:
         super().__init__(event_shape)
         self.context = check_whole("posterior.context", context, 1)
-        self.transforms, self.hidden, self.kind, self.bins = transforms, list(hidden), kind, bins
+        self.hidden = list(check_widths("posterior.hidden", hidden, "[64]"))
+        self.transforms, self.kind, self.bins = transforms, kind, bins
         self.min_std = check_number("posterior.min_std", min_std, 0)
         options = transforms, self.hidden, kind, bins, context, COUPLING
         self.couplings = zuko_transform("posterior", self.event_shape, *options)
@@ -142,8 +143,6 @@ def zuko_transform(
     """
     if len(event_shape) != 1:
         raise ValueError(f"a flow's event_shape must be one number of dimensions, but is {tuple(event_shape)}")
-    for width in hidden:
-        check_whole(f"a width in {group}.hidden", width, 1)
     check_choice(f"{group}.kind", kind, ("spline", "affine"))
     check_whole(f"{group}.transforms", transforms, 1)
     check_whole(f"{group}.bins", bins, 2)

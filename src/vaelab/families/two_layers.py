@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from vaelab.checks import check_number, check_whole
+from vaelab.checks import check_number, check_whole, check_widths
 from vaelab.families.family import Family, Support
 from vaelab.families.gaussian import DiagonalGaussian
 
@@ -41,7 +41,7 @@ class TwoLayers(Family):
         self, event_shape: Sequence[int], top: int = 1, hidden: Sequence[int] = (64,), min_std: float = 1e-4
     ) -> None:
         super().__init__(event_shape)
-        self.top, self.hidden, self.min_std = top, list(hidden), min_std
+        self.top, self.hidden, self.min_std = top, list(check_widths("posterior.hidden", hidden, "[64]")), min_std
         self.sizes = bottom, _ = sizes_of("posterior", self.event_shape, top)
         self.then = gaussian_given("posterior", *self.sizes, hidden, min_std)
         self.first = DiagonalGaussian((bottom,), min_std, init_std=1.0)
@@ -103,8 +103,6 @@ def sizes_of(group: str, event_shape: Sequence[int], top: int) -> tuple[int, int
 
 def gaussian_given(group: str, size: int, outputs: int, hidden: Sequence[int], min_std: float) -> nn.Sequential:
     """A tanh network and a Gaussian: (…, size) -> N(μ, diag σ²) over (outputs,), batch_shape (…)."""
-    for width in hidden:
-        check_whole(f"a width in {group}.hidden", width, 1)
     family = DiagonalGaussian((outputs,), check_number(f"{group}.min_std", min_std, 0), init_std=1.0)
     widths = [size, *hidden]
     layers = [part for pair in zip(widths, hidden, strict=False) for part in (nn.Linear(*pair), nn.Tanh())]

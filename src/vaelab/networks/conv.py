@@ -7,11 +7,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vaelab.checks import check_whole
+from vaelab.checks import check_whole, check_widths
 from vaelab.networks.condition import in_dtype_of, with_condition
 from vaelab.networks.conv_layers import check_blocks, check_kernel, enlarging, halving
 from vaelab.networks.image_shapes import channels_first, halved, has_channels_last, image_size
-from vaelab.networks.layers import activation_of, check_widths, hidden_layers
+from vaelab.networks.layers import activation_of, hidden_layers
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"]
 
@@ -53,9 +53,9 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.input_shape, self.output_size = tuple(input_shape), output_size
-        self.channels = check_widths("channels", channels, "[32, 64]", least=1)
+        self.channels = check_widths("network.channels", channels, "[32, 64]", least=1)
         self.kernel, self.blocks = check_kernel(kernel), check_blocks(blocks)
-        self.hidden, self.activation = check_widths("hidden", hidden, "[256]"), activation
+        self.hidden, self.activation = check_widths("network.hidden", hidden, "[256]"), activation
         self.condition_size = check_whole("condition_size", condition_size, 0)
         make, sizes = activation_of(activation), halved(image_size(input_shape, "x"), channels)
         self.maps, self.features = nn.Sequential(*halving(sizes, kernel, blocks, make)), math.prod(sizes[-1])
@@ -118,9 +118,9 @@ class ConvDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.input_shape, self.output_size, self.event_shape = tuple(input_shape), output_size, tuple(event_shape)
-        self.channels = check_widths("channels", channels, "[32, 64]", least=1)
+        self.channels = check_widths("network.channels", channels, "[32, 64]", least=1)
         self.kernel, self.blocks = check_kernel(kernel), check_blocks(blocks)
-        self.hidden, self.activation = check_widths("hidden", hidden, "[256]"), activation
+        self.hidden, self.activation = check_widths("network.hidden", hidden, "[256]"), activation
         self.condition_size = check_whole("condition_size", condition_size, 0)
         self.image = image_size(event_shape, "the target")
         self.per_value, self.rest_size = divmod(output_size, math.prod(self.image))

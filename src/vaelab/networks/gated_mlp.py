@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vaelab.checks import check_whole
+from vaelab.checks import check_whole, check_widths
 from vaelab.networks.condition import in_dtype_of, with_condition
-from vaelab.networks.layers import check_widths, hidden_layers
+from vaelab.networks.layers import hidden_layers
 
 
 class GatedMLP(nn.Module):
@@ -38,7 +38,7 @@ class GatedMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.input_shape, self.output_size = tuple(input_shape), output_size
-        self.hidden = check_widths("hidden", hidden, "[300, 300]")
+        self.hidden = check_widths("network.hidden", hidden, "[300, 300]")
         self.condition_size = check_whole("condition_size", condition_size, 0)
         widths = [math.prod(input_shape) + condition_size, *hidden]
         self.layers = nn.Sequential(*hidden_layers(widths, nn.GLU, factor=2), nn.Linear(widths[-1], output_size))

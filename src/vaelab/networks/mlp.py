@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from vaelab.checks import check_whole
+from vaelab.checks import check_whole, check_widths
 from vaelab.networks.condition import in_dtype_of, with_condition
-from vaelab.networks.layers import activation_of, check_widths, hidden_layers
+from vaelab.networks.layers import activation_of, hidden_layers
 
 
 class MLP(nn.Module):
@@ -46,7 +46,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.input_shape, self.output_size = tuple(input_shape), output_size
-        self.hidden, self.activation = check_widths("hidden", hidden, "[500]"), activation
+        self.hidden, self.activation = check_widths("network.hidden", hidden, "[500]"), activation
         self.condition_size = check_whole("condition_size", condition_size, 0)
         size = math.prod(input_shape)
         self.inputs = inputs if inputs is None else check_whole("inputs", inputs, 1)

@@ -6,9 +6,10 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.checks import check_whole
+from vaelab.checks import check_choice, check_whole, check_widths
 from vaelab.families import Family
 from vaelab.networks import MLP
+from vaelab.networks.layers import ACTIVATIONS
 from vaelab.short_repr import call_of
 
 
@@ -53,7 +54,8 @@ class ConditionalPrior(nn.Module):
                 "condition=label, or another prior such as prior=learned_diagonal"
             )
         self.condition_size = check_whole("condition_size", condition_size, 1)
-        self.family, self.hidden, self.activation = family, tuple(hidden), activation
+        self.family, self.hidden = family, check_widths("prior.hidden", hidden, "[64]")
+        self.activation = check_choice("prior.activation", activation, ACTIVATIONS)
         self.support = family.support
         self.network = MLP((condition_size,), family.num_parameters, hidden, activation)
         last: Any = self.network.layers[-1]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
+from vaelab.checks import check_widths
 from vaelab.families import with_moments
 from vaelab.families.flow import ShiftedFlow, zuko_transform
 from vaelab.short_repr import call_of
@@ -51,7 +52,8 @@ class FlowPrior(nn.Module):
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        self.transforms, self.hidden, self.kind, self.bins = transforms, list(hidden), kind, bins
+        self.hidden = list(check_widths("prior.hidden", hidden, "[256]"))
+        self.transforms, self.kind, self.bins = transforms, kind, bins
         self.inverse = zuko_transform("prior", self.event_shape, transforms, self.hidden, kind, bins)
         self.loc = nn.Parameter(torch.zeros(event_shape))
         self.log_std = nn.Parameter(torch.zeros(event_shape))

@@ -1,5 +1,7 @@
 """A mixture with learned components as the prior."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
@@ -35,15 +37,15 @@ class MixturePrior(nn.Module):
         super().__init__()
         self.family = family
         self.components = check_whole("prior.components", components, 1)
-        starts = [family.at_mean(mean) for mean in torch.randn(components, *family.event_shape)]
-        numbers = [start for start in starts if start is not None]
-        if not numbers or family.support != "real":
+        means = torch.randn(components, *family.event_shape)
+        if family.support != "real" or family.at_mean(means[0]) is None:
             raise ValueError(
                 f"prior.family must be a Gaussian family, but is {type(family).__name__}; use "
                 "vaelab.families.DiagonalGaussian or vaelab.families.FullGaussian"
             )
         self.logits = nn.Parameter(torch.zeros(components))
-        self.numbers = nn.Parameter(torch.stack(numbers))  # (K, num_parameters)
+        numbers: Any = torch.vmap(family.at_mean)(means)
+        self.numbers = nn.Parameter(numbers)  # (K, num_parameters)
 
     def __repr__(self) -> str:
         return call_of(self)

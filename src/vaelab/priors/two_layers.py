@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
+from vaelab.checks import check_widths
 from vaelab.families import with_moments
 from vaelab.families.normals import DiagonalNormal
 from vaelab.families.two_layers import Chain, gaussian_given, sizes_of
@@ -37,7 +38,8 @@ class TwoLayerPrior(nn.Module):
         self, event_shape: Sequence[int], top: int = 1, hidden: Sequence[int] = (64,), min_std: float = 1e-4
     ) -> None:
         super().__init__()
-        self.event_shape, self.top, self.hidden, self.min_std = tuple(event_shape), top, list(hidden), min_std
+        self.hidden = list(check_widths("prior.hidden", hidden, "[64]"))
+        self.event_shape, self.top, self.min_std = tuple(event_shape), top, min_std
         self.sizes = bottom, _ = sizes_of("prior", self.event_shape, top)
         self.then = gaussian_given("prior", top, bottom, hidden, min_std)
         self.register_buffer("zeros", torch.zeros(top), persistent=False)

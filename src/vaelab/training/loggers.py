@@ -16,6 +16,7 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from vaelab.hparams_tab import Value, final_tag
+from vaelab.signals import stopping
 from vaelab.training import csv_logger, mlflow_logger
 from vaelab.training.csv_logger import CSVLogger
 from vaelab.training.event_files import cut_event_files, event_file_sizes
@@ -26,12 +27,14 @@ from vaelab.training.wandb_logger import WandbLogger
 Loggers = Iterable[Any]  # of Lightning's `Logger`
 
 
+@stopping.held()
 def write_points(loggers: Sequence[Any], values: Mapping[str, float], step: int) -> None:
     """Writes one point of each curve: tag -> value."""
     for logger in loggers:
         logger.log_metrics(values, step)
 
 
+@stopping.held()
 def write_layout(loggers: Loggers) -> None:
     """Groups the curves into charts: each term's training curve beside its validation curve."""
     for logger in loggers:
@@ -39,6 +42,7 @@ def write_layout(loggers: Loggers) -> None:
             add_layout(logger.experiment)
 
 
+@stopping.held()
 def write_picture(loggers: Loggers, name: str, png: bytes, step: int, walltime: float) -> None:
     """Writes a picture, as the bytes of a PNG file."""
     for logger in loggers:
@@ -48,6 +52,7 @@ def write_picture(loggers: Loggers, name: str, png: bytes, step: int, walltime: 
             logger.log_picture(name, png, step)
 
 
+@stopping.held()
 def write_text(loggers: Loggers, name: str, markdown: str) -> None:
     """Writes a text, in Markdown."""
     for logger in loggers:
@@ -57,6 +62,7 @@ def write_text(loggers: Loggers, name: str, markdown: str) -> None:
             logger.log_text(name, markdown)
 
 
+@stopping.held()
 def write_final(
     loggers: Loggers,
     hparams: Mapping[str, Value],
@@ -99,6 +105,7 @@ def without_points(loggers: Sequence[Any]) -> Iterator[None]:
             del logger.log_metrics
 
 
+@stopping.held()
 def flush(loggers: Loggers) -> None:
     """Writes every point so far to the disk."""
     for logger in loggers:
@@ -131,6 +138,7 @@ def cut_back(folder: Path, recorded: dict[str, int]) -> None:
     mlflow_logger.cut_points(folder, recorded)
 
 
+@stopping.held()
 def close(loggers: Loggers, status: str) -> None:
     """Writes everything to the disk and ends the loggers' threads and processes.
 

@@ -15,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams as session
 
 from vaelab.evaluation.views import LANDMARKS
 from vaelab.hparams_tab import FINAL, TERMS, Value, columns, final_tag
+from vaelab.signals import stopping
 from vaelab.torch_private import event_file
 from vaelab.vae import VAE
 
@@ -102,6 +103,7 @@ def add_final(
         event_file(writer).add_summary(summary, step)
 
 
+@stopping.held()
 @torch.no_grad()
 def add_graph(writer: SummaryWriter, vae: VAE, x: Tensor, condition: Tensor | None = None) -> None:
     """Adds the graph tab: from x (1, *x), and a condition (1, c) if the model has one, to the reconstruction."""
