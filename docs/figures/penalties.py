@@ -32,10 +32,10 @@ def beta_tc() -> Figure:
         label = f"{sampling} − 2·log N" if offset else sampling
         right.plot(sizes, [_estimate(size, sampling) - offset for size in sizes], "o-", label=label)
     right.axhline(_channel()[1].item(), color="black", lw=1, ls="--", label="truth")
+    right.set_ylim(top=3.2)
+    right.legend(loc="upper right", fontsize=8)
     right.set_xscale("log")
     right.set_xlabel("M")
-    right.set_ylim(top=3.2)
-    right.legend(ncols=2, loc="upper center")
     return figure
 
 
