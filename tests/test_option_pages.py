@@ -61,3 +61,9 @@ def test_an_option_has_a_page_that_is_true_to_its_keys(option):
 def test_every_page_belongs_to_an_option():
     pages = {path for group in GROUPS for path in (ROOT / "docs" / "options" / group).glob("*.md")}
     assert pages == {page_of(option) for option in OPTIONS}
+
+
+def test_the_tables_of_decisions_name_every_option():
+    text = (ROOT / "docs" / "choosing.md").read_text()
+    linked = set(re.findall(r"\]\(options/(\w+/\w+)\.md\)", text))
+    assert linked == {f"{option.parent.name}/{option.stem}" for option in OPTIONS}
