@@ -58,9 +58,14 @@ def test_an_option_has_a_page_that_is_true_to_its_keys(option):
     assert Image.open(path).size[0] >= 400
 
 
-def test_every_page_belongs_to_an_option():
+def test_every_page_belongs_to_an_option_and_is_in_the_index():
     pages = {path for group in GROUPS for path in (ROOT / "docs" / "options" / group).glob("*.md")}
     assert pages == {page_of(option) for option in OPTIONS}
+    rows = re.findall(
+        r"^\| \[`(\w+)`\]\((\w+)/(\w+)\.md\) \| .+ \|$", (ROOT / "docs" / "options" / "README.md").read_text(), re.M
+    )
+    assert all(shown == name for shown, _, name in rows)
+    assert sorted((group, name) for _, group, name in rows) == sorted((path.parent.name, path.stem) for path in OPTIONS)
 
 
 def test_the_tables_of_decisions_name_every_option():

@@ -17,9 +17,9 @@ from torch import nn
 from vaelab.baseline import Baseline
 from vaelab.checks import check_choice
 from vaelab.families import closed_form_kl, with_moments
-from vaelab.instantiate import Allow, anything, constructor_of, instantiate, parameters_of, takes
+from vaelab.instantiate import Allow, anything, constructor_of, instantiate, made, made_with, takes
 from vaelab.networks import OneHotColumns
-from vaelab.objectives.elbo import KLS
+from vaelab.objectives.elbo_parts import KLS
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
@@ -79,45 +79,6 @@ def ready_data(
     return data
 
 
-def condition_shape_of(data: "DataModule") -> tuple[int, ...] | None:
-    """The shape of the data's condition; None if they have none."""
-    return getattr(data, "condition_shape", None)
-
-
-def shapes_of_data(data: "DataModule") -> dict[str, list[int] | None]:
-    """The shapes of x, target and condition; None for the condition if there is none."""
-    condition_shape = condition_shape_of(data)
-    return {
-        "x_shape": list(data.x_shape),
-        "target_shape": list(data.target_shape),
-        "condition_shape": list(condition_shape) if condition_shape else None,
-    }
-
-
-def data_facts(data: "DataModule") -> dict[str, Any]:
-    """What a run's config says about its data, so that the run loads without them."""
-    classes = getattr(data, "condition_names", None)
-    return {
-        **shapes_of_data(data),
-        "x_names": list(data.x_names) if data.x_names else None,
-        "condition_names": list(classes) if classes else None,
-        **model_facts(data),
-        "fingerprint": data.fingerprint(),
-    }
-
-
-def model_facts(data: "DataModule") -> dict[str, Any]:
-    """Facts about data that the model is built from, besides its shapes."""
-    kinds, categories = (getattr(data, name, None) for name in ("column_kinds", "column_categories"))
-    return {
-        "standardize": bool(getattr(data, "standardize", False)),
-        "train_size": data.size_of("train"),
-        "levels": data.levels,
-        "column_kinds": None if kinds is None else list(kinds),
-        "column_categories": None if categories is None else [list(names) for names in categories],
-    }
-
-
 def build_vae(
     config: Config,
     x_shape: Sequence[int],
@@ -139,12 +100,12 @@ def build_vae(
     Raises:
         ValueError: a constructor is not allowed or cannot use its values, or the parts do not fit together.
     """
-    posterior = _made(without_kl(config["posterior"]), allow, "posterior")
+    posterior = made(without_kl(config["posterior"]), allow, "posterior")
     known = _columns(config, allow) | _levels(config, allow)
-    likelihood = _made(config["model"], allow, "model", event_shape=tuple(target_shape), **known)
+    likelihood = made(config["model"], allow, "model", event_shape=tuple(target_shape), **known)
     size = math.prod(condition_shape) if condition_shape else 0
     sizes = {"x_shape": tuple(x_shape), "condition_size": size, "pseudo_condition_size": size}
-    prior: nn.Module = _made_with(without_kl(config["prior"]), allow, "prior", **sizes)
+    prior: nn.Module = made_with(without_kl(config["prior"]), allow, "prior", **sizes)
     networks, standardize = build_networks(config["network"], allow), bool(config.get("standardize", False))
     categories = getattr(likelihood, "categories", ()) if likelihood.support == "mixed" else ()
     if any(categories) and tuple(x_shape) == tuple(target_shape) == (len(categories),):
@@ -222,7 +183,7 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
         ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo; or a part
             does not fit the others.
     """
-    objective = _made_with(config["objective"], allow, "objective", train_size=config.get("train_size"))
+    objective = made_with(config["objective"], allow, "objective", train_size=config.get("train_size"))
     asking = [f"{group}.kl" for group in ("posterior", "prior") if asked_kl(config, group) == "monte_carlo"]
     if getattr(objective, "kl", None) == "monte_carlo":
         asking.append("objective.kl")
@@ -270,23 +231,11 @@ def _check_closed_form(vae: VAE) -> None:
 
 def build_optimizer(config: Config, allow: Allow = anything) -> Callable[..., Any]:
     """Builds the constructor of the optimiser: parameters -> optimiser."""
-    make: Callable[..., Any] = _made({**config["optimizer"], "_partial_": True}, allow, "optimizer")
+    make: Callable[..., Any] = made({**config["optimizer"], "_partial_": True}, allow, "optimizer")
     return make
 
 
 def build_scheduler(config: Config, allow: Allow = anything) -> Callable[..., Any] | None:
     """Builds the constructor of the learning-rate schedule: optimiser -> schedule; None for a constant rate."""
     node = config.get("scheduler")
-    return None if node is None else _made({**node, "_partial_": True}, allow, "scheduler")
-
-
-def _made(node: Any, allow: Allow, key: str, **more: Any) -> Any:
-    """Instantiates a node that must name a constructor."""
-    constructor_of(node, allow, key)
-    return instantiate(node, allow, key, **more)
-
-
-def _made_with(node: Any, allow: Allow, key: str, **known: Any) -> Any:
-    """Like `_made`, with those known values that the constructor takes and the node does not set."""
-    wanted = parameters_of(constructor_of(node, allow, key))
-    return _made(node, allow, key, **{name: value for name, value in known.items() if name in wanted.keys() - node})
+    return None if node is None else made({**node, "_partial_": True}, allow, "scheduler")

@@ -172,3 +172,15 @@ def parameters_of(make: Any) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(make).parameters
     except (TypeError, ValueError):
         return {}
+
+
+def made(node: Any, allow: Allow, key: str, **more: Any) -> Any:
+    """Instantiates a node that must name a constructor."""
+    constructor_of(node, allow, key)
+    return instantiate(node, allow, key, **more)
+
+
+def made_with(node: Any, allow: Allow, key: str, **known: Any) -> Any:
+    """Like `made`, with those known values that the constructor takes and the node does not set."""
+    wanted = parameters_of(constructor_of(node, allow, key))
+    return made(node, allow, key, **{name: value for name, value in known.items() if name in wanted.keys() - node})

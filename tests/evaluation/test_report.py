@@ -12,7 +12,8 @@ from torch.testing import assert_close
 from vaelab import VAE
 from vaelab.data import DataModule
 from vaelab.evaluation import aggregate_posterior, kl_per_dimension, score
-from vaelab.evaluation.report import evaluate, incomparable, mean_and_stderr, warnings
+from vaelab.evaluation.comparability import incomparable
+from vaelab.evaluation.report import evaluate, mean_and_stderr, warnings
 from vaelab.families import Bernoulli, DiagonalGaussian, IdentityGaussian
 from vaelab.networks import MLP
 from vaelab.priors import LearnedPrior, StandardNormal

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from helpers.choices import FAMILIES, GAUSSIANS, LIKELIHOODS, POSTERIORS, every_z, named, one_hot
 from vaelab.families import IdentityGaussian, OneHotCategorical, Support, rsample_and_log_prob, with_moments
-from vaelab.families.gaussian import LearnedScale
+from vaelab.families.learned_scale import LearnedScale
 
 L, B = 2, 4
 SHAPED = [(row, shape) for row in FAMILIES for shape in row.shapes]

@@ -30,15 +30,12 @@ from vaelab.build import (
     build_optimizer,
     build_scheduler,
     build_vae,
-    condition_shape_of,
-    data_facts,
     fitted_baseline,
     kl_of,
-    model_facts,
     ready_data,
-    shapes_of_data,
     start_at_data,
 )
+from vaelab.data.config_facts import condition_shape_of, data_facts, model_facts, shapes_of_data
 from vaelab.data.trainer_limits import check_limits, what_is_scored
 from vaelab.instantiate import Allow, anything
 from vaelab.objectives import Terms

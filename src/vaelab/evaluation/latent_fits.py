@@ -21,7 +21,7 @@ from vaelab.seeded import seeded
 
 POINTS = 10_000  # the most latents that a mixture is fitted to
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # numbers of components to try
-OPTIONS = {"reg_covar": 1e-4, "init_params": "k-means++", "max_iter": 30, "tol": 1e-2}
+OPTIONS = {"reg_covar": 1e-4, "init_params": "k-means++"}  # of scikit-learn's mixture
 TRANSFORMS, HIDDEN = 3, (128,)
 STEPS, EVERY, PATIENCE, BATCH, LEARNING_RATE = 4_000, 100, 5, 200, 2e-3
 SMALLEST = 1e-6  # the least standard deviation of a latent
@@ -65,9 +65,7 @@ def fit_mixture(z: Tensor, seed: int = 0) -> Fit:
         for size in SIZES:
             if size > len(fitting) // 2:
                 break
-            model = GaussianMixture(
-                size, covariance_type=kind, reg_covar=1e-4, init_params="k-means++", random_state=seed
-            )
+            model = GaussianMixture(size, covariance_type=kind, random_state=seed, **OPTIONS)
             with warnings.catch_warnings():  # a fit that has not converged is judged like the others
                 warnings.simplefilter("ignore")
                 score = model.fit(fitting[:POINTS]).score(held_back)

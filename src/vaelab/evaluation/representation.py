@@ -79,8 +79,8 @@ def mig(codes: Codes, factors: Factors, bins: int = BINS) -> float:
     """(1/k) Σ_m [I(z_(1); v_m) − I(z_(2); v_m)] / H(v_m), with the latents z_(1), z_(2) of the largest information.
 
     Chen et al. 2018, arxiv.org/abs/1802.04942, eq. 6, with each latent in `bins` equal intervals from its minimum to
-    its maximum. Counts in cells overstate the mutual information, by about (bins − 1)·(values − 1) / (2n) nats. The gap
-    between two latents that tell something does not change; against a latent that tells nothing, it cancels too.
+    its maximum. Counts in cells overstate the mutual information of each latent that varies, by about
+    (bins − 1)·(values − 1) / (2n) nats, so the gap between two of them hardly changes.
 
     >>> v = np.arange(200) % 4
     >>> round(mig(np.stack([v + 0.5, np.zeros(200)], axis=1), v[:, None]), 6)

@@ -70,10 +70,10 @@ class Categorical(Family):
 
     def fit_(self, target: Tensor) -> Tensor:
         """See `Family.fit_`: the share of each class, at least 0.001."""
-        share = sum_of_shares(target.flatten(1), self.categories)
+        share = class_shares(target.flatten(1), self.categories)
         return share.clamp_min(RAREST).log().flatten()
 
 
-def sum_of_shares(rows: Tensor, categories: int) -> Tensor:
+def class_shares(rows: Tensor, categories: int) -> Tensor:
     """The share of each class in rows (n, k) -> (categories, k), float64."""
     return torch.stack([(rows == number).double().mean(0) for number in range(categories)])

@@ -12,9 +12,10 @@ from vaelab.checks import check_choice
 from vaelab.families.bernoulli import Bernoulli
 from vaelab.families.categorical import Categorical
 from vaelab.families.family import Family, Support
-from vaelab.families.gaussian import INIT_STD, MIN_STD, DiagonalGaussian, SharedDiagonalGaussian
+from vaelab.families.gaussian import DiagonalGaussian, SharedDiagonalGaussian
 from vaelab.families.joint_columns import JointColumns, Part
 from vaelab.families.laplace import Laplace
+from vaelab.families.learned_scale import INIT_STD, MIN_STD
 from vaelab.families.negative_binomial import NegativeBinomial
 from vaelab.families.poisson import Poisson
 from vaelab.families.student_t import StudentT

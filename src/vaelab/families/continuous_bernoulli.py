@@ -15,7 +15,7 @@ from vaelab.families.joint import joint
 from vaelab.families.maximum_likelihood import moments
 
 NEAR = 0.5  # |l| below which a series replaces a difference of nearly equal numbers
-# Coefficients of the series around l = 0, in powers of l². The next terms are below 1e-17 for |l| < NEAR.
+# Coefficients of the series around l = 0, in powers of l². The next terms are below 4e-16 for |l| < NEAR.
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # the numbers B_2n
 MEAN = tuple(b / math.factorial(2 * n) for n, b in enumerate(BERNOULLI, 1))  # · l
 LOG_NORMALIZER = tuple(c / (2 * n) for n, c in enumerate(MEAN, 1))  # · l²

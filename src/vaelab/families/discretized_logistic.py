@@ -12,8 +12,8 @@ from torch.nn.functional import logsigmoid
 
 from vaelab.checks import check_whole
 from vaelab.families.family import Support
-from vaelab.families.gaussian import INIT_STD, LearnedScale
 from vaelab.families.joint import joint
+from vaelab.families.learned_scale import INIT_STD, LearnedScale
 from vaelab.precision import least_single
 
 LEVELS, MOST = 256, 2**16

@@ -1,13 +1,4 @@
-"""Gaussian families. A variance is σ², and every learned variance has a floor.
-
-On a finite data set without noise, log p(t|z) grows without bound as a learned variance shrinks. Hence the floor:
-
-    σ² = min_std² + init_std²·exp(h)
-
-Here h is linear in the last hidden layer and near 0 when training starts. log σ² is linear in h far above the floor,
-and flat at the floor. A decoder that starts with σ as wide as the data may learn to ignore z (posterior collapse). A
-smaller init_std avoids that.
-"""
+"""Gaussian families. A variance is σ², and every learned variance has a floor; see `LearnedScale`."""
 
 import math
 from collections.abc import Sequence
@@ -19,12 +10,10 @@ from torch.distributions import Distribution, Normal
 
 from vaelab.checks import check_flag, check_number
 from vaelab.families.family import Family, Support
+from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.maximum_likelihood import covariance, moments, unit_factor
 from vaelab.families.normals import DiagonalNormal, FullNormal, OptimalNormal
 from vaelab.families.reshaped import Reshaped
-
-SMALLEST = 1e-30  # of exp(h); its logarithm is finite, and σ is then at its floor
-MIN_STD, INIT_STD = 0.01, 0.2  # suit a likelihood; conf/posterior and conf/prior start at 1, as wide as N(0, I)
 
 
 class IdentityGaussian(Family):
@@ -58,38 +47,6 @@ class IdentityGaussian(Family):
     def fit_(self, target: Tensor) -> Tensor:
         """See `Family.fit_`: the sample mean."""
         return moments(target.flatten(1))[0]
-
-
-class LearnedScale(Family):
-    """A Gaussian family with a learned, floored σ.
-
-    Args:
-        event_shape: the shape of one draw, k numbers.
-        min_std: the floor of σ.
-        init_std: about where σ starts: it is √(min_std² + init_std²) at h = 0.
-
-    Raises:
-        ValueError: `min_std` is negative or `init_std` is not positive.
-    """
-
-    support: ClassVar[Support] = "real"
-
-    def __init__(self, event_shape: Sequence[int], min_std: float = MIN_STD, init_std: float = INIT_STD) -> None:
-        super().__init__(event_shape)
-        self.min_std = check_number("min_std", min_std, 0)
-        self.init_std = check_number("init_std", init_std, 0, above=True)
-
-    def _std(self, h: Tensor) -> Tensor:
-        """σ = √(min_std² + init_std²·exp(h)), elementwise."""
-        return (self.min_std**2 + self.init_std**2 * h.exp()).sqrt()
-
-    def _h(self, variance: Tensor) -> Tensor:
-        """The h at which σ² is the variance, or the floor if that is larger."""
-        return ((variance - self.min_std**2) / self.init_std**2).clamp_min(SMALLEST).log()
-
-    def at_mean(self, mean: Tensor) -> Tensor:
-        """The data's mean, event_shape -> the numbers of a distribution with that mean and the σ of h = 0."""
-        return torch.cat([mean.flatten(), mean.new_zeros(self.num_parameters - mean.numel())])
 
 
 class IsotropicGaussian(LearnedScale):
@@ -139,9 +96,8 @@ class IsotropicGaussian(LearnedScale):
     @torch.no_grad()
     def set_error(self, error: Tensor) -> None:
         """Sets σ² to a mean squared error, (), or to its floor if that is larger."""
-        self.h.data.copy_(
-            self._h(error)
-        )  # a traced step in training mode doesn't read it, so it needn't be traced again
+        # `data`, because a traced step doesn't read h in training mode, so it needn't be traced again.
+        self.h.data.copy_(self._h(error))
 
     @torch.no_grad()
     def fit_(self, target: Tensor) -> Tensor:

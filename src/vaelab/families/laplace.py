@@ -9,8 +9,8 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution
 
 from vaelab.families.family import Support
-from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.joint import joint
+from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 
 SORTED = 10_000  # torch.quantile takes the middle of an even number of rows, but only of small tensors
 

@@ -11,7 +11,7 @@ from torch.distributions.constraints import Constraint
 
 from vaelab.checks import check_whole
 from vaelab.families.family import Support
-from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
+from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.maximum_likelihood import covariance, moments, numerical_optimum
 from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating, least_single
@@ -81,7 +81,7 @@ class LowRankGaussian(LearnedScale):
     """N(t; μ, W Wᵀ + diag σ²): all numbers of one t are correlated through r shared directions, the columns of W.
 
     The network gives μ, h and w for each example. W = init_std·w/√r, so Σ starts near a diagonal one.
-    Source: the covariance of factor analysis, here for each example (Rezende, Mohamed & Wierstra 2014, appendix).
+    Source: the covariance of factor analysis (Rubin & Thayer 1982, doi.org/10.1007/BF02293851), here for each example.
 
     >>> p = LowRankGaussian((3, 5), rank=2)(torch.zeros(7, 60))
     >>> p.batch_shape, p.event_shape, round(p.stddev.max().item(), 3)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, Normal
 
 from vaelab.checks import check_whole
-from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
+from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.normals import DiagonalNormal
 from vaelab.families.relaxed_draws import gumbel_noise
 

@@ -11,11 +11,12 @@ from torch.distributions.constraints import Constraint
 
 from vaelab.checks import check_number
 from vaelab.families.family import Support
-from vaelab.families.gaussian import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.joint import joint
+from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 
 LEARNED = "learned"
-START = 8.0  # the learned degrees of freedom above 2, at the start
+LEAST_DF = 2.01  # of learned degrees of freedom, so that b = σ·√((ν−2)/ν) stays positive
+START = 8.0  # the learned degrees of freedom above that, at the start
 
 
 class ScaledStudentT(Distribution):
@@ -90,9 +91,9 @@ class StudentT(LearnedScale):
     ) -> None:
         super().__init__(event_shape, min_std, init_std)
         if isinstance(df, str) and df != LEARNED:
-            raise ValueError(f"df must be a number above 2, or learned, but is {df!r}")
+            raise ValueError(f"df must be a number above 2, or learned, but is {df!r}; use a number such as 5")
         self.df = df if isinstance(df, str) else check_number("df", df, 2, above=True)
-        self.log_excess = nn.Parameter(torch.tensor(math.log(START))) if df == LEARNED else None  # log(ν − 2)
+        self.log_excess = nn.Parameter(torch.tensor(math.log(START))) if df == LEARNED else None
         self.num_parameters = 2 * self.event_size
 
     def forward(self, parameters: Tensor) -> Distribution:
@@ -102,6 +103,6 @@ class StudentT(LearnedScale):
         return joint(ScaledStudentT(df, loc, self._std(h)), loc, self.event_shape)
 
     def _learned_df(self) -> Tensor:
-        """ν = 2.01 + exp(·): b = σ·√((ν−2)/ν) stays positive."""
+        """ν, ()."""
         assert self.log_excess is not None
-        return 2.01 + self.log_excess.exp()
+        return LEAST_DF + self.log_excess.exp()

@@ -11,10 +11,9 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.families import is_product, marginals
-from vaelab.objectives.elbo import KLS
-from vaelab.objectives.elbo_parts import elbo_parts
+from vaelab.objectives.elbo_parts import KLS, elbo_parts
+from vaelab.objectives.example_distributions import posterior_of
 from vaelab.objectives.groups import in_groups
-from vaelab.objectives.penalties import posterior_of
 from vaelab.objectives.terms import Terms
 from vaelab.precision import least_single
 from vaelab.vae import VAE
@@ -108,7 +107,7 @@ def total_correlation(q: Distribution, z: Tensor, train_size: int, sampling: str
     The first is Chen et al.'s stratified sampling (their appendix C.2, averaged over which example gets the last
     weight). q̂ is then unbiased for q(z) over the training set, and exact if the minibatch is all of it. But log q̂ is
     too low on average, for z and for each z_j, so the total correlation may come out too low or too high. The second is
-    their eq. 5: log q̂ is log M to log N too low, so the estimate has an offset of up to (p − 1)·log N. Both biases
+    their eq. 5: log q̂ is log M to log N too low, so the estimate has an offset of up to p·log N − log M. Both biases
     depend on M. Compare the numbers only at equal M.
 
     >>> from vaelab import families

@@ -7,17 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.objectives.beta_schedules import SCHEDULES
+from vaelab.objectives.elbo_parts import KLS, ElboParts, elbo_parts
 from vaelab.objectives.gradients import ESTIMATORS, Estimator, GradientName, check_draws, check_gradient
-from vaelab.objectives.importance import weigh
 from vaelab.objectives.penalties import capacity_penalty, check_penalties, check_product, free_bits_penalty
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
 
-KLS = ("closed_form", "monte_carlo")
 OF_MANY = ("dreg", "vimco")  # for one draw they are stl and score_function_baseline
 
 
@@ -86,9 +84,11 @@ class ELBO:
         check_gradient(self.gradient, self.temperature, self.samples, without=OF_MANY)
 
     def check(self, vae: VAE) -> None:
-        """Raises a ValueError if the gradient estimator cannot draw from the model's posterior, or needs another KL.
+        """Checks that the objective fits the model.
 
-        So do free bits, if the latents have no KL each.
+        Raises:
+            ValueError: the gradient estimator cannot draw from the posterior or needs another KL, or free bits are set
+                and the latents have no KL each.
         """
         check_draws(self.estimator, vae)
         if self.free_bits:
@@ -138,24 +138,17 @@ class ELBO:
 
         A run with a schedule passes the current weight of the KL as `beta`, (); None means the final one.
         """
-        estimator, prior = self.estimator, vae.prior_given(condition)
-        q, weighed = estimator.posterior(vae, x, condition)
-        draws = estimator.draw(q, self.samples)  # z (L, B, p)
-        if self.kl == "closed_form":
-            log_likelihood = estimator.mean(vae.log_likelihood(draws.z, target, condition), draws)  # (B,)
-            kl = kl_divergence(q, prior)  # (B,)
-        else:
-            weights = weigh(vae, weighed, prior, draws, target, condition)  # (L, B)
-            log_likelihood, kl = (estimator.mean(each, draws) for each in weights)
-        elbo, loss = log_likelihood - kl, self._penalty(kl, q, prior, beta) - log_likelihood
-        return Terms(elbo=elbo, log_likelihood=log_likelihood, kl=kl, bound=elbo, loss=loss)
+        parts = elbo_parts(vae, x, target, condition, self.samples, self.kl, self.estimator)
+        return parts.terms(self._penalty(parts, beta))
 
-    def _penalty(self, kl: Tensor, q: Distribution, prior: Distribution, beta: Tensor | None) -> Tensor:
+    def _penalty(self, parts: ElboParts, beta: Tensor | None) -> Tensor:
         """What the loss has besides −log p(t|z): (B,), or (1,) if all examples share it."""
         weight = self.beta if beta is None else beta
         if self.capacity is not None:  # then β = 1, so `weight` is the fraction of the capacity that is reached
-            return capacity_penalty(kl, weight * self.capacity, self.gamma)
-        return weight * (free_bits_penalty(q, prior, self.free_bits) if self.free_bits else kl)
+            return capacity_penalty(parts.kl, weight * self.capacity, self.gamma)
+        if self.free_bits:
+            return weight * free_bits_penalty(parts.q, parts.prior, self.free_bits)
+        return weight * parts.kl
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
-"""The two terms of the ELBO with a pathwise gradient, and the draws behind them, for objectives that add a penalty."""
+"""The two terms of the ELBO, and the draws behind them, for all objectives whose bound is the ELBO."""
 
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from vaelab.objectives.importance import draw, weigh
+from vaelab.objectives.gradients import Estimator, Pathwise
+from vaelab.objectives.importance import weigh
 from vaelab.objectives.terms import Terms
 from vaelab.vae import VAE
+
+KLS = ("closed_form", "monte_carlo")
+PATHWISE = Pathwise()
 
 
 class ElboParts(NamedTuple):
@@ -33,7 +37,15 @@ class ElboParts(NamedTuple):
         return Terms(elbo, self.log_likelihood, self.kl, bound=elbo, loss=penalty - self.log_likelihood)
 
 
-def elbo_parts(vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, samples: int, kl: str) -> ElboParts:
+def elbo_parts(
+    vae: VAE,
+    x: Tensor,
+    target: Tensor,
+    condition: Tensor | None,
+    samples: int,
+    kl: str,
+    estimator: Estimator = PATHWISE,
+) -> ElboParts:
     """x (B, *x), target (B, *t), condition (B, c) -> the parts of the ELBO, from L draws of z for each example.
 
     Args:
@@ -43,11 +55,14 @@ def elbo_parts(vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None, sa
         condition: for a conditional model, else None.
         samples: L.
         kl: `closed_form` or `monte_carlo`.
+        estimator: how the gradient reaches the encoder.
     """
-    q, prior = vae.encode(x, condition), vae.prior_given(condition)
-    draws = draw(q, samples)
-    if kl == "monte_carlo":
-        weights = weigh(vae, q, prior, draws, target, condition)  # (L, B)
-        return ElboParts(weights.log_likelihood.mean(0), weights.log_ratio.mean(0), q, prior, draws.z)
-    log_pt_z = vae.log_likelihood(draws.z, target, condition)  # (L, B)
-    return ElboParts(log_pt_z.mean(0), kl_divergence(q, prior), q, prior, draws.z)
+    prior = vae.prior_given(condition)
+    q, weighed = estimator.posterior(vae, x, condition)
+    draws = estimator.draw(q, samples)  # z (L, B, p)
+    if kl == "closed_form":
+        log_likelihood = estimator.mean(vae.log_likelihood(draws.z, target, condition), draws)  # (B,)
+        return ElboParts(log_likelihood, kl_divergence(q, prior), q, prior, draws.z)
+    weights = weigh(vae, weighed, prior, draws, target, condition)  # (L, B)
+    log_likelihood, log_ratio = (estimator.mean(each, draws) for each in weights)
+    return ElboParts(log_likelihood, log_ratio, q, prior, draws.z)

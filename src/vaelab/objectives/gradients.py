@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.checks import check_choice, check_number
+from vaelab.objectives.example_distributions import posterior_of
 from vaelab.objectives.importance import Draws, draw, mean
 from vaelab.vae import VAE
 
@@ -199,11 +200,10 @@ def check_gradient(name: str, temperature: float, samples: int, without: tuple[s
 @torch.no_grad()
 def check_draws(estimator: Estimator, vae: VAE) -> None:
     """Raises a ValueError if an estimator cannot draw from the posterior of a model."""
-    family: Any = getattr(vae.encoder, "family", None)
-    if family is not None:
-        like = next(vae.encoder.parameters(), torch.zeros(()))
+    q = posterior_of(vae)
+    if q is not None:
         with torch.random.fork_rng([]):
-            estimator.draw(family(like.new_zeros(1, family.num_parameters)), 1)
+            estimator.draw(q, 1)
 
 
 def with_detached(vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distribution, Distribution]:

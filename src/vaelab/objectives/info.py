@@ -8,10 +8,9 @@ from typing import Literal
 from torch import Tensor
 
 from vaelab.checks import check_choice, check_number, check_whole
-from vaelab.objectives.elbo import KLS
-from vaelab.objectives.elbo_parts import ElboParts, elbo_parts
+from vaelab.objectives.elbo_parts import KLS, ElboParts, elbo_parts
+from vaelab.objectives.example_distributions import posterior_of, prior_of
 from vaelab.objectives.groups import in_groups
-from vaelab.objectives.penalties import posterior_of, prior_of
 from vaelab.objectives.terms import Terms
 from vaelab.precision import least_single
 from vaelab.vae import VAE

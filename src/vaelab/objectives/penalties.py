@@ -8,18 +8,19 @@ The reported ELBO has the KL itself.
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from vaelab.checks import check_number
 from vaelab.families import is_product, marginals
+from vaelab.objectives.example_distributions import posterior_of, prior_of
 from vaelab.vae import VAE
 
 
 def free_bits_penalty(q: Distribution, prior: Distribution, free_bits: float) -> Tensor:
     """q with batch_shape (B,), p(z) or p(z|c) -> Σ_j max(λ, batch mean of KL_j), (1,), nats.
 
+    >>> import torch
     >>> from vaelab import families, priors
     >>> q = families.DiagonalGaussian((3,), min_std=0.0, init_std=1.0)(torch.zeros(7, 6))  # equals the prior
     >>> free_bits_penalty(q, priors.StandardNormal((3,))(), free_bits=0.5)
@@ -32,6 +33,7 @@ def free_bits_penalty(q: Distribution, prior: Distribution, free_bits: float) ->
 def capacity_penalty(kl: Tensor, capacity: Tensor | float, gamma: float) -> Tensor:
     """KL (B,), C () -> γ·|batch mean of KL − C|, (1,), nats.
 
+    >>> import torch
     >>> capacity_penalty(torch.tensor([1.0, 2.0]), capacity=2.0, gamma=10.0)
     tensor([5.])
     """
@@ -69,21 +71,3 @@ def check_product(key: str, vae: VAE) -> None:
                 f"{group} must be a product over the latents for {key}, but {type(distribution).__name__} is not; use "
                 "posterior=diagonal and prior=standard_normal or prior=learned_diagonal"
             )
-
-
-@torch.no_grad()
-def posterior_of(vae: VAE) -> Distribution | None:
-    """One q(z|x), to look at its kind; None if the encoder is not built from a family."""
-    family: Any = getattr(vae.encoder, "family", None)
-    if family is None:
-        return None
-    like = next(vae.parameters(), torch.zeros(()))
-    q: Distribution = family(like.new_zeros(1, family.num_parameters))
-    return q
-
-
-@torch.no_grad()
-def prior_of(vae: VAE) -> Distribution:
-    """One p(z) or p(z|c), to look at its kind."""
-    like = next(vae.parameters(), torch.zeros(()))
-    return vae.prior_given(like.new_zeros(1, getattr(vae.prior, "condition_size", 0)))

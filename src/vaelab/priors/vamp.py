@@ -20,9 +20,8 @@ class VampPrior(nn.Module):
     It uses the model's encoder without owning it: `VAE` passes the encoder in, and the state_dict holds it only once.
     There is no closed-form KL, so conf/prior/vamp.yaml sets `kl: monte_carlo`. The pseudo-inputs start at examples of
     the data (`start_from`), or else at draws from N(0, 0.1²). They are not bounded. If the encoder standardises its
-    input, they are stored standardised. In a conditional model,
-    each pseudo-input has a pseudo-condition c_k, which starts at the condition of the same example. The prior is then
-    p(z), the same for every condition.
+    input, they are stored standardised. In a conditional model, each pseudo-input has a pseudo-condition c_k, which
+    starts at the condition of the same example. The prior is then p(z), the same for every condition.
 
     >>> from functools import partial
     >>> from vaelab import VAE, families, networks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from vaelab.baseline import Baseline
-from vaelab.build import data_facts, fitted_baseline, kl_of
+from vaelab.build import fitted_baseline, kl_of
 from vaelab.checkpoint import write_checkpoint
 from vaelab.conditional import Conditional
 from vaelab.networks import OneHotColumns
@@ -96,6 +96,8 @@ def _write(
 
 def _config(module: Any, vae: VAE, datamodule: "DataModule") -> dict[str, Any]:
     """The config that a run of these objects would have."""
+    from vaelab.data.config_facts import data_facts
+
     for name in ("encoder", "decoder"):
         if not isinstance(part := getattr(vae, name), Conditional):
             raise ValueError(

@@ -24,11 +24,12 @@ from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
 from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
-from vaelab.training.half_precision import check_eps, keep_precision
+from vaelab.training.half_precision import keep_precision
 from vaelab.training.landmarks import Landmarks
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
-from vaelab.training.optimal_std import set_optimal_std
+from vaelab.training.optimal_std import OptimalStd, check_one_process
+from vaelab.training.optimizer_and_schedule import optimizer_and_schedule
 from vaelab.training.running_means import RunningMeans
 from vaelab.training.schedule_length import RunFraction, current_beta, start_schedules
 from vaelab.training.scoring import score_batch
@@ -83,38 +84,19 @@ class VAEModule(LightningModule):
         self.stepper: Stepper | None = None  # made when training starts
         self.checked = False  # True once the first training batch is checked
         self.beta: float | None = None  # the weight of the KL in the last step, if the objective is scheduled
-        self.std_set_at = -1  # the step after which an optimal σ was set last
+        self.optimal_std = OptimalStd()
         self.fraction_done: RunFraction | None = None  # of the run; made when training starts
 
     def setup(self, stage: str) -> None:
         """Installs the tight loop, and keeps the trainer from rounding scored data and weights in float64."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
-            self._check_processes()
+            check_one_process(self.vae, self.trainer.world_size)
         keep_precision(self.trainer)
 
-    def _check_processes(self) -> None:
-        """Raises a ValueError if the likelihood needs the whole batch and several processes share it."""
-        family = getattr(self.vae.decoder, "family", None)
-        if self.trainer.world_size > 1 and getattr(family, "couples_examples", False):
-            raise ValueError(
-                "model.optimal must be false for a run with several processes, because each of them sees only a part "
-                "of the minibatch, but is true; use model.optimal=false, or one process"
-            )
-
     def configure_optimizers(self) -> Any:
-        """The optimiser, and the schedule if there is one.
-
-        Raises:
-            ValueError: the optimiser's eps is 0 in float16, the precision of the weights.
-        """
-        optimizer = self.optimizer(self.vae.parameters())
-        check_eps(optimizer, self.vae.parameters())
-        if self.scheduler is None:
-            return optimizer
-        schedule = self.scheduler(optimizer)
-        interval = "step" if hasattr(schedule, "follow") else "epoch"
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval}}
+        """The optimiser, and the schedule if there is one; see `optimizer_and_schedule`."""
+        return optimizer_and_schedule(self.vae, self.optimizer, self.scheduler)
 
     def on_train_start(self) -> None:
         """Takes the signals back from Lightning, and starts the schedules that follow the run."""
@@ -202,7 +184,7 @@ class VAEModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Writes the last point if training ends within an epoch (`max_steps`)."""
-        self._set_std()
+        self.optimal_std.set(self)
         if self.means["train"].count:
             write_point(self, "train", self.global_step)
 
@@ -227,12 +209,7 @@ class VAEModule(LightningModule):
     def on_validation_start(self) -> None:
         """Sets the σ of a likelihood with `optimal=true`, for the scores that follow."""
         if self.trainer.state.fn == TrainerFn.FITTING:
-            self._set_std()
-
-    def _set_std(self) -> None:
-        if self.std_set_at != self.global_step:
-            set_optimal_std(self.vae, getattr(self.trainer, "datamodule", None))
-            self.std_set_at = self.global_step
+            self.optimal_std.set(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds to `val/*`."""

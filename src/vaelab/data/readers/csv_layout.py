@@ -8,23 +8,19 @@ from pathlib import Path
 
 from vaelab.data.bounded_reading import UnreadableFile
 from vaelab.data.columns import check_names
+from vaelab.data.readers.csv_header import find_header
 from vaelab.data.readers.csv_text import (
     SEPARATORS,
     Record,
     encoding_of,
     is_missing,
-    is_number,
-    is_unclear,
-    is_word,
-    pointed,
     records,
     separator_of,
 )
 from vaelab.data.readers.selection import Selection, choose
 from vaelab.data.readers.source import WIDEST, Reading
-from vaelab.data.wording import counted, listed
+from vaelab.data.wording import counted
 
-YEARS = range(1900, 2101)
 INDEX = re.compile(r"(Unnamed: 0(\.\d+)*)?")  # pandas' names for an index that was written once or several times
 
 
@@ -111,7 +107,7 @@ def find_layout(path: Path, reading: Reading) -> Layout:
             f"a line must hold at most {WIDEST:,} numbers, but {path} holds {len(first.cells):,}; write it as .npy"
         )
     below = list(islice(found, 2))
-    line, names, cautions = _header(path, comments, first, reading, _counts(below, 0))
+    line, names, cautions = find_header(path, comments, first, reading, _counts(below, 0))
     rows = below if line == first.line else [first, *below[:1]]
     if not rows:
         raise UnreadableFile(f"{path} must hold at least one row below its names, but holds none; use another file")
@@ -167,66 +163,6 @@ def _comments(found: Iterator[Record]) -> tuple[list[Record], Record | None]:
             return comments, record
         comments.append(record)
     return comments, None
-
-
-def _header(
-    path: Path, comments: Sequence[Record], first: Record, reading: Reading, counting: bool
-) -> tuple[int | None, tuple[str, ...] | None, list[str]]:
-    """The number of the line with names, the names, and the assumptions that were made."""
-    titles = _titles(comments, len(first.cells)) if reading.header is not False else None
-    if titles and not any(map(is_word, first.cells)):
-        return comments[-1].line, titles, []
-    cells = [pointed(cell.strip(), reading.decimal) for cell in first.cells]
-    names, assumed = _is_header(path, cells, reading.header, counting)
-    if names:
-        return first.line, tuple(first.cells), assumed
-    return None, None, assumed
-
-
-def _titles(comments: Sequence[Record], width: int) -> tuple[str, ...] | None:
-    """The names in the last comment, which is where numpy.savetxt writes a header; None if there are no names."""
-    if not comments or width < 2 or len(comments[-1].cells) != width:
-        return None
-    cells = (comments[-1].cells[0].lstrip().lstrip("#"), *comments[-1].cells[1:])
-    return cells if any(map(is_word, cells)) else None
-
-
-def _is_header(path: Path, cells: Sequence[str], header: bool | None, counting: bool) -> tuple[bool, list[str]]:
-    """True if the cells are names, and the assumptions that were made.
-
-    Words are names. Numbers and marks for missing numbers are a row. 0, 1, 2, … are names, because pandas writes them.
-    Next to words, years are names too, and so are whole numbers that count the columns. `counting` is True if the first
-    cells of the lines below count the rows.
-    """
-    if header is not None:
-        return header, []
-    numbers = [cell for cell in cells if is_number(cell)]
-    words = any(map(is_word, cells))
-    if (words and numbers and not _look_like_names(numbers)) or (not words and any(map(is_unclear, cells))):
-        raise UnreadableFile(
-            f"{path} must start with names or with numbers, but its first line could be either ({listed(cells)}); set "
-            "data.header=true if it holds names, or data.header=false if it is a row (--data header=false in a vaelab "
-            "command)"
-        )
-    columns = cells[1:] if cells[0] == "" else cells  # pandas writes its index without a name
-    given = list(columns) == [str(column) for column in range(len(columns))]
-    names = words or (given and (len(columns) > 1 or (len(cells) > 1 and counting)))
-    if not (names and numbers) and not (len(numbers) == len(cells) and (given or _look_like_names(numbers))):
-        return names, []
-    taken, other = (
-        ("names", "data.header=false reads it as a row") if names else ("a row", "data.header=true reads it as names")
-    )
-    return names, [f"its first line ({listed(cells)}) was read as {taken} ({other})"]
-
-
-def _look_like_names(numbers: Sequence[str]) -> bool:
-    """True if these are years in order, or 0, 1, 2, … or 1, 2, 3, … in any order."""
-    if not all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers):
-        return False
-    found = [int(number) for number in numbers]
-    if all(number in YEARS for number in found) and found == sorted(set(found)):
-        return True
-    return len(found) > 1 and sorted(found) in (list(range(len(found))), list(range(1, len(found) + 1)))
 
 
 def _indexed(names: Sequence[str], rows: Sequence[Record], selection: Selection | None) -> int:
