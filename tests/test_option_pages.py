@@ -66,3 +66,9 @@ def test_every_page_belongs_to_an_option_and_is_in_the_index():
     )
     assert all(shown == name for shown, _, name in rows)
     assert sorted((group, name) for _, group, name in rows) == sorted((path.parent.name, path.stem) for path in OPTIONS)
+
+
+def test_the_tables_of_decisions_name_every_option():
+    text = (ROOT / "docs" / "choosing.md").read_text()
+    linked = set(re.findall(r"\]\(options/(\w+/\w+)\.md\)", text))
+    assert linked == {f"{option.parent.name}/{option.stem}" for option in OPTIONS}

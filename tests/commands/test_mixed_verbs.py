@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import vaelab
 from helpers.runner import run_train
+from vaelab.commands.conditions import kind_of
 from vaelab.commands.encode import encode
 from vaelab.commands.evaluate import evaluate_run
 from vaelab.commands.export import export
@@ -150,7 +151,7 @@ def test_a_condition_that_cannot_be_read_is_refused(run, tmp_path, text, words):
 
 def test_every_other_verb_takes_the_run(run, folder, tmp_path):
     report = evaluate_run(run, samples=3)
-    assert (report["measure"], report["condition"]) == ("mixed", "age, sex")
+    assert (report["measure"], report["condition"], kind_of(run)) == ("mixed", "age, sex", "age, sex")
     assert report["columns"] == "real größe, cm; count kids; category city (3); binary smokes"
     assert report["min_std_low"] == report["min_std_high"]
     score_rows(run, str(folder / "people.csv"), tmp_path / "score.csv", samples=3)

@@ -111,7 +111,7 @@ def test_the_summary_says_what_the_numbers_are(run, tmp_path, caplog):
     assert said.startswith("The most unusual of 23 rows (lowest log p):")
     assert len(said.splitlines()) == 1 + 1 + 5 + 2
     assert "log_p estimates log p(t), in nats" in said
-    assert "log p(t|c), the log-density of t given the label, in nats" in summary(scored, 10, "label")
+    assert "log p(t|c), how likely t is given the label, in nats" in summary(scored, 10, "label")
     warn_if_unreliable(scored, 10)
     assert "pareto_k is above 0.7 for 23 of 23 rows" in caplog.text
     caplog.clear()

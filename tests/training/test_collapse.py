@@ -113,10 +113,12 @@ def test_a_model_that_ignores_z_gets_the_cure(use):
         ({"beta_schedule": "linear", "warmup": 0.5}, {"init_std": 1.0}, "model.init_std=0.05"),
         ({"samples": 5}, {"init_std": 1.0}, "model.init_std=0.05"),
         ({"beta_schedule": "cyclical"}, {}, "optimizer.lr=0.001"),
+        ({"alpha": 1.0, "lam": 100.0}, {"init_std": 0.2}, "posterior.init_std=0.1"),
     ],
 )
 def test_the_cure_fits_the_cause(objective, model, expected):
-    assert cause_and_cure({"objective": objective, "model": model, "optimizer": {"lr": 0.01}})[1] == expected
+    config = {"objective": objective, "model": model, "posterior": {"init_std": 1.0}, "optimizer": {"lr": 0.01}}
+    assert cause_and_cure(config)[1] == expected
 
 
 def test_a_run_of_few_steps_is_told_to_train_longer():

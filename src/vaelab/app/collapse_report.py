@@ -15,6 +15,7 @@ from vaelab.typed_command import typed_command
 
 NAMED = 8  # at most this many latents are named
 SMALL_STD, LONG_WARMUP = 0.05, 0.5
+NARROW = 0.1  # a start of q(z|x) well inside N(0, I)
 ENOUGH_STEPS = 2_000  # for a small model to find a use for its latents
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ def cause_and_cure(config: Mapping[str, Any]) -> tuple[str, str]:
         discrete = str(config.get("posterior", {}).get("_target_")).endswith((".Bernoulli", ".OneHotCategorical"))
         cure = "gumbel_softmax" if discrete else "pathwise"
         return "the gradient of the encoder is noisy", f"objective.gradient={cure}"
+    if "lam" in objective and config.get("posterior", {}).get("init_std", 0) > NARROW:
+        return "q(z|x) starts as wide as the prior, where the MMD is already 0", f"posterior.init_std={NARROW:g}"
     if "std" in model:
         return f"with model.std={model['std']:g} the likelihood counts what z could explain as noise", "model=gaussian"
     if objective.get("beta_schedule") == "constant":

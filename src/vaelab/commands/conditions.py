@@ -38,8 +38,9 @@ class Condition(NamedTuple):
 
 
 def kind_of(run: Run) -> str:
-    """What the condition of a run is, such as `label`; empty if it has none."""
-    return str(run.config.get("condition") or "condition") if run.condition_shape else ""
+    """What the condition of a run is, such as `label` or `age, sex`; empty if it has none."""
+    kind = run.config.get("condition") or "condition"
+    return (kind if isinstance(kind, str) else ", ".join(kind)) if run.condition_shape else ""
 
 
 def class_names(run: Run) -> tuple[str, ...]:

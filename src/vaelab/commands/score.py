@@ -145,7 +145,7 @@ def summary(scored: Scored, samples: int, given: str = "") -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     title = f"The most unusual of {scored.rows:,} rows (lowest log p):" if scored.rows > 1 else "The only row:"
-    log_p = f"log p(t|c), the log-density of t given the {given}," if given else "log p(t),"
+    log_p = f"log p(t|c), how likely t is given the {given}," if given else "log p(t),"
     return "\n".join(
         [
             title,
