@@ -118,19 +118,21 @@ def test_a_flow_exports_its_draws_as_a_function_of_noise(tmp_path):
 def test_every_family_and_prior_exports(row, ending, tmp_path):
     """Each family as a likelihood, and as a posterior if it can be one, with each prior and other shapes in turn."""
     number = FAMILIES.index(row)
-    prior, shape = PRIORS[number % len(PRIORS)], ((7,), (1, 5, 3), (2, 3))[number % 3]
     likelihood = row if row in LIKELIHOODS else LIKELIHOODS[0]
     posterior = row if row in POSTERIORS else POSTERIORS[number % 2]
-    standardize = row.name not in ("bernoulli",) and number % 2 == 0
-    vae = make(likelihood, posterior, prior, shape, p=number % 2 + 2, standardize=standardize)
-    x, z = torch.randn(BATCH, *shape), torch.randn(BATCH, number % 2 + 2)
+    fitting = [prior for prior in PRIORS if prior.support == posterior.support]
+    prior, shape = fitting[number % len(fitting)], ((7,), (1, 5, 3), (2, 3))[number % 3]
+    p, standardize = posterior.unit * (number % 2 + 2), likelihood.support == "real" and number % 2 == 0
+    vae = make(likelihood, posterior, prior, shape, p=p, standardize=standardize)
+    x, z = torch.randn(BATCH, *shape), torch.randn(BATCH, p)
     if standardize:
         x = moved(vae, shape)
     said = export(run_of(tmp_path, vae, shape), tmp_path / f"m.{ending}")
-    assert said.count("agrees with torch") == 2
+    has_numbers = not isinstance(vae.encoder.family, families.TwoLayers)  # else only the decoder is exported
+    assert said.count("agrees with torch") == 1 + has_numbers
     if ending == "onnx":
         check(computed(tmp_path / "m.decoder.onnx", z=z), truth(vae.decoder, z))
-        if not isinstance(vae.encoder.family, families.Flow):
+        if has_numbers and not isinstance(vae.encoder.family, families.Flow):
             check(computed(tmp_path / "m.encoder.onnx", x=x), truth(vae.encoder, x))
     else:
         found = torch.export.load(tmp_path / "m.decoder.pt2").module()(z)

@@ -46,23 +46,31 @@ class LogisticLevels(Distribution):
         width = (-torch.expm1(-2 * half / self.scale)).log().where(~(lowest | highest), 0)
         return below + above + width
 
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """E[k] = Σ_j P(k ≥ j) and E[k²] = Σ_j (2j − 1)·P(k ≥ j), with j = 1, …, g−1; one j at a time saves memory."""
+    def _moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """A level c near the mean, and E[k − c] and E[(k − c)²]: around 0, float32 would lose a small variance.
+
+        With d = j − c and T_j = P(k ≥ j) for j > c, else −P(k < j), they are Σ_j T_j and Σ_j (2d − 1)·T_j, over
+        j = 1, …, g−1. One j at a time saves memory.
+        """
+        top = self.levels - 1
+        centre = (self.loc.detach() * top).round().clamp(0, top)
         first, second = torch.zeros_like(self.loc), torch.zeros_like(self.loc)
         for j in range(1, self.levels):
-            reached = ((self.loc - (j - 0.5) / (self.levels - 1)) / self.scale).sigmoid()
-            first, second = first + reached, second + (2 * j - 1) * reached
-        return first, second
+            above, distance = (self.loc - (j - 0.5) / top) / self.scale, j - centre
+            tail = _sigmoid(above).where(distance > 0, -_sigmoid(-above))
+            first, second = first + tail, second + (2 * distance - 1) * tail
+        return centre, first, second
 
     @property
     def mean(self) -> Tensor:
         """(…): the mean of t, not of the logistic distribution."""
-        return self._moments()[0] / (self.levels - 1)
+        centre, first, _ = self._moments()
+        return (centre + first) / (self.levels - 1)
 
     @property
     def variance(self) -> Tensor:
         """(…): the variance of t."""
-        first, second = self._moments()
+        _, first, second = self._moments()
         return (second - first.square()).clamp_min(0) / (self.levels - 1) ** 2
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
@@ -71,6 +79,11 @@ class LogisticLevels(Distribution):
             shape, top = torch.Size(sample_shape) + self.batch_shape, self.levels - 1
             u = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)
             return ((self.loc + self.scale * u.logit()) * top).round().clamp(0, top) / top
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    """sigmoid(x), with a small relative error far below 0 in onnxruntime too, whose own has a small absolute one."""
+    return x.clamp(max=0).exp() / (1 + (-x.abs()).exp())
 
 
 class DiscretizedLogistic(LearnedScale):
