@@ -163,7 +163,7 @@ def main() -> None:
         if kind not in wholes:
             started, folder = time.monotonic(), place / f"whole {kind}"
             if wait(begin(folder)):
-                sys.exit(f"error: {kind}: the run that nobody kills failed; see {place / 'log.txt'}")
+                sys.exit(f"error: {kind}: the uninterrupted run failed; see {place / 'log.txt'}")
             lasts[kind], wholes[kind] = time.monotonic() - started, remains(folder)
             print(f"{kind}: the whole run takes {lasts[kind]:.1f} s", flush=True)
         folder = place / f"run{kills}"

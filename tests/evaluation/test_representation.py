@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -145,7 +146,7 @@ def test_disent_agrees(disent):
     assert completeness(importance) == pytest.approx(_dci._completeness(importance), abs=1e-6)
     order = np.random.default_rng(0).permutation(len(codes))
     fitted, held_out = np.split(order, [round(0.7 * len(codes))])
-    make = lambda: GradientBoostingClassifier(n_estimators=5, random_state=0)  # noqa: E731
+    make = partial(GradientBoostingClassifier, n_estimators=5, random_state=0)
     ours = dci(codes, GRID, make)
     models = [make().fit(codes[fitted], GRID[fitted, column]) for column in range(3)]
     matrix = np.stack([model.feature_importances_ for model in models], axis=1)

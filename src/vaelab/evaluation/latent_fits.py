@@ -1,4 +1,4 @@
-"""Fits a distribution to the latents of examples, so that samples come from where the decoder was trained.
+"""Fits a distribution to the latents of examples, so that samples resemble the z that the decoder was trained on.
 
 A decoder learns to decode z ~ q(z) = E_x q(z|x). If q(z) differs from the prior, z ~ p(z) may decode badly although the
 reconstructions are good. The cure is to fit a density to q(z) after training, and to draw from that (Ghosh et al. 2020,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -148,7 +148,7 @@ def _kinds(kinds: Sequence[Kind] | None, columns: int) -> tuple[Kind, ...]:
             "which finds them out"
         )
     for kind in kinds:
-        check_choice("each of kinds", kind, Kind.__args__)  # type: ignore[attr-defined]
+        check_choice("each of kinds", kind, get_args(Kind))
     if len(kinds) != columns:
         raise ValueError(f"kinds must have one entry for each of the {columns} columns, but has {len(kinds)}")
     return tuple(kinds)
