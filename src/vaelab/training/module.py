@@ -20,7 +20,7 @@ from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples
 from vaelab.signals import stopping
 from vaelab.steps import Batch, Gradient, Objective, Stepper
-from vaelab.training.batch_share import BatchShare
+from vaelab.training.batch_share import BatchShare, check_shareable
 from vaelab.training.curve_points import write_point
 from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
@@ -28,7 +28,7 @@ from vaelab.training.half_precision import keep_precision
 from vaelab.training.landmarks import Landmarks
 from vaelab.training.lightning_private import detects_anomalies
 from vaelab.training.non_finite import CURE, Diverged, loss_not_finite, parameter_not_finite
-from vaelab.training.optimal_std import OptimalStd, check_one_process
+from vaelab.training.optimal_std import OptimalStd
 from vaelab.training.optimizer_and_schedule import optimizer_and_schedule
 from vaelab.training.running_means import RunningMeans
 from vaelab.training.schedule_length import RunFraction, current_beta, start_schedules
@@ -91,7 +91,7 @@ class VAEModule(LightningModule):
         """Installs the tight loop, and keeps the trainer from rounding scored data and weights in float64."""
         if stage == "fit":
             install(self.trainer.fit_loop.epoch_loop)
-            check_one_process(self.vae, self.trainer.world_size)
+            check_shareable(self.vae, self.objective, self.trainer.world_size)
         keep_precision(self.trainer)
 
     def configure_optimizers(self) -> Any:
