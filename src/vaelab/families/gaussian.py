@@ -63,8 +63,8 @@ class IsotropicGaussian(LearnedScale):
         min_std: the floor of σ.
         init_std: about where σ starts.
         optimal: False learns σ by gradient; True sets it to its optimum (Rybkin et al. 2021, arxiv.org/abs/2006.13202).
-            In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is
-            the number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
+            In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is the
+            number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
 
     Raises:
         ValueError: `optimal` is not a bool, `min_std` is negative or `init_std` is not positive.

@@ -38,7 +38,7 @@ PathScale = Callable[[Tensor], Tensor]  # log w (K, …) -> c/a (K, …)
 
 
 class Estimator(Protocol):
-    """One way to draw z, and to give an average or a bound over the draws a gradient for φ."""
+    """A way to draw z, and to compute an average or a bound over the draws with a gradient for φ."""
 
     def posterior(self, vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distribution, Distribution]:
         """Returns q(z|x), from which z is drawn, and the same distribution as log w contains it."""
@@ -115,7 +115,7 @@ class DoublyReparameterized(StickingTheLanding):
 
 
 class ScoreFunction:
-    """Needs no derivative of a draw, nor of f: for every q, discrete ones too.
+    """Needs no derivative of a draw or of f, so it works for every q, discrete ones too.
 
     Args:
         baseline: log w of the other K − 1 draws, (K − 1, K, …) -> the log-weights whose bound is b_k; None means b = 0.
