@@ -27,7 +27,7 @@ class TiltedUniform(Distribution):
 
     log p(t) = l·(t − ½) − log(sinh(l/2) / (l/2)), so the sign of l only mirrors it. Near l = 0, all of its formulas
     divide two small numbers. There, a series takes their place: both are computed, and none of them reads a value.
-    torch's class has a series too. But where it ends, the float32 gradient is off by up to 0.003, and |l| is at most 16.
+    torch's class has a series too, but where it ends, the float32 gradient is off by up to 0.003, and |l| ends at 16.
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}

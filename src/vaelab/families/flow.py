@@ -126,7 +126,8 @@ def zuko_transform(
 ) -> nn.Module:
     """Returns a module that maps h, (…, context), to f⁻¹, a zuko transform over (p,).
 
-    If `context` is 0, it takes no input. f starts as the identity. f⁻¹ takes one pass through each network, and f takes `passes`.
+    If `context` is 0, it takes no input. f starts as the identity. f⁻¹ takes one pass through each network, and f takes
+    `passes`.
 
     Args:
         group: the group of the keys in errors, such as `prior`.
