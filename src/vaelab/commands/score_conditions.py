@@ -148,8 +148,8 @@ def summary_of_conditions(scored: ScoredConditions, samples: int) -> str:
     if n := len(scored.information):
         mean, error = np.mean(scored.information), np.std(scored.information) / math.sqrt(n)
         lines += [
-            f"log p(t|c) − log p(t), with the class of each row, is {mean:.3f} ± {error:.3f} nats (one standard error over "
-            f"{n:,} rows).",
+            f"log p(t|c) − log p(t), with the class of each row, is {mean:.3f} ± {error:.3f} nats (one standard error "
+            f"over {n:,} rows).",
             f"This estimates I(t; c), which is at most the entropy of the label, {scored.entropy:.3f} nats.",
             f"The likeliest class is the row's own in {scored.right:,} of {n:,} rows ({scored.right / n:.1%}).",
         ]
