@@ -120,7 +120,7 @@ def fit(
         os.environ.pop("PL_GLOBAL_SEED", None)  # Lightning would use it to seed each of several processes again
         module, data = build(cfg, resumed, allow)
         trainer = make_trainer(cfg, folder, resumed, allow)
-        check_parallel(cfg, trainer, module.objective)
+        check_parallel(cfg, trainer, module)
         check_limits(trainer, data)
         threads = _set_threads(cfg, module, data, trainer)
         config = recipe(cfg) | data_facts(data) | {"kl": kl_of(module.objective), "threads": threads}

@@ -9,8 +9,9 @@ from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig, OmegaConf
 
 from vaelab.instantiate import Allow, anything, instantiate
-from vaelab.training import CheckpointIO
+from vaelab.training import CheckpointIO, VAEModule
 from vaelab.training.lightning_private import starts_by_command
+from vaelab.training.trainable import check_trainable
 
 
 class Resumed(NamedTuple):
@@ -61,7 +62,7 @@ def _loggers(config: dict[str, Any], allow: Allow) -> list[Any]:
     return made if isinstance(made, list) else [made]
 
 
-def check_parallel(cfg: DictConfig, trainer: Trainer, objective: Any) -> None:
+def check_parallel(cfg: DictConfig, trainer: Trainer, module: VAEModule) -> None:
     """Raises a ValueError if several processes could not share the run."""
     if trainer.world_size == 1:
         return
@@ -69,10 +70,6 @@ def check_parallel(cfg: DictConfig, trainer: Trainer, objective: Any) -> None:
         raise ValueError(
             f"trainer.strategy={cfg.trainer.strategy} cannot share a run between processes; use trainer=ddp"
         )
-    if getattr(objective, "couples_examples", False):
-        raise ValueError(
-            f"trainer.devices must be 1 for this objective ({type(objective).__name__}), because each example's loss "
-            f"depends on the whole minibatch, but is {trainer.world_size}; use trainer=default"
-        )
+    check_trainable(module.vae, module.objective, trainer.world_size)
     if cfg.get("compile"):
         raise ValueError("compile must be false for a run with several processes, but is true; use compile=false")

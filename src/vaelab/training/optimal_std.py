@@ -13,15 +13,6 @@ EXAMPLES = 10_000  # of the training split, evenly spread; with more, σ changes
 ROWS = 500  # examples that pass through the networks at once
 
 
-def check_one_process(vae: VAE, processes: int) -> None:
-    """Raises a ValueError if the likelihood needs the whole batch, and several processes share it."""
-    if processes > 1 and getattr(getattr(vae.decoder, "family", None), "couples_examples", False):
-        raise ValueError(
-            "model.optimal must be false for a run with several processes, because each of them sees only a part of "
-            "the minibatch, but is true; use model.optimal=false, or one process"
-        )
-
-
 class OptimalStd:
     """Sets σ at most once after each step, however many hooks of Lightning ask for it."""
 
