@@ -19,6 +19,8 @@ from vaelab.families.learned_scale import INIT_STD, MIN_STD
 from vaelab.families.negative_binomial import NegativeBinomial
 from vaelab.families.poisson import Poisson
 from vaelab.families.student_t import StudentT
+from vaelab.precision import in_full
+from vaelab.supports import outside
 
 Kind = Literal["real", "count", "category", "binary"]
 
@@ -128,15 +130,11 @@ class Columns(Family):
     def check_target(self, target: Tensor) -> None:
         """Raises a ValueError if a number of the targets, (…, *event_shape), is not of its column's kind."""
         columns = target.flatten(-len(self.event_shape)).flatten(0, -2).unbind(-1)
-        for number, (values, kind, last) in enumerate(zip(columns, self.kinds, self.categories, strict=True)):
-            if kind == "real":
-                continue
-            most = {"count": torch.inf, "binary": 1, "category": last - 1}[kind]
-            outside = (values < 0) | (values > most) | (values != values.round())
-            if outside.any():
+        for number, (values, kind, count) in enumerate(zip(columns, self.kinds, self.categories, strict=True), 1):
+            if bool((bad := outside(values, kind, count)).any()):
                 raise ValueError(
-                    f"column {number + 1} of the target is a {kind}, so each value must be "
-                    f"{WANTED[kind].format(last=last - 1)}, but one is {values[outside][0].item():g}; correct it, or "
+                    f"each value in column {number} of the target, a {kind}, must be "
+                    f"{WANTED[kind].format(last=count - 1)}, but one is {in_full(values[bad][0])}; correct it, or "
                     "train a model with another kind for this column"
                 )
 
