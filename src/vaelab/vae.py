@@ -85,28 +85,17 @@ class VAE(nn.Module):
             ValueError: the prior and the posterior have different shapes of z, the prior and the model different sizes
                 of the condition, a network takes no condition, or the prior has none for the encoder that it uses.
         """
-        if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
-            raise ValueError(
-                f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
-            )
-        if hasattr(prior, "uses") and getattr(prior, "pseudo_condition_size", 0) != condition_size:
-            raise ValueError(
-                f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
-                f"{type(prior).__name__} has {getattr(prior, 'pseudo_condition_size', 0)}; set its "
-                "pseudo_condition_size, use another prior such as prior=standard_normal, or leave the condition out"
-            )
+        _check_conditions(prior, condition_size)
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood, condition_size)
-        x_units = Standardization(x_shape) if standardize else None
+        x_units = _units(x_shape, standardize)
         scores_real = likelihood.support in ("real", "mixed")  # a count in other units is no count
-        target_units = Standardization(likelihood.event_shape) if standardize and scores_real else None
-        given, also_given = (
-            Standardization((condition_size,)) if standardize_condition and condition_size else None for _ in range(2)
-        )
+        t_units = _units(likelihood.event_shape, standardize and scores_real)
+        c_units = [_units((condition_size,), standardize_condition and condition_size > 0) for _ in range(2)]
         vae = cls(
-            Conditional(encoder, posterior, input_units=x_units, condition_units=given),
-            Conditional(decoder, likelihood, output_units=target_units, condition_units=also_given),
+            Conditional(encoder, posterior, input_units=x_units, condition_units=c_units[0]),
+            Conditional(decoder, likelihood, output_units=t_units, condition_units=c_units[1]),
             prior,
         )
         _check_prior(vae, posterior)
@@ -195,6 +184,24 @@ def _text(part: nn.Module) -> str:
     text = repr(part)
     text = call_of(part) if "\n" in text else text
     return text[len("Conditional(") : -1] if type(part) is Conditional else text
+
+
+def _check_conditions(prior: nn.Module, condition_size: int) -> None:
+    """Raises a ValueError if the prior's conditions differ in size from the model's."""
+    if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
+        raise ValueError(
+            f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
+        )
+    if hasattr(prior, "uses") and (own := getattr(prior, "pseudo_condition_size", 0)) != condition_size:
+        raise ValueError(
+            f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
+            f"{type(prior).__name__} has {own}; set its pseudo_condition_size, use another prior such as "
+            "prior=standard_normal, or leave the condition out"
+        )
+
+
+def _units(shape: Sequence[int], wanted: bool) -> Standardization | None:
+    return Standardization(shape) if wanted else None
 
 
 def _check_prior(vae: VAE, posterior: Family) -> None:
