@@ -197,12 +197,13 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
 
 
 def check_parts(vae: VAE, objective: Any) -> None:
-    """Asks the objective, the prior and both families if they fit together, if they have a method `check(vae)`.
+    """Asks the objective, the prior and all families if they fit together, if they have a method `check(vae)`.
 
     Raises:
         ValueError: a part does not fit the others.
     """
-    for part in (objective, vae.prior, *(getattr(each, "family", None) for each in (vae.encoder, vae.decoder))):
+    families = (getattr(each, "family", None) for each in (vae.encoder, vae.decoder, vae.prior))
+    for part in (objective, vae.prior, *families):
         check: Any = getattr(part, "check", None)
         if check is not None:
             check(vae)

@@ -155,11 +155,16 @@ class VAE(nn.Module):
 
         Args:
             condition: (…, c), for a conditional model. A prior without a `condition_size` does not see it.
+
+        Raises:
+            ValueError: the prior is conditional, but there is no condition.
         """
-        if not getattr(self.prior, "condition_size", 0):
+        if not (size := getattr(self.prior, "condition_size", 0)):
             return self.prior()
+        if condition is None:
+            raise ValueError(f"condition must have the shape (…, {size}) for p(z|c), but there is none; pass one")
         units: Any = getattr(self.encoder, "condition_units", None)
-        p: Distribution = self.prior(condition if units is None or condition is None else units(condition))
+        p: Distribution = self.prior(condition if units is None else units(condition))
         return p
 
     @property
@@ -171,6 +176,11 @@ class VAE(nn.Module):
 
     def sample_prior(self, n: int, condition: Tensor | None = None) -> Tensor:
         """n draws z ~ p(z), or z ~ p(z|c) if the prior is conditional -> (n, p); the condition is (c,) or (n, c)."""
+        if condition is not None and condition.shape[:-1] not in ((), (n,)):
+            raise ValueError(
+                f"condition must have the shape (c,) or ({n}, c), but has {tuple(condition.shape)}; give one for all "
+                "draws, or one for each"
+            )
         prior = self.prior_given(None if condition is None else condition.expand(n, -1))
         return prior.sample(torch.Size() if prior.batch_shape else torch.Size((n,)))
 
@@ -205,11 +215,17 @@ def _units(shape: Sequence[int], wanted: bool) -> Standardization | None:
 
 
 def _check_prior(vae: VAE, posterior: Family) -> None:
-    """Raises a ValueError if the prior's z differs from the posterior's in shape or in kind."""
+    """Raises a ValueError if the prior's z differs from the posterior's in shape, in kind or in its categories."""
     if (found := vae.latent_shape) != posterior.event_shape:
         raise ValueError(
             f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has {tuple(found)}; "
             "give both the same latent_dim"
+        )
+    own, other = (getattr(each, "categories", None) for each in (posterior, getattr(vae.prior, "family", None)))
+    if own is not None and other is not None and own != other:
+        raise ValueError(
+            f"the prior's variables must have {own} categories each, like the posterior's, but have {other}; give both "
+            "the same"
         )
     wanted, kind = getattr(posterior, "support", "real"), getattr(vae.prior, "support", "real")
     if kind != wanted:

@@ -180,7 +180,7 @@ def test_a_batch_of_one_example_has_a_finite_loss(objective):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ELBO(free_bits=0.1, kl="monte_carlo"), "objective.kl must be closed_form for objective.free_bits=0.1"),
+        (lambda: ELBO(free_bits=0.1, kl="monte_carlo"), "objective.free_bits must be 0 if the KL is by Monte Carlo"),
         (lambda: ELBO(free_bits=0.1, capacity=3.0), "objective.free_bits must be 0 for objective.capacity=3"),
         (lambda: ELBO(beta=2.0, capacity=3.0), "objective.beta must be 1 for objective.capacity=3, but is 2"),
         (lambda: ELBO(free_bits=-1.0), "objective.free_bits must be a number of at least 0, but is -1"),
@@ -207,6 +207,7 @@ def test_values_that_cannot_work_are_refused(make, message):
             "posterior must be a product over the latents for objective.free",
         ),
         (ELBO(free_bits=0.1), diagonal, vamp, "prior must be a product over the latents for objective.free_bits, but"),
+        (ELBO(kl="monte_carlo"), optimal, None, "optimal must be false for the family of a posterior or a prior"),
         (InfoVAE(), diagonal, vamp, "prior must be fixed, or one whose draws carry a gradient, .* but is VampPrior"),
     ],
 )
