@@ -35,6 +35,7 @@ from vaelab.baseline import Baseline
 from vaelab.evaluation.aggregate_given import aggregate_posterior_given
 from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.draw_tests import compare_draws
+from vaelab.evaluation.evaluation_mode import ready_to_score
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import (
@@ -112,7 +113,7 @@ def evaluate(
     Raises:
         ValueError: the density of an example is not finite, or `vaelab.evaluation.score` raises it.
     """
-    with full_precision(vae) as vae:
+    with ready_to_score(vae) as vae:
         report = _report(vae, data, split, samples, memory, progress, baseline)
         report |= _latent_use(vae, data, split) | represent_factors(vae, data, split)
         return report | (compare_draws(vae, data, split, draws) if draws else {})
@@ -135,7 +136,8 @@ def _report(
             "optimizer.lr"
         )
     report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
-    report["precision"] = _precision(vae)
+    dtype = next((parameter.dtype for parameter in vae.parameters()), torch.get_default_dtype())
+    report["precision"] = str(dtype).split(".")[-1]  # such as float32
     for name, values in terms.items():
         if name not in ("ess", "pareto_k"):
             report |= mean_and_stderr(name, values)
@@ -148,11 +150,6 @@ def _report(
     if baseline is not None:
         report |= _gain(terms["nll"], baseline, data, split)
     return report | _regret(terms["nll"], data, split)
-
-
-def _precision(vae: VAE) -> str:
-    """The dtype that the model computes in, such as `float32`."""
-    return str(next((parameter.dtype for parameter in vae.parameters()), torch.get_default_dtype())).split(".")[-1]
 
 
 def mean_and_stderr(name: str, values: Tensor) -> dict[str, float]:
