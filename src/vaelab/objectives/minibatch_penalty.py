@@ -20,6 +20,12 @@ class MinibatchPenalty:
     All examples of a minibatch estimate the penalty together. Larger batches, as in validation, are scored in groups of
     about `batch_size` examples. The terms `elbo` and `bound` are the ELBO.
 
+    >>> class Deviation(MinibatchPenalty):
+    ...     def penalty(self, parts):
+    ...         return parts.kl.mean() + 9 * parts.z.mean((0, 1)).square().sum(0, keepdim=True)
+    >>> Deviation(samples=3).batch_size
+    100
+
     Args:
         samples: L, the number of z drawn per example.
         batch_size: M, the examples that estimate the penalty together.
