@@ -75,18 +75,19 @@ class Columns(Family):
         init_std: float = INIT_STD,
     ) -> None:
         super().__init__(event_shape)
-        self.kinds, self.categories = _kinds(kinds, self.event_size), _categories(kinds, categories)
+        self.kinds = _kinds(kinds, self.event_size)
+        self.categories = _categories(self.kinds, categories)
         self.real, self.count = check_choice("real", real, REAL), check_choice("count", count, COUNT)
         self.min_std, self.init_std = min_std, init_std
-        groups = list(dict.fromkeys(zip(self.kinds, self.categories, strict=True)))
-        places = [[m for m, of in enumerate(zip(self.kinds, self.categories, strict=True)) if of == g] for g in groups]
-        self.groups = tuple(kind for kind, _ in groups)
-        self.parts = nn.ModuleList(self._family(*group, len(at)) for group, at in zip(groups, places, strict=True))
+        columns = list(zip(self.kinds, self.categories, strict=True))
+        places = {group: [m for m, own in enumerate(columns) if own == group] for group in dict.fromkeys(columns)}
+        self.groups = tuple(kind for kind, _ in places)
+        self.parts = nn.ModuleList(self._family(*group, len(place)) for group, place in places.items())
         self.sizes = [part.num_parameters for part in self._families]
         self.num_parameters = sum(self.sizes)
-        for number, place in enumerate(places):
+        for number, place in enumerate(places.values()):
             self.register_buffer(f"place_{number}", torch.tensor(place), persistent=False)
-        self.register_buffer("order", torch.tensor([*chain(*places)]).argsort(), persistent=False)
+        self.register_buffer("order", torch.tensor([*chain(*places.values())]).argsort(), persistent=False)
         self.order: Tensor
 
     def _family(self, kind: str, categories: int, count: int) -> Family:
@@ -152,9 +153,8 @@ def _kinds(kinds: Sequence[Kind] | None, columns: int) -> tuple[Kind, ...]:
     return tuple(kinds)
 
 
-def _categories(kinds: Sequence[Kind] | None, categories: Sequence[int] | None) -> tuple[int, ...]:
+def _categories(kinds: Sequence[Kind], categories: Sequence[int] | None) -> tuple[int, ...]:
     """The count of categories of each column, and 0 for other kinds."""
-    kinds = kinds or ()
     given = [0] * len(kinds) if categories is None else list(categories)
     if len(given) != len(kinds):
         raise ValueError(f"categories must have one entry for each of the {len(kinds)} columns, but has {len(given)}")
