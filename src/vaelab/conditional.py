@@ -59,7 +59,7 @@ class Conditional(nn.Module):
         """The distribution, and the same one with all of its parameters cut off from the gradient.
 
         A gradient then reaches log q̄(z) only through z, as sticking the landing (Roeder et al. 2017,
-        arxiv.org/abs/1703.09194, eq. 7) and doubly reparameterised gradients need. The network runs once.
+        arxiv.org/abs/1703.09194) and doubly reparameterised gradients need. The network runs once.
 
         >>> from vaelab import families, networks
         >>> encoder = Conditional(networks.MLP((5,), 6), families.DiagonalGaussian((3,)))

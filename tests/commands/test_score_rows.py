@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy import stats
+from scipy import special, stats
 
 from helpers.loaded_runs import Rows, loaded_run
 from vaelab import VAE
 from vaelab.commands.rows import Rows as ReadRows
 from vaelab.commands.score import score_rows, summary, warn_if_unreliable
+from vaelab.commands.score_conditions import score_conditions, summary_of_conditions
 from vaelab.evaluation import score
 from vaelab.families import DiagonalGaussian, IsotropicGaussian
 from vaelab.networks import MLP
@@ -125,3 +126,44 @@ def test_inputs_without_targets_are_refused(run, x, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"score needs a target for each row, but x.npy holds only inputs"):
         score_rows(run, "x.npy", tmp_path / "s.csv", samples=5)
     assert not (tmp_path / "s.csv").exists()
+
+
+@pytest.fixture
+def conditional(x, tmp_path):
+    """A linear-Gaussian model of three classes, whose shares in the training split are 12, 8 and 3 of 23."""
+    torch.manual_seed(0)
+    families = DiagonalGaussian((P,), init_std=1.0), IsotropicGaussian((K,), init_std=2.0)
+    vae = VAE.build((K,), *families, StandardNormal((P,)), partial(MLP, hidden=[]), condition_size=3)
+    classes = torch.tensor([0] * 12 + [1] * 8 + [2] * 3)
+    return loaded_run(tmp_path, vae, Rows(x, torch.eye(3)[classes], ("ale", "bock", "stout")))
+
+
+@torch.no_grad()
+def test_every_class_is_weighed_by_its_share(conditional, x, tmp_path):
+    scored = score_conditions(conditional, "test", tmp_path / "s.npz", samples=3000)
+    table = np.load(tmp_path / "s.npz")
+    w, bias = (value.double().numpy() for value in conditional.vae.decoder.network.parameters())
+    covariance = w[:, :P] @ w[:, :P].T + (0.01**2 + 4.0) * np.eye(K)
+    means, shares = bias + w[:, P:].T, np.array([12, 8, 3]) / N
+    truth = np.stack([stats.multivariate_normal.logpdf(x.double(), mean, covariance) for mean in means], -1)
+    given = np.stack([table[f"log_p_{name}"] for name in ("ale", "bock", "stout")], -1)
+    error = np.abs(np.delete(given - truth, 17, 0))  # row 17 is far from all draws
+    assert error.mean() < 0.06
+    assert error.max() < 0.3
+    assert_allclose(table["log_p"], special.logsumexp(given, axis=-1, b=shares))
+    assert (table["likeliest"] == np.array(["ale", "bock", "stout"])[(given + np.log(shares)).argmax(-1)]).all()
+    own = np.repeat([0, 1, 2], [12, 8, 3])
+    assert_allclose(scored.information, given[np.arange(N), own] - table["log_p"])
+    assert scored.entropy == pytest.approx(stats.entropy(shares))
+    assert scored.right == (table["likeliest"] == np.array(["ale", "bock", "stout"])[own]).sum()
+    said = summary_of_conditions(scored, 3000)
+    assert f"{np.mean(scored.information):.3f} ± {np.std(scored.information) / np.sqrt(N):.3f} nats" in said
+    assert f"at most the entropy of the label, {stats.entropy(shares):.3f}" in said
+
+
+def test_scores_under_a_class_are_those_of_a_file_of_that_class(conditional, x, tmp_path):
+    np.save(tmp_path / "x.npy", x.numpy())
+    score_conditions(conditional, "test", tmp_path / "every.npz", samples=50, seed=3)
+    score_rows(conditional, str(tmp_path / "x.npy"), tmp_path / "bock.npz", samples=50, seed=3, condition="bock")
+    every, bock = (np.load(tmp_path / f"{name}.npz") for name in ("every", "bock"))
+    assert_allclose(every["log_p_bock"], bock["log_p"])

@@ -221,7 +221,7 @@ def test_pairs_that_cannot_work_are_refused(objective, posterior, prior, message
     ("likelihood", "objective", "message"),
     [
         (bernoulli, BetaTC(train_size=40), r"trainer.devices must be 1 for this objective \(BetaTC\), .* but is 2"),
-        (optimal, ELBO(), "model.optimal must be false for a run with several processes"),
+        (optimal, ELBO(), "trainer.devices must be 1 with model.optimal=true, .* but is 2"),
     ],
 )
 def test_what_needs_the_whole_minibatch_needs_one_process(likelihood, objective, message):

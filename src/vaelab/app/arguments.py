@@ -92,7 +92,7 @@ def _add_evaluate(verbs: "argparse._SubParsersAction[Parser]") -> None:
 def _add_score(verbs: "argparse._SubParsersAction[Parser]") -> None:
     text = "score each row of data, to find unusual ones: log p, ELBO, and how far to trust them"
     score = _add(verbs, "score", text, output=True, data=True)
-    _add_condition(score, FROM_FILE)
+    _add_condition(score, f"{FROM_FILE}; all: every class")
     score.add_argument("data", metavar="DATA", help="what to score")
     score.add_argument("--samples", type=int, help="importance samples per row (default 5000)")
 

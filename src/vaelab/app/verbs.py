@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vaelab.commands.conditions import kind_of
+from vaelab.commands.conditions import is_every, kind_of
 from vaelab.commands.encode import encode
 from vaelab.commands.interpolate import interpolate, place_of
 from vaelab.commands.reconstruct import reconstruct
 from vaelab.commands.sample import sample
 from vaelab.commands.score import score_rows, summary, warn_if_unreliable
+from vaelab.commands.score_conditions import score_conditions, summary_of_conditions
 from vaelab.commands.traverse import traverse
 from vaelab.evaluation import SAMPLES
 from vaelab.runs.run import Run
@@ -65,12 +66,19 @@ def _sample(run: Run, output: Path, options: Options, overrides: Overrides) -> s
     return f"{sample(run, options.n, output, options.show, options.seed, options.condition)} rows{about}"
 
 
+def rows_in_words(n: int) -> str:
+    """How many rows were written, such as `1 row`."""
+    return f"{n:,} {'row' if n == 1 else 'rows'}"
+
+
 def _score(run: Run, output: Path, options: Options, overrides: Overrides) -> str:
     samples = SAMPLES if options.samples is None else options.samples
+    if is_every(run, options.condition):
+        every = score_conditions(run, options.data, output, samples, options.seed, overrides)
+        return f"{rows_in_words(every.rows)}\n\n{summary_of_conditions(every, samples)}"
     scored = score_rows(run, options.data, output, samples, options.seed, overrides, options.condition)
     warn_if_unreliable(scored, samples)
-    count = f"{scored.rows:,} {'row' if scored.rows == 1 else 'rows'}"
-    return f"{count}\n\n{summary(scored, samples, kind_of(run))}"
+    return f"{rows_in_words(scored.rows)}\n\n{summary(scored, samples, kind_of(run))}"
 
 
 def _traverse(run: Run, output: Path, options: Options, overrides: Overrides) -> str:

@@ -103,12 +103,12 @@ def _chunks(
     done = 0
     for rows, label in read_labelled(run, data, overrides, condition):
         n = len(rows.x)
-        scores = _score(run, data, rows, samples, _seeds(seed, done, n), progress)
+        scores = scores_of(run, data, rows, samples, row_seeds(seed, done, n), progress)
         yield {"row": np.arange(done, done + n), **scores, **({} if label is None else {"label": label})}
         done += n
 
 
-def _score(
+def scores_of(
     run: Run, data: str, rows: Rows, samples: int, seeds: Sequence[int], progress: Callable[[int], Any]
 ) -> Columns:
     """The columns of some rows, each (n,)."""
@@ -122,7 +122,7 @@ def _score(
     return arrays({"log_p": -terms["nll"], **{name: terms[name] for name in ("elbo", "kl", "pareto_k", "ess")}})
 
 
-def _seeds(seed: int, first: int, n: int) -> list[int]:
+def row_seeds(seed: int, first: int, n: int) -> list[int]:
     """A seed for each of n rows from row `first`: far apart, so that rows and seeds share no draws."""
     sequences = (np.random.SeedSequence((seed, row)) for row in range(first, first + n))
     return [int(each.generate_state(1, np.uint64)[0]) for each in sequences]

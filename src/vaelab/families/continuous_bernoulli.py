@@ -27,7 +27,7 @@ class TiltedUniform(Distribution):
 
     log p(t) = l·(t − ½) − log(sinh(l/2) / (l/2)), so the sign of l only mirrors it. Near l = 0, all of its formulas
     divide two small numbers. There, a series takes their place: both are computed, and none of them reads a value.
-    torch's class has a series too, but in float32 its gradient is off by up to 0.003 beside it, and |l| ends at 16.
+    torch's class has a series too, but where it ends, the float32 gradient is off by up to 0.003, and |l| ends at 16.
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
@@ -85,9 +85,9 @@ def _series(coefficients: Sequence[float], square: Tensor) -> Tensor:
 class ContinuousBernoulli(Family):
     """p(t|z) = Π C(y_m) y_m^t_m (1−y_m)^(1−t_m) over t in [0, 1], y = sigmoid(l), log C(y) = log(l / (2y − 1)).
 
-    Without C it is no density, and models are then ranked by how far the pixels are from ½. log p(t|z) has no upper
+    Without C, it is no density, and the score then depends on how far the pixels are from ½. log p(t|z) has no upper
     limit if t is exactly 0 or 1, as most pixels of a digit are. So l = max_logit·tanh(raw / max_logit).
-    Source: Loaiza-Ganem & Cunningham 2019, arxiv.org/abs/1907.06845, eqs. 5-8.
+    Source: Loaiza-Ganem & Cunningham 2019, arxiv.org/abs/1907.06845.
 
     >>> p = ContinuousBernoulli((5,))(torch.zeros(7, 5))  # uniform
     >>> p.mean.unique(), p.log_prob(torch.rand(5)).unique()

@@ -20,7 +20,7 @@ class Family(nn.Module, ABC):
     """Maps numbers to a distribution. Encoders and decoders use the same families.
 
     >>> class Poisson(Family):
-    ...     pure, support = True, "real"
+    ...     pure, support = True, "count"
     ...
     ...     def __init__(self, event_shape):
     ...         super().__init__(event_shape)

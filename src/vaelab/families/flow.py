@@ -124,9 +124,10 @@ def zuko_transform(
     context: int = 0,
     passes: int | None = None,
 ) -> nn.Module:
-    """A module: context h (…, context), or nothing if it is 0 -> f⁻¹ over (p,), as a zuko transform.
+    """Returns a module that maps h, (…, context), to f⁻¹, a zuko transform over (p,).
 
-    It starts as the identity. f⁻¹ takes one pass through each network, and f takes `passes`.
+    If `context` is 0, it takes no input. f starts as the identity. f⁻¹ takes one pass through each network, and f takes
+    `passes`.
 
     Args:
         group: the group of the keys in errors, such as `prior`.

@@ -62,9 +62,9 @@ class IsotropicGaussian(LearnedScale):
         event_shape: the shape of one draw, k numbers.
         min_std: the floor of σ.
         init_std: about where σ starts.
-        optimal: False learns σ by gradient; True has it at its optimum (Rybkin et al. 2021, arxiv.org/abs/2006.13202,
-            eq. 6). In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is
-            the number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
+        optimal: False learns σ by gradient; True sets it to its optimum (Rybkin et al. 2021, arxiv.org/abs/2006.13202).
+            In training mode, σ² is then the mean squared error of the scored batch. In evaluation mode, it is the
+            number from `set_error`. A `VAEModule` sets the error on the training split before each validation.
 
     Raises:
         ValueError: `optimal` is not a bool, `min_std` is negative or `init_std` is not positive.

@@ -1,4 +1,4 @@
-"""What the families with a learned standard deviation σ share: its floor, and where it starts.
+"""The base class of families with a learned standard deviation σ: its floor, and where it starts.
 
 On a finite data set without noise, log p(t|z) grows without bound as a learned variance shrinks. Hence the floor:
 

@@ -81,7 +81,7 @@ class NegativeBinomial(Family):
     """p(t|z) over counts t = 0, 1, 2, … with mean m and variance m + α·m²; the network gives log m and h for each.
 
     α = min_dispersion + init_dispersion·exp(h). With α → 0 it is the Poisson distribution.
-    Source: Hilbe 2011, *Negative Binomial Regression*, eq. 8.9 (NB2).
+    Source: Hilbe 2011, *Negative Binomial Regression*, chapter 8 (NB2).
 
     >>> p = NegativeBinomial((5,))(torch.zeros(7, 10))
     >>> p.mean.unique(), round(p.variance.max().item(), 3)

@@ -38,7 +38,7 @@ class DiagonalNormal(Independent):
 class OptimalNormal(Distribution):
     """N(t; μ, σ²·I) with the σ² that maximises the mean of log p over the values that are scored together.
 
-    That is their mean squared error, or the floor. No gradient passes through it: at the optimum it would be 0.
+    That is their mean squared error, or the floor. No gradient passes through σ², because it would be 0 at the optimum.
 
     Args:
         normal: the distribution for everything else, such as draws.

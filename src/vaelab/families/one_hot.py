@@ -68,7 +68,7 @@ class OneHots(Distribution):
     def relaxed_rsample(self, sample_shape: Sequence[int], temperature: float) -> Tensor:
         """Straight-through Gumbel-softmax: draws, with the gradient of softmax((log π + Gumbel noise) / temperature).
 
-        Jang et al. 2017, arxiv.org/abs/1611.01144, §2.2; Maddison et al. 2017, arxiv.org/abs/1611.00712, §2.
+        Jang et al. 2017, arxiv.org/abs/1611.01144, §2.2; Maddison et al. 2017, arxiv.org/abs/1611.00712, §3.
 
         Args:
             sample_shape: the shape before the batch.

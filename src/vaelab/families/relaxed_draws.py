@@ -2,7 +2,7 @@
 
 With Gumbel noise g_k = −log e_k, e_k ~ Exp(1), argmax_k (log π_k + g_k) is a draw from the probabilities π (the
 Gumbel-max trick). At the temperature τ, softmax_k ((log π_k + g_k) / τ) is the relaxed draw. It becomes the draw itself
-as τ falls to 0 (Jang et al. 2017, arxiv.org/abs/1611.01144, §2; Maddison et al. 2017, arxiv.org/abs/1611.00712, §2).
+as τ falls to 0 (Jang et al. 2017, arxiv.org/abs/1611.01144, §2; Maddison et al. 2017, arxiv.org/abs/1611.00712, §3).
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""The Student-t family: a likelihood for data with far outliers."""
+"""The Student-t family: a likelihood for data with extreme outliers."""
 
 import math
 from collections.abc import Sequence

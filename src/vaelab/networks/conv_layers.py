@@ -1,4 +1,4 @@
-"""What convolutional encoders and decoders share: the checks of their keys, and their blocks."""
+"""The parts that convolutional encoders and decoders share: checks of their keys, and blocks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise

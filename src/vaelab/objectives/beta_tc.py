@@ -87,8 +87,8 @@ def total_correlation(q: Distribution, z: Tensor, train_size: int, sampling: str
     The first is Chen et al.'s stratified sampling (their appendix C.2, averaged over which example gets the last
     weight). q̂ is then unbiased for q(z) over the training set, and exact if the minibatch is all of it. But log q̂ is
     too low on average, for z and for each z_j, so the total correlation may come out too low or too high. The second is
-    their eq. 5: log q̂ is log M to log N too low, so the estimate has an offset of up to p·log N − log M. Both biases
-    depend on M. Compare the numbers only at equal M.
+    their weighted sampling: log q̂ is log M to log N too low, so the estimate has an offset of up to p·log N − log M.
+    Both biases depend on M. Compare the numbers only at equal M.
 
     >>> from vaelab import families
     >>> q = families.DiagonalGaussian((3,), init_std=1.0)(torch.zeros(7, 6))  # the same for every example

@@ -13,8 +13,8 @@ All estimators give the same value. With a_k = ∂b/∂log w_k, their gradients 
 
 The score has mean zero. So for the ELBO, the score functions leave out a_k, and weigh draw k by its own f(z_k) − b_k.
 
-Sources, in this order: Kingma & Welling 2014, §2.4; Roeder et al. 2017, arxiv.org/abs/1703.09194, eq. 7; Tucker et
-al. 2019, arxiv.org/abs/1810.04152; Williams 1992; Mnih & Rezende 2016, arxiv.org/abs/1602.06725, for both baselines;
+Sources, in this order: Kingma & Welling 2014, §2.4; Roeder et al. 2017, arxiv.org/abs/1703.09194; Tucker et al.
+2019, arxiv.org/abs/1810.04152; Williams 1992; Mnih & Rezende 2016, arxiv.org/abs/1602.06725, for both baselines;
 Jang et al. 2017, arxiv.org/abs/1611.01144, §2.2. docs/options/gradients.md derives c_k.
 """
 
@@ -39,10 +39,10 @@ PathScale = Callable[[Tensor], Tensor]  # log w (K, …) -> c/a (K, …)
 
 
 class Estimator(Protocol):
-    """One way to draw z, and to give an average or a bound over the draws a gradient for φ."""
+    """A way to draw z, and to compute an average or a bound over the draws with a gradient for φ."""
 
     def posterior(self, vae: VAE, x: Tensor, condition: Tensor | None) -> tuple[Distribution, Distribution]:
-        """-> q(z|x), from which z is drawn, and the same distribution as log w contains it."""
+        """Returns q(z|x), from which z is drawn, and the same distribution as log w contains it."""
 
     def draw(self, q: Distribution, samples: int) -> Draws:
         """z ~ q, (L, B, p)."""
@@ -51,7 +51,7 @@ class Estimator(Protocol):
         """f(z_l), (L, B) -> their mean, (B,), with the gradient of E_q[f]."""
 
     def bound(self, bound: Bound, path_scale: PathScale, log_w: Tensor, draws: Draws) -> Tensor:
-        """log w, (K, …) -> b(log w), (…), with the gradient of its expectation."""
+        """Log-weights (K, …) -> b(log w), (…), with the gradient of its expectation."""
 
 
 class Pathwise:
@@ -116,7 +116,7 @@ class DoublyReparameterized(StickingTheLanding):
 
 
 class ScoreFunction:
-    """Needs no derivative of a draw, nor of f: for every q, discrete ones too.
+    """Needs no derivative of a draw or of f, so it works for every q, discrete ones too.
 
     Args:
         baseline: log w of the other K − 1 draws, (K − 1, K, …) -> the log-weights whose bound is b_k; None means b = 0.

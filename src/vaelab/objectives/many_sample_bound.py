@@ -1,4 +1,4 @@
-"""What the bounds on log p(t) have in common that take many draws of z and average their weights."""
+"""The base class of the bounds on log p(t) that average the weights of many draws of z."""
 
 from dataclasses import dataclass
 

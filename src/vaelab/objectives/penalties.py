@@ -1,4 +1,4 @@
-"""What a loss may have in place of β·KL, as means over the batch that all its examples share, in nats.
+"""Penalties that replace β·KL in a loss, in nats. They use means over the batch, so all its examples share them.
 
 free bits  Σ_j max(λ, batch mean of KL_j)     (Kingma et al. 2016, arxiv.org/abs/1606.04934, eq. 15)
 capacity   γ·|batch mean of KL − C|           (Burgess et al. 2018, arxiv.org/abs/1804.03599, eq. 8)

@@ -11,7 +11,7 @@ from vaelab.objectives.many_sample_bound import ManySampleBound
 
 @dataclass(frozen=True)
 class Renyi(ManySampleBound):
-    """VR-α: E[(1 − α)⁻¹ log (1/K) Σ_k w_k^(1−α)] (Li & Turner 2016, arxiv.org/abs/1602.02311, eq. 5).
+    """VR-α: E[(1 − α)⁻¹ log (1/K) Σ_k w_k^(1−α)] (Li & Turner 2016, arxiv.org/abs/1602.02311).
 
     α = 0 is IW_K, α = 1 is the ELBO, and the bound falls as α grows. For α < 0 it is no lower bound on log p(t). The
     other arguments are those of `ManySampleBound`.

@@ -12,7 +12,8 @@ class Terms(NamedTuple):
         elbo: the evidence lower bound, with β = 1 for every objective.
         log_likelihood: E_q[log p(t|z)], the negative distortion.
         kl: KL(q(z|x) ‖ p(z)) or its estimate, also called the rate.
-        bound: the objective's lower bound on log p(t), without weights and penalties: IW_K for `IWAE`, else the ELBO.
+        bound: the objective's lower bound on log p(t), without weights and penalties. It is IW_K for `IWAE`, whose
+            relatives have bounds of their own, and the ELBO for all others.
         loss: what the optimiser minimises, such as β·kl − log_likelihood.
 
     >>> import torch

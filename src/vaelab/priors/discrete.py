@@ -10,7 +10,7 @@ from vaelab.short_repr import call_of
 
 
 class DiscretePrior(nn.Module):
-    """p(z) of independent discrete variables: uniform, or with probabilities that are learned from there.
+    """p(z) of independent discrete variables: uniform, or with learned probabilities that start uniform.
 
     >>> from vaelab.families import Bernoulli
     >>> DiscretePrior(Bernoulli((3,)))().mean
@@ -18,7 +18,7 @@ class DiscretePrior(nn.Module):
 
     Args:
         family: a family over (p,): `Bernoulli` or `OneHotCategorical`.
-        learned: learn the probabilities; if not, each class of a variable has the same.
+        learned: True learns the probabilities; False gives all classes of a variable the same one.
 
     Raises:
         ValueError: `learned` is neither true nor false.

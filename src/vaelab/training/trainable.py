@@ -23,6 +23,6 @@ def check_trainable(vae: VAE, objective: Any, processes: int) -> None:
         )
     if getattr(getattr(vae.decoder, "family", None), "couples_examples", False):
         raise ValueError(
-            "model.optimal must be false for a run with several processes, because each of them sees only a part of "
-            "the minibatch, but is true; use model.optimal=false, or trainer=default"
+            "trainer.devices must be 1 with model.optimal=true, because the variance is that of the whole minibatch, "
+            f"but is {processes}; use trainer=default or model.optimal=false"
         )
