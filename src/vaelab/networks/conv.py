@@ -17,7 +17,7 @@ Activation = Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"]
 
 
 class _Conv(nn.Module):
-    """The keys that both networks share, and `sizes`: that of the image, and of the maps after each halving."""
+    """Checks the keys that both networks share. `sizes` are those of the image, and of the maps after each halving."""
 
     def __init__(
         self,

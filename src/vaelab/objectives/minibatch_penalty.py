@@ -1,4 +1,4 @@
-"""What the objectives have in common whose loss is the ELBO's with a penalty that a minibatch estimates."""
+"""The base class of the objectives whose loss has a penalty that a minibatch estimates."""
 
 from dataclasses import dataclass, replace
 from functools import partial
