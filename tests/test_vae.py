@@ -26,9 +26,9 @@ from helpers.choices import (
 )
 from helpers.linear_gaussian import K, linear_vae
 from vaelab import VAE, Conditional
-from vaelab.families import Bernoulli, DiagonalGaussian
+from vaelab.families import Bernoulli, DiagonalGaussian, OneHotCategorical
 from vaelab.networks import MLP
-from vaelab.priors import StandardNormal
+from vaelab.priors import DiscretePrior, StandardNormal
 
 L, B, C = 5, 7, 2
 X, T = (2, 3), (4, 1)
@@ -274,3 +274,5 @@ def test_a_prior_over_another_kind_of_latents_is_refused():
     prior.support = "count"
     with pytest.raises(ValueError, match="the prior's z must be real, like the posterior's"):
         VAE.build(X, DiagonalGaussian((P,)), Bernoulli(T), prior, MLP)
+    with pytest.raises(ValueError, match="must have 3 categories each, like the posterior's, but have 2"):
+        VAE.build(X, OneHotCategorical(2, 3), Bernoulli(T), DiscretePrior(OneHotCategorical(3, 2)), MLP)

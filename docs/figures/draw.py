@@ -1,6 +1,6 @@
 """Draws the figures of the option pages: `python docs/figures/draw.py [GROUP/OPTION …]`, by default all of them.
 
-A function in docs/figures/GROUP.py that is named as an option returns that option's figure.
+A function that is named as an option returns that option's figure. `FILES` says where it is.
 """
 
 import sys
@@ -14,15 +14,21 @@ from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images" / "options"
-GROUPS = ("model", "posterior", "prior", "network", "objective")
+FILES = {  # group -> where the figures of its options are drawn
+    "model": ["model"],
+    "posterior": ["posterior"],
+    "prior": ["prior"],
+    "network": ["network"],
+    "objective": ["objective", "penalties"],
+}
 
 
 def figures() -> dict[str, Callable[[], Figure]]:
     """GROUP/OPTION -> the function that draws it."""
     found = {}
-    for group in GROUPS:
+    for group, files in FILES.items():
         options = [path.stem for path in (HERE.parents[1] / "conf" / group).glob("*.yaml")]
-        functions = vars(import_module(group)) if (HERE / f"{group}.py").exists() else {}
+        functions = {name: each for file in files for name, each in vars(import_module(file)).items()}
         found |= {f"{group}/{name}": functions[name] for name in sorted(options) if name in functions}
     return found
 

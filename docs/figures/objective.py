@@ -6,7 +6,6 @@ from functools import cache, partial
 import torch
 from drawing import axes
 from matplotlib.figure import Figure
-from penalties import beta_tc, info  # noqa: F401
 from torch import Tensor
 
 from vaelab import VAE, families, networks, priors

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from vaelab.baseline import Baseline
 from vaelab.checks import check_choice
-from vaelab.families import closed_form_kl, with_moments
+from vaelab.families import closed_form_kl
 from vaelab.instantiate import Allow, anything, constructor_of, instantiate, made, made_with, takes
 from vaelab.networks import OneHotColumns
 from vaelab.objectives.elbo_parts import KLS
+from vaelab.objectives.example_distributions import posterior_of, prior_of
 from vaelab.vae import VAE
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ def fitted_baseline(vae: VAE, data: "DataModule") -> Baseline:
 def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
     """Builds the objective of a config. Its KL is by Monte Carlo if posterior, prior or objective sets that.
 
-    An objective that takes `train_size`, the number of training examples, gets that of the config. The objective, the
-    prior and both families are asked if they fit together, if they have a method `check(vae)`.
+    An objective that takes `train_size`, the number of training examples, gets that of the config.
 
     Raises:
         ValueError: the KL of posterior and prior has no closed form, and none of the three sets Monte Carlo; or a part
@@ -193,11 +192,21 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
         log.info("the KL is estimated by Monte Carlo, because %s", " and ".join(f"{key}=monte_carlo" for key in asking))
     elif getattr(objective, "kl", None) == "closed_form":
         _check_closed_form(vae)
-    for part in (objective, vae.prior, *(getattr(each, "family", None) for each in (vae.encoder, vae.decoder))):
+    check_parts(vae, objective)
+    return objective
+
+
+def check_parts(vae: VAE, objective: Any) -> None:
+    """Asks the objective, the prior and all families if they fit together, if they have a method `check(vae)`.
+
+    Raises:
+        ValueError: a part does not fit the others.
+    """
+    families = (getattr(each, "family", None) for each in (vae.encoder, vae.decoder, vae.prior))
+    for part in (objective, vae.prior, *families):
         check: Any = getattr(part, "check", None)
         if check is not None:
             check(vae)
-    return objective
 
 
 def kl_of(objective: Any) -> str:
@@ -216,14 +225,11 @@ def without_kl(node: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name != "kl"}
 
 
-@torch.no_grad()
 def _check_closed_form(vae: VAE) -> None:
-    family: Any = vae.encoder.family
-    q = with_moments(family(torch.zeros(1, family.num_parameters)))
-    p = vae.prior_given(torch.zeros(1, getattr(vae.prior, "condition_size", 0)))
-    if closed_form_kl(q, p) is None:
+    q = posterior_of(vae)
+    if q is not None and closed_form_kl(q, prior_of(vae)) is None:
         raise ValueError(
-            f"objective.kl must be monte_carlo for posterior={type(family).__name__} and "
+            f"objective.kl must be monte_carlo for posterior={type(vae.encoder.family).__name__} and "
             f"prior={type(vae.prior).__name__}, because their KL has no closed form, but is closed_form; use "
             "objective.kl=monte_carlo or objective=elbo_monte_carlo"
         )

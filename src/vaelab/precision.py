@@ -58,6 +58,11 @@ def least_single(values: Tensor) -> Tensor:
     return values.float() if values.dtype in HALF else values
 
 
+def widest(values: Tensor) -> Tensor:
+    """The values in float64 on their own device, or at least in float32 if it has no float64."""
+    return values.double() if sum_device(values.device) == values.device else least_single(values)
+
+
 @contextmanager
 def full_precision(module: Module) -> Iterator[Module]:
     """Gives the module in float32 or better: a copy if its weights are in half precision. Autocast is off inside."""

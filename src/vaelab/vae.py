@@ -85,28 +85,17 @@ class VAE(nn.Module):
             ValueError: the prior and the posterior have different shapes of z, the prior and the model different sizes
                 of the condition, a network takes no condition, or the prior has none for the encoder that it uses.
         """
-        if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
-            raise ValueError(
-                f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
-            )
-        if hasattr(prior, "uses") and getattr(prior, "pseudo_condition_size", 0) != condition_size:
-            raise ValueError(
-                f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
-                f"{type(prior).__name__} has {getattr(prior, 'pseudo_condition_size', 0)}; set its "
-                "pseudo_condition_size, use another prior such as prior=standard_normal, or leave the condition out"
-            )
+        _check_conditions(prior, condition_size)
         makers = network if isinstance(network, Mapping) else {"encoder": network, "decoder": network}
         encoder = _network(makers["encoder"], x_shape, posterior, condition_size)
         decoder = _network(makers["decoder"], posterior.event_shape, likelihood, condition_size)
-        x_units = Standardization(x_shape) if standardize else None
+        x_units = _units(x_shape, standardize)
         scores_real = likelihood.support in ("real", "mixed")  # a count in other units is no count
-        target_units = Standardization(likelihood.event_shape) if standardize and scores_real else None
-        given, also_given = (
-            Standardization((condition_size,)) if standardize_condition and condition_size else None for _ in range(2)
-        )
+        t_units = _units(likelihood.event_shape, standardize and scores_real)
+        c_units = [_units((condition_size,), standardize_condition and condition_size > 0) for _ in range(2)]
         vae = cls(
-            Conditional(encoder, posterior, input_units=x_units, condition_units=given),
-            Conditional(decoder, likelihood, output_units=target_units, condition_units=also_given),
+            Conditional(encoder, posterior, input_units=x_units, condition_units=c_units[0]),
+            Conditional(decoder, likelihood, output_units=t_units, condition_units=c_units[1]),
             prior,
         )
         _check_prior(vae, posterior)
@@ -166,11 +155,16 @@ class VAE(nn.Module):
 
         Args:
             condition: (…, c), for a conditional model. A prior without a `condition_size` does not see it.
+
+        Raises:
+            ValueError: the prior is conditional, but there is no condition.
         """
-        if not getattr(self.prior, "condition_size", 0):
+        if not (size := getattr(self.prior, "condition_size", 0)):
             return self.prior()
+        if condition is None:
+            raise ValueError(f"condition must have the shape (…, {size}) for p(z|c), but there is none; pass one")
         units: Any = getattr(self.encoder, "condition_units", None)
-        p: Distribution = self.prior(condition if units is None or condition is None else units(condition))
+        p: Distribution = self.prior(condition if units is None else units(condition))
         return p
 
     @property
@@ -182,6 +176,11 @@ class VAE(nn.Module):
 
     def sample_prior(self, n: int, condition: Tensor | None = None) -> Tensor:
         """n draws z ~ p(z), or z ~ p(z|c) if the prior is conditional -> (n, p); the condition is (c,) or (n, c)."""
+        if condition is not None and condition.shape[:-1] not in ((), (n,)):
+            raise ValueError(
+                f"condition must have the shape (c,) or ({n}, c), but has {tuple(condition.shape)}; give one for all "
+                "draws, or one for each"
+            )
         prior = self.prior_given(None if condition is None else condition.expand(n, -1))
         return prior.sample(torch.Size() if prior.batch_shape else torch.Size((n,)))
 
@@ -197,12 +196,36 @@ def _text(part: nn.Module) -> str:
     return text[len("Conditional(") : -1] if type(part) is Conditional else text
 
 
+def _check_conditions(prior: nn.Module, condition_size: int) -> None:
+    """Raises a ValueError if the prior's conditions differ in size from the model's."""
+    if (own := getattr(prior, "condition_size", 0)) and own != condition_size:
+        raise ValueError(
+            f"the prior must have the model's condition_size={condition_size}, but has {own}; give both the same"
+        )
+    if hasattr(prior, "uses") and (own := getattr(prior, "pseudo_condition_size", 0)) != condition_size:
+        raise ValueError(
+            f"a prior that uses the encoder needs the model's condition for it, {condition_size} numbers, but "
+            f"{type(prior).__name__} has {own}; set its pseudo_condition_size, use another prior such as "
+            "prior=standard_normal, or leave the condition out"
+        )
+
+
+def _units(shape: Sequence[int], wanted: bool) -> Standardization | None:
+    return Standardization(shape) if wanted else None
+
+
 def _check_prior(vae: VAE, posterior: Family) -> None:
-    """Raises a ValueError if the prior's z differs from the posterior's in shape or in kind."""
+    """Raises a ValueError if the prior's z differs from the posterior's in shape, in kind or in its categories."""
     if (found := vae.latent_shape) != posterior.event_shape:
         raise ValueError(
             f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has {tuple(found)}; "
             "give both the same latent_dim"
+        )
+    own, other = (getattr(each, "categories", None) for each in (posterior, getattr(vae.prior, "family", None)))
+    if own is not None and other is not None and own != other:
+        raise ValueError(
+            f"the prior's variables must have {own} categories each, like the posterior's, but have {other}; give both "
+            "the same"
         )
     wanted, kind = getattr(posterior, "support", "real"), getattr(vae.prior, "support", "real")
     if kind != wanted:

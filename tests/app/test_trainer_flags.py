@@ -124,7 +124,9 @@ def test_no_flag_is_left_out():
 @pytest.mark.parametrize("flag", ACCEPTED)
 def test_what_lightning_takes_is_taken(flag):
     for value in ACCEPTED[flag]:
-        check_trainer({flag: value})
+        config = {flag: value}
+        check_trainer(config)
+        assert config == {flag: value}
 
 
 @pytest.mark.parametrize("flag", REFUSED)

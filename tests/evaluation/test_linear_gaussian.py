@@ -122,4 +122,6 @@ def test_there_is_none_for_a_network_of_the_users_own():
     vae = build(IdentityGaussian)
     vae.decoder.network = nn.Sequential(nn.Linear(P, 5), nn.Tanh())
     assert exact_log_marginal(vae, torch.zeros(B, 5)) is None
+    vae.decoder.network = MLP((P,), 5, hidden=[], inputs=1)  # one that sees only some of z
+    assert exact_log_marginal(vae, torch.zeros(B, 5)) is None
     assert exact_log_marginal(linear_vae(True, True, True), torch.zeros(B, K)) is None  # nor for a decoder of theirs

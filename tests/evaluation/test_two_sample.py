@@ -70,8 +70,12 @@ def test_equal_points_and_constant_numbers_are_no_trouble():
     assert mmd_test(torch.zeros(9, 2), torch.zeros(8, 2)).p_value == 1
     test = classifier_test(torch.zeros(30, 2), torch.zeros(30, 2))
     assert test.low < 0.5 < test.high
-    with pytest.raises(ValueError, match="both sets must have as many examples, but have 9 and 8"):
+    with pytest.raises(
+        ValueError, match="both sets must have the same number of examples, at least 2, but have 9 and 8"
+    ):
         classifier_test(torch.zeros(9, 2), torch.zeros(8, 2))
+    with pytest.raises(ValueError, match="both sets must have at least 2 examples, but have 1 and 8"):
+        mmd_test(torch.zeros(1, 2), torch.zeros(8, 2))
 
 
 class Rows(DataModule):

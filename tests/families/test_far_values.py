@@ -86,9 +86,11 @@ FAR = [  # a family, the numbers of one distribution, and far values
     (DiscretizedLogistic((1,)), [40.0, -30.0], [0.0, 0.5, 1.0]),
     (DiscretizedLogistic((1,)), [-3.0, -30.0], [0.0, 0.5, 1.0]),
     (StudentT((1,), df=2.5), [0.0, -3.0], [1e4, -1e6]),
+    (StudentT((1,), df=1e7), [0.0, 3.0], [1.0, -5.0]),
     (Poisson((1,)), [1.0], [0.0, 300.0, 1e5]),
     (NegativeBinomial((1,)), [1.0, -30.0], [0.0, 300.0, 1e5]),
     (NegativeBinomial((1,)), [9.0, 4.0], [0.0, 300.0, 1e5]),
+    (NegativeBinomial((1,)), [40.0, 4.0], [0.0, 300.0]),
     (LowRankGaussian((1,), rank=1), [0.0, -30.0, 3.0], [50.0, -900.0]),
 ]
 
@@ -116,10 +118,14 @@ def test_counts_without_overdispersion_are_a_poissons_in_float32():
     np.testing.assert_allclose(found, stats.poisson(np.exp(3.3)).logpmf(counts[:, 0]), atol=2e-4)
 
 
-def test_a_low_rank_covariance_of_784_pixels_is_that_of_torch():
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_low_rank_covariance_of_784_pixels_is_that_of_torch(parallel):
     family = LowRankGaussian((28, 28), rank=5)
-    numbers = torch.randn(3, family.num_parameters, generator=torch.Generator().manual_seed(0))
-    p = family(numbers)
+    numbers = torch.randn(3, 7, 784, generator=torch.Generator().manual_seed(0))
+    if parallel:  # and large beside σ
+        numbers[:, 1] -= 9
+        numbers[:, 2:] = 10 * (numbers[:, 2:3] + 1e-3 * numbers[:, 2:])
+    p = family(numbers.flatten(1))
     torchs = torch.distributions.LowRankMultivariateNormal(
         p.base.loc.double(), p.base.factor.double(), p.base.std.double().square()
     )

@@ -74,7 +74,7 @@ GAUSSIANS = [
     FamilyRow("identity", families.IdentityGaussian, lambda family, n: stats.norm(n, 1)),
     FamilyRow("fixed", partial(families.IdentityGaussian, std=0.3), lambda family, n: stats.norm(n, 0.3)),
     FamilyRow("isotropic", partial(families.IsotropicGaussian, **SCALES), lambda family, n: stats.norm(n, std(0.4))),
-    FamilyRow(
+    optimal := FamilyRow(
         "optimal",
         lambda event_shape: families.IsotropicGaussian(event_shape, **SCALES, optimal=True).eval(),
         lambda family, n: stats.norm(n, std(0)),

@@ -4,15 +4,18 @@ import math
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.testing import assert_close
 
-from helpers.choices import bernoulli, build, diagonal, full, learned_diagonal, vamp
+from helpers.choices import bernoulli, build, diagonal, full, learned_diagonal, optimal, vamp
 from helpers.runner import SHORT, TINY, messages, run_train
 from vaelab import families
 from vaelab.objectives import ELBO, BetaTC, InfoVAE, mmd2, total_correlation
 from vaelab.objectives.groups import in_groups
 from vaelab.objectives.terms import Terms
+from vaelab.training import VAEModule
+from vaelab.training.trainable import check_trainable
 
 B, L, N = 7, 3, 800
 
@@ -177,7 +180,7 @@ def test_a_batch_of_one_example_has_a_finite_loss(objective):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ELBO(free_bits=0.1, kl="monte_carlo"), "objective.kl must be closed_form for objective.free_bits=0.1"),
+        (lambda: ELBO(free_bits=0.1, kl="monte_carlo"), "objective.free_bits must be 0 if the KL is by Monte Carlo"),
         (lambda: ELBO(free_bits=0.1, capacity=3.0), "objective.free_bits must be 0 for objective.capacity=3"),
         (lambda: ELBO(beta=2.0, capacity=3.0), "objective.beta must be 1 for objective.capacity=3, but is 2"),
         (lambda: ELBO(free_bits=-1.0), "objective.free_bits must be a number of at least 0, but is -1"),
@@ -204,12 +207,28 @@ def test_values_that_cannot_work_are_refused(make, message):
             "posterior must be a product over the latents for objective.free",
         ),
         (ELBO(free_bits=0.1), diagonal, vamp, "prior must be a product over the latents for objective.free_bits, but"),
+        (ELBO(kl="monte_carlo"), optimal, None, "optimal must be false for the family of a posterior or a prior"),
         (InfoVAE(), diagonal, vamp, "prior must be fixed, or one whose draws carry a gradient, .* but is VampPrior"),
     ],
 )
 def test_pairs_that_cannot_work_are_refused(objective, posterior, prior, message):
+    module = VAEModule(build(bernoulli, posterior, prior), objective, torch.optim.Adam)
     with pytest.raises(ValueError, match=message):
-        objective.check(build(bernoulli, posterior, prior))
+        Trainer(accelerator="cpu", limit_val_batches=0, logger=False, enable_checkpointing=False).fit(module)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "objective", "message"),
+    [
+        (bernoulli, BetaTC(train_size=40), r"trainer.devices must be 1 for this objective \(BetaTC\), .* but is 2"),
+        (optimal, ELBO(), "trainer.devices must be 1 with model.optimal=true, .* but is 2"),
+    ],
+)
+def test_what_needs_the_whole_minibatch_needs_one_process(likelihood, objective, message):
+    vae = build(likelihood, diagonal, learned_diagonal)
+    check_trainable(vae, objective, 1)
+    with pytest.raises(ValueError, match=message):
+        check_trainable(vae, objective, 2)
 
 
 def test_a_run_knows_the_size_of_its_training_set_and_says_which_score_suits(tmp_path):

@@ -125,4 +125,9 @@ def test_it_needs_the_condition_of_the_model():
     prior = ConditionalPrior(DiagonalGaussian((P,)), condition_size=C)
     with pytest.raises(ValueError, match="must have the model's condition_size=3, but has 2"):
         VAE.build(*parts, prior, partial(MLP, hidden=[4]), condition_size=3)
-    assert "p(z|c)  ConditionalPrior" in repr(build(bernoulli, diagonal, CONDITIONAL_PRIORS[0]))
+    vae = build(bernoulli, diagonal, CONDITIONAL_PRIORS[0])
+    assert "p(z|c)  ConditionalPrior" in repr(vae)
+    with pytest.raises(ValueError, match=r"condition must have the shape \(…, 2\) for p\(z\|c\), but there is none"):
+        vae.sample(B)
+    with pytest.raises(ValueError, match=r"condition must have the shape \(c,\) or \(7, c\), but has \(3, 2\)"):
+        vae.sample(7, inputs(3, C))

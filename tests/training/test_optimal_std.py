@@ -9,6 +9,7 @@ from torch.testing import assert_close
 import vaelab
 from helpers.choices import OBJECTIVES, FamilyRow, build, diagonal
 from helpers.runner import run_train
+from vaelab.evaluation import score
 from vaelab.families import IdentityGaussian, IsotropicGaussian
 from vaelab.steps.gradient import gradient
 from vaelab.steps.purity import why_impure
@@ -54,6 +55,13 @@ def test_a_traced_step_follows_the_batch_and_outlives_a_new_error(row):
         assert_close(found.sums, eager.sums)
         for ours, theirs in zip(found.gradients, eager.gradients, strict=True):
             assert_close(ours, theirs)
+
+
+def test_scores_do_not_depend_on_the_mode():
+    vae = build(OPTIMAL, diagonal)
+    batch = torch.randn(B, 2, 3).double(), torch.randn(B, 4, 1).double()
+    one, other = (score(each, [batch], 30, seeds=range(B))["nll"] for each in (vae.train(), vae.eval()))
+    assert torch.equal(one, other)
 
 
 def test_a_run_scores_with_the_error_on_its_training_split(tmp_path):

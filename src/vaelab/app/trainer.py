@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from vaelab.instantiate import Allow, anything, instantiate
 from vaelab.training import CheckpointIO, VAEModule
-from vaelab.training.batch_share import check_shareable
 from vaelab.training.lightning_private import starts_by_command
+from vaelab.training.trainable import check_trainable
 
 
 class Resumed(NamedTuple):
@@ -70,6 +70,6 @@ def check_parallel(cfg: DictConfig, trainer: Trainer, module: VAEModule) -> None
         raise ValueError(
             f"trainer.strategy={cfg.trainer.strategy} cannot share a run between processes; use trainer=ddp"
         )
-    check_shareable(module.vae, module.objective, trainer.world_size)
+    check_trainable(module.vae, module.objective, trainer.world_size)
     if cfg.get("compile"):
         raise ValueError("compile must be false for a run with several processes, but is true; use compile=false")

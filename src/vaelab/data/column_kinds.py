@@ -12,6 +12,7 @@ from vaelab.data.row_checks import Where
 from vaelab.data.wording import listed
 from vaelab.escapes import for_terminal
 from vaelab.precision import in_full
+from vaelab.supports import outside
 
 KINDS = ("real", "count", "category", "binary")
 DISTINCT = 20  # whole numbers are categories if they take at most this many values,
@@ -101,12 +102,9 @@ def check_columns(rows: Tensor, columns: Sequence[Column], what: str, where: Whe
         ValueError: a number is outside of its column's kind. The error names its place.
     """
     for index, (values, column) in enumerate(zip(rows.unbind(-1), columns, strict=False)):
-        if column.kind == "real":
-            continue
-        most = {"count": torch.inf, "binary": 1, "category": len(column.categories) - 1}[column.kind]
-        outside = (values < 0) | (values > most) | (values != values.round())
-        if bool(outside.any()):
-            row = int(outside.nonzero()[0])
+        bad = outside(values, column.kind, len(column.categories))
+        if bool(bad.any()):
+            row = int(bad.nonzero()[0])
             raise ValueError(
                 f"{for_terminal(column.name)} is a {column.kind}, so it must hold {WANTED[column.kind]}, but {what} "
                 f"holds {in_full(values[row])} in {where(row, index)}; correct it, or train a new run with "

@@ -47,10 +47,7 @@ class Shapes(SplitImages):
         orientations: how many angles there are, in equal steps from 0° to less than 90°.
         positions: how many places there are in each direction, x and y.
         grey: True draws smooth edges, False only black and white.
-        val_size: the number of validation images, or their fraction of all images.
-        test_size: the number of test images, or their fraction of all images.
-        batch_size: images per training batch.
-        eval_batch_size: images per validation and test batch.
+        val_size, test_size, batch_size, eval_batch_size: as for `Digits`.
         resample: False draws random training pixels, such as those of smooth edges, only once, from `seed`.
         seed: the seed of the splits, and of all pixels that are drawn once.
         support: the data that the likelihood scores.

@@ -34,10 +34,6 @@ class Variables(NamedTuple):
             return torch.stack([1 - mean, mean], dim=-1)
         return mean.unflatten(-1, (-1, self.columns))
 
-    def sum_of_each(self, values: Tensor) -> Tensor:
-        """(…, numbers) -> their sum over the numbers of each variable, (…, variables)."""
-        return values.unflatten(-1, (-1, self.columns)).sum(-1)
-
     def walk(self, z: Tensor, variable: int) -> Tensor:
         """z (numbers,) with one variable at each of its classes, (classes, numbers)."""
         each = z.repeat(self.classes, 1)

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from vaelab.evaluation.evaluation_mode import ready_to_score
 from vaelab.evaluation.two_sample import classifier_test, mmd_test
-from vaelab.precision import device_of, full_precision
+from vaelab.precision import device_of
 from vaelab.vae import VAE
 
 DRAWS = 1_000  # each of draws and examples
@@ -52,7 +53,7 @@ def compare_draws(vae: VAE, data: Data, split: str, draws: int = DRAWS) -> dict[
     examples = _rows(batches, order[:n])[1]
     x, target, *condition = _rows(batches, order[n : 2 * n])
     found: dict[str, Any] = {"draws_compared": n}
-    with full_precision(vae) as module:
+    with ready_to_score(vae) as module:
         chunks = [tuple(parts) for parts in zip(*(_split(each, target) for each in (x, *condition)), strict=True)]
         for name, latents in (("draws", _from_prior), ("aggregate_draws", _from_posterior)):
             drawn = torch.cat([_decoded(module, latents, chunk) for chunk in chunks])

@@ -11,10 +11,10 @@ from torch import Tensor
 from vaelab.checks import check_whole
 from vaelab.evaluation.data_checks import check_data
 from vaelab.evaluation.draws import draw, score_draws
+from vaelab.evaluation.evaluation_mode import ready_to_score
 from vaelab.evaluation.memory_needed import decode_bytes
 from vaelab.evaluation.weight_statistics import log_mean
 from vaelab.objectives import LogWeights
-from vaelab.precision import full_precision
 from vaelab.progress import examples_bar
 from vaelab.vae import VAE
 
@@ -51,7 +51,7 @@ def log_weights(
     """
     check_whole("samples", samples, 1)
     check_data(vae, x, target)
-    with full_precision(vae) as vae:
+    with ready_to_score(vae) as vae:
         return _join(part() for part in _parts(vae, x, target, condition, samples, chunk or samples))
 
 
@@ -189,7 +189,7 @@ def log_marginal_likelihood(
     target = x if target is None else target
     check_data(vae, x, target)
     found = []
-    with full_precision(vae) as vae, examples_bar(len(x)) as bar:
+    with ready_to_score(vae) as vae, examples_bar(len(x)) as bar:
         for weights in weigh(vae, x, target, samples, memory, condition):
             found.append(log_mean(weights.log_w))
             bar.update(len(found[-1]))

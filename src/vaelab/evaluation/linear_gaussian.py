@@ -44,7 +44,7 @@ def exact_log_marginal(vae: VAE, target: Tensor, condition: Tensor | None = None
     if not isinstance(vae.decoder, Conditional):  # the user's own decoder
         return None
     network, noise, prior = vae.decoder.network, vae.decoder.family, vae.prior_given(condition)
-    linear = isinstance(network, MLP) and len(network.layers) == 1
+    linear = isinstance(network, MLP) and len(network.layers) == 1 and network.inputs is None
     if not (linear and isinstance(noise, CONSTANT_NOISE) and is_gaussian(prior)):
         return None
     p = vae.decode(torch.zeros(prior.event_shape).to(prior.mean), None if condition is None else condition[0])

@@ -1,4 +1,28 @@
-"""The report on a trained VAE: its numbers on a split with standard errors, and warnings."""
+"""The report on a trained VAE: its numbers on a split with standard errors, and warnings.
+
+Besides the means of the numbers from `vaelab.evaluation.score`, `evaluate` gives these:
+
+bits_per_dim            if the data are discrete
+precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
+baseline                mean of log p(t) under the baseline, if one is given
+gain                    mean of log p̂(t) − log p(t) under the baseline, paired: what the latents are worth
+ceiling                 −entropy, if the entropy of the data's generator is known; no model scores higher on average
+regret                  nll − entropy, if the entropy is known
+regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
+kl_by                   "closed form", or "draws" if q and p have none
+moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
+latent_dim              how many latents there are: for discrete z, the number of variables
+kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
+kl_per_dimension_by     "closed form", or "moments" for Gaussians with the marginals' means and variances
+active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j); under p(z|c), E_q[z_j] counts from
+                        the prior's mean, in its standard deviations
+mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
+                        `aggregate_posterior`: bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
+mig, sap, dci_…         see `representation`; if the data know their factors
+draws_…, aggregate_…    see `compare_draws`; if `draws` > 0
+prior_given             "condition", if the prior is p(z|c). The four bounds are then those of I(x; z | c) and of the
+                        mean of KL(q(z|c) ‖ p(z|c)) (`aggregate_posterior_given`), if enough examples share a condition
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +35,7 @@ from vaelab.baseline import Baseline
 from vaelab.evaluation.aggregate_given import aggregate_posterior_given
 from vaelab.evaluation.discrete import variables_of
 from vaelab.evaluation.draw_tests import compare_draws
+from vaelab.evaluation.evaluation_mode import ready_to_score
 from vaelab.evaluation.gaussian import is_gaussian
 from vaelab.evaluation.importance import MEMORY, SAMPLES
 from vaelab.evaluation.latents import (
@@ -66,30 +91,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Computes all numbers of `vaelab evaluate`, in nats per example; `NAME_stderr` is a standard error over examples.
 
-    Draws come from torch's global generator. Besides the means of the numbers from `vaelab.evaluation.score`:
-
-    bits_per_dim            if the data are discrete
-    precision               dtype of the model's numbers, at least float32; sums over examples are kept in float64
-    baseline                mean of log p(t) under the baseline, if one is given
-    gain                    mean of log p̂(t) − log p(t) under the baseline, paired: what the latents are worth
-    ceiling                 −entropy, if the entropy of the data's generator is known; no model scores higher on average
-    regret                  nll − entropy, if the entropy is known
-    regret_paired           mean of log p*(t) − log p̂(t) for the generator p*: the same expectation, another error
-    kl_by                   "closed form", or "draws" if q and p have none
-    moments_by              how the mean and the standard deviation of q(z|x) were computed: "closed form", "1000 draws"
-    latent_dim              how many latents there are: for discrete z, the number of variables
-    kl_per_dimension        KL(q(z_j|x) ‖ p(z_j)), a list
-    kl_per_dimension_by     "closed form", or "moments" for Gaussians with the marginals' means and variances
-    active_units            how many latents have Var_x(E_q[z_j]) > 0.01 · Var_p(z_j); under p(z|c), E_q[z_j] counts
-                            from the prior's mean, in its standard deviations
-    mutual_information_low, mutual_information_high, aggregate_kl_low, aggregate_kl_high
-                            bounds on I(x; z) and KL(q(z) ‖ p(z)) from `aggregated_examples` examples
-                            (`vaelab.evaluation.aggregate_posterior`)
-    mig, sap, dci_…         see `vaelab.evaluation.representation`; if the data know their factors
-    draws_…, aggregate_…    see `vaelab.evaluation.compare_draws`; if `draws` > 0
-    prior_given             "condition", if the prior is p(z|c). The four bounds are then those of I(x; z | c) and of
-                            the mean of KL(q(z|c) ‖ p(z|c)) (`vaelab.evaluation.aggregate_posterior_given`); they
-                            are missing if hardly any examples share a condition
+    The module's docstring lists them. Draws come from torch's global generator.
 
     >>> from vaelab import VAE, data, families, networks, priors
     >>> posterior, likelihood = families.DiagonalGaussian((3,)), families.DiagonalGaussian((1,))
@@ -100,10 +102,18 @@ def evaluate(
     >>> report["examples"], report["nll_stderr"] > 0
     (50, True)
 
+    Args:
+        vae: the model.
+        data: a data module, after `setup`.
+        split: train, val or test.
+        samples, memory, progress: as for `vaelab.evaluation.score`.
+        baseline: the likelihood without a latent, fitted to the training data.
+        draws: how many draws of the model to compare with examples; 0 for none.
+
     Raises:
         ValueError: the density of an example is not finite, or `vaelab.evaluation.score` raises it.
     """
-    with full_precision(vae) as vae:
+    with ready_to_score(vae) as vae:
         report = _report(vae, data, split, samples, memory, progress, baseline)
         report |= _latent_use(vae, data, split) | represent_factors(vae, data, split)
         return report | (compare_draws(vae, data, split, draws) if draws else {})
@@ -126,7 +136,8 @@ def _report(
             "optimizer.lr"
         )
     report: dict[str, Any] = {"split": split, "examples": len(terms["nll"]), "samples": samples}
-    report |= {"precision": _precision(vae)}
+    dtype = next((parameter.dtype for parameter in vae.parameters()), torch.get_default_dtype())
+    report["precision"] = str(dtype).split(".")[-1]  # such as float32
     for name, values in terms.items():
         if name not in ("ess", "pareto_k"):
             report |= mean_and_stderr(name, values)
@@ -139,11 +150,6 @@ def _report(
     if baseline is not None:
         report |= _gain(terms["nll"], baseline, data, split)
     return report | _regret(terms["nll"], data, split)
-
-
-def _precision(vae: VAE) -> str:
-    """The dtype that the model computes in, such as `float32`."""
-    return str(next((parameter.dtype for parameter in vae.parameters()), torch.get_default_dtype())).split(".")[-1]
 
 
 def mean_and_stderr(name: str, values: Tensor) -> dict[str, float]:

@@ -19,12 +19,13 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_whole
 from vaelab.evaluation.data_checks import check_data
+from vaelab.evaluation.evaluation_mode import ready_to_score
 from vaelab.evaluation.importance import MEMORY, SAMPLES, weigh
 from vaelab.evaluation.linear_gaussian import exact_log_marginal
 from vaelab.evaluation.weight_statistics import effective_sample_size, iw_bound, log_mean, pareto_k
 from vaelab.families import closed_form_kl
 from vaelab.objectives import LogWeights
-from vaelab.precision import device_of, double, full_precision
+from vaelab.precision import device_of, double
 from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
@@ -71,7 +72,7 @@ def score(
     check_whole("samples", samples, 1)
     scored: list[dict[str, Tensor]] = []
     done = 0
-    with full_precision(vae) as vae, nullcontext() if seeds is None else seeded(0):
+    with ready_to_score(vae) as vae, nullcontext() if seeds is None else seeded(0):
         for batch in batches:
             own = None if seeds is None else seeds[done : done + len(batch[0])]
             scored.append(_score_batch(vae, batch, samples, memory, progress, own))

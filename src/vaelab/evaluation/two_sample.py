@@ -40,8 +40,13 @@ def mmd_test(a: Tensor, b: Tensor, permutations: int = PERMUTATIONS, seed: int =
     >>> a, b = torch.randn(100, 3), torch.randn(90, 3) + 1
     >>> mmd_test(a, b).p_value < 0.01
     True
+
+    Raises:
+        ValueError: a set has fewer than two examples.
     """
     m, total = len(a), len(a) + len(b)
+    if min(m, total - m) < 2:
+        raise ValueError(f"both sets must have at least 2 examples, but have {m} and {total - m}; use larger ones")
     kernel, bandwidth = _median_kernel(torch.cat([a, b]).double())
     generator = torch.Generator().manual_seed(seed)
     orders = torch.rand(permutations, total, generator=generator).argsort(-1)
@@ -95,10 +100,13 @@ def classifier_test(a: Tensor, b: Tensor, seed: int = 0) -> ClassifierTest:
     True
 
     Raises:
-        ValueError: the sets differ in size.
+        ValueError: the sets differ in size, or have fewer than two examples.
     """
-    if len(a) != len(b):
-        raise ValueError(f"both sets must have as many examples, but have {len(a)} and {len(b)}; drop some")
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(
+            f"both sets must have the same number of examples, at least 2, but have {len(a)} and {len(b)}; use as many "
+            "of each"
+        )
     order = torch.randperm(len(a), generator=torch.Generator().manual_seed(seed))
     parts = [[values[rows].float() for values in (a, b)] for rows in order.tensor_split(2)]
     (x, label), (other, truth) = ((torch.cat(part), _labels(*part)) for part in parts)

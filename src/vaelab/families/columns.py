@@ -19,6 +19,8 @@ from vaelab.families.learned_scale import INIT_STD, MIN_STD
 from vaelab.families.negative_binomial import NegativeBinomial
 from vaelab.families.poisson import Poisson
 from vaelab.families.student_t import StudentT
+from vaelab.precision import in_full
+from vaelab.supports import outside
 
 Kind = Literal["real", "count", "category", "binary"]
 
@@ -73,18 +75,19 @@ class Columns(Family):
         init_std: float = INIT_STD,
     ) -> None:
         super().__init__(event_shape)
-        self.kinds, self.categories = _kinds(kinds, self.event_size), _categories(kinds, categories)
+        self.kinds = _kinds(kinds, self.event_size)
+        self.categories = _categories(self.kinds, categories)
         self.real, self.count = check_choice("real", real, REAL), check_choice("count", count, COUNT)
         self.min_std, self.init_std = min_std, init_std
-        groups = list(dict.fromkeys(zip(self.kinds, self.categories, strict=True)))
-        places = [[m for m, of in enumerate(zip(self.kinds, self.categories, strict=True)) if of == g] for g in groups]
-        self.groups = tuple(kind for kind, _ in groups)
-        self.parts = nn.ModuleList(self._family(*group, len(at)) for group, at in zip(groups, places, strict=True))
+        columns = list(zip(self.kinds, self.categories, strict=True))
+        places = {group: [m for m, own in enumerate(columns) if own == group] for group in dict.fromkeys(columns)}
+        self.groups = tuple(kind for kind, _ in places)
+        self.parts = nn.ModuleList(self._family(*group, len(place)) for group, place in places.items())
         self.sizes = [part.num_parameters for part in self._families]
         self.num_parameters = sum(self.sizes)
-        for number, place in enumerate(places):
+        for number, place in enumerate(places.values()):
             self.register_buffer(f"place_{number}", torch.tensor(place), persistent=False)
-        self.register_buffer("order", torch.tensor([*chain(*places)]).argsort(), persistent=False)
+        self.register_buffer("order", torch.tensor([*chain(*places.values())]).argsort(), persistent=False)
         self.order: Tensor
 
     def _family(self, kind: str, categories: int, count: int) -> Family:
@@ -128,15 +131,11 @@ class Columns(Family):
     def check_target(self, target: Tensor) -> None:
         """Raises a ValueError if a number of the targets, (…, *event_shape), is not of its column's kind."""
         columns = target.flatten(-len(self.event_shape)).flatten(0, -2).unbind(-1)
-        for number, (values, kind, last) in enumerate(zip(columns, self.kinds, self.categories, strict=True)):
-            if kind == "real":
-                continue
-            most = {"count": torch.inf, "binary": 1, "category": last - 1}[kind]
-            outside = (values < 0) | (values > most) | (values != values.round())
-            if outside.any():
+        for number, (values, kind, count) in enumerate(zip(columns, self.kinds, self.categories, strict=True), 1):
+            if bool((bad := outside(values, kind, count)).any()):
                 raise ValueError(
-                    f"column {number + 1} of the target is a {kind}, so each value must be "
-                    f"{WANTED[kind].format(last=last - 1)}, but one is {values[outside][0].item():g}; correct it, or "
+                    f"each value in column {number} of the target, a {kind}, must be "
+                    f"{WANTED[kind].format(last=count - 1)}, but one is {in_full(values[bad][0])}; correct it, or "
                     "train a model with another kind for this column"
                 )
 
@@ -154,9 +153,8 @@ def _kinds(kinds: Sequence[Kind] | None, columns: int) -> tuple[Kind, ...]:
     return tuple(kinds)
 
 
-def _categories(kinds: Sequence[Kind] | None, categories: Sequence[int] | None) -> tuple[int, ...]:
+def _categories(kinds: Sequence[Kind], categories: Sequence[int] | None) -> tuple[int, ...]:
     """The count of categories of each column, and 0 for other kinds."""
-    kinds = kinds or ()
     given = [0] * len(kinds) if categories is None else list(categories)
     if len(given) != len(kinds):
         raise ValueError(f"categories must have one entry for each of the {len(kinds)} columns, but has {len(given)}")

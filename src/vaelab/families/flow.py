@@ -154,13 +154,18 @@ def zuko_transform(
     flows = zuko_flows(group)
     with torch.device("cpu"):  # zuko reads the values of its masks
         made: Any = (flows.NSF if spline else flows.MAF)(p, context, **options).transform
+    for module in made.modules():  # zuko's modules depend only on their parameters and input
+        module.pure = True
+    return _starting_as_identity(made)
+
+
+def _starting_as_identity(made: Any) -> nn.Module:
     for transform in made.transforms:
         last = transform.hyper[-1] if hasattr(transform, "hyper") else transform.phi
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-    for module in made.modules():  # zuko's modules depend only on their parameters and input
-        module.pure = True
-    return made
+    module: nn.Module = made
+    return module
 
 
 def _check_size(group: str, widths: Sequence[int], transforms: int) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,14 @@ class IsotropicGaussian(LearnedScale):
         loc = parameters.unflatten(-1, self.event_shape)
         p = _diagonal_normal(loc, self._std(self.h).expand_as(loc), self.event_shape)
         return OptimalNormal(p, self.min_std) if self.couples_examples and self.training else p
+
+    def check(self, vae: Any) -> None:
+        """Raises a ValueError if σ is at its optimum in a posterior or a prior, whose draws are no fixed targets."""
+        if self.optimal and self is not getattr(vae.decoder, "family", None):
+            raise ValueError(
+                "optimal must be false for the family of a posterior or a prior, because only a likelihood scores "
+                "targets, but is true; use optimal=false"
+            )
 
     @torch.no_grad()
     def set_error(self, error: Tensor) -> None:

@@ -14,14 +14,15 @@ from vaelab.families.family import Support
 from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
 from vaelab.families.maximum_likelihood import covariance, moments, numerical_optimum
 from vaelab.families.reshaped import Reshaped
-from vaelab.precision import floating, least_single
+from vaelab.precision import floating, widest
 
 
 class LowRankNormal(Distribution):
     """N(t; μ, W Wᵀ + diag σ²), W (…, k, r). The largest matrix that is factorised is r × r (Woodbury):
 
     with A = W/σ, y = (t−μ)/σ, C Cᵀ = I + AᵀA and m = (I + AᵀA)⁻¹Aᵀy, log|Σ| = 2Σ log C_ii + 2Σ log σ, and the quadratic
-    form is ‖y − Am‖² + ‖m‖². The usual ‖y‖² − yᵀAm is the same, but in float32 it loses all digits if W ≫ σ.
+    form is ‖y − Am‖² + ‖m‖². The usual ‖y‖² − yᵀAm is the same, but it loses digits if W ≫ σ. In float32, I would be
+    lost beside AᵀA if the columns of W are also nearly parallel, so all of this is computed in float64.
 
     torch's `LowRankMultivariateNormal` cannot factorise in half precision, and looks at values while it does.
     """
@@ -44,8 +45,8 @@ class LowRankNormal(Distribution):
         return self.factor.square().sum(-1) + self.std.square()
 
     def _whitened(self) -> tuple[Tensor, Tensor]:
-        """A (…, k, r) and C (…, r, r), in float32 at least."""
-        a = least_single(self.factor / self.std.unsqueeze(-1))
+        """A (…, k, r) and C (…, r, r)."""
+        a = widest(self.factor / self.std.unsqueeze(-1))
         identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
         return a, torch.linalg.cholesky_ex(identity + a.mT @ a).L
 
@@ -55,10 +56,8 @@ class LowRankNormal(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, k) -> (…), nats."""
         difference = floating(value, self.loc) - self.loc
-        y = least_single(difference / self.std)
+        y = widest(difference / self.std)
         a, c = self._whitened()
-        dtype = torch.promote_types(a.dtype, y.dtype)
-        a, c, y = (tensor.to(dtype) for tensor in (a, c, y))
         half = torch.linalg.solve_triangular(c, a.mT @ y.unsqueeze(-1), upper=False)  # C⁻¹Aᵀy
         m = torch.linalg.solve_triangular(c.mT, half, upper=True)
         squares = (y - (a @ m).squeeze(-1)).square().sum(-1) + m.square().sum((-2, -1))

@@ -22,12 +22,13 @@ def rsample_and_log_prob(q: Distribution, samples: int) -> tuple[Tensor, Tensor]
     >>> z.shape, log_qz.shape
     (torch.Size([5, 7, 3]), torch.Size([5, 7]))
     """
+    return _draw_and_log_prob(q, torch.Size((samples,)))
+
+
+def _draw_and_log_prob(q: Distribution, shape: torch.Size) -> tuple[Tensor, Tensor]:
     both: Any = getattr(q, "rsample_and_log_prob", None)
-    if both is not None:
-        z, log_qz = both((samples,))
-        return z, log_qz
-    z = q.rsample((samples,))
-    return z, q.log_prob(z)
+    z, log_qz = both(shape) if both else (q.rsample(shape), None)
+    return z, q.log_prob(z) if log_qz is None else log_qz
 
 
 def with_moments(distribution: Distribution) -> Distribution:
@@ -122,12 +123,7 @@ class EstimatedMoments(Distribution):
 
     def rsample_and_log_prob(self, sample_shape: Sequence[int] = torch.Size()) -> tuple[Tensor, Tensor]:
         """z (*sample_shape, …, *event_shape) and log q(z) (*sample_shape, …), nats."""
-        both: Any = getattr(self.base, "rsample_and_log_prob", None)
-        if both is None:
-            z = self.base.rsample(torch.Size(sample_shape))
-            return z, self.base.log_prob(z)
-        z, log_qz = both(torch.Size(sample_shape))
-        return z, log_qz
+        return _draw_and_log_prob(self.base, torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, *event_shape) -> (…), nats."""

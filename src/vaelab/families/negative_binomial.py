@@ -50,7 +50,9 @@ class Counts(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """(…) -> (…), nats."""
         r, mean = 1 / self.dispersion, self.mean
-        ratio = ((value + SHIFT - mean) / (r + mean)).log1p()  # log((t+r+8)/(r+m)): part of log Γ(t+r)
+        more = value + SHIFT - mean
+        # log((t+r+8)/(r+m)), a part of log Γ(t+r): exact if its argument is near 1, and if it is far from 1.
+        ratio = (more.relu() / (r + mean)).log1p() - ((-more).clamp_min(0) / (value + SHIFT + r)).log1p()
         rest = (r + SHIFT - 0.5) * (value / (r + SHIFT)).log1p() - value + _rest(value, r)
         return rest + value * (self.log_mean + ratio) - r * (self.dispersion * mean).log1p() - (value + 1).lgamma()
 

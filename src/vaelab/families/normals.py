@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 from torch.distributions.constraints import Constraint
 
 from vaelab.precision import floating, least_single
@@ -28,6 +28,11 @@ class DiagonalNormal(Independent):
         loc, scale = self.base_dist.loc, self.base_dist.scale
         squares = ((floating(value, loc) - loc) / scale).square().sum(event)
         return -0.5 * squares - (scale.log() + 0.5 * math.log(2 * math.pi)).sum(event)
+
+    def rescaled(self, loc: Tensor, scale: Tensor) -> "DiagonalNormal":
+        """The distribution of loc + scale·t, with loc and scale in the event's shape."""
+        normal = Normal(loc + scale * self.base_dist.loc, scale * self.base_dist.scale, validate_args=False)
+        return DiagonalNormal(normal, len(self.event_shape), validate_args=False)
 
 
 class OptimalNormal(Distribution):
@@ -91,6 +96,13 @@ class FullNormal(MultivariateNormal):
             squares = batch_mahalanobis(factor, difference)
         log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return (-0.5 * squares - log_det - 0.5 * difference.shape[-1] * math.log(2 * math.pi)).to(dtype)
+
+    def rescaled(self, loc: Tensor, scale: Tensor) -> "FullNormal":
+        """The distribution of loc + scale·t, with loc and scale of the shape (k,)."""
+        factor = scale.unsqueeze(-1) * self.scale_tril
+        made = FullNormal(loc + scale * self.loc, scale_tril=factor, validate_args=False)
+        made.reads_above = self.reads_above
+        return made
 
     def least_single(self) -> "FullNormal":
         """The same distribution, in float32 if its numbers are in half precision."""

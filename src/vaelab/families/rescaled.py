@@ -8,18 +8,19 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from vaelab.families.normals import DiagonalNormal, FullNormal
-from vaelab.families.reshaped import Reshaped
 from vaelab.precision import floating
 
 
 def rescaled(u: Distribution, loc: Tensor, scale: Tensor) -> Distribution:
     """The distribution of t = loc + scale·u. A Gaussian stays one, so closed forms keep working.
 
-    >>> u = DiagonalNormal(Normal(torch.zeros(7, 3), 1.0), 1)
+    A distribution may have a method `rescaled(loc, scale)` that knows how. `Rescaled` does it for all others.
+
+    >>> from vaelab.families.normals import DiagonalNormal
+    >>> u = DiagonalNormal(torch.distributions.Normal(torch.zeros(7, 3), 1.0), 1)
     >>> t = rescaled(u, torch.full((3,), 50.0), torch.full((3,), 20.0))
     >>> t.mean[0], t.stddev[0]
     (tensor([50., 50., 50.]), tensor([20., 20., 20.]))
@@ -29,20 +30,9 @@ def rescaled(u: Distribution, loc: Tensor, scale: Tensor) -> Distribution:
         loc: the shift, (*t).
         scale: the positive factors, (*t).
     """
-    if isinstance(u, DiagonalNormal):
-        normal = Normal(loc + scale * u.base_dist.loc, scale * u.base_dist.scale, validate_args=False)
-        return DiagonalNormal(normal, len(u.event_shape), validate_args=False)
-    if isinstance(u, FullNormal):
-        full = FullNormal(loc + scale * u.loc, scale_tril=scale.unsqueeze(-1) * u.scale_tril, validate_args=False)
-        full.reads_above = u.reads_above
-        return full
-    if isinstance(u, Reshaped):
-        return Reshaped(rescaled(u.base, loc.flatten(), scale.flatten()), u.event_shape)
-    own: Any = getattr(u, "rescaled", None)  # only some columns of a mixed table have units
-    if own is not None:
-        made: Distribution = own(loc, scale)
-        return made
-    return Rescaled(u, loc, scale)
+    own: Any = getattr(u, "rescaled", None)
+    made: Distribution = Rescaled(u, loc, scale) if own is None else own(loc, scale)
+    return made
 
 
 class Rescaled(Distribution):

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from vaelab.families.rescaled import rescaled
+
 
 class Reshaped(Distribution):
     """The distribution `base` over vectors of k numbers, with each draw reshaped to `event_shape`.
@@ -39,6 +41,10 @@ class Reshaped(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """(…, *event_shape) -> (…), nats."""
         return self.base.log_prob(value.flatten(-len(self.event_shape)))
+
+    def rescaled(self, loc: Tensor, scale: Tensor) -> "Reshaped":
+        """The distribution of loc + scale·t, with loc and scale in the event's shape."""
+        return Reshaped(rescaled(self.base, loc.flatten(), scale.flatten()), self.event_shape)
 
     def entropy(self) -> Tensor:
         """(…), nats."""

@@ -13,6 +13,7 @@ from vaelab.checks import check_number
 from vaelab.families.family import Support
 from vaelab.families.joint import joint
 from vaelab.families.learned_scale import INIT_STD, MIN_STD, LearnedScale
+from vaelab.precision import widest
 
 LEARNED = "learned"
 LEAST_DF = 2.01  # of learned degrees of freedom, so that b = σ·√((ν−2)/ν) stays positive
@@ -23,6 +24,14 @@ class ScaledStudentT(Distribution):
     """Student's t with ν degrees of freedom, mean μ and standard deviation σ, elementwise. torch's class checks values.
 
     log p(t) = log Γ((ν+1)/2) − log Γ(ν/2) − ½ log(πν) − log b − (ν+1)/2 · log(1 + ((t−μ)/b)²/ν), b = σ·√((ν−2)/ν)
+
+    For large ν, the logarithms of Γ cancel each other, so they are computed in float64. All numbers share one ν, so
+    that costs little.
+
+    Args:
+        df: ν, ().
+        mean: μ, (…).
+        stddev: σ, (…).
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
@@ -45,9 +54,9 @@ class ScaledStudentT(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(…) -> (…), nats."""
-        df, y = self.df, (value - self._mean) / self.scale
-        constant = ((df + 1) / 2).lgamma() - (df / 2).lgamma() - 0.5 * (math.pi * df).log()
-        return constant - self.scale.log() - (df + 1) / 2 * (y.square() / df).log1p()
+        df, precise, y = self.df, widest(self.df), (value - self._mean) / self.scale
+        constant = ((precise + 1) / 2).lgamma() - (precise / 2).lgamma() - 0.5 * (math.pi * precise).log()
+        return constant.to(df.dtype) - self.scale.log() - (df + 1) / 2 * (y.square() / df).log1p()
 
     def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """(*sample_shape, …): μ + b·ε / √(χ²/ν)."""
@@ -99,10 +108,5 @@ class StudentT(LearnedScale):
     def forward(self, parameters: Tensor) -> Distribution:
         """(…, 2k) numbers: the means and h -> Student's t, batch_shape (…)."""
         loc, h = (half.unflatten(-1, self.event_shape) for half in parameters.chunk(2, dim=-1))
-        df = torch.full_like(loc, float(self.df)) if self.log_excess is None else self._learned_df()
+        df = loc.new_full((), float(self.df)) if self.log_excess is None else LEAST_DF + self.log_excess.exp()
         return joint(ScaledStudentT(df, loc, self._std(h)), loc, self.event_shape)
-
-    def _learned_df(self) -> Tensor:
-        """ν, ()."""
-        assert self.log_excess is not None
-        return LEAST_DF + self.log_excess.exp()

@@ -10,13 +10,34 @@ from torch import Tensor, nn
 from vaelab.checks import check_whole, check_widths
 from vaelab.networks.condition import in_dtype_of, with_condition
 from vaelab.networks.conv_layers import check_blocks, check_kernel, enlarging, halving
-from vaelab.networks.image_shapes import channels_first, halved, has_channels_last, image_size
+from vaelab.networks.image_shapes import Size, channels_first, halved, has_channels_last, image_size
 from vaelab.networks.layers import activation_of, hidden_layers
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu", "softplus"]
 
 
-class ConvEncoder(nn.Module):
+class _Conv(nn.Module):
+    """Checks the keys that both networks share. `sizes` are those of the image, and of the maps after each halving."""
+
+    def __init__(
+        self,
+        image: Size,
+        channels: Sequence[int],
+        kernel: int,
+        hidden: Sequence[int],
+        activation: Activation,
+        blocks: int,
+        condition_size: int,
+    ) -> None:
+        super().__init__()
+        self.channels = check_widths("network.channels", channels, "[32, 64]", least=1)
+        self.kernel, self.blocks = check_kernel(kernel), check_blocks(blocks)
+        self.hidden, self.activation = check_widths("network.hidden", hidden, "[256]"), activation
+        self.condition_size = check_whole("condition_size", condition_size, 0)
+        self.sizes = halved(image, channels)
+
+
+class ConvEncoder(_Conv):
     """Maps an image to numbers: convolutions of stride 2, then fully connected layers.
 
     A condition is appended to the features, which are the flattened result of the last convolution.
@@ -51,14 +72,10 @@ class ConvEncoder(nn.Module):
         blocks: int = 0,
         condition_size: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(image_size(input_shape, "x"), channels, kernel, hidden, activation, blocks, condition_size)
         self.input_shape, self.output_size = tuple(input_shape), output_size
-        self.channels = check_widths("network.channels", channels, "[32, 64]", least=1)
-        self.kernel, self.blocks = check_kernel(kernel), check_blocks(blocks)
-        self.hidden, self.activation = check_widths("network.hidden", hidden, "[256]"), activation
-        self.condition_size = check_whole("condition_size", condition_size, 0)
-        make, sizes = activation_of(activation), halved(image_size(input_shape, "x"), channels)
-        self.maps, self.features = nn.Sequential(*halving(sizes, kernel, blocks, make)), math.prod(sizes[-1])
+        make = activation_of(activation)
+        self.maps, self.features = nn.Sequential(*halving(self.sizes, kernel, blocks, make)), math.prod(self.sizes[-1])
         widths = [self.features + condition_size, *hidden]
         self.layers = nn.Sequential(*hidden_layers(widths, make), nn.Linear(widths[-1], output_size))
 
@@ -76,7 +93,7 @@ class ConvEncoder(nn.Module):
         return output.bias
 
 
-class ConvDecoder(nn.Module):
+class ConvDecoder(_Conv):
     """Maps z to the numbers of each pixel: fully connected layers, then resizes followed by convolutions.
 
     The sizes of the maps are those of `ConvEncoder`, in reverse order. The last convolution gives one map for each
@@ -92,9 +109,7 @@ class ConvDecoder(nn.Module):
         output_size: the number of outputs, at least one for each value of the image.
         event_shape: the image's shape: (rows, columns), (channels, rows, columns) or (rows, columns, channels).
         channels: the encoder's channels. The decoder uses them in reverse order.
-        kernel: the side of all kernels, an odd number.
-        hidden: the widths of the fully connected hidden layers; [] for none.
-        activation: one of `tanh relu elu gelu silu softplus`.
+        kernel, hidden, activation: as for `ConvEncoder`.
         blocks: residual blocks at each size below the image's, as `network=residual` has them.
         condition_size: how many numbers the condition has, which are appended to z; 0 for none.
 
@@ -116,25 +131,21 @@ class ConvDecoder(nn.Module):
         blocks: int = 0,
         condition_size: int = 0,
     ) -> None:
-        super().__init__()
+        image = image_size(event_shape, "the target")
+        super().__init__(image, channels, kernel, hidden, activation, blocks, condition_size)
         self.input_shape, self.output_size, self.event_shape = tuple(input_shape), output_size, tuple(event_shape)
-        self.channels = check_widths("network.channels", channels, "[32, 64]", least=1)
-        self.kernel, self.blocks = check_kernel(kernel), check_blocks(blocks)
-        self.hidden, self.activation = check_widths("network.hidden", hidden, "[256]"), activation
-        self.condition_size = check_whole("condition_size", condition_size, 0)
-        self.image = image_size(event_shape, "the target")
-        self.per_value, self.rest_size = divmod(output_size, math.prod(self.image))
+        self.per_value, self.rest_size = divmod(output_size, math.prod(image))
         if self.per_value == 0:
             raise ValueError(
-                f"a convolutional decoder gives at least one number for each of the {math.prod(self.image)} values of "
+                f"a convolutional decoder gives at least one number for each of the {math.prod(image)} values of "
                 f"an image, but the likelihood needs only {output_size} numbers in all; use network=mlp"
             )
-        make, sizes = activation_of(activation), halved(self.image, channels)
-        widths, self.start = [math.prod(input_shape) + condition_size, *hidden], sizes[-1]
+        make = activation_of(activation)
+        widths = [math.prod(input_shape) + condition_size, *hidden]
         self.layers = nn.Sequential(*hidden_layers(widths, make))
-        self.features = nn.Linear(widths[-1], math.prod(self.start))
+        self.features = nn.Linear(widths[-1], math.prod(self.sizes[-1]))
         self.rest = nn.Linear(widths[-1], self.rest_size, bias=False) if self.rest_size else None
-        self.maps = nn.Sequential(*enlarging(sizes, self.per_value, kernel, blocks, make))
+        self.maps = nn.Sequential(*enlarging(self.sizes, self.per_value, kernel, blocks, make))
         self.bias = nn.Parameter(torch.zeros(output_size))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -144,8 +155,8 @@ class ConvDecoder(nn.Module):
         """
         flat = in_dtype_of(self.bias, z).flatten(-len(self.input_shape))
         hidden = self.layers(with_condition(flat, condition, self.condition_size))
-        maps = self.maps(self.features(hidden).reshape(-1, *self.start))  # (n, groups · channels, rows, columns)
-        groups = maps.reshape(-1, self.per_value, *self.image)
+        maps = self.maps(self.features(hidden).reshape(-1, *self.sizes[-1]))  # (n, groups · channels, rows, columns)
+        groups = maps.reshape(-1, self.per_value, *self.sizes[0])
         groups = groups.movedim(2, -1) if has_channels_last(self.event_shape) else groups
         numbers = groups.reshape(*hidden.shape[:-1], self.output_size - self.rest_size)
         if self.rest is not None:

@@ -7,6 +7,7 @@ from vaelab.objectives.importance import Draws, LogWeights, draw, log_mean, mean
 from vaelab.objectives.info import InfoVAE, mmd2
 from vaelab.objectives.iwae import IWAE
 from vaelab.objectives.many_sample_bound import ManySampleBound
+from vaelab.objectives.minibatch_penalty import MinibatchPenalty
 from vaelab.objectives.miwae import MIWAE
 from vaelab.objectives.piwae import PIWAE
 from vaelab.objectives.renyi import Renyi
@@ -24,6 +25,7 @@ __all__ = [
     "InfoVAE",
     "LogWeights",
     "ManySampleBound",
+    "MinibatchPenalty",
     "Renyi",
     "Terms",
     "draw",

@@ -1,8 +1,7 @@
 """β-TC: the ELBO with a weight on the total correlation of the aggregate posterior."""
 
 import math
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,10 +10,9 @@ from torch.distributions import Distribution
 
 from vaelab.checks import check_choice, check_number, check_whole
 from vaelab.families import is_product, marginals
-from vaelab.objectives.elbo_parts import KLS, elbo_parts
+from vaelab.objectives.elbo_parts import ElboParts
 from vaelab.objectives.example_distributions import posterior_of
-from vaelab.objectives.groups import in_groups
-from vaelab.objectives.terms import Terms
+from vaelab.objectives.minibatch_penalty import MinibatchPenalty
 from vaelab.precision import least_single
 from vaelab.vae import VAE
 
@@ -22,13 +20,12 @@ SAMPLINGS = ("stratified", "weighted")
 
 
 @dataclass(frozen=True)
-class BetaTC:
+class BetaTC(MinibatchPenalty):
     """−loss = ELBO − (β − 1)·KL(q(z) ‖ Π_j q(z_j)) (Chen et al. 2018, arxiv.org/abs/1802.04942, eq. 4, α = γ = 1).
 
     The mean KL(q(z|x) ‖ p(z)) over the data is I(x; z) + KL(q(z) ‖ Π_j q(z_j)) + Σ_j KL(q(z_j) ‖ p(z_j)). β weights the
-    second term, the total correlation. It is estimated from the minibatch, so its estimate is biased, and the bias
-    depends on the size of the minibatch (`total_correlation`). Larger batches, as in validation, are therefore scored
-    in groups of about `batch_size` examples. `elbo` and `bound` are the ELBO, with β = 1.
+    second term, the total correlation. Its estimate is biased, and the bias depends on the size of the minibatch
+    (`total_correlation`). The other arguments are those of `MinibatchPenalty`.
 
     >>> from vaelab import VAE, families, networks, priors
     >>> vae = VAE.build(
@@ -40,37 +37,24 @@ class BetaTC:
 
     Args:
         train_size: N, the number of training examples.
-        samples: L, the number of z drawn per example.
         beta: β, the weight of the total correlation; 1 gives the ELBO.
         sampling: `stratified` or `weighted`, the weights of the minibatch; see `total_correlation`.
-        batch_size: M, the examples that estimate q(z) together.
-        kl: how KL(q(z|x) ‖ p(z)) is computed: `closed_form` or `monte_carlo`.
 
     Raises:
-        ValueError: a size is not a whole number of at least 1, β < 0, or the sampling or the KL is unknown.
+        ValueError: N is not a whole number of at least 1, β < 0, the sampling is unknown, or as `MinibatchPenalty`.
     """
 
     pure = True
-    couples_examples = True  # an example's loss depends on the others of its batch
 
     train_size: int
-    samples: int = 1
     beta: float = 4.0
     sampling: Literal["stratified", "weighted"] = "stratified"
-    batch_size: int = 100
-    kl: Literal["closed_form", "monte_carlo"] = "closed_form"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_whole("objective.train_size", self.train_size, 1)
-        check_whole("objective.samples", self.samples, 1)
         check_number("objective.beta", self.beta, 0)
         check_choice("objective.sampling", self.sampling, SAMPLINGS)
-        check_whole("objective.batch_size", self.batch_size, 1)
-        check_choice("objective.kl", self.kl, KLS)
-
-    def with_kl_by_monte_carlo(self) -> "BetaTC":
-        """The same objective with its KL by Monte Carlo."""
-        return replace(self, kl="monte_carlo")
 
     @property
     def loss_is_bound(self) -> bool:
@@ -86,14 +70,10 @@ class BetaTC:
                 "posterior=diagonal or posterior=full"
             )
 
-    def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
-        """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
-        return in_groups(partial(self._of_group, vae), self.batch_size, x, target, condition)
-
-    def _of_group(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
-        parts = elbo_parts(vae, x, target, condition, self.samples, self.kl)
+    def penalty(self, parts: ElboParts) -> Tensor:
+        """KL + (β − 1)·TC, (B,), nats."""
         tc = total_correlation(parts.q, parts.z, self.train_size, self.sampling).mean()
-        return parts.terms(parts.kl + (self.beta - 1) * tc.to(parts.kl.dtype))
+        return parts.kl + (self.beta - 1) * tc.to(parts.kl.dtype)
 
 
 def total_correlation(q: Distribution, z: Tensor, train_size: int, sampling: str = "stratified") -> Tensor:

@@ -28,6 +28,7 @@ from torch.distributions import Distribution
 from vaelab.checks import check_choice, check_number
 from vaelab.objectives.example_distributions import posterior_of
 from vaelab.objectives.importance import Draws, draw, mean
+from vaelab.seeded import seeded
 from vaelab.vae import VAE
 
 GradientName = Literal[
@@ -202,7 +203,7 @@ def check_draws(estimator: Estimator, vae: VAE) -> None:
     """Raises a ValueError if an estimator cannot draw from the posterior of a model."""
     q = posterior_of(vae)
     if q is not None:
-        with torch.random.fork_rng([]):
+        with seeded(0):
             estimator.draw(q, 1)
 
 

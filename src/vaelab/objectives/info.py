@@ -1,17 +1,15 @@
 """InfoVAE: the ELBO with another weight on the KL, and a distance between the aggregate posterior and the prior."""
 
 import math
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from vaelab.checks import check_choice, check_number, check_whole
-from vaelab.objectives.elbo_parts import KLS, ElboParts, elbo_parts
+from vaelab.checks import check_choice, check_number
+from vaelab.objectives.elbo_parts import ElboParts
 from vaelab.objectives.example_distributions import posterior_of, prior_of
-from vaelab.objectives.groups import in_groups
-from vaelab.objectives.terms import Terms
+from vaelab.objectives.minibatch_penalty import MinibatchPenalty
 from vaelab.precision import least_single
 from vaelab.vae import VAE
 
@@ -19,13 +17,13 @@ KERNELS = ("gaussian", "inverse_multiquadratic")
 
 
 @dataclass(frozen=True)
-class InfoVAE:
+class InfoVAE(MinibatchPenalty):
     """loss = −E_q[log p(t|z)] + (1 − α)·KL(q(z|x) ‖ p(z)) + (α + λ − 1)·MMD²(q(z), p(z)).
 
     Zhao et al. 2017, arxiv.org/abs/1706.02262, eq. 6, with the maximum mean discrepancy as the divergence (their §3.2).
     α = 1 is the MMD-VAE. MMD² is estimated without bias from one z for each example and as many draws from p(z), so
-    its expectation does not depend on the size of the batch. Larger batches, as in validation, are compared in groups
-    of about `batch_size` examples, which takes less memory. `elbo` and `bound` are the ELBO.
+    its expectation does not depend on the size of the batch; smaller groups only take less memory. With L draws of z
+    for each example, it is averaged over them. The other arguments are those of `MinibatchPenalty`.
 
     >>> import torch
     >>> from vaelab import VAE, families, networks, priors
@@ -37,43 +35,29 @@ class InfoVAE:
     torch.Size([7])
 
     Args:
-        samples: L, the number of z drawn per example; MMD² is averaged over them.
         alpha: α ≤ 1. The KL has the weight 1 − α.
         lam: λ ≥ 1 − α. MMD² has the weight α + λ − 1.
         kernel: of MMD², see `mmd2`.
         bandwidth: h, the kernel's, in the units of z; None gives √p, which suits a prior as wide as N(0, I).
-        batch_size: the examples that are compared together.
-        kl: how KL(q(z|x) ‖ p(z)) is computed: `closed_form` or `monte_carlo`.
 
     Raises:
-        ValueError: a size is not a whole number of at least 1, α > 1, λ < 1 − α, the bandwidth is not positive, or the
-            kernel or the KL is unknown.
+        ValueError: α > 1, λ < 1 − α, the bandwidth is not positive, the kernel is unknown, or as `MinibatchPenalty`.
     """
 
     pure = True
-    couples_examples = True  # an example's loss depends on the others of its batch
 
-    samples: int = 1
     alpha: float = 0.0
     lam: float = 100.0
     kernel: Literal["gaussian", "inverse_multiquadratic"] = "gaussian"
     bandwidth: float | None = None
-    batch_size: int = 100
-    kl: Literal["closed_form", "monte_carlo"] = "closed_form"
 
     def __post_init__(self) -> None:
-        check_whole("objective.samples", self.samples, 1)
+        super().__post_init__()
         check_number("objective.alpha", self.alpha, -1e9, maximum=1)
         check_number("objective.lam", self.lam, 1 - self.alpha)
         check_choice("objective.kernel", self.kernel, KERNELS)
         if self.bandwidth is not None:
             check_number("objective.bandwidth", self.bandwidth, 0, above=True)
-        check_whole("objective.batch_size", self.batch_size, 1)
-        check_choice("objective.kl", self.kl, KLS)
-
-    def with_kl_by_monte_carlo(self) -> "InfoVAE":
-        """The same objective with its KL by Monte Carlo."""
-        return replace(self, kl="monte_carlo")
 
     @property
     def loss_is_bound(self) -> bool:
@@ -94,16 +78,11 @@ class InfoVAE:
                 f"{type(vae.prior).__name__}; use prior=standard_normal or prior=learned_diagonal"
             )
 
-    def __call__(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
-        """x (B, *x), target (B, *t), condition (B, c) -> terms of (B,), nats."""
-        return in_groups(partial(self._of_group, vae), self.batch_size, x, target, condition)
-
-    def _of_group(self, vae: VAE, x: Tensor, target: Tensor, condition: Tensor | None = None) -> Terms:
-        parts = elbo_parts(vae, x, target, condition, self.samples, self.kl)
+    def penalty(self, parts: ElboParts) -> Tensor:
+        """(1 − α)·KL + (α + λ − 1)·MMD², (B,), nats."""
         bandwidth = math.sqrt(parts.z.shape[-1]) if self.bandwidth is None else self.bandwidth
         distance = mmd2(parts.z, _prior_draws(parts), bandwidth, self.kernel).mean()  # over the L draws
-        penalty = (self.alpha + self.lam - 1) * distance.to(parts.kl.dtype)
-        return parts.terms((1 - self.alpha) * parts.kl + penalty)
+        return (1 - self.alpha) * parts.kl + (self.alpha + self.lam - 1) * distance.to(parts.kl.dtype)
 
 
 def _prior_draws(parts: ElboParts) -> Tensor:

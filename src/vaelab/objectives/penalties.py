@@ -46,8 +46,8 @@ def check_penalties(free_bits: Any, capacity: Any, gamma: Any, beta: float, kl: 
     check_number("objective.gamma", gamma, 0, above=True)
     if free_bits and kl == "monte_carlo":
         raise ValueError(
-            f"objective.kl must be closed_form for objective.free_bits={free_bits:g}, but is monte_carlo; use "
-            "objective.kl=closed_form, or objective.free_bits=0"
+            f"objective.free_bits must be 0 if the KL is by Monte Carlo, but is {free_bits:g}; use "
+            "objective.free_bits=0, or an objective, a posterior and a prior with kl=closed_form"
         )
     if capacity is None:
         return

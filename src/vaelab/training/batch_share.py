@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vaelab.objectives import Terms
-from vaelab.vae import VAE
 
 IN_PLACE = (Tensor.normal_, Tensor.uniform_, Tensor.exponential_)  # draws that fill a tensor
 
@@ -66,19 +65,3 @@ class BatchShare(TorchFunctionMode):
             return torch.bernoulli(whole)[:, own]
         mean, std = args
         return mean + std * whole.normal_()[:, own]
-
-
-def check_shareable(vae: VAE, objective: Any, processes: int) -> None:
-    """Raises a ValueError if several processes share a run whose loss needs all of a minibatch."""
-    if processes == 1:
-        return
-    if getattr(objective, "couples_examples", False):
-        raise ValueError(
-            f"trainer.devices must be 1 for this objective ({type(objective).__name__}), because each example's loss "
-            f"depends on the whole minibatch, but is {processes}; use trainer=default"
-        )
-    if getattr(getattr(vae.decoder, "family", None), "couples_examples", False):
-        raise ValueError(
-            f"trainer.devices must be 1 with model.optimal=true, because the variance is that of the whole minibatch, "
-            f"but is {processes}; use trainer=default or model.optimal=false"
-        )

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from vaelab.evaluation.evaluation_mode import ready_to_score
 from vaelab.evaluation.latents import kl_per_dimension
 from vaelab.figures.kl_bars import OFF
-from vaelab.precision import device_of, full_precision
-from vaelab.training.evaluation_mode import evaluation_mode
+from vaelab.precision import device_of
 from vaelab.training.examples_shown import gather
 from vaelab.training.pictures_of import posterior
 from vaelab.training.schedule_length import has_final_beta
@@ -54,7 +54,7 @@ class LatentUse(NamedTuple):
 def latent_use(trainer: Trainer, module: Any, kl: float) -> LatentUse:
     """Measures the KL of each latent on the first validation examples; `kl` is that of the whole validation split."""
     examples = gather(trainer, EXAMPLES)
-    with evaluation_mode(module.vae), full_precision(module.vae) as vae:
+    with ready_to_score(module.vae) as vae:
         device = device_of(vae)  # after the test, Lightning has moved the model back to the CPU
         condition = None if examples.condition is None else examples.condition.to(device)
         q, shown = posterior(vae, examples._replace(x=examples.x.to(device), condition=condition, surface=None))

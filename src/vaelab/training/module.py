@@ -20,7 +20,7 @@ from vaelab.evaluation.data_checks import check_data
 from vaelab.precision import add_up_examples
 from vaelab.signals import stopping
 from vaelab.steps import Batch, Gradient, Objective, Stepper
-from vaelab.training.batch_share import BatchShare, check_shareable
+from vaelab.training.batch_share import BatchShare
 from vaelab.training.curve_points import write_point
 from vaelab.training.elbo_history import ElboHistory
 from vaelab.training.epoch_loop import install
@@ -33,6 +33,7 @@ from vaelab.training.optimizer_and_schedule import optimizer_and_schedule
 from vaelab.training.running_means import RunningMeans
 from vaelab.training.schedule_length import RunFraction, current_beta, start_schedules
 from vaelab.training.scoring import score_batch
+from vaelab.training.trainable import check_trainable
 from vaelab.vae import VAE
 
 log = logging.getLogger(__name__)
@@ -88,10 +89,10 @@ class VAEModule(LightningModule):
         self.fraction_done: RunFraction | None = None  # of the run; made when training starts
 
     def setup(self, stage: str) -> None:
-        """Installs the tight loop, and keeps the trainer from rounding scored data and weights in float64."""
+        """Checks the parts, installs the tight loop, and keeps the trainer from rounding float64 data and weights."""
         if stage == "fit":
+            check_trainable(self.vae, self.objective, self.trainer.world_size)
             install(self.trainer.fit_loop.epoch_loop)
-            check_shareable(self.vae, self.objective, self.trainer.world_size)
         keep_precision(self.trainer)
 
     def configure_optimizers(self) -> Any:
@@ -166,8 +167,7 @@ class VAEModule(LightningModule):
     def _check_and_clip(self, found: Gradient, batch: Batch) -> None:
         self._check_finite(found.names, found.loss, found.sums, batch)
         if self.trainer.gradient_clip_val:
-            (optimizer,) = self.trainer.optimizers
-            self.clip_gradients(optimizer, None, self.trainer.gradient_clip_algorithm)
+            self.clip_gradients(self.trainer.optimizers[0], None, self.trainer.gradient_clip_algorithm)
 
     def _check_finite(self, names: Sequence[str], loss: Tensor, sums: Tensor, batch: Batch) -> None:
         if loss.device.type == "cpu" and not math.isfinite(loss.item()):  # on a GPU, `item` would wait for the step

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from vaelab.precision import double, full_precision
+from vaelab.evaluation.evaluation_mode import ready_to_score
+from vaelab.precision import double
 from vaelab.seeded import seeded
-from vaelab.training.evaluation_mode import evaluation_mode
 from vaelab.vae import VAE
 
 EXAMPLES = 10_000  # of the training split, evenly spread; with more, σ changes by less than 1 %
@@ -50,7 +50,7 @@ def set_optimal_std(vae: VAE, data: Any) -> None:
     x, target = data.examples("train")
     tensors = [x, x if target is None else target, *([data.conditions["train"]] if data.conditions else [])]
     rows = torch.linspace(0, len(x) - 1, min(len(x), EXAMPLES)).long()
-    with evaluation_mode(vae), full_precision(vae) as model, seeded(0):
+    with ready_to_score(vae) as model, seeded(0):
         device = next(model.parameters()).device
         sums = [_squares(model, *(each[some].to(device) for each in tensors)) for some in rows.split(ROWS)]
     family.set_error(torch.stack(sums).sum() / (len(rows) * family.event_size))

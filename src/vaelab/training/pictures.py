@@ -12,8 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from vaelab.checks import check_number, check_whole
+from vaelab.evaluation.evaluation_mode import evaluation_mode
 from vaelab.figures import DrawingProcess, Picture, spare
-from vaelab.training.evaluation_mode import evaluation_mode
 from vaelab.training.examples_shown import Examples, gather
 from vaelab.training.loggers import write_layout, write_picture
 from vaelab.training.non_finite import parameter_not_finite

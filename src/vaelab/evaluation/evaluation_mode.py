@@ -1,9 +1,11 @@
-"""A model in evaluation mode for a while, because training goes on afterwards."""
+"""A model in evaluation mode for a while, because training may go on afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+
+from vaelab.precision import Module, full_precision
 
 
 @contextmanager
@@ -24,3 +26,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def ready_to_score(model: Module) -> Iterator[Module]:
+    """Gives a model in evaluation mode, and in float32 or better (`vaelab.precision.full_precision`)."""
+    with evaluation_mode(model), full_precision(model) as full:
+        yield full
