@@ -157,6 +157,7 @@ def test_help_and_config_answer_without_heavy_imports(arguments, tmp_path, monke
 BAD_INPUT = {
     "model=nonsense": "model=nonsense is not known; use one of bernoulli, categorical, columns, ",
     "latent_dmi=3": "latent_dmi is not a key, so nothing would read it; did you mean latent_dim?",
+    "network.decoder.inputs=2": "is not in the config, but may be added; write +network.decoder.inputs=",
     "network.hiden=[3]": "network.hiden is not a key, so nothing would read it; did you mean network.hidden?",
     "latent_dim=0": "latent_dim must be a whole number of at least 1, but is 0",
     "model=bernoulli data=sine": "because sin(x+y) is real-valued, but scores binary data; use a Gaussian",

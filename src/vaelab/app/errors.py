@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -13,11 +14,13 @@ from hydra.errors import (
     OverrideParseException,
     SearchPathException,
 )
+from hydra.utils import get_class
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from vaelab import errors
 from vaelab.app.hydra_private import is_missing_variable, is_wrong_verbosity
 from vaelab.app.hydra_sweeps.installed import install_command
+from vaelab.instantiate import takes
 from vaelab.typed_command import typed_command
 
 PARTS = ("model", "posterior", "prior", "network", "objective", "data")
@@ -134,8 +137,16 @@ def _unknown_key(error: OmegaConfBaseException, key: str) -> str:
     nearest = get_close_matches(missing, [str(sibling) for sibling in error.parent_node or {}], n=1)
     if key.startswith("trainer.") and not nearest:
         return f"{key} is not in conf/trainer; if it is a flag of Lightning's Trainer, write +{key}=…"
+    if _may_be_added(error.parent_node, missing):
+        return f"{key} is not in the config, but may be added; write +{key}=…"
     cure = f"did you mean {full.removesuffix(missing)}{nearest[0]}?" if nearest else _keys()
     return f"{key} is not a key, so nothing would read it; {cure}"
+
+
+def _may_be_added(node: Any, name: str) -> bool:
+    """True if a constructor of vaelab would take a key that its node of the config does not hold."""
+    target = str((node or {}).get("_target_", ""))
+    return target.startswith("vaelab.") and takes(get_class(target), name)
 
 
 def _without_value(text: str) -> str | None:
