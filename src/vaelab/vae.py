@@ -219,7 +219,7 @@ def _check_prior(vae: VAE, posterior: Family) -> None:
     if (found := vae.latent_shape) != posterior.event_shape:
         raise ValueError(
             f"the prior's z must have the posterior's shape {tuple(posterior.event_shape)}, but has {tuple(found)}; "
-            "give both the same latent_dim"
+            "choose a prior of the same kind, and give both the same latent_dim and categories"
         )
     own, other = (getattr(each, "categories", None) for each in (posterior, getattr(vae.prior, "family", None)))
     if own is not None and other is not None and own != other:

@@ -292,7 +292,7 @@ def test_an_output_that_fails_after_the_run_is_a_warning(tmp_path, capsys, caplo
     def broken(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vaelab.app.conclude.write_final", broken)
+    monkeypatch.setattr("vaelab.app.final_points.write_final", broken)
     monkeypatch.setattr("builtins.print", broken)
     train(compose_config(tmp_path, *SHORT, *TINY))
     monkeypatch.undo()

@@ -7,18 +7,17 @@ from pathlib import Path
 
 from vaelab.app.errors import one_sentence
 from vaelab.app.fit import Trained
-from vaelab.app.hparams import hparams_of, varying_keys
 from vaelab.app.score import OF_VERSION_0_1
 from vaelab.objectives import Terms
 from vaelab.runs.final_numbers import format_summary
 from vaelab.training import explain_write_errors
-from vaelab.training.loggers import close, write_final
+from vaelab.training.loggers import close
 
 log = logging.getLogger("vaelab")
 
 
 def conclude(folder: Path, trained: Trained) -> float:
-    """Prints the final numbers of a run, and writes them to the loggers beside the hyper-parameters.
+    """Prints the final numbers of a run, and closes its loggers.
 
     Everything is on the disk by now, so a failure here is only a warning.
 
@@ -29,12 +28,9 @@ def conclude(folder: Path, trained: Trained) -> float:
     with suppress(KeyboardInterrupt):  # the run is done, so there is nothing to stop
         try:
             with explain_write_errors():
-                if metrics:
-                    typed, first = varying_keys(folder)
-                    write_final(trainer.loggers, hparams_of(config, typed), metrics, trainer.global_step, first)
                 close(trainer.loggers, "success")  # threads write the files, and the process would end before them
         except Exception as error:
-            log.warning("the final numbers are missing in the loggers (%s)", one_sentence(error))
+            log.warning("the loggers cannot be closed (%s)", one_sentence(error))
         try:
             print(format_summary(folder, metrics, Terms._fields, notes), flush=True)
         except Exception as error:

@@ -19,6 +19,7 @@ from vaelab.app.about import write_about
 from vaelab.app.absolute_paths import make_absolute
 from vaelab.app.check import PRECISIONS
 from vaelab.app.collapse_report import collapse_notes, cure
+from vaelab.app.final_points import write_final_points
 from vaelab.app.opening_lines import say_what_is_trained, say_which_score
 from vaelab.app.rank import STARTED_BY, rank
 from vaelab.app.score import score_of
@@ -42,6 +43,7 @@ from vaelab.objectives import Terms
 from vaelab.runs.environment import write_environment
 from vaelab.runs.folder import write_json, write_metrics
 from vaelab.runs.initial_weights import InitialWeights, initial_weights, read_initial_weights
+from vaelab.runs.memory_needed import check_sizes, check_weights
 from vaelab.runs.same_data import check_same_data
 from vaelab.signals import stopping
 from vaelab.training import (
@@ -81,12 +83,15 @@ def build(cfg: DictConfig, resumed: Resumed | None = None, allow: Allow = anythi
     start = _initial_weights(config, resumed)
     trained = resumed.content["hyper_parameters"] if resumed else start.names if start else {}
     data = ready_data(config, allow, trained.get("x_names"), trained.get("condition_names"), trained)
-    config |= model_facts(data)
+    config |= model_facts(data) | shapes_of_data(data)
+    if resumed is None:
+        check_sizes(config)
+        check_weights(config)
     vae = build_vae(config, data.x_shape, data.target_shape, condition_shape_of(data), allow)
     if resumed is None or not resumed.has_trained:
         start_at_data(vae, data)
     if start:
-        start.load_into(vae, {**config, **shapes_of_data(data)})
+        start.load_into(vae, config)
     parts = build_objective(config, vae, allow), build_optimizer(config, allow), build_scheduler(config, allow)
     decoder: Any = vae.decoder
     baseline = Baseline(decoder) if resumed and resumed.has_trained else fitted_baseline(vae, data)
@@ -138,6 +143,7 @@ def fit(
         if not rank():
             notes += [*unfinished_schedule(trainer, module), *collapse_notes(trainer, module, config, metrics)]
             check_finite(metrics)
+            write_final_points(folder, config, metrics, trainer)
             write_metrics(folder, metrics)
     return Trained(config, metrics, notes, trainer)
 
@@ -207,7 +213,7 @@ def _train_and_score(
 
 @contextmanager
 def _closing_if_it_fails(trainer: Trainer) -> Iterator[None]:
-    """Closes the loggers if a run does not end as it should. Otherwise `conclude` has more to write to them."""
+    """Closes the loggers if a run does not end as it should. Otherwise the final numbers are still to come."""
     try:
         yield
     except BaseException:

@@ -56,7 +56,7 @@ class Sine(DataModule):
         if support != "real":
             raise ValueError(
                 f"the model must score real data, because sin(x+y) is real-valued, but scores {support} data; use a "
-                "Gaussian model such as model=gaussian, or data=mnist"
+                "Gaussian model such as model=gaussian, or other data"
             )
         self.train_size = check_whole("data.train_size", train_size, 1)
         self.val_size = check_whole("data.val_size", val_size, 1)

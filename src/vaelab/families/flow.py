@@ -16,6 +16,7 @@ from vaelab.precision import floating
 from vaelab.torch_private import checks_distributions
 
 COUPLING = 2  # zuko's inverse takes two passes: half of the dimensions, then the other half
+MOST_TRANSFORMS = 100
 LARGEST = 2**27  # the most numbers in the largest table that zuko makes for a coupling
 
 
@@ -145,7 +146,8 @@ def zuko_transform(
     if len(event_shape) != 1:
         raise ValueError(f"a flow's event_shape must be one number of dimensions, but is {tuple(event_shape)}")
     check_choice(f"{group}.kind", kind, ("spline", "affine"))
-    check_whole(f"{group}.transforms", transforms, 1)
+    if check_whole(f"{group}.transforms", transforms, 1) > MOST_TRANSFORMS:
+        raise ValueError(f"{group}.transforms must be at most {MOST_TRANSFORMS}, but is {transforms}; 3 are usual")
     check_whole(f"{group}.bins", bins, 2)
     (p,), spline = event_shape, kind == "spline"
     _check_size(group, [p + context, *hidden, p * (3 * bins - 1 if spline else 2)], transforms)

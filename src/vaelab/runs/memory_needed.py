@@ -1,13 +1,19 @@
 """Compares the sizes in a config with the machine's memory before anything is allocated."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
+from vaelab.build import build_vae
 from vaelab.platforms import memory
+from vaelab.runs.weights import shapes_of
 
 NUMBER = 4  # bytes
 COPIES = 3  # the data exist at least three times while they are made: the draws, their sine, and their noise
+OF_TRAINING = 4  # each weight has a gradient and the two means of Adam
+PARTS = ("model", "posterior", "prior", "network")
 SPLITS = ("train_size", "val_size", "test_size")
 
 
@@ -15,17 +21,63 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     """Raises a ValueError if a run's data, or one of its minibatches, do not fit into this machine's memory.
 
     Args:
-        config: the config of a run, after `vaelab.runs.trust.check_config`.
+        config: the config of a run with the shapes of its data. One that comes from a file was checked before by
+            `vaelab.runs.trust.check_config`.
     """
     data, objective = config["data"], config["objective"]
     numbers = math.prod(config["x_shape"]) + math.prod(config["target_shape"])
     rows = {key: data[key] for key in SPLITS if type(data.get(key)) is int}
     for key, count in rows.items():
         _check(f"data.{key}={count}", COPIES * count * numbers)
-    samples, batch = _draws(config), _batch(data, rows)
-    widest = max(numbers, *_widths(config), *_maps(config), *_matrices(config), *_of_families(config))
+    samples, batch = _draws(config), _batch(config, rows)
     pairs = min(batch, _whole(objective, "batch_size", 0))  # β-TC and MMD compare each row with those of its group
-    _check(f"objective.samples={_whole(objective, 'samples')}", samples * batch * max(widest, pairs))
+    sizes = {
+        "the size of the data": numbers,
+        "network.hidden or latent_dim": max(_widths(config)),
+        "network.channels": max(_maps(config), default=0),
+        "a full covariance": max(_matrices(config), default=0),
+        "objective.batch_size": pairs,
+        **_of_families(config),
+    }
+    widest = max(sizes, key=lambda name: sizes[name])
+    draws = f"{samples:,} {'draw' if samples == 1 else 'draws'} of z for each row"
+    _check(f"{widest}, with {batch:,} rows in a minibatch and {draws},", samples * batch * sizes[widest])
+
+
+def check_weights(config: Mapping[str, Any]) -> None:
+    """Raises a ValueError if the weights of a new model, or their gradients, do not fit into this machine's memory.
+
+    Nothing is allocated. A model of the user's own classes is not checked, because they may not work on torch's meta
+    device.
+
+    Args:
+        config: the config of a run with the shapes of its data.
+    """
+    if not all(target.startswith("vaelab.") for part in PARTS for target in _targets(config[part])):
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            vae = build_vae(config, *shapes_of(config))
+    except (RuntimeError, OverflowError, TypeError) as error:
+        if "overflow" not in str(error).lower() and "too large" not in str(error):
+            return  # the model itself says it better
+        raise ValueError("the model has more weights than torch can count; use smaller sizes") from error
+    sizes = {name: OF_TRAINING * weight.numel() for name, weight in vae.named_parameters()}
+    if sizes:
+        largest = max(sizes, key=lambda name: sizes[name])
+        shape = " × ".join(f"{size:,}" for size in vae.get_parameter(largest).shape)
+        _check(f"training the model, whose largest weight is {largest} ({shape}),", sum(sizes.values()))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """The constructors that a node and those inside it name."""
+    if isinstance(node, Mapping):
+        if node.get("_target_") is not None:
+            yield str(node["_target_"])
+        node = list(node.values())
+    if isinstance(node, list):
+        for inner in node:
+            yield from _targets(inner)
 
 
 def _draws(config: Mapping[str, Any]) -> int:
@@ -35,11 +87,15 @@ def _draws(config: Mapping[str, Any]) -> int:
     return _whole(objective, "samples") * _whole(objective, "groups") * of_each
 
 
-def _batch(data: Mapping[str, Any], rows: Mapping[str, int]) -> int:
-    """The rows of the largest minibatch, as far as the config says them."""
-    tested = max(rows.get(key, math.inf) for key in ("val_size", "test_size"))
+def _batch(config: Mapping[str, Any], rows: Mapping[str, int]) -> int:
+    """The rows of the largest minibatch, as far as the config says them.
+
+    A split of unknown size is taken to be no larger than the training split.
+    """
+    data, most = config["data"], _count(config, "train_size")
+    tested = max(rows.get(key, most) for key in ("val_size", "test_size"))
     batches = [
-        min(_count(data, "batch_size"), rows.get("train_size", math.inf)),
+        min(_count(data, "batch_size"), rows.get("train_size", most)),
         min(_count(data, "eval_batch_size"), tested),
     ]
     return max([1, *(int(rows_at_once) for rows_at_once in batches if rows_at_once < math.inf)])
@@ -75,16 +131,17 @@ def _matrices(config: Mapping[str, Any]) -> list[int]:
     return [side**2 for key, side in sides.items() if _is_full(config.get(key))]
 
 
-def _of_families(config: Mapping[str, Any]) -> list[int]:
-    """How many numbers describe p(t|z), or are compared with one z, at least, if a key decides it."""
+def _of_families(config: Mapping[str, Any]) -> dict[str, int]:
+    """How many numbers describe p(t|z), or are compared with one z, at least, if a key decides it: key -> numbers."""
     likelihood, size = _part(config, "model"), math.prod(config["target_shape"])
-    counts = [_whole(likelihood, key) for key in ("categories", "components", "rank")]
+    sizes = {f"model.{key}": size * _whole(likelihood, key) for key in ("categories", "components", "rank")}
     of_columns = [count for counts in _lists(likelihood, "categories") for count in counts if type(count) is int]
-    latents = _part(config, "posterior"), _part(config, "prior")
-    of_latents = [_whole(part, "components") for part in latents]
-    of_latents += [_whole(part, "bins") for part in latents if part.get("kind") == "spline"]
-    wide = (count * config["latent_dim"] for count in of_latents)
-    return [sum(of_columns), *(count * size for count in counts), *wide]
+    for group in ("posterior", "prior"):
+        part = _part(config, group)
+        sizes[f"{group}.components"] = config["latent_dim"] * _whole(part, "components")
+        if part.get("kind") == "spline":
+            sizes[f"{group}.bins"] = config["latent_dim"] * _whole(part, "bins")
+    return {**sizes, "the categories of the columns": sum(of_columns)}
 
 
 def _is_full(family: Any) -> bool:
@@ -104,10 +161,10 @@ def _count(data: Mapping[str, Any], key: str) -> float:
     return data[key] if type(data.get(key)) is int else math.inf
 
 
-def _check(asked: str, numbers: int) -> None:
+def _check(what: str, numbers: int) -> None:
     if numbers * NUMBER > memory():
-        gigabytes = [f"{size / 2**30:,.0f} GB" for size in (numbers * NUMBER, memory())]
+        needed, there = (f"{size / 2**30:,.0f} GB" for size in (numbers * NUMBER, memory()))
         raise ValueError(
-            f"{asked} in the run's config needs at least {gigabytes[0]} of memory, but this machine has "
-            f"{gigabytes[1]}; use a larger machine"
+            f"{what} needs at least {needed} of memory, but this machine has {there}; use smaller sizes, or a larger "
+            "machine"
         )
