@@ -17,6 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from helpers.remains import differences, points, remains
 from helpers.runner import compose_config, run_train, start_train
+from vaelab.app import fit
 from vaelab.app.resume import resume
 from vaelab.app.start import train
 from vaelab.data import Sine
@@ -119,10 +120,12 @@ EVERYWHERE = [
     (LastCheckpoint, "write", 3),
     (LastCheckpoint, "on_train_end", 1),
     (VAEModule, "test_step", 1),
+    (fit, "write_metrics", 1),
+    (fit, "Trained", 1),  # metrics.json says that the run is done, so nothing writes its final points again
 ]
 HERE_AND_THERE = [EVERYWHERE[index] for index in (1, 3, 7, 10)]
 OFTEN = {
-    "as it is": HERE_AND_THERE,
+    "as it is": [*HERE_AND_THERE, *EVERYWHERE[-2:]],
     **{kind: [EVERYWHERE[3]] for kind in KINDS if KINDS[kind]},
 }  # the others are a drill
 DEATHS = [

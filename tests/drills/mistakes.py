@@ -25,6 +25,8 @@ from tests.helpers.runner import ROOT, messages
 
 SHORT = "trainer.max_epochs=1 data.train_size=30 data.val_size=7 data.test_size=11 ~callbacks.pictures"
 ARRAY = "data=array data.val_size=5 data.test_size=5 trainer.max_epochs=1 ~callbacks.pictures"
+MIXED = "model=columns data=table data.path=mixed.csv trainer.max_epochs=1 ~callbacks.pictures"
+LABELLED = "data=table data.path=mixed.csv data.label=kind condition=label trainer.max_epochs=1 ~callbacks.pictures"
 IMAGES = "model=bernoulli data=mnist data.val_size=7 trainer.max_epochs=1 ~callbacks.pictures"
 
 TRAIN = {  # `python train.py …`
@@ -70,6 +72,31 @@ TRAIN = {  # `python train.py …`
         f"data.noise_std=1e30 {SHORT}",
         f"hydra.run.dir=run {SHORT}",
         f"hydra.run.dir=rows.npy {SHORT}",
+    ],
+    "parts that don't fit": [
+        "posterior=bernoulli",
+        "posterior=bernoulli prior=bernoulli",
+        "posterior=two_layers prior=two_layers latent_dim=1",
+        "prior=conditional",
+        "objective.gradient=stl",
+        "objective=iwae posterior=mixture objective.gradient=dreg",
+        "objective.capacity=5 objective.free_bits=1",
+        "objective=beta_tc posterior=bernoulli prior=bernoulli",
+        "network=conv",
+        "condition=label",
+        "model=discretized_logistic",
+        f"{ARRAY} data.path=rows.npy model=poisson",
+        f"{ARRAY} data.path=rows.npy model=categorical",
+        f"{MIXED} condition=[age,nonsense]",
+        f"{MIXED} 'data.kinds={{age:count}}'",
+    ],
+    "sizes": [
+        "model=low_rank model.rank=100000000",
+        "model=low_rank model.rank=1e8",
+        "posterior=flow posterior.transforms=1000000",
+        "prior=mixture prior.components=1000000000",
+        "network.hidden=[1000000,1000000]",
+        "objective=miwae objective.groups=1000000000",
     ],
     "data": [
         f"{IMAGES} data.root=nowhere",
@@ -121,6 +148,12 @@ VAELAB = [  # `vaelab …`
     "score run wide.npy -o z.csv",
     "interpolate run test val:1 -o w.png",
     "interpolate run test:0 val:9999 -o w.png",
+    "sample labelled --condition d -o s.csv",
+    "sample labelled --condition all --latents mixture -o s.csv",
+    "sample run --condition a -o s.csv",
+    "reconstruct labelled test --as d -o r.csv",
+    "score labelled unlabelled.csv -o s.csv",
+    "score run test --condition all -o s.csv",
     "list nowhere",
     "nonsense run",
 ]
@@ -163,11 +196,15 @@ def prepare(place: Path) -> None:
         file.write(bytes(1 << 24))
     (place / "ragged.csv").write_text("1,2,3\n4,5\n")
     (place / "rows.txt").write_text("1 2 3\n")
+    mixed = [f"{age},{index % 4},{'abc'[index % 3]}" for index, age in enumerate(rows[:, 0])]
+    (place / "mixed.csv").write_text("\n".join(["age,visits,kind", *mixed]) + "\n")
+    (place / "unlabelled.csv").write_text("age,visits\n0.5,3\n")
     (place / "empty").mkdir()
     (place / "pictures").mkdir()
     (place / "pictures" / "0.png").write_text("no picture")
-    command = [sys.executable, str(ROOT / "train.py"), *SHORT.split(), "hydra.run.dir=run"]
-    subprocess.run(command, cwd=place, check=True, capture_output=True)
+    for name, keys in {"run": SHORT, "labelled": LABELLED}.items():
+        command = [sys.executable, str(ROOT / "train.py"), *keys.split(), f"hydra.run.dir={name}"]
+        subprocess.run(command, cwd=place, check=True, capture_output=True)
     for name in ("torn", "pickled", "hostile", "elsewhere"):
         shutil.copytree(place / "run", place / name)
         (place / name / "metrics.json").unlink()

@@ -18,7 +18,7 @@ KINDS = ("real", "count", "category", "binary")
 DISTINCT = 20  # whole numbers are categories if they take at most this many values,
 REPEATED = 5  # each at least this often on average
 RULE = (
-    f"only 0 and 1 is binary, text is a category, whole numbers from 0 are counts, and other whole numbers are "
+    f"only 0 and 1 is binary, text is a category, whole numbers are counts if the smallest is 0, and otherwise "
     f"categories if there are at most {DISTINCT} different ones"
 )
 WANTED = {"count": "whole numbers from 0", "binary": "only 0 and 1", "category": "the numbers of its categories"}
@@ -73,8 +73,8 @@ def find_column(values: Tensor, name: str, kind: str | None, coded: Categories, 
 def _sorted(name: str, texts: Sequence[str], codes: Tensor, path: object) -> tuple[Column, Tensor]:
     if len(texts) < 2:
         raise ValueError(
-            f"a column of categories must have at least 2, but {for_terminal(name)} in {path} has only "
-            f"{listed(texts)}; leave it out with {assignment('data.drop', [name])}"
+            f"a column of categories must hold at least 2 different ones, but the column {for_terminal(name)} of "
+            f"{path} holds only {listed(texts)}; leave it out with {assignment('data.drop', [name])}"
         )
     names = in_order(texts)
     place = {text: code for code, text in enumerate(names)}
