@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 import vaelab
 from drills.hostile_folders import HOSTILE, config, edited, state, victims
-from helpers.runner import ROOT, compose_config
-from vaelab.app.fit import recipe
+from helpers.runner import ROOT, TINY, compose_config
+from vaelab.app.fit import build, recipe
 from vaelab.app.restart import without_checkpoint
 from vaelab.app.resume import resume
 from vaelab.app.start import train
@@ -561,3 +562,21 @@ def test_the_lowest_versions_are_those_of_the_package():
     assert allowed.keys() == lowest.keys()
     for name, version in allowed.items():
         assert (lowest[name] + ".").startswith(version + "."), name
+
+
+@pytest.mark.parametrize("keys", [("network.hidden=[9,4]",), ("posterior=flow", "posterior.hidden=[5]", "prior=vamp")])
+def test_the_weights_of_a_new_model_are_compared_with_the_memory(keys, tmp_path, monkeypatch):
+    """A weight of 4 bytes has a gradient and two means of Adam. Counting them draws no random number."""
+    cfg = compose_config(tmp_path, *TINY, *keys)
+    with pytest.raises(ValueError, match=r"prior\.transforms must be at most 100, but is 101; 3 are usual"):
+        build(compose_config(tmp_path, *TINY, "prior=flow", "prior.transforms=101"))
+    needed = 16 * sum(weight.numel() for weight in build(cfg)[0].vae.parameters())
+    config = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [*sizes.PARTS, "latent_dim"]), resolve=True)
+    config |= {"x_shape": [2], "target_shape": [1]}
+    state = torch.get_rng_state()
+    monkeypatch.setattr(sizes, "memory", lambda: needed)
+    sizes.check_weights(config)
+    monkeypatch.setattr(sizes, "memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match=r"training the model, whose largest weight is .* needs at least .* of memory"):
+        sizes.check_weights(config)
+    assert torch.equal(state, torch.get_rng_state())
