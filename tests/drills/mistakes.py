@@ -20,150 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests.drills.typed_mistakes import FINE, LABELLED, SHORT, TRAIN, VAELAB
 from tests.helpers.idx_files import random_images, write_idx_images, write_small_mnist
 from tests.helpers.runner import ROOT, messages
 
-SHORT = "trainer.max_epochs=1 data.train_size=30 data.val_size=7 data.test_size=11 ~callbacks.pictures"
-ARRAY = "data=array data.val_size=5 data.test_size=5 trainer.max_epochs=1 ~callbacks.pictures"
-MIXED = "model=columns data=table data.path=mixed.csv trainer.max_epochs=1 ~callbacks.pictures"
-LABELLED = "data=table data.path=mixed.csv data.label=kind condition=label trainer.max_epochs=1 ~callbacks.pictures"
-IMAGES = "model=bernoulli data=mnist data.val_size=7 trainer.max_epochs=1 ~callbacks.pictures"
-
-TRAIN = {  # `python train.py …`
-    "names": [
-        "model=nonsense",
-        "latent_dmi=3",
-        "network.hiden=[3]",
-        "model.nonsense=3",
-        "experiment=nonsense",
-        "latent_dim=2,3",
-        "resume=run latent_dim=3",
-        "-m resume=run",
-    ],
-    "values": [
-        "latent_dim=0",
-        "latent_dim=1.5",
-        "seed=-1",
-        "threads=0",
-        "optimizer.lr=fast",
-        "optimizer.lr=-1",
-        "optimizer.betas=[a,b]",
-        "data.batch_size=0",
-        "data.train_size=0",
-        "data.noise_std=-1",
-        "data.domain=[3,1]",
-        "network.hidden=[0]",
-        "network.activation=nonsense",
-        "objective.samples=0",
-        "objective.beta=-1",
-        "objective.gradient=nonsense",
-        "model.min_std=-1",
-        "trainer.max_epochs=many",
-        "trainer=ddp trainer.strategy=ddp_spawn trainer.accelerator=cpu",
-        "trainer.accelerator=nonsense",
-        "callbacks.last.seconds=-1",
-        "callbacks.pictures.every_n_epochs=0",
-        "compile=perhaps",
-        "matmul_precision=low",
-    ],
-    "combinations": [
-        "model=bernoulli data=sine",
-        f"optimizer.lr=1e15 {SHORT} data.train_size=1000",
-        f"data.noise_std=1e30 {SHORT}",
-        f"hydra.run.dir=run {SHORT}",
-        f"hydra.run.dir=rows.npy {SHORT}",
-    ],
-    "parts that don't fit": [
-        "posterior=bernoulli",
-        "posterior=bernoulli prior=bernoulli",
-        "posterior=two_layers prior=two_layers latent_dim=1",
-        "prior=conditional",
-        "objective.gradient=stl",
-        "objective=iwae posterior=mixture objective.gradient=dreg",
-        "objective.capacity=5 objective.free_bits=1",
-        "objective=beta_tc posterior=bernoulli prior=bernoulli",
-        "network=conv",
-        "condition=label",
-        "model=discretized_logistic",
-        f"{ARRAY} data.path=rows.npy model=poisson",
-        f"{ARRAY} data.path=rows.npy model=categorical",
-        f"{MIXED} condition=[age,nonsense]",
-        f"{MIXED} 'data.kinds={{age:count}}'",
-    ],
-    "sizes": [
-        "model=low_rank model.rank=100000000",
-        "model=low_rank model.rank=1e8",
-        "posterior=flow posterior.transforms=1000000",
-        "prior=mixture prior.components=1000000000",
-        "network.hidden=[1000000,1000000]",
-        "objective=miwae objective.groups=1000000000",
-    ],
-    "data": [
-        f"{IMAGES} data.root=nowhere",
-        f"{IMAGES} data.root=truncated",
-        f"{IMAGES} data.root=magic",
-        f"{IMAGES} data.root=promise",
-        f"{IMAGES} data.root=cut",
-        f"{IMAGES} data.root=images data.val_size=100",
-        f"{ARRAY} data.path=nowhere.npy",
-        f"{ARRAY} data.path=words.npy",
-        f"{ARRAY} data.path=objects.npy",
-        f"{ARRAY} data.path=nan.npy",
-        f"{ARRAY} data.path=promise.npy",
-        f"{ARRAY} data.path=bomb.npz",
-        f"{ARRAY} data.path=ragged.csv",
-        f"{ARRAY} data.path=rows.txt",
-        f"{ARRAY} data.path=few.npy",
-        f"{ARRAY} data.path=rows.npy model=bernoulli",
-    ],
-    "runs": [
-        "init_from=nowhere",
-        "init_from=run latent_dim=3",
-        "resume=nowhere",
-        "resume=empty",
-        "resume=torn",
-        "resume=run/checkpoints/last.ckpt",
-        "resume=hostile",
-        "resume=elsewhere",
-        "resume=run allow=",
-        "resume=run trainer.max_epochs=soon",
-    ],
-}
-VAELAB = [  # `vaelab …`
-    "evaluate nowhere",
-    "evaluate empty",
-    "evaluate torn",
-    "evaluate pickled",
-    "evaluate hostile",
-    "evaluate run --samples 0",
-    "evaluate run --data nonsense=3",
-    "encode run rows.npy -o z.csv",
-    "encode run wide.npy -o z.xlsx",
-    "encode run wide.npy -o nowhere/z.csv",
-    "encode run nan3.npy -o z.csv",
-    "encode run pictures -o z.csv",
-    "encode run test -o z.csv --device nonsense",
-    "sample run -n -1 -o s.png",
-    "traverse run --latents 3 -o t.png",
-    "score run wide.npy -o z.csv",
-    "interpolate run test val:1 -o w.png",
-    "interpolate run test:0 val:9999 -o w.png",
-    "sample labelled --condition d -o s.csv",
-    "sample labelled --condition all --latents mixture -o s.csv",
-    "sample run --condition a -o s.csv",
-    "reconstruct labelled test --as d -o r.csv",
-    "score labelled unlabelled.csv -o s.csv",
-    "score run test --condition all -o s.csv",
-    "list nowhere",
-    "nonsense run",
-]
 SPECIAL, ESCAPED = r"([|<>*_])", r"\\\1"  # of Markdown
 HEAD = """# What mistakes end with
 
 `python -m tests.drills.mistakes -o docs/mistakes.md` made this table: {count} commands, each in a process of its own.
 
 """
-FINE = {"resume=run allow="}  # a finished run says so, which is no error
 
 
 def prepare(place: Path) -> None:
