@@ -17,6 +17,7 @@ from PIL import Image
 import vaelab
 from helpers.idx_files import random_images, write_idx_images
 from helpers.runner import SHORT, TINY, VERBS, compose_config, messages
+from helpers.written import columns, is_picture
 from vaelab import tables
 from vaelab.app.cli import main
 from vaelab.app.start import train
@@ -70,47 +71,6 @@ def rejected(capsys, *arguments):
     assert said.startswith("error: ")
     assert "\n" not in said
     return said.removeprefix("error: ")
-
-
-def columns(path):
-    """The content of a table: name -> array."""
-    if path.suffix == ".npz":
-        return dict(np.load(path))
-    if path.suffix == ".csv":
-        header = path.read_text().splitlines()[0].replace('"', "").split(",")
-        return dict(zip(header, np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2).T, strict=True))
-    from pyarrow import parquet
-
-    return {name: column.to_numpy() for name, column in zip(*_parts(parquet.read_table(path)), strict=True)}
-
-
-def _parts(table):
-    return table.column_names, table.columns
-
-
-def is_picture(path):
-    with Image.open(path) as picture:
-        return len(picture.convert("RGB").getcolors(1 << 24)) > 50
-
-
-@pytest.mark.parametrize("name", [*POINT_MODELS, "bernoulli"])
-def test_every_verb_runs_on_every_model(name, runs, tmp_path):
-    written = {
-        "encode": ("test", "-o", tmp_path / "z.npz"),
-        "reconstruct": ("test", "-o", tmp_path / "r.csv"),
-        "sample": ("-n", "7", "-o", tmp_path / "s.parquet"),
-        "traverse": ("-o", tmp_path / "t.png"),
-        "score": ("val", "-o", tmp_path / "p.csv", "--samples", "60"),
-        "interpolate": ("test:0", "val:1", "-o", tmp_path / "i.png"),
-        "evaluate": ("--samples", "60"),
-    }
-    for verb, arguments in written.items():
-        main([verb, str(runs[name]), *map(str, arguments)])
-    for table in ("z.npz", "r.csv", "s.parquet", "p.csv"):
-        assert all(np.isfinite(column).all() for column in columns(tmp_path / table).values())
-    assert is_picture(tmp_path / "t.png")
-    assert is_picture(tmp_path / "i.png")
-    assert json.loads((runs[name] / "evaluation.json").read_text())["samples"] == 60
 
 
 def test_every_verb_as_users_type_it(runs, tmp_path):

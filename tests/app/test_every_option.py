@@ -21,6 +21,7 @@ from helpers.idx_files import TEST_LABELS, TRAIN_LABELS, write_idx_labels, write
 from helpers.options import GROUPS, SMALL, possible
 from helpers.remains import differences, remains
 from helpers.runner import compose_config
+from helpers.written import columns, is_picture
 from vaelab.app.cli import main
 from vaelab.app.fit import build
 from vaelab.app.resume import resume
@@ -144,7 +145,7 @@ def test_every_verb_and_picture_takes_it(index, whole, tmp_path, capsys):
     picture, table = ("png", "npz") if images else ("csv", "parquet")
     commands = {
         "evaluate": ["--samples", "40", "--draws", "0"],
-        "score": ["test", "--samples", "40", "-o", tmp_path / "score.csv"],
+        "score": ["test", "--samples", "40", "-o", tmp_path / "score.npz"],
         "encode": ["val", "-o", tmp_path / f"encode.{table}"],
         "reconstruct": ["test", "-o", tmp_path / f"reconstruct.{picture}"],
         "sample": ["-n", "7", *given, "-o", tmp_path / f"sample.{picture}"],
@@ -157,8 +158,10 @@ def test_every_verb_and_picture_takes_it(index, whole, tmp_path, capsys):
     main(["compare", str(run)])
     main(["list", str(run)])
     assert run.name in capsys.readouterr().out
-    made = {path.stem for path in tmp_path.iterdir() if path.stat().st_size > 0}
-    assert made >= commands.keys() - {"evaluate", "export"}
+    assert all(is_picture(path) for path in tmp_path.glob("*.png"))
+    assert {path.stem for path in tmp_path.iterdir()} == {*commands, "model"} - {"evaluate", "export"}
+    numbers = [values for file in (f"encode.{table}", "score.npz") for values in columns(tmp_path / file).values()]
+    assert all(np.isfinite(values).all() for values in numbers if values.dtype.kind == "f")
     loaded = vaelab.load_run(run)
     refused = {name: reason for name in NAMES if (reason := why_not_drawn(loaded, name))}
     assert refused.keys() <= WHY_NOT.keys()

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -23,9 +25,15 @@ VERBS = (
 SHORT = ("trainer.max_epochs=1", "data.batch_size=8", "network.hidden=[6]", "callbacks.pictures=null")
 
 
+@cache
+def _composed(overrides: tuple[str, ...], cwd: Path) -> DictConfig:
+    """The config of some overrides. Hydra takes a tenth of a second for it, and tests ask for the same one again."""
+    return compose_with_hydra(overrides)
+
+
 def compose_config(folder: Path, *overrides: str) -> DictConfig:
     """The config of `python train.py` with these overrides, for a run in `folder`."""
-    cfg = compose_with_hydra(overrides)
+    cfg = deepcopy(_composed(overrides, Path.cwd()))
     with open_dict(cfg):
         cfg.hydra.runtime.output_dir = str(folder)
     HydraConfig.instance().set_config(cfg)

@@ -6,17 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
 
-from helpers.labelled_rows import LabelledRows, conditional_model, discrete_model, flow_model
 from helpers.runner import ROOT, compose_config, messages, run_train
 from vaelab.app.start import train
 from vaelab.data.batches import Batches
@@ -24,7 +20,6 @@ from vaelab.families import Bernoulli, Flow, GaussianMixture, OneHotCategorical
 from vaelab.objectives import Terms
 from vaelab.runs.run_state import read_state
 from vaelab.signals import stopping
-from vaelab.training import VAEModule
 from vaelab.training.batch_share import BatchShare
 from vaelab.training.processes import agree
 from vaelab.training.running_means import RunningMeans
@@ -147,35 +142,6 @@ def test_means_without_examples_are_added_up_on_the_same_device(monkeypatch):
     )
     RunningMeans().gather(torch.device("meta"))
     assert [numbers.device.type for numbers in seen] == ["meta"]
-
-
-@pytest.fixture
-def one_thread():
-    """One thread, because the processes that the test forks cannot use the threads of this one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with patch.dict(os.environ):  # Lightning writes MASTER_PORT and the like
-        yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a forked process cannot use CUDA")
-@pytest.mark.parametrize("model", [flow_model, conditional_model, discrete_model])
-def test_flows_conditions_and_discrete_latents_get_the_weights_of_one_process(model, one_thread):
-    found = []
-    for options in ({"devices": 1}, {"devices": 2, "strategy": "ddp_fork"}):
-        torch.manual_seed(3)
-        module = VAEModule(*model(), partial(torch.optim.Adam, lr=1e-2))
-        torch.manual_seed(4)
-        trainer = Trainer(accelerator="cpu", max_epochs=1, num_sanity_val_steps=0, **QUIET, **options)
-        trainer.fit(module, LabelledRows(conditional=model is conditional_model))
-        found.append((list(module.parameters()), trainer.callback_metrics))
-    (one, metrics), (two, shared) = found
-    torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-6)
-    assert shared.keys() == metrics.keys() >= {"train/bound", "val/bound"}
-    assert {tag: value.item() for tag, value in shared.items()} == pytest.approx(
-        {tag: value.item() for tag, value in metrics.items()}, rel=1e-4
-    )
 
 
 def run(cwd, name, *arguments):
