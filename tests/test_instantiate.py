@@ -83,7 +83,8 @@ def test_further_arguments_win():
         ),
         (
             {"_target_": "vaelab.families.Bernoulli", "event_shape": [3], "qqq": 1},
-            "model.qqq is not a key of vaelab.families.Bernoulli, so nothing would read it; leave it out",
+            "model.qqq is not a key of vaelab.families.Bernoulli, so nothing would read it; leave it out, or add "
+            "~model.qqq if an experiment sets it",
         ),
         (
             {"_target_": "vaelab.families.Laplace"},

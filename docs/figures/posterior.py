@@ -123,15 +123,24 @@ def categorical() -> Figure:
 
 @torch.no_grad()
 def two_layers() -> Figure:
-    """The mean of q(z₂|z₁) over the plane of z₁, in the model of prior/two_layers, with the latents of the images."""
+    """The mean of q(z₂|z₁) over the plane of z₁, in the model of prior/two_layers, and at the z₁ of each image."""
     from prior import SIDE, digits, two_layer_model
 
     vae, (x, labels) = two_layer_model(), digits()
-    line = torch.linspace(-SIDE, SIDE, 61)
+    line, levels = torch.linspace(-SIDE, SIDE, 61), torch.linspace(-3, 3, 13)
     mean = vae.encoder.family.then(torch.cartesian_prod(line, line)).mean.view(61, 61).T
-    figure, ax = axes(1, ["mean of q(z₂|z₁), and the latents z₁"], (6.4, 3.3))
-    shades = ax.pcolormesh(line, line, mean, cmap="Greys", vmin=-3, vmax=3)
-    figure.colorbar(shades, ax=ax, label="E[z₂]")
-    ax.scatter(*vae.encode(x).mean[:, :2].T, c=labels, cmap="tab10", s=4, linewidths=0)
-    ax.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=(), yticks=())
+    z1 = vae.encode(x).mean[:, :2]
+    z2 = vae.encoder.family.then(z1).mean.squeeze(-1)
+    figure, (left, right) = axes(
+        2, ["mean of q(z₂|z₁), and the latents z₁", "mean of q(z₂|z₁) of each image"], (6.4, 3.1)
+    )
+    shades = left.contourf(line, line, mean, levels, cmap="Greys", alpha=0.6, extend="both")
+    figure.colorbar(shades, ax=left, ticks=[-3, -1.5, 0, 1.5, 3])
+    left.scatter(*z1.T, c=labels, cmap="tab10", s=4, linewidths=0)
+    left.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=(), yticks=())
+    height = labels + 0.5 * (
+        torch.rand(len(labels)) - 0.5
+    )  # spread, so that the images of a digit do not hide each other
+    right.scatter(z2, height, c=labels, cmap="tab10", s=4, linewidths=0)
+    right.set(xlabel="z₂", ylabel="digit", yticks=range(10))
     return figure

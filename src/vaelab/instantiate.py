@@ -151,7 +151,8 @@ def _check_arguments(
     key = key or str(target)
     if unknown := [name for name in values if not takes(make, name)]:
         near = get_close_matches(unknown[0], signature.parameters, n=1)
-        cure = f"did you mean {key}.{near[0]}?" if near else "leave it out"
+        removed = f"~{key}.{unknown[0]}"
+        cure = f"did you mean {key}.{near[0]}?" if near else f"leave it out, or add {removed} if an experiment sets it"
         raise ValueError(f"{key}.{unknown[0]} is not a key of {target}, so nothing would read it; {cure}")
     try:
         (signature.bind_partial if delayed else signature.bind)(*arguments, **values)

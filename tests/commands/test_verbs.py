@@ -437,6 +437,14 @@ def test_traverse_shows_one_class_and_says_which(text, number, conditional, draw
     assert traverse(conditional, tmp_path / "t.png", condition=text).endswith(f"condition {NAMES[number]}")
 
 
+def test_traverse_says_how_to_see_the_latents_with_the_most_kl(tmp_path, drawn, monkeypatch):
+    run = loaded_run(tmp_path, build(p=3), Rows(rows()))
+    monkeypatch.setattr(views, "TRAVERSED", 2)
+    assert traverse(run, tmp_path / "t.png") == "latents 1 2 of 3; after `vaelab evaluate RUN`, those with the most KL"
+    (run.folder / "evaluation.json").write_text('{"kl_per_dimension": [0.1, 0.3, 0.2]}')
+    assert traverse(run, tmp_path / "t.png") == "latents 2 3 of 3"
+
+
 def test_conditions_that_do_not_fit_are_refused(conditional, tmp_path):
     np.save(tmp_path / "x.npy", rows().numpy())
     file, out = str(tmp_path / "x.npy"), tmp_path / "z.npz"

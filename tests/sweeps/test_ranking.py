@@ -30,6 +30,7 @@ def test_runs_on_other_draws_of_the_data_share_no_ranking(key, tmp_path):
     for place, value in enumerate(["7", "8"]):
         write_run(tmp_path / value, -1.0 - place, (f"data.seed={value}",), MNIST | {key: value})
     assert titles(tmp_path) == [f"log-density per image of MNIST ({key}: {value})" for value in "78"]
+    assert "compare only the rows of one table." in " ".join(as_text(read_rows([tmp_path])).split())
 
 
 def test_a_title_names_two_of_many_keys(tmp_path):

@@ -50,9 +50,9 @@ def traverse(
     latent_dim = run.vae.latent_shape.numel() // (variables.columns if variables else 1)
     if dimensions is not None and not all(1 <= dimension <= latent_dim for dimension in dimensions):
         raise ValueError(f"--latents must be numbers from 1 to {latent_dim}, the run's latents, but is {dimensions}")
-    moved = _informative(run, latent_dim) if dimensions is None else [dimension - 1 for dimension in dimensions]
+    moved, why = _informative(run, latent_dim) if dimensions is None else ([each - 1 for each in dimensions], "")
     views.traversals(run.vae, _steps(steps, views.STEPS), span, dimensions=moved, **options).save(file)
-    return f"latents {' '.join(str(index + 1) for index in moved)} of {latent_dim}{shown}"
+    return f"latents {' '.join(str(index + 1) for index in moved)} of {latent_dim}{shown}{why}"
 
 
 def _steps(steps: int | None, default: int) -> int:
@@ -64,12 +64,17 @@ def _steps(steps: int | None, default: int) -> int:
     return steps
 
 
-def _informative(run: Run, latent_dim: int) -> list[int]:
-    """The latents with the most KL, from 0, ascending, if an evaluation has measured it; or else the first ones."""
+def _informative(run: Run, latent_dim: int) -> tuple[list[int], str]:
+    """The latents with the most KL, from 0, ascending, if an evaluation has measured it; or else the first ones.
+
+    The text says how to see the others, if the first ones may be the wrong choice.
+    """
     try:
         kl = read_json(run.folder / "evaluation.json")["kl_per_dimension"]
     except (OSError, ValueError, KeyError, TypeError):  # there is none, or it was edited by hand
         kl = None
     if not isinstance(kl, list) or len(kl) != latent_dim or not all(type(k) is float and isfinite(k) for k in kl):
-        kl = [0.0] * latent_dim
-    return sorted(sorted(range(latent_dim), key=lambda index: -kl[index])[: views.TRAVERSED])
+        first = list(range(min(latent_dim, views.TRAVERSED)))
+        few = len(first) == latent_dim
+        return first, "" if few else "; after `vaelab evaluate RUN`, those with the most KL"
+    return sorted(sorted(range(latent_dim), key=lambda index: -kl[index])[: views.TRAVERSED]), ""

@@ -11,6 +11,7 @@ from vaelab.sweeps.run_files import NLL
 from vaelab.sweeps.statistics import CLAIMS_IF_SPREADS_DIFFER
 
 REPEAT = "add seed=1,2,3 to the command"
+SEVERAL_TABLES = "Each table has a score of its own, as its title says, so compare only the rows of one table."
 Escape = Callable[[object], str]
 MOST_NAMED = 5  # objectives in a sentence
 MEANS = (
@@ -91,4 +92,4 @@ def _how_ranked(groups: Sequence[Group], escape: Escape) -> list[str]:
     number = escape(tags[0]) if len(tags) == 1 else "the number that the last column names"
     if any(UNEQUAL_SEEDS in _about_seeds(group) for group in groups):
         number = f"the mean of {number}, or by the fit if there is a note about it below the table"
-    return [f"Configurations are ranked by {number}."]
+    return [f"Configurations are ranked by {number}.", *([SEVERAL_TABLES] if len(groups) > 1 else [])]

@@ -49,6 +49,6 @@ def prior_samples(
     title = f"{'means of' if show == 'mean' else 'draws from'} {t_given(given)}"
     if is_image(t.shape[1:]):
         kind = "Samples" if hasattr(vae.prior, "text") else "Prior samples"
-        return ImageGrid(images(t), f"{kind}: {title}, z ~ {z_given(vae)}", row_names)
+        return ImageGrid(images(t), f"{kind}: {title}, z\u00a0~\u00a0{z_given(vae)}", row_names)  # lines break before z
     title += "" if given else f", z ~ {z_given(vae)}"  # a panel's title has no room for both
     return PointDraws(points(t), None if data is None else points(data.float()), names, title)
