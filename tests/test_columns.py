@@ -187,7 +187,7 @@ def test_a_verb_reads_as_its_run_did_or_as_it_is_told(run, tmp_path, caplog):
     assert "holds none in line 31, column 3 (weight $kg$);" in refused(run, path)
     right = encoded(run, write_people(tmp_path / "right.csv"))
     np.testing.assert_array_equal(encoded(run, path, "--data", "missing=drop"), right)
-    assert "left out 1 row with a missing number (line 31)" in caplog.text
+    assert "left out 1 row with a missing value (line 31)" in caplog.text
     assert "holds 'age' in line 1, column 1;" in refused(run, path.rename(tmp_path / "b.csv"), "--data", "header=false")
 
 

@@ -188,7 +188,7 @@ def build_objective(config: Config, vae: VAE, allow: Allow = anything) -> Any:
         asking.append("objective.kl")
     elif asking and hasattr(objective, "with_kl_by_monte_carlo"):
         objective = objective.with_kl_by_monte_carlo()
-    if asking:
+    if asking and hasattr(objective, "kl"):
         log.info("the KL is estimated by Monte Carlo, because %s", " and ".join(f"{key}=monte_carlo" for key in asking))
     elif getattr(objective, "kl", None) == "closed_form":
         _check_closed_form(vae)

@@ -139,7 +139,7 @@ def test_a_missing_number_is_named_or_its_row_dropped(tmp_path, mark, line):
     assert f"holds none in line {line}, column 2; fill it in, or set data.missing=drop" in refused(path)
     rows, _, report = taken(path, missing="drop")
     assert rows == [[i + 0.5, i + 0.25, i + 0.125] for i in range(6) if i != line - 1]
-    assert f"left out 1 row with a missing number (line {line})" in report
+    assert f"left out 1 row with a missing value (line {line})" in report
 
 
 def test_every_dropped_row_is_counted(tmp_path):
@@ -149,9 +149,9 @@ def test_every_dropped_row_is_counted(tmp_path):
     assert (
         torch.cat(list(read_chunks(path, reading=Reading(missing="drop")))).dtype == torch.int64
     )  # none became a float
-    assert "left out 10 rows with a missing number (line 3, line 6, line 9, line 12, line 15 and 5 more)" in report
+    assert "left out 10 rows with a missing value (line 3, line 6, line 9, line 12, line 15 and 5 more)" in report
     assert open_rows(path, reading=Reading(missing="drop")).where(1, 1) == "line 4, column 2 (b)"
-    assert "must hold at least one row without a missing number" in refused(
+    assert "must hold at least one row without a missing value" in refused(
         written(tmp_path, "a,b\n,1\n2,\n"), missing="drop"
     )
 

@@ -199,7 +199,7 @@ def test_a_missing_cell_of_a_parquet_is_named_or_its_row_dropped(tmp_path):
         found = open_rows(tmp_path / "a.parquet", rows, Reading(missing="drop"))
         assert found.names == ("a", "b", "c_0", "c_1")
         assert torch.cat(list(found.chunks)).tolist() == [[1, 1, 1.5, 2]]
-        assert "left out 3 rows with a missing number (row 1 (counting from 0), row 2" in found.report
+        assert "left out 3 rows with a missing value (row 1 (counting from 0), row 2" in found.report
     parquet.write_table(pyarrow.table({"a": [1, None, 3]}), tmp_path / "b.parquet")
     assert next(read_chunks(tmp_path / "b.parquet", reading=Reading(missing="drop"))).tolist() == [[1], [3]]
 

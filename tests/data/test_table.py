@@ -195,7 +195,7 @@ def test_labels_follow_rows_that_are_dropped(tmp_path, caplog):
     refused(path, "line 4, column 2 (width)", "data.missing=drop", label="kind")
     data = ready(path, label="kind", missing="drop")
     assert labels(data) == np.delete(KINDS, [2, 7]).tolist()
-    assert ["left out 2 rows with a missing number" in message for message in warned(caplog)] == [True]
+    assert ["left out 2 rows with a missing value" in message for message in warned(caplog)] == [True]
 
 
 def test_only_what_is_read_must_be_numbers(tmp_path):

@@ -47,7 +47,7 @@ class Rows:
         pieces = self._taken()
         first = next(pieces, None)
         if first is None:
-            why = " without a missing number" if self._dropped else ""
+            why = " without a missing value" if self._dropped else ""
             raise UnreadableFile(f"{path} must hold at least one row{why}, but holds none; use another file")
         self.pieces = chain([first], pieces)
 
@@ -95,7 +95,7 @@ class Rows:
         if not self._dropped:
             return self._source.cautions
         places = [self._source.where(row, 0).split(", column")[0] for row in islice(self._dropped, 5)]
-        lost = f"left out {counted(len(self._dropped), 'row')} with a missing number"
+        lost = f"left out {counted(len(self._dropped), 'row')} with a missing value"
         return [*self._source.cautions, f"{lost} ({_some(places, self._dropped)})"]
 
     def _taken(self) -> Iterator[tuple[Tensor, np.ndarray | None]]:
@@ -136,7 +136,7 @@ class Rows:
             )
 
     def _without_missing(self, numbers: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The rows without a missing number, and a mark for each row that is kept; None if all are.
+        """The rows without a missing value, and a mark for each row that is kept; None if all are.
 
         Unless such rows are dropped, an error says where the first number is missing.
         """
