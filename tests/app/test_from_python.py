@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from hydra import initialize_config_dir
@@ -99,7 +100,12 @@ def test_a_text_in_place_of_a_list_is_refused():
 
 def test_an_interrupted_run_saves_its_weights(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", SCRIPT],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     until = time.monotonic() + 120
     while not list(tmp_path.glob("slow/checkpoints/last.ckpt")) and time.monotonic() < until:

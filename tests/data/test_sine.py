@@ -174,7 +174,7 @@ def test_unsaid_sizes_are_those_of_the_tutorial():
 @pytest.mark.parametrize("support", ["binary", "unit_interval"])
 @pytest.mark.parametrize("surface", [False, True])
 def test_a_likelihood_that_cannot_score_real_numbers_is_refused(support, surface):
-    with pytest.raises(ValueError, match=rf"\A.*{support}.*model=gaussian.*data=mnist.*\Z"):
+    with pytest.raises(ValueError, match=rf"\A.*{support}.*model=gaussian, or other data\Z"):
         Sine(support=support, surface=surface)
 
 
