@@ -123,13 +123,13 @@ def test_the_graph_leads_to_the_reconstruction(sine, browser):
     assert any("Reconstruct" in text for text in page.wait_for_texts("g.node", 3))
 
 
-def projected(browser, address):
-    """The page of the projector, which lies in two frames."""
+def projected(browser, address, *expected):
+    """The page of the projector, which lies in two frames, once it shows a number of points and of dimensions."""
     page = Page(browser, address, "projector")
     for _ in range(2):
         frame = wait_for(lambda: browser.find_elements("css selector", "iframe"))[0]
         browser.switch_to.frame(frame)
-    wait_for(lambda: page.texts("span.numDataPoints") not in ([], [""], ["0"]) and page.texts("span.dim") != [""])
+    wait_for(lambda: [*page.texts("span.numDataPoints"), *page.texts("span.dim")] == [*expected])
     return page
 
 
@@ -142,9 +142,7 @@ def points(page):
 
 
 def test_the_projector_shows_two_latents(sine, browser):
-    page = projected(browser, sine)
-    assert page.texts("span.numDataPoints") == ["7"]
-    assert page.texts("span.dim") == ["3"]
+    page = projected(browser, sine, "7", "3")
     drawn = points(page)
     assert drawn.shape == (7, 3)
     assert np.isfinite(drawn).all()
@@ -154,9 +152,7 @@ def test_the_projector_shows_two_latents(sine, browser):
 
 
 def test_the_projector_shows_images(images, browser):
-    page = projected(browser, images)
-    assert page.texts("span.numDataPoints") == ["13"]
-    assert page.texts("span.dim") == ["5"]
+    page = projected(browser, images, "13", "5")
     assert np.isfinite(points(page)).all()
     (data,) = page.run("vz-projector", "return [found[0].dataSet.spriteAndMetadataInfo.spriteMetadata];")
     assert data["singleImageDim"] == [7, 7]
