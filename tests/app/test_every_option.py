@@ -81,19 +81,19 @@ def overrides(row, folder):
     return [*keys, "data=table", f"data.path={folder / file}.csv", "data.label=kind", "data.eval_batch_size=4"]
 
 
-@cache
-def trained(index, folder, place):
-    """The folder of a whole run."""
-    with pytest.MonkeyPatch.context() as change:
-        change.setattr(stepper, "TRACE_AFTER", 3)
-        train(compose_config(place, *overrides(ROWS[index], folder)))
-    return place
-
-
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """The number of a row -> the folder of its run."""
-    return cache(lambda index: trained(index, data, tmp_path_factory.mktemp("whole")))
+    """The number of a row -> the folder of its run, which is trained once."""
+
+    @cache
+    def trained(index):
+        folder = tmp_path_factory.mktemp("whole")
+        with pytest.MonkeyPatch.context() as change:
+            change.setattr(stepper, "TRACE_AFTER", 3)
+            train(compose_config(folder, *overrides(ROWS[index], data)))
+        return folder
+
+    return trained
 
 
 each_row = pytest.mark.parametrize("index", range(len(ROWS)), ids=["-".join(row.values()) for row in ROWS])

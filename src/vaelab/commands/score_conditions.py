@@ -77,7 +77,7 @@ def score_conditions(
         )
     shares = _shares(run, overrides)
     scored = ScoredConditions(entropy=-sum(p * math.log(p) for p in shares.tolist() if p > 0))
-    with tqdm(unit=" rows and classes", leave=False, disable=None) as bar:
+    with tqdm(unit=" scores", leave=False, disable=None) as bar:
         chunks = _chunks(run, data, samples, seed, overrides, shares.log(), scored, bar.update)
         write_table(file, chunks)
     return scored
@@ -143,13 +143,13 @@ def summary_of_conditions(scored: ScoredConditions, samples: int) -> str:
     """What the numbers in the table are, and how much the class tells."""
     lines = [
         f"log_p estimates log p(t) = log Σ_c p(c) p(t|c) in nats, with {samples:,} draws of z for each class.",
-        "p(c) is the share of the class in the training split.",
+        "p(c) is the share of the class in the training split. In expectation, log_p and log_p_CLASS are lower bounds.",
     ]
     if n := len(scored.information):
         mean, error = np.mean(scored.information), np.std(scored.information) / math.sqrt(n)
         lines += [
             f"log p(t|c) − log p(t), with the class of each row, is {mean:.3f} ± {error:.3f} nats (one standard error "
-            f"over {n:,} rows).",
+            f"over {n:,} rows; it covers neither the bias of few draws nor the model).",
             f"This estimates I(t; c), which is at most the entropy of the label, {scored.entropy:.3f} nats.",
             f"The likeliest class is the row's own in {scored.right:,} of {n:,} rows ({scored.right / n:.1%}).",
         ]
